@@ -1,0 +1,44 @@
+"""Siren-JAX: text to audio by residual language models, in JAX.
+
+  import siren_jax as sj
+  siren = sj.load()
+  audio_BxS = siren.generate(["rain on a tin roof"], seconds=5)
+
+Everything is imported at first use (PEP 562), so `import siren_jax` is quick.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+  "Siren": "siren_jax.api",
+  "load": "siren_jax.api",
+  "ExpertConfig": "siren_jax.experts",
+  "SamplingConfig": "siren_jax.sampling",
+  "UserError": "siren_jax.common.errors",
+}
+_SUBPACKAGES = (
+  "clap",
+  "codec",
+  "common",
+  "data",
+  "experts",
+  "sampling",
+  "training",
+  "weights",
+)
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+  if name in _HOMES:
+    return getattr(importlib.import_module(_HOMES[name]), name)
+  if name in _SUBPACKAGES:
+    return importlib.import_module(f"siren_jax.{name}")
+  raise AttributeError(f"module 'siren_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *_HOMES, *_SUBPACKAGES})

@@ -1,0 +1,210 @@
+"""Siren for users: words to sound, sound to codes, codes to sound."""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax import clap, codec, sampling
+from siren_jax.clap import tokenizer
+from siren_jax.codec import checks
+from siren_jax.common.errors import UserError
+from siren_jax.weights import bundle as bundles
+
+BATCH_SIZE = 8
+MAX_SEED = 2**32
+
+
+def load(model: str | os.PathLike | None = None) -> "Siren":
+  """Loads a bundle: a folder, the name of one that ships, or the default one.
+
+  Raises:
+    UserError: there is no such bundle, or it is broken.
+  """
+  return Siren(bundles.load(model))
+
+
+class Siren:
+  """A bundle ready for use; all methods are pure in their arguments."""
+
+  def __init__(self, bundle: bundles.Bundle):
+    self.bundle = bundle
+    self._params = jax.device_put(
+      {
+        "codec": bundle.codec.params,
+        "clap": bundle.clap.params,
+        "experts": bundle.params,
+      }
+    )
+
+  @property
+  def sample_rate(self) -> int:
+    """Audio samples a second, of everything that goes in or comes out."""
+    return self.bundle.codec.config.sample_rate
+
+  def generate(
+    self,
+    prompts: str | Sequence[str],
+    seconds: float = 5.0,
+    *,
+    key: jax.Array | int = 0,
+    num_samples: int = 1,
+    **settings: Any,
+  ) -> np.ndarray:
+    """Makes `num_samples` sounds of every prompt.
+
+    Args:
+      prompts: one description, or several.
+      seconds: length of each sound.
+      key: random key or seed. Sound i of a prompt is drawn with
+        `fold_in(key, i)`, whatever else is in the batch.
+      num_samples: sounds a prompt.
+      **settings: fields of `SamplingConfig` that differ from the bundle's
+        (temperature, top_k, top_p, guidance, ...).
+
+    Returns:
+      audio_BxS float32 in [-1, 1] at `sample_rate`; B runs over the prompts
+      and, within each, over its samples.
+
+    Raises:
+      UserError: a prompt is blank, or a setting is out of its range.
+    """
+    clips = self.clips(
+      prompts, seconds, key=key, num_samples=num_samples, **settings
+    )
+    return np.stack(list(clips))
+
+  def clips(
+    self,
+    prompts: str | Sequence[str],
+    seconds: float = 5.0,
+    *,
+    key: jax.Array | int = 0,
+    num_samples: int = 1,
+    **settings: Any,
+  ) -> Iterator[np.ndarray]:
+    """As `generate`, one audio_S after the other, eight at a time in memory.
+
+    Wrong arguments are reported by this call, before the first clip.
+    """
+    prompts = _checked_prompts(prompts)
+    config = self.sampling_config(**settings)
+    num_frames, num_audio = self._lengths(seconds)
+    if num_samples < 1:
+      raise UserError(f"num_samples {num_samples}: ask for at least 1")
+    key = key if isinstance(key, jax.Array) else _key_of_seed(key)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_samples))
+    rows = [(p, i) for p in range(len(prompts)) for i in range(num_samples)]
+    words = self.bundle.clap
+    ids_BxP, mask_BxP = tokenizer.tokenize(
+      words.tokenizer, prompts, words.config.text.max_tokens
+    )
+
+    def batches() -> Iterator[np.ndarray]:
+      size = min(len(rows), BATCH_SIZE)
+      for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        # A short last batch is filled up: one program serves all of them.
+        prompt, sample = np.array(batch + batch[-1:] * (size - len(batch))).T
+        audio_BxS = _generate(
+          self._params,
+          ids_BxP[prompt],
+          mask_BxP[prompt],
+          keys[sample],
+          configs=self._configs(config),
+          num_frames=num_frames,
+        )
+        yield from np.asarray(audio_BxS)[: len(batch), :num_audio]
+
+    return batches()
+
+  def encode(self, audio: jax.Array | np.ndarray) -> np.ndarray:
+    """Codes [B, N, T] int32 of audio [B, S] or [S] at `sample_rate`."""
+    audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
+    if audio_BxS.ndim != 2 or not audio_BxS.size:
+      raise UserError(
+        f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
+      )
+    return np.asarray(self.bundle.codec.encode(audio_BxS))
+
+  def decode(self, codes: jax.Array | np.ndarray) -> np.ndarray:
+    """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T]."""
+    codes = np.asarray(codes)
+    codes_BxNxT = codes[None] if codes.ndim == 2 else codes
+    checks.check_codes(codes_BxNxT, self.bundle.codec.config)
+    return np.asarray(self.bundle.codec.decode(codes_BxNxT))
+
+  def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:
+    """The bundle's sampling settings, with `settings` in place of its own."""
+    try:
+      return dataclasses.replace(self.bundle.sampling, **settings)
+    except TypeError as error:
+      names = [f.name for f in dataclasses.fields(self.bundle.sampling)]
+      raise UserError(
+        f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
+      ) from error
+
+  def _configs(self, config: sampling.SamplingConfig) -> tuple[Any, ...]:
+    b = self.bundle
+    return b.clap.config, b.config, config, b.codec.config
+
+  def _lengths(self, seconds: float) -> tuple[int, int]:
+    """Codec frames to make, and audio samples to keep, for `seconds`."""
+    if not 0 < seconds <= self.bundle.max_seconds:
+      raise UserError(
+        f"seconds {seconds:g}: this model makes more than 0 and at most "
+        f"{self.bundle.max_seconds:g} seconds"
+      )
+    num_audio = max(1, round(seconds * self.sample_rate))
+    return math.ceil(num_audio / self.bundle.codec.config.hop), num_audio
+
+
+def _checked_prompts(prompts: str | Sequence[str]) -> list[str]:
+  prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+  if not prompts:
+    raise UserError('no prompt; describe a sound, such as "a dog barking"')
+  for i, prompt in enumerate(prompts):
+    if not prompt.strip():
+      raise UserError(
+        f'prompt {i + 1} is empty; describe a sound, such as "a dog barking"'
+      )
+  return prompts
+
+
+def _key_of_seed(seed: int) -> jax.Array:
+  if not 0 <= seed < MAX_SEED:
+    raise UserError(f"seed {seed}: give 0 or more, and below {MAX_SEED}")
+  return jax.random.key(seed)
+
+
+@functools.partial(jax.jit, static_argnames=("configs", "num_frames"))
+def _generate(
+  params: dict[str, Any],
+  ids_BxP: jax.Array,
+  mask_BxP: jax.Array,
+  keys_B: jax.Array,
+  *,
+  configs: tuple[Any, ...],
+  num_frames: int,
+) -> jax.Array:
+  """Token ids to audio [B, T * hop] as one program."""
+  clap_config, expert_config, sampling_config, codec_config = configs
+  prompt_BxPxC, _ = clap.encode_text(
+    params["clap"], clap_config, ids_BxP, mask_BxP
+  )
+  samples = sampling.sample(
+    params["experts"],
+    expert_config,
+    sampling_config,
+    prompt_BxPxC,
+    mask_BxP,
+    keys_B,
+    num_frames,
+  )
+  return codec.decode(params["codec"], codec_config, samples.codes_BxNxT)

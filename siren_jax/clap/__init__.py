@@ -1,0 +1,21 @@
+"""Words and sounds in one space: `encode_text`, `encode_audio`, `load`."""
+
+from siren_jax.clap.config import AudioConfig, ClapConfig, TextConfig
+from siren_jax.clap.functional import (
+  Clap,
+  encode_audio,
+  encode_text,
+  init,
+  load,
+)
+
+__all__ = [
+  "AudioConfig",
+  "Clap",
+  "ClapConfig",
+  "TextConfig",
+  "encode_audio",
+  "encode_text",
+  "init",
+  "load",
+]

@@ -1,0 +1,116 @@
+"""Audio tower: log-mel patches, ConvNeXt stages, attention pooling.
+
+Our design: few parameters for few recordings, and only what XLA does well on
+a CPU (matrix products and shifted multiplies, no convolution).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from siren_jax.clap.config import AudioConfig
+from siren_jax.clap.text import dense
+from siren_jax.codec import stft
+
+# Power below this share of white noise as loud as the clip counts as silence.
+_FLOOR = 1e-5
+
+
+def log_mel(audio_BxS: jax.Array, config: AudioConfig) -> jax.Array:
+  """Log-mel frames [B, S/hop, M] of the audio brought to one loudness.
+
+  S must be a multiple of the hop. Gain has no effect, silence is finite.
+  """
+  power = jnp.mean(audio_BxS**2, axis=1, keepdims=True)
+  audio_BxS = audio_BxS * jax.lax.rsqrt(power + 1e-10)
+  spectra = stft.stft(audio_BxS, config.window, config.hop)
+  # 3/8 is the mean square of a Hann window.
+  power = (spectra.real**2 + spectra.imag**2) / (0.375 * config.window)
+  filters = stft.mel_matrix(config.num_mels, config.window, config.sample_rate)
+  return jnp.log10(power @ filters + _FLOOR)
+
+
+def patches(x_BxTxMxD: jax.Array, size: int) -> jax.Array:
+  """Cells of size x size joined: [B, T/size, M/size, size * size * D]."""
+  batch, frames, mels, width = x_BxTxMxD.shape
+  x = x_BxTxMxD.reshape(
+    batch, frames // size, size, mels // size, size, width
+  )
+  x = x.swapaxes(2, 3)
+  return x.reshape(batch, frames // size, mels // size, -1)
+
+
+class Block(nn.Module):
+  """ConvNeXt block on a time-frequency grid, filters as shifted multiplies."""
+
+  kernel: int
+
+  @nn.compact
+  def __call__(self, x_BxTxMxD: jax.Array) -> jax.Array:
+    _, frames, mels, width = x_BxTxMxD.shape
+    filters = self.param(
+      "filter",
+      nn.initializers.normal(1 / self.kernel),
+      (self.kernel, self.kernel, width),
+    )
+    reach = self.kernel // 2
+    pad = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    x = jnp.pad(x_BxTxMxD, pad)
+    y = sum(
+      x[:, i : i + frames, j : j + mels] * filters[i, j]
+      for i in range(self.kernel)
+      for j in range(self.kernel)
+    )
+    y = nn.LayerNorm(name="norm")(y)
+    y = jax.nn.gelu(dense(3 * width, ("embed", "mlp"), "up")(y))
+    y = dense(width, ("mlp", "embed"), "down")(y)
+    scale = self.param("scale", nn.initializers.constant(0.3), (width,))
+    return x_BxTxMxD + scale * y
+
+
+class AttentionPool(nn.Module):
+  """Each head averages its channels with weights of its own."""
+
+  heads: int
+
+  @nn.compact
+  def __call__(self, x_BxNxD: jax.Array, mask_N: jax.Array) -> jax.Array:
+    batch, cells, width = x_BxNxD.shape
+    scores_BxNxH = dense(self.heads, ("embed", None), "score")(x_BxNxD)
+    scores_BxNxH = jnp.where(mask_N[:, None], scores_BxNxH, -1e9)
+    weights_BxNxH = jax.nn.softmax(scores_BxNxH, axis=1)
+    values = x_BxNxD.reshape(batch, cells, self.heads, width // self.heads)
+    pooled = jnp.einsum("bnh,bnhd->bhd", weights_BxNxH, values)
+    return pooled.reshape(batch, width)
+
+
+class AudioEncoder(nn.Module):
+  """`audio_BxS -> features_BxD`, any S of at least one sample."""
+
+  config: AudioConfig
+
+  @nn.compact
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    cfg = self.config
+    frames = -(-audio_BxS.shape[1] // cfg.hop)
+    rest = -audio_BxS.shape[1] % (cfg.hop * cfg.stride)
+    audio_BxS = jnp.pad(audio_BxS, ((0, 0), (0, rest)))
+    x = patches(log_mel(audio_BxS, cfg)[..., None], cfg.patch)
+    x = dense(cfg.widths[0], (None, "embed"), "patch")(x)
+    # Pitch matters: the filters alone could not tell low from high.
+    x = x + self.param(
+      "bands", nn.initializers.normal(0.02), (x.shape[2], cfg.widths[0])
+    )
+    for stage, (width, blocks) in enumerate(
+      zip(cfg.widths, cfg.blocks, strict=True)
+    ):
+      if stage:
+        x = nn.LayerNorm(name=f"halve_norm_{stage}")(x)
+        x = dense(width, (None, "embed"), f"halve_{stage}")(patches(x, 2))
+      for i in range(blocks):
+        x = Block(cfg.kernel, name=f"block_{stage}_{i}")(x)
+    x = nn.LayerNorm(name="norm")(x)
+    batch, steps, bands, width = x.shape
+    heard_N = jnp.repeat(jnp.arange(steps) * cfg.stride < frames, bands)
+    x = x.reshape(batch, steps * bands, width)
+    return AttentionPool(cfg.heads, name="pool")(x, heard_N)

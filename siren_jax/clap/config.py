@@ -1,0 +1,105 @@
+"""Shapes of the text tower, the audio tower and what joins them."""
+
+from dataclasses import dataclass, field
+
+from siren_jax.common.errors import UserError
+
+
+def _positive(config, *names: str) -> None:
+  for name in names:
+    value = getattr(config, name)
+    if value < 1:
+      raise UserError(f"clap config {name}={value}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+  """RoBERTa-shaped encoder (post-norm, learned positions).
+
+  `word_width` below `width` factorises the word table (ALBERT, 2020): more
+  words for the same number of parameters.
+  """
+
+  vocab_size: int = 16384
+  word_width: int = 64
+  width: int = 128
+  layers: int = 3
+  heads: int = 4
+  mlp_width: int = 512
+  max_tokens: int = 32
+  norm_eps: float = 1e-6
+
+  def __post_init__(self):
+    names = "vocab_size word_width width layers heads mlp_width max_tokens"
+    _positive(self, *names.split())
+    if self.width % self.heads:
+      raise UserError(
+        f"clap config width={self.width}: must be a multiple of"
+        f" heads={self.heads}"
+      )
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+  """Log-mel front end and a pyramid of convolutional stages (our design).
+
+  `widths[i]` and `blocks[i]` describe stage i; the first stage sees patches of
+  `patch` x `patch` (frames x mel bands), each later one halves both axes.
+  """
+
+  sample_rate: int = 16000
+  window: int = 512
+  hop: int = 256
+  num_mels: int = 64
+  patch: int = 4
+  widths: tuple[int, ...] = (48, 96, 160)
+  blocks: tuple[int, ...] = (1, 2, 2)
+  kernel: int = 3
+  heads: int = 4
+
+  def __post_init__(self):
+    names = "sample_rate window hop num_mels patch kernel heads"
+    _positive(self, *names.split())
+    if not self.widths or len(self.widths) != len(self.blocks):
+      raise UserError(
+        f"clap config widths={self.widths}, blocks={self.blocks}: need one"
+        " entry a stage in both"
+      )
+    if min(self.widths + self.blocks) < 1:
+      raise UserError(
+        f"clap config widths={self.widths}, blocks={self.blocks}: every entry"
+        " must be at least 1"
+      )
+    if self.num_mels % self.stride:
+      raise UserError(
+        f"clap config num_mels={self.num_mels}: must be a multiple of"
+        f" {self.stride} (patch doubled once a stage)"
+      )
+    if self.window < self.hop:
+      raise UserError(
+        f"clap config window={self.window}: must be at least hop={self.hop}"
+      )
+    if not self.kernel % 2:
+      raise UserError(f"clap config kernel={self.kernel}: must be odd")
+    if self.widths[-1] % self.heads:
+      raise UserError(
+        f"clap config widths={self.widths}: the last must be a multiple of"
+        f" heads={self.heads}"
+      )
+
+  @property
+  def stride(self) -> int:
+    """Frames (and mel bands) behind one cell of the last stage."""
+    return self.patch * 2 ** (len(self.widths) - 1)
+
+
+@dataclass(frozen=True)
+class ClapConfig:
+  """Both towers and the width E of the space they share."""
+
+  text: TextConfig = field(default_factory=TextConfig)
+  audio: AudioConfig = field(default_factory=AudioConfig)
+  embed_dim: int = 128
+
+  def __post_init__(self):
+    _positive(self, "embed_dim")

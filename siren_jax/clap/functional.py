@@ -1,0 +1,153 @@
+"""CLAP as pure functions of parameters, and bound to them for users."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tokenizers import Tokenizer
+
+from siren_jax.clap import tokenizer as tokenizers
+from siren_jax.clap.audio import AudioEncoder
+from siren_jax.clap.config import ClapConfig
+from siren_jax.clap.text import TextEncoder, dense
+from siren_jax.common import parts
+from siren_jax.common.masks import masked_mean
+
+# Heads that only the loss needs: in checkpoints, not in what ships.
+TRAINING_ONLY = "training"
+
+
+class ClapModel(nn.Module):
+  """Both towers, each with a linear map to the shared space.
+
+  The text embedding is linear in the masked mean of the tokens: what is near
+  in one is near in the other, so the experts, which see tokens, profit from
+  what the embedding has learned.
+  """
+
+  config: ClapConfig
+
+  def setup(self):
+    cfg = self.config
+    self.text = TextEncoder(cfg.text)
+    self.audio = AudioEncoder(cfg.audio)
+    self.project_text = dense(cfg.embed_dim, ("embed", None), None)
+    self.project_audio = dense(cfg.embed_dim, ("embed", None), None)
+
+  def __call__(self, ids_BxP, mask_BxP, audio_BxS):
+    return self.embed_text(ids_BxP, mask_BxP), self.embed_audio(audio_BxS)
+
+  def embed_text(self, ids_BxP, mask_BxP):
+    """tokens_BxPxC (zero where padded) and embedding_BxE, any length."""
+    tokens_BxPxC = self.text(ids_BxP, mask_BxP) * mask_BxP[..., None]
+    mean_BxC = masked_mean(tokens_BxPxC, mask_BxP[..., None], axis=1)
+    return tokens_BxPxC, self.project_text(mean_BxC)
+
+  def embed_audio(self, audio_BxS):
+    """embedding_BxE, any length."""
+    return self.project_audio(self.audio(audio_BxS))
+
+
+def init(key: jax.Array, config: ClapConfig) -> Any:
+  """Random parameters, boxed in their logical axis names."""
+  ids_BxP = jnp.zeros((1, 2), jnp.int32)
+  audio_BxS = jnp.zeros((1, config.audio.hop * config.audio.stride))
+  variables = ClapModel(config).init(key, ids_BxP, ids_BxP == 0, audio_BxS)
+  return variables["params"]
+
+
+def normalize(x_BxE: jax.Array) -> jax.Array:
+  """Rows of length one (zero rows stay finite)."""
+  square = jnp.sum(x_BxE**2, axis=-1, keepdims=True)
+  return x_BxE * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+
+
+def encode_text(
+  params: Any, config: ClapConfig, ids_BxP: jax.Array, mask_BxP: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Last hidden states and the sentence embedding of tokenized prompts.
+
+  Args:
+    params: of `init`, unboxed.
+    config: its shapes.
+    ids_BxP: token ids, P at most `config.text.max_tokens`.
+    mask_BxP: true where there is a token.
+
+  Returns:
+    tokens_BxPxC (zero where padded) and embedding_BxE of length one.
+  """
+  chex.assert_rank([ids_BxP, mask_BxP], 2)
+  chex.assert_equal_shape([ids_BxP, mask_BxP])
+  tokens_BxPxC, embedding_BxE = ClapModel(config).apply(
+    {"params": params}, ids_BxP, mask_BxP, method=ClapModel.embed_text
+  )
+  return tokens_BxPxC, normalize(embedding_BxE)
+
+
+def encode_audio(
+  params: Any, config: ClapConfig, audio_BxS: jax.Array
+) -> jax.Array:
+  """embedding_BxE of length one of audio at `config.audio.sample_rate`."""
+  chex.assert_rank(audio_BxS, 2)
+  return normalize(
+    ClapModel(config).apply(
+      {"params": params}, audio_BxS, method=ClapModel.embed_audio
+    )
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Clap:
+  """A trained CLAP: what it needs to read words and hear sounds."""
+
+  config: ClapConfig
+  params: Any
+  tokenizer: Tokenizer
+
+  def encode_text(
+    self, texts: Sequence[str]
+  ) -> tuple[jax.Array, np.ndarray, jax.Array]:
+    """tokens_BxPxC, mask_BxP and embedding_BxE of prompts.
+
+    Raises:
+      UserError: a prompt is empty.
+    """
+    ids_BxP, mask_BxP = tokenizers.tokenize(
+      self.tokenizer, texts, self.config.text.max_tokens
+    )
+    tokens, embedding = _encode_text(self.params, self.config, ids_BxP, mask_BxP)
+    return tokens, mask_BxP, embedding
+
+  def encode_audio(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:
+    """embedding_BxE of audio at `config.audio.sample_rate`."""
+    return _encode_audio(self.params, self.config, jnp.asarray(audio_BxS))
+
+  def similarity(
+    self, texts: Sequence[str], audio_BxS: jax.Array | np.ndarray
+  ) -> jax.Array:
+    """Cosine of every text (rows) with every clip (columns)."""
+    return self.encode_text(texts)[2] @ self.encode_audio(audio_BxS).T
+
+
+def load(folder: str | os.PathLike) -> Clap:
+  """CLAP of a bundle folder or of a `train-clap` work directory.
+
+  Raises:
+    UserError: there is none, or a tensor does not fit the config.
+  """
+  config, params = parts.load(
+    folder, "clap", ClapConfig, lambda *args: nn.unbox(init(*args))
+  )
+  params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
+  return Clap(config, params, tokenizers.load(Path(folder) / "tokenizer.json"))
+
+
+_encode_text = jax.jit(encode_text, static_argnames="config")
+_encode_audio = jax.jit(encode_audio, static_argnames="config")

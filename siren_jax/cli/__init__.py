@@ -1,0 +1,1 @@
+"""The command line: one module a verb, flags to dataclasses, no maths."""

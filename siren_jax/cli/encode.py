@@ -1,0 +1,43 @@
+"""turn recordings into codes
+
+  siren-jax encode bark.wav --out bark.npz
+  siren-jax encode a.wav b.flac --out codes/
+
+The npz holds codes [N, T] (codebooks, frames), sample_rate and num_samples;
+`siren-jax decode` turns it back into sound.
+"""
+
+import argparse
+
+from siren_jax.cli import runtime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("audio", nargs="+", metavar="AUDIO", help="sound files")
+  add("--out", default=".", help="a .npz file, or a folder (default: here)")
+  add("--model", help="bundle or codec work directory, or a name that ships")
+
+
+def run(args: argparse.Namespace) -> None:
+  targets = runtime.targets(args.audio, args.out, ".npz")
+  runtime.use_compilation_cache()
+  import numpy as np
+
+  from siren_jax import codec
+  from siren_jax.data import audio
+  from siren_jax.weights import bundle
+
+  model = codec.load(bundle.find(args.model))
+  rate = model.config.sample_rate
+  for source, target in zip(args.audio, targets):
+    audio_S, notes = audio.read_audio(source, rate)
+    for note in notes:
+      runtime.say(f"{source}: {note}")
+    codes_NxT = np.asarray(model.encode(audio_S[None])[0])
+    with runtime.whole_file(target) as file:
+      np.savez_compressed(
+        file, codes=codes_NxT, sample_rate=rate, num_samples=len(audio_S)
+      )
+    print(f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes")
+  print(f"try next: siren-jax decode {targets[-1]}")

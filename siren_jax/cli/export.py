@@ -1,0 +1,132 @@
+"""make a bundle out of trained parts
+
+  siren-jax export --experts runs/experts --name my-siren --out my-siren \\
+    --notes data_and_licences.md
+
+The bundle is one folder that `siren-jax generate --model` and
+`siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
+unless --codec and --clap name others.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from typing import Any
+
+import siren_jax
+from siren_jax.cli import runtime
+from siren_jax.common.errors import UserError
+
+_SETTINGS = ("temperature", "top_k", "top_p", "guidance")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--experts", required=True, metavar="DIR", help="work directory")
+  add("--codec", metavar="DIR", help="work directory or bundle")
+  add("--clap", metavar="DIR", help="work directory or bundle")
+  add("--name", required=True, help="what the model is called")
+  add("--out", required=True, metavar="DIR", help="the bundle to write")
+  add(
+    "--notes",
+    metavar="FILE",
+    help="Markdown for the model card: data, licences, authors, limits",
+  )
+  add(
+    "--max-seconds",
+    type=float,
+    default=30.0,
+    help="longest clip that generate allows (default: 30)",
+  )
+  add("--temperature", type=float, help="default of generate, as the next ones")
+  add("--top-k", type=int)
+  add("--top-p", type=float)
+  add("--guidance", type=float)
+
+
+def run(args: argparse.Namespace) -> None:
+  runtime.check_folder(args.out)
+  notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  from siren_jax.weights import bundle
+
+  bundle.check_new(args.out)
+  model = _assemble(args)
+  bundle.save(args.out, model, card(model, notes))
+  size = sum(p.stat().st_size for p in pathlib.Path(args.out).iterdir())
+  print(f"{args.out}: {size / 1e6:.1f} MB")
+  print(f'try next: siren-jax generate "a dog barking" --model {args.out}')
+
+
+def _assemble(args: argparse.Namespace) -> Any:
+  from siren_jax import clap, codec, sampling
+  from siren_jax.cli import experiments
+  from siren_jax.common import checkpoint
+  from siren_jax.weights import bundle
+
+  values, params, extra = checkpoint.restore_params(args.experts)
+  experiment = experiments.from_mapping(values, args.experts)
+  if experiments.kind_of(experiment) != "stage1":
+    raise UserError(
+      f"--experts {args.experts} is not a work directory of siren-jax train"
+    )
+  data = experiment.data
+  model = bundle.Bundle(
+    name=args.name,
+    codec=codec.load(args.codec or data.codec or data.path),
+    clap=clap.load(args.clap or data.path),
+    config=experiment.experts,
+    params={"params": params, **extra},
+    sampling=sampling.SamplingConfig(**runtime.given(args, *_SETTINGS)),
+    max_seconds=args.max_seconds,
+  )
+  bundle.check_parts(model)
+  return model
+
+
+def card(model: Any, notes: str | None) -> str:
+  """The model card, in Markdown."""
+  import jax
+
+  def size(tree: Any) -> str:
+    return f"{sum(x.size for x in jax.tree.leaves(tree)) / 1e6:.1f} M"
+
+  settings = dataclasses.asdict(model.sampling)
+  return _CARD.format(
+    name=model.name,
+    version=siren_jax.__version__,
+    rate=model.codec.config.sample_rate,
+    frames=model.codec.config.frame_rate,
+    codebooks=model.config.num_codebooks,
+    num_experts=model.config.num_experts,
+    codec=size(model.codec.params),
+    clap=size(model.clap.params),
+    experts=size(model.params),
+    settings=", ".join(f"{k} {v}" for k, v in settings.items()),
+    seconds=model.max_seconds,
+    notes=(notes or _NO_NOTES).strip(),
+  )
+
+
+_NO_NOTES = """## Data and licences
+
+Whoever made this bundle has not said what it was trained on. Ask before you
+use or share what it makes."""
+
+_CARD = """# {name}
+
+A Siren model: words to sound. Made with siren-jax {version}.
+
+    siren-jax generate "a dog barking" --model {name}
+
+| part | parameters | |
+|---|---|---|
+| codec | {codec} | {rate} Hz mono, {frames:g} frames a second, \
+{codebooks} codebooks |
+| CLAP | {clap} | reads the words |
+| experts | {experts} | {num_experts} residual experts |
+
+Sampling by default: {settings}. Clips of up to {seconds:g} seconds. Weights
+are stored in float16.
+
+{notes}
+"""

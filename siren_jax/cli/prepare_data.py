@@ -1,0 +1,137 @@
+"""make data sets: recordings to audio, audio to codes
+
+Recordings (folders or manifests) with captions, to an audio set; a manifest is
+CSV or JSONL with an audio path and a caption or category a row:
+
+  siren-jax prepare-data my_sounds/ --out runs/audio
+  siren-jax prepare-data --manifest clips.csv --synthetic 500 --out runs/audio
+  siren-jax prepare-data --synthetic 2000 --out runs/audio
+
+An audio set to the code set that `siren-jax train` reads, with a trained codec
+and CLAP (work directories or bundles):
+
+  siren-jax prepare-data runs/audio --codec runs/codec --clap runs/clap \\
+    --out runs/codes
+"""
+
+import argparse
+import pathlib
+
+from siren_jax.cli import runtime
+from siren_jax.common.errors import UserError
+
+_AUDIO = (
+  "sample_rate",
+  "captions",
+  "synthetic",
+  "mixtures",
+  "validation_fold",
+  "strict",
+)
+_CODES = ("views",)
+_BOTH = ("seconds", "seed")
+_SYNTHETIC = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("sources", nargs="*", metavar="SOURCE", help="folder, or an audio set")
+  add(
+    "--manifest",
+    action="append",
+    default=[],
+    metavar="FILE",
+    help="CSV or JSONL of recordings; may be given again",
+  )
+  add("--out", required=True, metavar="DIR", help="the data set to write")
+  add("--seconds", type=float, help="length of a sound (default: 5)")
+  add("--seed", type=int, help="of all that is drawn (default: 0)")
+  audio = parser.add_argument_group("recordings to audio")
+  audio.add_argument(
+    "--synthetic",
+    type=int,
+    nargs="?",
+    const=_SYNTHETIC,
+    metavar="N",
+    help=f"add N made-up sounds with captions (N left out: {_SYNTHETIC})",
+  )
+  audio.add_argument(
+    "--mixtures", type=int, metavar="N", help="add N mixtures of two sounds"
+  )
+  audio.add_argument(
+    "--validation-fold", metavar="FOLD", help="held out (default: the last)"
+  )
+  audio.add_argument("--sample-rate", type=int, metavar="HZ", help="16000")
+  audio.add_argument(
+    "--captions", type=int, metavar="N", help="at most N captions a sound"
+  )
+  audio.add_argument(
+    "--strict", action="store_true", default=None, help="no bad file is skipped"
+  )
+  codes = parser.add_argument_group("audio to codes")
+  codes.add_argument("--codec", metavar="DIR", help="what makes the codes")
+  codes.add_argument("--clap", metavar="DIR", help="what reads the captions")
+  codes.add_argument(
+    "--views", type=int, metavar="N", help="varied encodings of each sound"
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  runtime.check_folder(args.out)
+  if args.codec or args.clap:
+    _refuse(args, (*_AUDIO, "manifest"), "takes an audio set")
+    _codes(args)
+  else:
+    _refuse(args, _CODES, "needs --codec and --clap")
+    _audio(args)
+
+
+def _audio(args: argparse.Namespace) -> None:
+  sources = [*args.sources, *args.manifest]
+  if not sources and not args.synthetic:
+    raise UserError(
+      "no recordings; name a folder or a --manifest, or use --synthetic"
+    )
+  from siren_jax.data import prepare
+
+  config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
+  summary = prepare.prepare_audio(sources, args.out, config)
+  for name, value in summary.items():
+    print(f"{name}: {value}")
+  print(
+    f"{args.out} is ready; try next: siren-jax train-codec "
+    f"--config=configs/nano_codec.py --config.data.path={args.out} "
+    "--workdir=runs/codec"
+  )
+
+
+def _codes(args: argparse.Namespace) -> None:
+  if not (args.codec and args.clap and len(args.sources) == 1):
+    raise UserError(
+      "codes need one audio set, --codec and --clap; see "
+      "siren-jax prepare-data --help"
+    )
+  runtime.use_compilation_cache()
+  from siren_jax import clap, codec
+  from siren_jax.data import codes
+  from siren_jax.weights import bundle
+
+  codec_model, clap_model = codec.load(args.codec), clap.load(args.clap)
+  config = codes.CodesConfig(**runtime.given(args, *_CODES, *_BOTH))
+  counts = codes.prepare_codes(
+    args.sources[0], codec_model, clap_model, args.out, config
+  )
+  bundle.save_encoders(pathlib.Path(args.out), codec_model, clap_model)
+  for split, count in counts.items():
+    print(f"{split}: {count} sounds")
+  print(
+    f"{args.out} is ready; try next: siren-jax train "
+    f"--config=configs/nano.py --config.data.path={args.out} "
+    "--workdir=runs/experts"
+  )
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+  for name in names:
+    if getattr(args, name):
+      raise UserError(f"--{name.replace('_', '-')} here: this form {why}")

@@ -1,0 +1,16 @@
+"""train the residual experts (Stage 1)
+
+  siren-jax train --config=configs/nano.py --workdir=runs/experts \\
+    --config.data.directory=runs/codes
+"""
+
+import argparse
+
+from siren_jax.cli import training
+from siren_jax.cli.training import add_arguments
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> None:
+  training.run(args, "stage1")

@@ -1,0 +1,16 @@
+"""train a clap
+
+  siren-jax train-clap --config=configs/nano_clap.py --workdir=runs/clap \\
+    --config.data.directory=runs/audio
+"""
+
+import argparse
+
+from siren_jax.cli import training
+from siren_jax.cli.training import add_arguments
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> None:
+  training.run(args, "clap")

@@ -1,0 +1,16 @@
+"""train a codec
+
+  siren-jax train-codec --config=configs/nano_codec.py --workdir=runs/codec \\
+    --config.data.directory=runs/audio
+"""
+
+import argparse
+
+from siren_jax.cli import training
+from siren_jax.cli.training import add_arguments
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> None:
+  training.run(args, "codec")

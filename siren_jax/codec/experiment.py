@@ -1,0 +1,63 @@
+"""All settings of a codec training run, and what the trainer needs of them."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.task import CodecLossConfig, CodecTask
+from siren_jax.common.mesh import MeshConfig
+from siren_jax.data import pipeline
+from siren_jax.data.augment import AugmentConfig
+from siren_jax.training import OptimizerConfig, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecDataConfig:
+  """Where the sound comes from.
+
+  Attributes:
+    path: prepared audio set (a TFDS folder or an npz).
+    crop_frames: code frames in a training example.
+    augment: how examples are varied.
+  """
+
+  path: str = ""
+  crop_frames: int = 26
+  augment: AugmentConfig = AugmentConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecExperiment:
+  """A codec training run."""
+
+  codec: SpectralCodecConfig = SpectralCodecConfig()
+  loss: CodecLossConfig = CodecLossConfig()
+  optimizer: OptimizerConfig = OptimizerConfig()
+  train: TrainConfig = TrainConfig()
+  mesh: MeshConfig = MeshConfig()
+  data: CodecDataConfig = CodecDataConfig()
+
+
+def build(
+  experiment: CodecExperiment, workdir: str | os.PathLike
+) -> tuple[CodecTask, Any, Callable[[], Any]]:
+  """Task, endless training batches and a source of validation batches."""
+  del workdir  # Nothing but the trainer writes there.
+  e = experiment
+  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay)
+  batches = functools.partial(
+    pipeline.audio_batches,
+    e.data.path,
+    batch_size=e.train.batch_size,
+    crop_seconds=e.data.crop_frames * e.codec.hop / e.codec.sample_rate,
+    seed=e.train.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  train = batches("train", config=e.data.augment)
+  return task, train, lambda: batches("validation")

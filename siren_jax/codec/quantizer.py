@@ -1,0 +1,112 @@
+"""Residual vector quantizer with factorised, l2-normalised codes.
+
+After DAC (Kumar et al. 2023, section 3.2): a residual is projected to a few
+dimensions, matched to the code of smallest angle, and projected back.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Quantized(NamedTuple):
+  """What quantizing latents gives.
+
+  Attributes:
+    latents_BxTxF: sum of the code embeddings; gradients pass straight through.
+    codes_BxNxT: int32.
+    commitment: scalar, pulls the encoder to the codes.
+    codebook: scalar, pulls the codes to the encoder.
+    projected_NxBxTxG: residuals in code space, where dead codes are reborn.
+  """
+
+  latents_BxTxF: jax.Array
+  codes_BxNxT: jax.Array
+  commitment: jax.Array
+  codebook: jax.Array
+  projected_NxBxTxG: jax.Array
+
+
+def _unit(x):
+  return x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
+
+
+class Codebook(nn.Module):
+  """One stage: F -> code_dim -> nearest code -> F."""
+
+  size: int
+  code_dim: int
+  feature_dim: int
+
+  def setup(self):
+    self.codebook = self.param(
+      "codebook", nn.initializers.normal(1.0), (self.size, self.code_dim)
+    )
+    self.project_in = nn.Dense(self.code_dim)
+    self.project_out = nn.Dense(self.feature_dim)
+
+  def nearest(self, projected: jax.Array) -> jax.Array:
+    """Index of the code of smallest angle."""
+    similarity = _unit(projected) @ _unit(self.codebook).T
+    return jnp.argmax(similarity, -1).astype(jnp.int32)
+
+  def embed(self, codes: jax.Array) -> jax.Array:
+    """Codes to features [..., F]."""
+    return self.project_out(self.codebook[codes])
+
+  def __call__(self, residual_BxTxF: jax.Array):
+    projected = self.project_in(residual_BxTxF)
+    codes_BxT = self.nearest(projected)
+    chosen = self.codebook[codes_BxT]
+    straight = projected + jax.lax.stop_gradient(chosen - projected)
+    return self.project_out(straight), codes_BxT, projected, chosen
+
+
+class ResidualQuantizer(nn.Module):
+  """Codebooks in a row, each quantizing what the ones before left over."""
+
+  num_codebooks: int
+  codebook_size: int
+  code_dim: int
+  feature_dim: int
+
+  def setup(self):
+    self.stages = [
+      Codebook(
+        self.codebook_size, self.code_dim, self.feature_dim, name=f"stage_{n}"
+      )
+      for n in range(self.num_codebooks)
+    ]
+
+  def __call__(self, x_BxTxF: jax.Array, depth_B: jax.Array) -> Quantized:
+    """Quantizes with the first `depth_B[b]` codebooks of each row."""
+    residual, total = x_BxTxF, jnp.zeros_like(x_BxTxF)
+    codes, projections = [], []
+    commitment = codebook = 0.0
+    for n, stage in enumerate(self.stages):
+      features, codes_BxT, projected, chosen = stage(residual)
+      used_B = (n < depth_B).astype(x_BxTxF.dtype)
+      residual = residual - jax.lax.stop_gradient(features)
+      total = total + features * used_B[:, None, None]
+      commitment += _gap(projected, jax.lax.stop_gradient(chosen), used_B)
+      codebook += _gap(jax.lax.stop_gradient(projected), chosen, used_B)
+      codes.append(codes_BxT)
+      projections.append(jax.lax.stop_gradient(projected))
+    return Quantized(
+      total,
+      jnp.stack(codes, 1),
+      commitment / len(self.stages),
+      codebook / len(self.stages),
+      jnp.stack(projections),
+    )
+
+  def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
+    """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
+    rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
+    return sum(stage.embed(codes_BxT) for stage, codes_BxT in rows)
+
+
+def _gap(a, b, used_B):
+  return jnp.mean(jnp.mean((a - b) ** 2, (1, 2)) * used_B)

@@ -1,0 +1,148 @@
+"""The spectral codec: STFT in, ConvNeXt at the frame rate, inverse STFT out.
+
+Our design (design.md 3). The decoder speaks with two voices: a deterministic
+one, a magnitude and a phase for every bin, and a noise one, white noise
+shaped by an envelope over bands. Rain, surf and crackle are noise: codes then
+say how loud it is where, and need not spell out its waveform.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.codec import stft
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.layers import ConvNeXtStack
+from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
+
+
+class Voices(NamedTuple):
+  """What the decoder says for every inverse-STFT frame.
+
+  Attributes:
+    tonal_BxTxW: complex spectra of the deterministic voice.
+    gain_BxTxW: amplitudes by which the spectra of white noise are multiplied.
+  """
+
+  tonal_BxTxW: jax.Array
+  gain_BxTxW: jax.Array
+
+
+class Encoder(nn.Module):
+  """Audio [B, S] to latents [B, S/hop, F]."""
+
+  config: SpectralCodecConfig
+
+  @nn.compact
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    c = self.config
+    x = _features(stft.stft(audio_BxS, c.fft_size, c.hop_length))
+    x = nn.Dense(c.frame_width, name="embed")(x)
+    x = ConvNeXtStack(
+      c.encoder_frame_layers, c.kernel_size, c.expansion, name="frames"
+    )(x)
+    x = x.reshape(x.shape[0], -1, c.code_stride * c.frame_width)
+    x = nn.Dense(c.code_width, name="merge")(x)
+    x = ConvNeXtStack(
+      c.encoder_code_layers, c.kernel_size, c.expansion, name="codes"
+    )(x)
+    return nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
+
+
+class Decoder(nn.Module):
+  """Latents [B, T, F] to the two voices, for every inverse-STFT frame."""
+
+  config: SpectralCodecConfig
+
+  @nn.compact
+  def __call__(self, latents_BxTxF: jax.Array) -> Voices:
+    c = self.config
+    x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
+    x = ConvNeXtStack(
+      c.decoder_code_layers, c.kernel_size, c.expansion, name="codes"
+    )(x)
+    x = nn.Dense(c.code_stride * c.frame_width, name="split")(x)
+    x = x.reshape(x.shape[0], -1, c.frame_width)
+    x = ConvNeXtStack(
+      c.decoder_frame_layers, c.kernel_size, c.expansion, name="frames"
+    )(x)
+    x = nn.LayerNorm(name="norm")(x)
+    bins = c.fft_size // 2 + 1
+    sizes = (bins, bins, bins, c.noise_bands)
+    out = nn.Dense(c.synthesis_stride * sum(sizes), name="out")(x)
+    out = out.reshape(out.shape[0], -1, sum(sizes))
+    return _voices(c, *jnp.split(out, np.cumsum(sizes)[:-1], axis=-1))
+
+
+class SpectralCodec(nn.Module):
+  """Encoder, residual quantizer and decoder."""
+
+  config: SpectralCodecConfig
+
+  def setup(self):
+    c = self.config
+    self.encoder = Encoder(c)
+    self.quantizer = ResidualQuantizer(
+      c.num_codebooks, c.codebook_size, c.code_dim, c.feature_dim
+    )
+    self.decoder = Decoder(c)
+
+  def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
+    return self.quantizer(self.encoder(audio_BxS), depth_B)
+
+  def encode(self, audio_BxS: jax.Array) -> jax.Array:
+    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
+    return self.quantize(audio_BxS, depth_B).codes_BxNxT
+
+  def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
+    """Latents [B, T, F] of codes; the first few codebooks will do."""
+    return self.quantizer.embed(codes_BxNxT)
+
+  def voices(self, latents_BxTxF: jax.Array) -> Voices:
+    return self.decoder(latents_BxTxF)
+
+  def decode(self, codes_BxNxT: jax.Array, noise_BxS: jax.Array) -> jax.Array:
+    return synthesise(
+      self.config, self.decoder(self.embed(codes_BxNxT)), noise_BxS
+    )
+
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    """Touches every parameter (for `init`)."""
+    return self.decode(self.encode(audio_BxS), jnp.zeros_like(audio_BxS))
+
+
+def synthesise(
+  config: SpectralCodecConfig, voices: Voices, noise_BxS: jax.Array
+) -> jax.Array:
+  """Waveform [B, S] of both voices, the second shaping the given noise."""
+  size, hop = config.fft_size, config.synthesis_hop
+  noise = voices.gain_BxTxW * stft.stft(noise_BxS, size, hop)
+  return stft.istft(voices.tonal_BxTxW + noise, size, hop)
+
+
+def _voices(config, magnitude, real, imaginary, envelope) -> Voices:
+  """Raw outputs to spectra; the caps keep a wild training step finite."""
+  loud = jnp.exp(jnp.minimum(magnitude, 7.0))  # exp(7): above full scale
+  loud *= jax.lax.rsqrt(real**2 + imaginary**2 + 1e-4)
+  mel = stft.mel_matrix(
+    config.noise_bands, config.fft_size, config.sample_rate
+  )
+  spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
+  spread[0], spread[-1] = spread[1], spread[-2]
+  gain = jnp.exp(jnp.minimum(envelope - 4.0, 2.0)) @ spread.T
+  return Voices(jax.lax.complex(loud * real, loud * imaginary), gain)
+
+
+def _features(spectra_BxTxW: jax.Array) -> jax.Array:
+  """Log magnitude and power-compressed real and imaginary parts."""
+  power = spectra_BxTxW.real**2 + spectra_BxTxW.imag**2 + 1e-8
+  shrink = power**-0.35
+  parts = (
+    0.1 * jnp.log(power),
+    spectra_BxTxW.real * shrink,
+    spectra_BxTxW.imag * shrink,
+  )
+  return jnp.concatenate(parts, -1)

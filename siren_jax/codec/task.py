@@ -1,0 +1,226 @@
+"""Training a codec: energy distance, codebooks, and an adversary if wanted."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from siren_jax.codec import discriminators, functional, losses
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.spectral import SpectralCodec, synthesise
+from siren_jax.common.errors import UserError
+from siren_jax.common.rng import named_key
+from siren_jax.training import OptimizerConfig, TrainState, make_optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecLossConfig:
+  """Weights of the losses, relative to the energy distance.
+
+  Attributes:
+    waveform: of the tonal voice's distance to the waveform itself.
+    commitment, codebook: of the quantizer.
+    full_depth: part of the examples that use all codebooks; the others use a
+      random number of them (quantizer dropout).
+    dead_usage: a code chosen less often than this part of the mean is reborn
+      on a residual of the batch.
+    usage_decay: of the moving average of choices.
+    adversarial, feature: of the discriminators; 0 trains none.
+    adversarial_start: step from which they take part.
+    discriminator_windows, discriminator_width: their sizes.
+  """
+
+  waveform: float = 0.3
+  commitment: float = 0.25
+  codebook: float = 1.0
+  full_depth: float = 0.7
+  dead_usage: float = 0.03
+  usage_decay: float = 0.98
+  adversarial: float = 0.0
+  feature: float = 1.0
+  adversarial_start: int = 0
+  discriminator_windows: tuple[int, ...] = (256, 512, 1024)
+  discriminator_width: int = 24
+
+  def __post_init__(self):
+    for name in ("full_depth", "dead_usage", "usage_decay"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise UserError(
+          f"codec loss {name}={getattr(self, name)}: must be in [0, 1]"
+        )
+    if self.adversarial < 0 or self.feature < 0:
+      raise UserError(
+        f"codec loss adversarial={self.adversarial}, feature={self.feature}: "
+        "must not be negative; 0 switches the discriminators off"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecTask:
+  """Task (training.task) of batches {'audio_BxS'}, S a multiple of the hop."""
+
+  config: SpectralCodecConfig
+  loss: CodecLossConfig
+  optimizer: OptimizerConfig
+  ema_decay: float = 0.0
+
+  @property
+  def _module(self) -> SpectralCodec:
+    return SpectralCodec(self.config)
+
+  @property
+  def _adversary(self) -> discriminators.Discriminators:
+    return discriminators.Discriminators(
+      self.loss.discriminator_windows, self.loss.discriminator_width
+    )
+
+  def init(self, key: jax.Array) -> TrainState:
+    params = functional.init(named_key(key, "codec"), self.config)
+    c = self.config
+    extra = {"usage_NxV": jnp.ones((c.num_codebooks, c.codebook_size))}
+    if self.loss.adversarial:
+      audio = jnp.zeros((1, 4 * c.hop))
+      adversary = self._adversary.init(named_key(key, "adversary"), audio)
+      adversary = adversary["params"]
+      tx = make_optimizer(self.optimizer)
+      extra |= {"adversary": adversary, "adversary_opt": tx.init(adversary)}
+    return TrainState.create(
+      params, make_optimizer(self.optimizer), extra, ema=self.ema_decay > 0
+    )
+
+  def step(self, state: TrainState, batch: Any, key: jax.Array):
+    """Codec first, then (where there is one) the adversary, then dead codes."""
+    audio_BxS = batch["audio_BxS"]
+    if not self.loss.adversarial:
+      return self._step(state, audio_BxS, key, adversarial=False)
+    return jax.lax.cond(
+      state.step >= self.loss.adversarial_start,
+      lambda: self._step(state, audio_BxS, key, adversarial=True),
+      lambda: self._step(state, audio_BxS, key, adversarial=False),
+    )
+
+  def _step(self, state, audio_BxS, key, adversarial):
+    tx = make_optimizer(self.optimizer)
+    grad = jax.grad(self._codec_loss, has_aux=True)
+    adversary = state.extra["adversary"] if adversarial else None
+    grads, (metrics, quantized, rendered) = grad(
+      state.params, adversary, audio_BxS, key
+    )
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    extra = dict(state.extra)
+    params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
+      params, extra["usage_NxV"], quantized, named_key(key, "revive")
+    )
+    metrics["grad_norm"] = optax.global_norm(grads)
+    if adversarial:
+      extra, judge = self._train_adversary(extra, audio_BxS, rendered)
+      metrics["judge"] = judge
+    elif self.loss.adversarial:
+      metrics["judge"] = jnp.zeros(())
+    ema = state.ema
+    if ema is not None:
+      ema = optax.incremental_update(params, ema, 1 - self.ema_decay)
+    return (
+      state.replace(params=params, opt_state=opt_state, extra=extra, ema=ema),
+      metrics,
+    )
+
+  def _codec_loss(self, params, adversary, audio_BxS, key):
+    variables = {"params": params}
+    quantized = self._module.apply(
+      variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
+    )
+    noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
+    voices = self._module.apply(
+      variables, quantized.latents_BxTxF, method="voices"
+    )
+    rendered = [synthesise(self.config, voices, noise) for noise in noises]
+    target, one, other = (
+      losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
+    )
+    energy = losses.energy_distance(target, one, other)
+    waveform = losses.waveform_distance(
+      voices.tonal_BxTxW, audio_BxS, self.config.synthesis_hop
+    )
+    total = (
+      energy
+      + self.loss.waveform * waveform
+      + self.loss.commitment * quantized.commitment
+      + self.loss.codebook * quantized.codebook
+    )
+    metrics = {
+      "energy_distance": energy,
+      "mel_distance": losses.mel_distance(target, one),
+      "waveform_distance": waveform,
+      "commitment": quantized.commitment,
+    }
+    if adversary is not None:
+      real, fake = (
+        self._adversary.apply({"params": adversary}, x)
+        for x in (audio_BxS, rendered[0])
+      )
+      total += self.loss.adversarial * (
+        discriminators.fool_loss(fake)
+        + self.loss.feature * discriminators.feature_loss(real, fake)
+      )
+    return total, ({"loss": total, **metrics}, quantized, rendered[0])
+
+  def _depths(self, batch, key):
+    """Codebooks that each example may use: quantizer dropout."""
+    full = jax.random.bernoulli(
+      named_key(key, "full_depth"), self.loss.full_depth, (batch,)
+    )
+    some = jax.random.randint(
+      named_key(key, "depth"), (batch,), 1, self.config.num_codebooks + 1
+    )
+    return jnp.where(full, self.config.num_codebooks, some)
+
+  def _train_adversary(self, extra, audio_BxS, rendered_BxS):
+    rendered = jax.lax.stop_gradient(rendered_BxS)
+
+    def loss(params):
+      apply = lambda x: self._adversary.apply({"params": params}, x)  # noqa: E731
+      return discriminators.judge_loss(apply(audio_BxS), apply(rendered))
+
+    judge, grads = jax.value_and_grad(loss)(extra["adversary"])
+    tx = make_optimizer(self.optimizer)
+    updates, opt = tx.update(grads, extra["adversary_opt"], extra["adversary"])
+    adversary = optax.apply_updates(extra["adversary"], updates)
+    return extra | {"adversary": adversary, "adversary_opt": opt}, judge
+
+  def _revive(self, params, usage_NxV, quantized, key):
+    """Moves codes that nothing chooses onto residuals of this batch."""
+    codes_NxR = jnp.moveaxis(quantized.codes_BxNxT, 1, 0).reshape(
+      len(usage_NxV), -1
+    )
+    residuals_NxRxG = quantized.projected_NxBxTxG.reshape(
+      *codes_NxR.shape, self.config.code_dim
+    )
+    mean = codes_NxR.shape[1] / self.config.codebook_size
+    counts = jax.vmap(lambda c: jnp.zeros(usage_NxV.shape[1]).at[c].add(1))
+    decay = self.loss.usage_decay
+    usage = decay * usage_NxV + (1 - decay) * counts(codes_NxR) / mean
+    dead_NxV = usage < self.loss.dead_usage
+    picks = jax.random.randint(key, usage.shape, 0, codes_NxR.shape[1])
+    reborn = jnp.take_along_axis(residuals_NxRxG, picks[..., None], 1)
+    stages = dict(params["quantizer"])
+    for n in range(len(usage)):
+      stage = stages[f"stage_{n}"]
+      codebook = jnp.where(dead_NxV[n, :, None], reborn[n], stage["codebook"])
+      stages[f"stage_{n}"] = stage | {"codebook": codebook}
+    # A newborn has some time to be chosen before it may die again.
+    usage = jnp.where(dead_NxV, 0.3, usage)
+    dead = jnp.sum(dead_NxV).astype(jnp.float32)
+    return params | {"quantizer": stages}, usage, dead
+
+  def evaluate(self, state: TrainState, batch: Any) -> dict[str, jax.Array]:
+    """Mel distance and used codes of what `decode` gives back."""
+    params, audio_BxS = state.eval_params, batch["audio_BxS"]
+    codes = functional.encode(params, self.config, audio_BxS)
+    audio = functional.decode(params, self.config, codes)
+    rate = self.config.sample_rate
+    spectra = [losses.spectra(x, rate) for x in (audio_BxS, audio)]
+    return {"mel_distance": losses.mel_distance(*spectra)}

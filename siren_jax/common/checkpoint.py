@@ -1,0 +1,240 @@
+"""Checkpoints: one Orbax step holds the state, the data iterator, the config.
+
+A step is written under a temporary name and renamed when it is whole, so a
+process killed at any moment leaves the step before. A step that cannot be
+read is moved aside (never deleted) once an older one has been restored.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from siren_jax.common.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What one checkpoint held."""
+
+  step: int
+  state: Any
+  data: Any
+  config: dict[str, Any]
+
+
+class Checkpoints:
+  """The checkpoints of one work directory; a context manager."""
+
+  def __init__(self, workdir: Path | str, keep: int = 3):
+    self.directory = Path(workdir).absolute() / "checkpoints"
+    self._manager = ocp.CheckpointManager(
+      self.directory,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True
+      ),
+      item_names=("state", "data", "config", "sums"),
+    )
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *_) -> None:
+    try:
+      self._manager.close()
+    except Exception as error:
+      raise self._unwritable(error) from error
+
+  def latest_step(self) -> int | None:
+    """Newest whole step, or None."""
+    return self._manager.latest_step()
+
+  def save(
+    self, step: int, state: Any, data: Any, config: Mapping[str, Any]
+  ) -> None:
+    """Copies `state` to the host and writes it in the background.
+
+    `state` may be donated as soon as this returns.
+
+    Raises:
+      UserError: this or the save before could not be written (full disk).
+    """
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          data=ocp.args.JsonSave(data),
+          config=ocp.args.JsonSave(dict(config)),
+          sums=ocp.args.JsonSave(_checksums(state)),
+        ),
+        force=True,
+      )
+    except Exception as error:
+      raise self._unwritable(error) from error
+
+  def wait(self) -> None:
+    """Returns when the last save is on disk.
+
+    Raises:
+      UserError: it could not be written (full disk).
+    """
+    try:
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._unwritable(error) from error
+
+  def restore_latest(self, abstract_state: Any) -> Restored | None:
+    """Newest step that can be read, or None where there is no step.
+
+    Args:
+      abstract_state: `jax.ShapeDtypeStruct`s with shardings.
+
+    Raises:
+      UserError: there are steps and none can be read.
+    """
+    broken = {}
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        items = self._manager.restore(
+          step,
+          args=ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract_state),
+            data=ocp.args.JsonRestore(),
+            config=ocp.args.JsonRestore(),
+            sums=ocp.args.JsonRestore(),
+          ),
+        )
+        _verify(items.state, items.sums)
+      except Exception as error:  # Orbax raises many kinds for a broken file.
+        broken[step] = error
+        _log.warning(
+          "checkpoint %d cannot be read, trying the one before", step
+        )
+        continue
+      self._move_aside(list(broken))
+      return Restored(step, items.state, items.data, items.config)
+    if broken:
+      first = _first_line(broken[max(broken)])
+      raise UserError(
+        f"none of the checkpoints {sorted(broken)} in {self.directory} can be"
+        f" read ({first}); choose another work directory to start afresh"
+      )
+    return None
+
+  def _move_aside(self, steps):
+    if steps and jax.process_index() == 0:
+      for step in steps:
+        path = self.directory / str(step)
+        path.rename(path.with_name(f"unreadable-{step}"))
+    if steps:
+      self._manager.reload()
+
+  def _unwritable(self, error):
+    return UserError(
+      f"cannot write a checkpoint to {self.directory}: {_first_line(error)};"
+      " make room and run the same command again (it continues from the last"
+      " whole checkpoint)"
+    )
+
+
+def restore_params(
+  workdir: Path | str, prefer_ema: bool = True
+) -> tuple[dict[str, Any], Any, Any]:
+  """Parameters of the newest readable checkpoint, for inference.
+
+  Args:
+    workdir: a training work directory.
+    prefer_ema: the averaged parameters where there are any.
+
+  Returns:
+    config dictionary, parameters and `extra` as trees of numpy arrays.
+
+  Raises:
+    UserError: no checkpoint there, or none that can be read.
+  """
+  directory = Path(workdir).absolute() / "checkpoints"
+  if not directory.is_dir():
+    raise UserError(f"no checkpoints in {workdir}; train there first")
+  handlers = {
+    "state": ocp.PyTreeCheckpointHandler(),
+    "data": ocp.JsonCheckpointHandler(),
+    "config": ocp.JsonCheckpointHandler(),
+    "sums": ocp.JsonCheckpointHandler(),
+  }
+  with ocp.CheckpointManager(directory, item_handlers=handlers) as manager:
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
+      try:
+        return _read_params(manager, step, prefer_ema)
+      except Exception as error:  # Orbax raises many kinds for a broken file.
+        _log.warning("checkpoint %d cannot be read: %s", step, error)
+  raise UserError(
+    f"no readable checkpoint in {workdir} (steps: {steps or 'none'})"
+  )
+
+
+def _read_params(manager, step, prefer_ema):
+  whole = manager.item_metadata(step).state.tree
+  name = "ema" if prefer_ema and whole.get("ema") else "params"
+  wanted = {k: whole[k] for k in (name, "extra") if whole.get(k)}
+  items = manager.restore(
+    step,
+    args=ocp.args.Composite(
+      state=ocp.args.PyTreeRestore(
+        wanted,
+        restore_args=jax.tree.map(
+          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted
+        ),
+        partial_restore=True,
+      ),
+      config=ocp.args.JsonRestore(),
+      sums=ocp.args.JsonRestore(),
+    ),
+  )
+  _verify(items.state, items.sums)
+  return items.config, items.state[name], items.state.get("extra", {})
+
+
+def _checksums(tree):
+  """Path -> sum of an array's bits as integers, whatever its sharding.
+
+  Orbax notices a short file but not a flipped bit in an array.
+  """
+  paths, leaves = [], []
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    paths.append(jax.tree_util.keystr(path, simple=True, separator="/"))
+    leaves.append(_bit_sum(leaf))
+  sums = np.asarray(leaves, np.uint32)
+  if jax.process_count() > 1:  # Each process saw its own shards.
+    sums = multihost_utils.process_allgather(sums).sum(0, dtype=np.uint32)
+  return dict(zip(paths, sums.tolist(), strict=True))
+
+
+def _bit_sum(array):
+  if isinstance(array, jax.Array):
+    parts = [s.data for s in array.addressable_shards if s.replica_id == 0]
+  else:
+    parts = [array]
+  bits = f"u{array.dtype.itemsize}"
+  sums = (np.asarray(p).ravel().view(bits).sum(dtype=np.uint64) for p in parts)
+  return sum(int(s) for s in sums) % 2**32
+
+
+def _verify(tree, sums):
+  for path, value in _checksums(tree).items():
+    if sums[path] != value:
+      raise ValueError(f"array {path} does not match its checksum")
+
+
+def _first_line(error):
+  return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

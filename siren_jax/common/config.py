@@ -1,0 +1,129 @@
+"""Frozen dataclasses to plain dictionaries and back, strictly."""
+
+import dataclasses
+import difflib
+import json
+import os
+import pathlib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from siren_jax.common.errors import UserError
+
+T = TypeVar("T")
+
+# Settings that a resumed run may change: they do not alter what was learned.
+_FREE = {
+  "checkpoint_every",
+  "eval_batches",
+  "eval_every",
+  "keep",
+  "log_every",
+  "mesh",
+  "steps",
+}
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+  """Nested dataclass to nested plain dictionary (JSON ready)."""
+  return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
+  """Builds dataclass `cls` from `values`; absent keys keep their defaults.
+
+  Raises:
+    UserError: an unknown key (with the nearest known one), a missing key
+      without a default, or a value of the wrong type.
+  """
+  fields = {f.name: f for f in dataclasses.fields(cls)}
+  hints = typing.get_type_hints(cls)
+  for key in values:
+    if key not in fields:
+      raise UserError(unknown_key(f"{path}{key}", key, list(fields)))
+  kwargs = {
+    key: _convert(hints[key], value, f"{path}{key}")
+    for key, value in values.items()
+  }
+  try:
+    return cls(**kwargs)
+  except TypeError as error:
+    raise UserError(f"config {path or cls.__name__}: {error}") from error
+
+
+def unknown_key(full: str, key: str, known: list[str]) -> str:
+  """The message about a key that is not among the `known` ones."""
+  near = difflib.get_close_matches(key, known, n=1)
+  hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+  return f"unknown config key {full!r}; {hint}"
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+  """Value as `hint`, where only lossless conversions are made."""
+  origin = typing.get_origin(hint)
+  if dataclasses.is_dataclass(hint):
+    if isinstance(value, hint):
+      return value
+    if isinstance(value, Mapping):
+      return from_dict(hint, value, f"{path}.")
+    raise UserError(f"config {path}={value!r}: expected a group of settings")
+  if origin in (types.UnionType, typing.Union):
+    options = typing.get_args(hint)
+    if value is None and type(None) in options:
+      return None
+    rest = [o for o in options if o is not type(None)]
+    if len(rest) == 1:
+      return _convert(rest[0], value, path)
+    return value
+  if origin is tuple:
+    if isinstance(value, str) or not isinstance(value, typing.Iterable):
+      raise UserError(f"config {path}={value!r}: expected a list")
+    item = typing.get_args(hint)[0]
+    return tuple(_convert(item, v, path) for v in value)
+  return _scalar(hint, value, path)
+
+
+def _scalar(hint: Any, value: Any, path: str) -> Any:
+  if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if hint is int and isinstance(value, bool):
+    raise UserError(f"config {path}={value!r}: expected an int")
+  if hint in (int, float, str, bool) and not isinstance(value, hint):
+    raise UserError(f"config {path}={value!r}: expected {hint.__name__}")
+  return value
+
+
+def record(
+  workdir: pathlib.Path, config: Mapping[str, Any], resumed: bool
+) -> None:
+  """Writes `workdir`/config.json; a resumed run must have the same config.
+
+  Lengths, intervals and the mesh may differ.
+
+  Raises:
+    UserError: resumed with another config; names the first key that differs.
+  """
+  path = workdir / "config.json"
+  text = json.dumps(config, indent=2) + "\n"
+  if resumed and path.exists():
+    old, new = (dict(_leaves(json.loads(t))) for t in (path.read_text(), text))
+    for key in sorted(old.keys() | new.keys()):
+      if old.get(key) != new.get(key) and not _FREE & set(key.split(".")):
+        raise UserError(
+          f"config {key}={new.get(key)!r} but {workdir} was trained with"
+          f" {old.get(key)!r}; use that value or another work directory"
+        )
+  temporary = path.with_suffix(f".{os.getpid()}.tmp")
+  temporary.write_text(text)
+  os.replace(temporary, path)
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+  """(dotted path, value) of all that is not a dictionary."""
+  if not isinstance(tree, Mapping):
+    yield path, tree
+    return
+  for key, value in tree.items():
+    yield from _leaves(value, f"{path}.{key}" if path else key)

@@ -1,0 +1,33 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from siren_jax.common.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+  """A binary file that takes the place of `path` when the block ends well.
+
+  Raises:
+    UserError: it cannot be written; `path` is then as it was before.
+  """
+  path = Path(path)
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+      with temporary.open("wb") as file:
+        yield file
+      temporary.replace(path)
+    finally:
+      temporary.unlink(missing_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"{path}: cannot write ({error.strerror or error}); free space or choose"
+      " another place"
+    ) from error

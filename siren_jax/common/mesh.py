@@ -1,0 +1,173 @@
+"""The one place that names mesh axes and says what is sharded over them.
+
+Parameters carry logical axis names (`nn.with_logical_partitioning`); `RULES`
+maps those to mesh axes. Everything runs under `jax.set_mesh` of a mesh with
+Auto axes: under `with mesh:` constraints are silently inert, and Explicit
+axes, the default of `jax.make_mesh`, break logical partitioning.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from siren_jax.common.errors import UserError
+
+DATA, EXPERT, FSDP, MODEL = "data", "expert", "fsdp", "model"
+# Outermost first: the axes that talk most (fsdp, model) sit on near devices.
+AXES = (DATA, EXPERT, FSDP, MODEL)
+
+# Logical name -> mesh axis. Within one array a mesh axis is used once, by the
+# first rule that wants it.
+RULES = (
+  ("batch", (DATA, FSDP)),
+  ("expert", EXPERT),
+  ("embed", FSDP),
+  ("mlp", MODEL),
+  ("heads", MODEL),
+  ("kv_heads", MODEL),
+  ("vocab", MODEL),
+  ("layers", None),
+  ("feature", None),
+  ("prompt", None),
+  ("embed_vector", None),  # Biases and norms: too small to be worth a gather.
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+  """Devices along each mesh axis; -1 (at most once) takes what is left."""
+
+  data: int = -1
+  expert: int = 1
+  fsdp: int = 1
+  model: int = 1
+
+  def __post_init__(self):
+    sizes = dataclasses.astuple(self)
+    if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
+      raise UserError(
+        f"mesh sizes {sizes}: expected counts of at least 1, at most one of"
+        " them -1 (what is left)"
+      )
+
+
+def make_mesh(
+  config: MeshConfig, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+  """Mesh of Auto axes (data, expert, fsdp, model) over all `devices`.
+
+  Raises:
+    UserError: the sizes do not multiply to the number of devices.
+  """
+  devices = jax.devices() if devices is None else list(devices)
+  sizes = [getattr(config, axis) for axis in AXES]
+  fixed = math.prod(s for s in sizes if s != -1)
+  shape = [len(devices) // fixed if s == -1 else s for s in sizes]
+  if math.prod(shape) != len(devices):
+    named = ", ".join(f"{a}={s}" for a, s in zip(AXES, sizes, strict=True))
+    raise UserError(
+      f"mesh {named} does not fill {len(devices)} device(s); make the sizes"
+      " multiply to that number, or set one of them to -1"
+    )
+  types = (AxisType.Auto,) * len(AXES)
+  return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
+
+
+def logical_spec(*names: str | None) -> PartitionSpec:
+  """Mesh axes of an array whose axes carry these logical names.
+
+  Raises:
+    ValueError: a name that `RULES` does not know.
+  """
+  known = [name for name, _ in RULES]
+  for name in names:
+    if name is not None and name not in known:
+      raise ValueError(f"unknown logical axis {name!r}; known: {known}")
+  return nn.logical_to_mesh_axes(names, RULES)
+
+
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
+  """Asks for the sharding that `names` imply; no mesh, no effect."""
+  if jax.sharding.get_abstract_mesh().empty:
+    return x
+  return jax.lax.with_sharding_constraint(x, logical_spec(*names))
+
+
+def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
+  """Sharding of every array of a tree, in the structure of its unboxed form.
+
+  Args:
+    abstract_state: a tree from `jax.eval_shape`; leaves boxed with Linen
+      logical metadata follow `RULES`, the others are replicated.
+    mesh: the mesh.
+
+  Raises:
+    UserError: an axis of a parameter does not divide among its devices.
+  """
+
+  def sharding(path, leaf):
+    if not _is_boxed(leaf):
+      return NamedSharding(mesh, PartitionSpec())
+    spec = logical_spec(*leaf.names)
+    _check_divides(jax.tree_util.keystr(path), leaf.value.shape, spec, mesh)
+    return NamedSharding(mesh, spec)
+
+  return jax.tree_util.tree_map_with_path(
+    sharding, abstract_state, is_leaf=_is_boxed
+  )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Leading axis over data and fsdp, the rest whole."""
+  return NamedSharding(mesh, logical_spec("batch"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """Every device holds the whole array."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def shard_batch(
+  batch: Mapping[str, np.ndarray], mesh: Mesh
+) -> dict[str, jax.Array]:
+  """Host arrays [B, ...] to global arrays, the batch axis sharded.
+
+  With several processes each gives its own rows, and B is theirs together.
+
+  Raises:
+    UserError: the batch does not divide among the devices.
+  """
+  ways = mesh.shape[DATA] * mesh.shape[FSDP]
+  local_ways = max(1, ways // jax.process_count())
+  for name, value in batch.items():
+    if len(value) % local_ways:
+      raise UserError(
+        f"batch of {len(value)} ({name}) does not divide among {local_ways}"
+        " devices; choose a batch size that is a multiple of it"
+      )
+  sharding = batch_sharding(mesh)
+  return {
+    name: jax.make_array_from_process_local_data(sharding, np.asarray(value))
+    for name, value in batch.items()
+  }
+
+
+def _is_boxed(leaf: Any) -> bool:
+  return isinstance(leaf, nn.LogicallyPartitioned)
+
+
+def _check_divides(name, shape, spec, mesh):
+  for size, axes in zip(shape, spec, strict=False):
+    axes = () if axes is None else (axes,) if isinstance(axes, str) else axes
+    ways = math.prod(mesh.shape[a] for a in axes)
+    if size % ways:
+      raise UserError(
+        f"an axis of {size} of parameter {name} does not divide among {ways}"
+        f" devices of mesh axis {'+'.join(axes)}; choose a size that divides it"
+      )

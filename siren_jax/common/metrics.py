@@ -1,0 +1,148 @@
+"""Where training metrics go: metrics.csv, TensorBoard, a progress bar."""
+
+import csv
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from siren_jax.common.errors import UserError
+
+
+class MetricWriter:
+  """One CSV row a step, and the same numbers as TensorBoard scalars.
+
+  Opening it at `step` drops the rows after it: they belong to work that was
+  lost with the process and will be done again.
+  """
+
+  def __init__(self, workdir: Path, step: int):
+    self._path = Path(workdir) / "metrics.csv"
+    self._rows = {s: r for s, r in _read(self._path).items() if s <= step}
+    self._columns = list(
+      dict.fromkeys(n for r in self._rows.values() for n in r)
+    )
+    self._tensorboard = _tensorboard(Path(workdir) / "tensorboard", step)
+    if self._path.exists():
+      self._rewrite()
+
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Adds scalars to the row of `step`.
+
+    Raises:
+      UserError: the file cannot be written (full disk).
+    """
+    known = step in self._rows or not set(scalars) <= set(self._columns)
+    self._rows.setdefault(step, {}).update(
+      {name: f"{value:.7g}" for name, value in scalars.items()}
+    )
+    self._columns += [n for n in scalars if n not in self._columns]
+    try:
+      self._rewrite() if known else self._append(step)
+      if self._tensorboard:
+        for name, value in scalars.items():
+          self._tensorboard.add_scalar(name, value, step)
+    except OSError as error:
+      raise UserError(
+        f"cannot write {self._path}: {error.strerror}; make room and run the"
+        " same command again"
+      ) from error
+
+  def close(self) -> None:
+    """Flushes and closes the TensorBoard file."""
+    if self._tensorboard:
+      self._tensorboard.close()
+
+  def _append(self, step):
+    with self._path.open("a", newline="") as file:
+      csv.writer(file).writerow(self._line(step))
+
+  def _rewrite(self):
+    temporary = self._path.with_suffix(".csv.tmp")
+    with temporary.open("w", newline="") as file:
+      lines = csv.writer(file)
+      lines.writerow(["step", *self._columns])
+      lines.writerows(self._line(step) for step in self._rows)
+    os.replace(temporary, self._path)
+
+  def _line(self, step):
+    row = self._rows[step]
+    return [step, *(row.get(name, "") for name in self._columns)]
+
+
+class Progress:
+  """A bar with rate and time left on a terminal, plain lines elsewhere."""
+
+  def __init__(self, total: int, initial: int, what: str):
+    self._total, self._what = total, what
+    self._start, self._initial = time.monotonic(), initial
+    self._bar = None
+    if sys.stderr.isatty():
+      from tqdm import tqdm  # A batch machine need not have it.
+
+      self._bar = tqdm(total=total, initial=initial, desc=what, unit="step")
+
+  def advance(self, step: int, scalars: Mapping[str, float] | None = None):
+    """Moves to `step`; with `scalars`, shows them."""
+    if step <= self._initial + 1:  # The clock starts after compiling.
+      self._start = time.monotonic()
+    elapsed = time.monotonic() - self._start
+    rate = (step - self._initial - 1) / (elapsed + 1e-9)
+    if self._bar:
+      if scalars:
+        self._bar.set_postfix_str(_show(scalars), refresh=False)
+      self._bar.update(step - self._bar.n)
+    elif scalars:
+      left = (self._total - step) / max(rate, 1e-9)
+      self.say(
+        f"{self._what} {step}/{self._total}  {_show(scalars)}"
+        f"  {rate:.3g} steps/s, {_duration(left)} left"
+      )
+
+  def say(self, line: str) -> None:
+    """Prints a line without tearing the bar."""
+    if self._bar:
+      self._bar.write(line, file=sys.stderr)
+    else:
+      print(line, file=sys.stderr, flush=True)
+
+  def close(self) -> None:
+    """Leaves the bar as it stands."""
+    if self._bar:
+      self._bar.close()
+
+
+def _show(scalars):
+  return "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
+
+
+def _duration(seconds):
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _read(path):
+  """Complete rows of a metrics file: step -> {name: text}."""
+  if not path.exists():
+    return {}
+  with path.open(newline="") as file:
+    reader = csv.reader(file)
+    header = next(reader, ["step"])
+    # A killed process may leave half a line: it has too few cells.
+    rows = [row for row in reader if len(row) == len(header)]
+  return {
+    int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}
+    for row in rows
+  }
+
+
+def _tensorboard(directory, step):
+  """Writer of event files, or None on a machine without tensorboardX."""
+  if importlib.util.find_spec("tensorboardX") is None:
+    return None
+  from tensorboardX import SummaryWriter
+
+  return SummaryWriter(str(directory), purge_step=step + 1)

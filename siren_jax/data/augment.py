@@ -1,0 +1,154 @@
+"""Variations of a sound that leave its caption true.
+
+Everything draws from the generator it is given: same generator, same sound.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from siren_jax.common.errors import UserError
+
+FADE_SAMPLES = 128  # crossfade where a repeated recording meets itself
+CROP_TRIES = 4
+LOUD_ENOUGH = 0.05  # of the recording's own level: below, a crop is silence
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+  """How far a sound may be varied. The default leaves it as it is.
+
+  Attributes:
+    gain_db: lowest and highest gain.
+    speed: slowest and fastest; changes the pitch too.
+    shift_seconds: starts up to this late; a sound as long as its window is
+      rotated, so that nothing is lost.
+    fit: what fills up a short sound's window, "silence" or "loop" (itself).
+    mix: probability that a second sound is laid under the first.
+    mix_db: lowest and highest level of the second against the first.
+  """
+
+  gain_db: tuple[float, ...] = (0.0, 0.0)
+  speed: tuple[float, ...] = (1.0, 1.0)
+  shift_seconds: float = 0.0
+  fit: str = "silence"
+  mix: float = 0.0
+  mix_db: tuple[float, ...] = (-9.0, 0.0)
+
+  def __post_init__(self):
+    for name in ("gain_db", "speed", "mix_db"):
+      values = getattr(self, name)
+      if len(values) != 2 or values[0] > values[1]:
+        raise UserError(f"{name}={values}: give the lowest and the highest")
+    if self.speed[0] <= 0.25 or self.speed[1] >= 4:
+      raise UserError(f"speed={self.speed}: must lie between 0.25 and 4")
+    if self.fit not in ("silence", "loop"):
+      raise UserError(f"fit={self.fit!r}: must be 'silence' or 'loop'")
+    if not 0 <= self.mix <= 1:
+      raise UserError(f"mix={self.mix}: a probability lies between 0 and 1")
+    if self.shift_seconds < 0:
+      raise UserError(f"shift_seconds={self.shift_seconds}: must be 0 or more")
+
+
+UNCHANGED = AugmentConfig()
+
+
+def vary(
+  audio_S: np.ndarray,
+  size: int,
+  sample_rate: int,
+  config: AugmentConfig,
+  rng: np.random.Generator,
+) -> np.ndarray:
+  """A crop or filled window of `size` samples, varied by `config`; float32."""
+  low, high = config.speed
+  speed = math.exp(rng.uniform(math.log(low), math.log(high)))
+  need = max(1, round(size * speed))
+  if audio_S.size > need:
+    audio_S = crop(audio_S, need, rng)
+  audio_S = change_speed(audio_S, speed)[:size]
+  delay = round(rng.uniform(0, config.shift_seconds) * sample_rate)
+  audio_S = fit(audio_S, size, config.fit, delay)
+  return limit(audio_S * decibels(rng.uniform(*config.gain_db)))
+
+
+def crop(
+  audio_S: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
+  """A random stretch of `size` samples, nearly always one with sound in it.
+
+  The loudest of a few draws is taken when none of them is loud enough.
+  """
+  level = LOUD_ENOUGH * rms(audio_S)
+  starts = rng.integers(0, audio_S.size - size + 1, CROP_TRIES)
+  best, best_level = None, -1.0
+  for start in starts:
+    piece_S = audio_S[start : start + size]
+    piece_level = rms(piece_S)
+    if piece_level > level:
+      return piece_S
+    if piece_level > best_level:
+      best, best_level = piece_S, piece_level
+  return best
+
+
+def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
+  """Plays faster (or slower), so with higher (or lower) pitch."""
+  if abs(speed - 1) < 1e-3:
+    return audio_S
+  import soxr  # a machine that trains from an npz may have none
+
+  return soxr.resample(audio_S, speed, 1.0, quality="LQ")
+
+
+def fit(audio_S: np.ndarray, size: int, mode: str, delay: int) -> np.ndarray:
+  """Fills `size` samples with a sound no longer than that, float32.
+
+  A short sound in mode "silence" starts `delay` samples late (at most so late
+  that all of it is heard), with zeros around it. Otherwise the sound goes
+  round in a circle: what the delay pushes out at the end comes in first.
+  """
+  if audio_S.size < size and mode == "silence":
+    start = min(delay, size - audio_S.size)
+    return np.pad(
+      audio_S.astype(np.float32), (start, size - audio_S.size - start)
+    )
+  if audio_S.size == size and not delay:
+    return audio_S.astype(np.float32)
+  return np.resize(np.roll(_seamless(audio_S), delay), size)
+
+
+def _seamless(audio_S: np.ndarray) -> np.ndarray:
+  """A little shorter, its end faded into its beginning, for repeating."""
+  fade = min(FADE_SAMPLES, audio_S.size // 2)
+  rise = np.linspace(0, 1, fade, dtype=np.float32)
+  out_S = audio_S[fade:].astype(np.float32)
+  out_S[out_S.size - fade :] *= 1 - rise
+  out_S[out_S.size - fade :] += rise * audio_S[:fade]
+  return out_S
+
+
+def mix(
+  audio_S: np.ndarray, other_S: np.ndarray, level_db: float
+) -> np.ndarray:
+  """Both at once, `other_S` at `level_db` against the first one's level."""
+  scale = decibels(level_db) * rms(audio_S) / max(rms(other_S), 1e-6)
+  return limit(audio_S + scale * other_S)
+
+
+def limit(audio_S: np.ndarray) -> np.ndarray:
+  """Scaled down to peaks of 1 where they are higher; float32."""
+  peak = max(1.0, float(np.abs(audio_S).max()))
+  return (audio_S / peak).astype(np.float32)
+
+
+def rms(audio_S: np.ndarray) -> float:
+  """Root mean square level."""
+  audio_S = audio_S.astype(np.float32, copy=False)
+  return math.sqrt(float(np.vdot(audio_S, audio_S)) / max(1, audio_S.size))
+
+
+def decibels(gain_db: float) -> float:
+  """An amplitude factor."""
+  return 10.0 ** (gain_db / 20.0)

@@ -1,0 +1,98 @@
+"""One captioned sound, checked when it is made."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from siren_jax.common.errors import UserError
+
+INT16_SCALE = 32767
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+  """One captioned sound of a prepared audio set.
+
+  Attributes:
+    id: unique within its data set.
+    audio_S: mono int16 samples, at least one, not all zero.
+    sample_rate: samples a second.
+    captions: what the sound is, in words; at least one, none blank.
+    label: its class, or "" where it has none.
+    source: where it comes from (a path, or how it was made).
+
+  Raises:
+    UserError: a field that breaks these rules.
+  """
+
+  id: str
+  audio_S: np.ndarray
+  sample_rate: int
+  captions: tuple[str, ...]
+  label: str = ""
+  source: str = ""
+
+  def __post_init__(self):
+    if not self.id:
+      raise UserError("record without an id; give each record a unique name")
+    audio_S = self.audio_S
+    if audio_S.dtype != np.int16 or audio_S.ndim != 1:
+      raise UserError(
+        f"record {self.id!r}: audio is {audio_S.dtype} of {audio_S.ndim} axes;"
+        " expected int16 of one axis"
+      )
+    if not audio_S.any():
+      raise UserError(
+        f"record {self.id!r}: {audio_S.size} samples, none of them above zero;"
+        " leave silent recordings out"
+      )
+    if self.sample_rate <= 0:
+      raise UserError(
+        f"record {self.id!r}: sample rate {self.sample_rate}; must be positive"
+      )
+    if not self.captions or not all(c.strip() for c in self.captions):
+      raise UserError(
+        f"record {self.id!r}: captions {self.captions!r}; give at least one"
+        " caption, and none that is blank"
+      )
+
+  @property
+  def seconds(self) -> float:
+    return self.audio_S.size / self.sample_rate
+
+
+def to_example(record: Record) -> dict[str, Any]:
+  """The record as a TFDS example of `builder.audio_features`."""
+  return {
+    "id": record.id,
+    "audio": record.audio_S,
+    "sample_rate": record.sample_rate,
+    "captions": list(record.captions),
+    "label": record.label,
+    "source": record.source,
+  }
+
+
+def from_example(example: Mapping[str, Any]) -> Record:
+  """A record from an element of `pipeline.open_source`; inverts to_example."""
+  return Record(
+    id=example["id"],
+    audio_S=example["audio"],
+    sample_rate=int(example["sample_rate"]),
+    captions=tuple(example["captions"]),
+    label=example["label"],
+    source=example["source"],
+  )
+
+
+def to_int16(audio_S: np.ndarray) -> np.ndarray:
+  """Floats in [-1, 1] (clipped to it) as 16-bit PCM."""
+  scaled = np.clip(audio_S, -1.0, 1.0) * INT16_SCALE
+  return np.round(scaled).astype(np.int16)
+
+
+def to_float(audio_S: np.ndarray) -> np.ndarray:
+  """16-bit PCM as float32 in [-1, 1]; inverts to_int16 to half a step."""
+  return audio_S.astype(np.float32) / INT16_SCALE

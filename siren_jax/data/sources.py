@@ -1,0 +1,239 @@
+"""Finds recordings and what is known of them; reads no audio.
+
+Three layouts, told apart by looking: a manifest (CSV or JSONL, or a folder
+that holds manifest.csv / manifest.jsonl), ESC-50 (audio/ and meta/esc50.csv),
+and a plain folder of sound files.
+"""
+
+import collections
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from absl import logging
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.audio import SUFFIXES
+
+MANIFESTS = ("manifest.csv", "manifest.jsonl")
+ESC50 = Path("meta", "esc50.csv")
+PATH_COLUMNS = ("path", "file", "audio", "filename")
+SPLITS = {
+  "train": "train",
+  "training": "train",
+  "validation": "validation",
+  "valid": "validation",
+  "val": "validation",
+  "dev": "validation",
+  "test": "validation",
+}
+MAX_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+  """A sound file and what its source says about it ("" = nothing).
+
+  Attributes:
+    id: its path, relative to its source; unique within a source.
+    path: where the file is.
+    captions: given in words by the source.
+    category: class name, such as "dog bark".
+    title: what the recordist called it, or the name of an instrument sound.
+    section: group of instrument sounds, such as "Hi-hats".
+    split: "train", "validation" or "".
+    fold: cross-validation fold, or "".
+  """
+
+  id: str
+  path: Path
+  captions: tuple[str, ...] = ()
+  category: str = ""
+  title: str = ""
+  section: str = ""
+  split: str = ""
+  fold: str = ""
+
+
+@dataclasses.dataclass
+class Problems:
+  """Bad rows and files: counted, the first few told, fatal when strict."""
+
+  strict: bool = False
+  messages: list[str] = dataclasses.field(default_factory=list)
+
+  def add(self, message: str) -> None:
+    if self.strict:
+      raise UserError(f"{message} (strict: the first problem ends the run)")
+    self.messages.append(message)
+    if len(self.messages) <= MAX_SHOWN:
+      logging.warning("skipped: %s", message)
+
+  def summary(self) -> str:
+    """One line for all of them, "" if there were none."""
+    count = len(self.messages)
+    return f"{count} skipped; first: {self.messages[0]}" if count else ""
+
+
+def find(
+  source: str | os.PathLike, problems: Problems | None = None
+) -> list[Recording]:
+  """All recordings of one source, in a fixed order.
+
+  Raises:
+    UserError: no such source, an unreadable manifest, or no usable entry.
+  """
+  source = Path(source)
+  problems = problems or Problems()
+  if not source.exists():
+    raise UserError(f"{source}: no such file or folder; check the path")
+  recordings = list(_unique(_read(source, problems), problems))
+  if not recordings:
+    raise UserError(
+      f"{source}: no usable recording; "
+      + (problems.summary() or f"looked for {', '.join(SUFFIXES)}")
+    )
+  return recordings
+
+
+def _read(source: Path, problems: Problems) -> Iterator[Recording]:
+  if source.is_file():
+    return _from_manifest(source, source.parent, problems)
+  for name in MANIFESTS:
+    if (source / name).exists():
+      return _from_manifest(source / name, source, problems)
+  if (source / ESC50).exists():
+    return _from_manifest(source / ESC50, source / "audio", problems)
+  return _from_folder(source)
+
+
+def _unique(
+  recordings: Iterable[Recording], problems: Problems
+) -> Iterator[Recording]:
+  seen = set()
+  for recording in recordings:
+    if recording.id in seen:
+      problems.add(f"{recording.path}: listed twice")
+      continue
+    seen.add(recording.id)
+    yield recording
+
+
+def _from_folder(root: Path) -> Iterator[Recording]:
+  """Sound files below `root`; words from a .txt beside, the name or folder."""
+  for path in sorted(root.rglob("*")):
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+      continue
+    captions = _text_beside(path)
+    words = "" if captions else _words(path.stem)
+    in_subfolder = path.parent != root
+    yield Recording(
+      id=str(path.relative_to(root)),
+      path=path,
+      captions=captions or ((words,) if words else ()),
+      category=_words(path.parent.name) if in_subfolder else "",
+    )
+
+
+def _text_beside(path: Path) -> tuple[str, ...]:
+  text = path.with_suffix(".txt")
+  if not text.exists():
+    return ()
+  lines = text.read_text("utf-8", errors="replace").splitlines()
+  return tuple(line.strip() for line in lines if line.strip())
+
+
+def _words(name: str) -> str:
+  """Words of a file or folder name, without numbers: "dog-bark_02"."""
+  letters = "".join(c if c.isalpha() or c == "'" else " " for c in name)
+  words = letters.lower().split()
+  return " ".join(words) if any(len(w) > 1 for w in words) else ""
+
+
+def _from_manifest(
+  manifest: Path, root: Path, problems: Problems
+) -> Iterator[Recording]:
+  for line, row in _rows(manifest, problems):
+    file = next((row[c] for c in PATH_COLUMNS if row.get(c)), "")
+    if not file:
+      problems.add(f"{manifest}:{line}: no {' / '.join(PATH_COLUMNS[:3])}")
+      continue
+    path = root / str(file)
+    if not path.is_file():
+      problems.add(f"{manifest}:{line}: {path}: no such file")
+      continue
+    try:
+      yield _from_row(row, str(file), path)
+    except UserError as error:
+      problems.add(f"{manifest}:{line}: {error}")
+
+
+def _from_row(row: Mapping, file: str, path: Path) -> Recording:
+  recording = Recording(
+    id=file,
+    path=path,
+    captions=_captions(row),
+    category=_text(row, "category", "label"),
+    title=_text(row, "source_title", "title", "name"),
+    section=_text(row, "section"),
+    split=_split(_text(row, "split")),
+    fold=_text(row, "fold"),
+  )
+  if not (recording.captions or recording.category or recording.section):
+    words = recording.title or _words(path.stem)
+    if not words:
+      raise UserError(f"{file}: no caption and no category")
+    recording = dataclasses.replace(recording, captions=(words,))
+  return recording
+
+
+def _rows(manifest: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
+  """Line numbers and rows; keys in lower case."""
+  try:
+    text = manifest.read_text("utf-8-sig")
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{manifest}: cannot be read as UTF-8 text") from error
+  if manifest.suffix.lower() == ".csv":
+    reader = csv.DictReader(text.splitlines())
+    for row in reader:
+      yield reader.line_num, {(k or "").strip().lower(): row[k] for k in row}
+    return
+  for line, content in enumerate(text.splitlines(), 1):
+    if not content.strip():
+      continue
+    try:
+      row = json.loads(content)
+      yield line, {str(k).lower(): v for k, v in row.items()}
+    except (json.JSONDecodeError, AttributeError):
+      problems.add(f"{manifest}:{line}: not a JSON object")
+
+
+def _text(row: Mapping, *columns: str) -> str:
+  value = next((row[c] for c in columns if row.get(c) not in (None, "")), "")
+  return str(value).strip()
+
+
+def _captions(row: Mapping) -> tuple[str, ...]:
+  """From caption, captions (text or list) and caption_1, caption_2, ..."""
+  found = []
+  for column, value in row.items():
+    if column in ("caption", "captions") or column.startswith("caption_"):
+      values = value if isinstance(value, list) else [value]
+      found += [str(v).strip() for v in values if v is not None]
+  return tuple(dict.fromkeys(c for c in found if c))
+
+
+def _split(name: str) -> str:
+  if not name:
+    return ""
+  if name.lower() not in SPLITS:
+    raise UserError(f"split {name!r}; known: {', '.join(SPLITS)}")
+  return SPLITS[name.lower()]
+
+
+def folds(recordings: Iterable[Recording]) -> dict[str, int]:
+  """How many recordings each fold has."""
+  return dict(collections.Counter(r.fold for r in recordings if r.fold))

@@ -1,0 +1,102 @@
+"""Shape and regularisation of the residual experts."""
+
+import dataclasses
+
+from siren_jax.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExpertConfig:
+  """One expert's shape; all experts share it (design.md 1.1 and 1.2).
+
+  Attributes:
+    dim: model width D, a multiple of `heads`.
+    heads: query heads.
+    kv_heads: key-value heads of the self-attentions, a divisor of `heads`.
+    temporal_layers: blocks along time.
+    depth_layers: blocks along the codebooks of one frame.
+    prompt_dim: width C of a prompt token.
+    feature_dim: width F of the codec's code features.
+    num_codebooks: N; expert k predicts N / K consecutive codebooks.
+    codebook_size: V.
+    num_experts: K.
+    code_dim: width of a codebook's entries.
+    ffn_multiple_of: the SwiGLU width is rounded up to a multiple of this.
+    ffn_multiplier: scales the SwiGLU width before the rounding.
+    norm_eps: epsilon of every RMSNorm.
+    dropout: rate after every sub-layer while training.
+    init_std: deviation of the normal initialiser.
+    dtype: of activations and of products; parameters stay as they are stored.
+    scan_layers: compile one block and loop over it (deep models).
+    remat: recompute a block's activations in the backward pass.
+    expert_loop: "vmap" runs the experts as one batched computation, "map" one
+      after the other (less memory; twice as fast on a single CPU, whose
+      batched products are slow), "auto" chooses.
+  """
+
+  dim: int
+  heads: int
+  kv_heads: int
+  temporal_layers: int
+  depth_layers: int
+  prompt_dim: int
+  feature_dim: int
+  num_codebooks: int = 12
+  codebook_size: int = 1024
+  num_experts: int = 6
+  code_dim: int = 8
+  ffn_multiple_of: int = 32
+  ffn_multiplier: float | None = None
+  norm_eps: float = 1e-5
+  dropout: float = 0.0
+  init_std: float = 0.02
+  dtype: str = "float32"
+  scan_layers: bool = False
+  remat: bool = False
+  expert_loop: str = "auto"
+
+  def __post_init__(self):
+    _require_divisor("heads", self.heads, "dim", self.dim)
+    _require_divisor("kv_heads", self.kv_heads, "heads", self.heads)
+    _require_divisor(
+      "num_experts", self.num_experts, "num_codebooks", self.num_codebooks
+    )
+    if self.dim % 2:
+      raise UserError(f"dim={self.dim} is odd; positions need an even width")
+    if min(self.temporal_layers, self.depth_layers) < 1:
+      raise UserError(
+        f"temporal_layers={self.temporal_layers}, depth_layers="
+        f"{self.depth_layers}: an expert needs at least one of each"
+      )
+    if not 0.0 <= self.dropout < 1.0:
+      raise UserError(f"dropout={self.dropout} is outside [0, 1)")
+    if self.dtype not in ("float32", "bfloat16"):
+      raise UserError(f"dtype={self.dtype!r}; use float32 or bfloat16")
+    if self.expert_loop not in ("auto", "vmap", "map"):
+      raise UserError(
+        f"expert_loop={self.expert_loop!r}; use auto, vmap or map"
+      )
+
+  @property
+  def head_dim(self) -> int:
+    return self.dim // self.heads
+
+  @property
+  def heads_per_kv(self) -> int:
+    return self.heads // self.kv_heads
+
+  @property
+  def codebooks_per_expert(self) -> int:
+    return self.num_codebooks // self.num_experts
+
+  @property
+  def ffn_dim(self) -> int:
+    width = int(8 * self.dim / 3)
+    if self.ffn_multiplier is not None:
+      width = int(self.ffn_multiplier * width)
+    return -(-width // self.ffn_multiple_of) * self.ffn_multiple_of
+
+
+def _require_divisor(name: str, value: int, of: str, total: int) -> None:
+  if value < 1 or total % value:
+    raise UserError(f"{name}={value} does not divide {of}={total}")

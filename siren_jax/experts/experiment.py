@@ -1,0 +1,107 @@
+"""All settings of a Stage-1 run, and what the trainer needs of them."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from siren_jax import codec
+from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import MeshConfig
+from siren_jax.data import pipeline
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.experts.task import Stage1Config, Stage1Task
+from siren_jax.training import OptimizerConfig, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage1DataConfig:
+  """Where codes and prompts come from.
+
+  Attributes:
+    path: code set that `prepare-data --codec --clap` wrote, or an npz of it.
+    codec: folder of the codec that made the codes; "" is `path`, which carries
+      a copy of it.
+  """
+
+  path: str = ""
+  codec: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage1Experiment:
+  """A Stage-1 training run."""
+
+  experts: ExpertConfig
+  condition_dropout: float = Stage1Config.condition_dropout
+  optimizer: OptimizerConfig = OptimizerConfig()
+  train: TrainConfig = TrainConfig()
+  mesh: MeshConfig = MeshConfig()
+  data: Stage1DataConfig = Stage1DataConfig()
+
+
+def build(
+  experiment: Stage1Experiment, workdir: str | os.PathLike
+) -> tuple[Stage1Task, Any, Callable[[], Any]]:
+  """Task, endless training batches and a source of validation batches.
+
+  Raises:
+    UserError: the codes are not of the codec, or the experts not for them.
+  """
+  del workdir  # Nothing but the trainer writes there.
+  e = experiment
+  tables = codec.embedding_tables(
+    codec.load(e.data.codec or e.data.path).params
+  )
+  check_tables(e.experts, tables)
+  stage = Stage1Config(
+    condition_dropout=e.condition_dropout,
+    ema_decay=e.train.ema_decay,
+    accumulate=e.train.accumulate,
+  )
+  task = Stage1Task(e.experts, e.optimizer, tables, stage)
+  batches = functools.partial(
+    pipeline.code_batches,
+    e.data.path,
+    batch_size=e.train.batch_size,
+    seed=e.train.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  train = batches("train")
+  _check_prompts(e, batches("validation"))
+  return task, train, lambda: batches("validation")
+
+
+def check_tables(config: ExpertConfig, tables: dict[str, jax.Array]) -> None:
+  """Refuses experts whose sizes are not those of the codec.
+
+  Raises:
+    UserError: names the setting and the codec's value.
+  """
+  num_codebooks, codebook_size, code_dim = tables["codebook_NxVx8"].shape
+  sizes = {
+    "num_codebooks": num_codebooks,
+    "codebook_size": codebook_size,
+    "code_dim": code_dim,
+    "feature_dim": tables["bias_NxF"].shape[1],
+  }
+  for name, size in sizes.items():
+    if getattr(config, name) != size:
+      raise UserError(
+        f"config experts.{name}={getattr(config, name)}, but the codec has "
+        f"{size}; set --config.experts.{name}={size} or use another codec"
+      )
+
+
+def _check_prompts(experiment: Stage1Experiment, batches: Any) -> None:
+  width = next(batches)["prompt_BxPxC"].shape[2]
+  if width != experiment.experts.prompt_dim:
+    raise UserError(
+      f"config experts.prompt_dim={experiment.experts.prompt_dim}, but prompts "
+      f"in {experiment.data.path} are {width} wide; set "
+      f"--config.experts.prompt_dim={width}"
+    )

@@ -1,0 +1,245 @@
+"""The residual expert (design.md 1.2): a temporal and a depth transformer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from siren_jax.common.masks import masked_mean
+from siren_jax.experts.attention import (
+  CrossAttention,
+  SelfAttention,
+  causal_mask,
+)
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.experts.embedding import CodeEmbedding
+from siren_jax.experts.layers import (
+  RMSNorm,
+  SwiGLU,
+  dropout,
+  parameter,
+  sinusoid,
+)
+
+
+class TemporalBlock(nn.Module):
+  """Cross-attention, causal self-attention, SwiGLU; pre-norm."""
+
+  config: ExpertConfig
+
+  def setup(self):
+    cfg = self.config
+    self.cross_norm = RMSNorm(cfg.norm_eps)
+    self.cross_attention = CrossAttention(cfg)
+    self.self_norm = RMSNorm(cfg.norm_eps)
+    self.self_attention = SelfAttention(cfg)
+    self.ffn_norm = RMSNorm(cfg.norm_eps)
+    self.ffn = SwiGLU(cfg)
+
+  def __call__(
+    self,
+    x_BxTxD: jax.Array,
+    prompt_BxPxC: jax.Array,
+    mask_BxTxT: jax.Array,
+    mask_Bx1xP: jax.Array,
+    key: jax.Array | None = None,
+  ) -> jax.Array:
+    keys = split(key, 3)
+    x, rate = x_BxTxD, self.config.dropout
+    x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
+    heard = self.cross_attention(self.cross_norm(x), prompt_BxPxC, mask_Bx1xP)
+    x = x + dropout(heard, rate, keys[0])
+    past = self.self_attention(self.self_norm(x), mask_BxTxT)
+    x = x + dropout(past, rate, keys[1])
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, keys[2])
+
+
+class DepthBlock(nn.Module):
+  """Causal self-attention over the tokens of a frame, SwiGLU; pre-norm."""
+
+  config: ExpertConfig
+
+  def setup(self):
+    cfg = self.config
+    self.self_norm = RMSNorm(cfg.norm_eps)
+    self.self_attention = SelfAttention(cfg)
+    self.ffn_norm = RMSNorm(cfg.norm_eps)
+    self.ffn = SwiGLU(cfg)
+
+  def __call__(
+    self, x: jax.Array, key: jax.Array | None = None, last: int | None = None
+  ) -> jax.Array:
+    """x [..., J, D] to [..., last, D]; all tokens unless `last` is given."""
+    keys, rate = split(key, 2), self.config.dropout
+    last = last or x.shape[-2]
+    x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
+    seen = self.self_attention.over_tokens(self.self_norm(x), last)
+    x = x[..., -last:, :] + dropout(seen, rate, keys[0])
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, keys[1])
+
+
+class ResidualExpert(nn.Module):
+  """Expert `index` of K; predicts its R = N / K codebooks from all below.
+
+  Which codebooks it hears and predicts follows from `index`, which is data:
+  one program serves all experts, stacked.
+  """
+
+  config: ExpertConfig
+
+  def setup(self):
+    cfg = self.config
+    self.embedding = CodeEmbedding(cfg)
+    self.sos = parameter(self, "sos", (None, "embed"), 1, cfg.dim)
+    self.temporal = self.param("temporal", self._init_temporal)
+    self.temporal_norm = RMSNorm(cfg.norm_eps)
+    self.summary = parameter(
+      self, "summary", ("prompt", "embed"), cfg.prompt_dim, cfg.dim
+    )
+    self.summary_bias = parameter(
+      self, "summary_bias", ("embed_vector",), cfg.dim
+    )
+    self.depth = self.param("depth", self._init_depth)
+    self.depth_norm = RMSNorm(cfg.norm_eps)
+    self.heads = parameter(
+      self, "heads", (None, "embed", "vocab"),
+      cfg.codebooks_per_expert, cfg.dim, cfg.codebook_size,
+    )  # fmt: skip
+
+  def _init_temporal(self, key: jax.Array):
+    cfg = self.config
+    x, prompt = jnp.zeros((1, 1, cfg.dim)), jnp.zeros((1, 1, cfg.prompt_dim))
+    mask = jnp.ones((1, 1, 1), bool)
+    block = TemporalBlock(cfg, parent=None)
+    params = block.init(key, x, prompt, mask, mask)["params"]
+    return stack(params, cfg.temporal_layers, "layer")
+
+  def _init_depth(self, key: jax.Array):
+    cfg = self.config
+    x = jnp.zeros((1, 1, cfg.dim))
+    params = DepthBlock(cfg, parent=None).init(key, x)["params"]
+    return stack(params, cfg.depth_layers, "layer")
+
+  def __call__(
+    self,
+    codes_BxNxT: jax.Array,
+    prompt_BxPxC: jax.Array,
+    frame_mask_BxT: jax.Array,
+    prompt_mask_BxP: jax.Array,
+    index: jax.Array,
+    key: jax.Array | None = None,
+  ) -> list[jax.Array]:
+    """Teacher-forced logits of the R codebooks, each [B, T, V].
+
+    Args:
+      codes_BxNxT: all codebooks; what lies above is never looked at.
+      prompt_BxPxC: text tokens. prompt_mask_BxP: True where there is one.
+      frame_mask_BxT: False frames are never attended to.
+      index: the expert's number.
+      key: of the dropout; none without it.
+    """
+    keys = split(key, 2)
+    dtype = jnp.dtype(self.config.dtype)
+    prompt_BxPxC = prompt_BxPxC.astype(dtype)
+    entries = self.embedding.entries(codes_BxNxT)
+    x_BxTxD = self._temporal(
+      entries, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP, keys[0]
+    )
+    summary_BxD = self.summarise(prompt_BxPxC, prompt_mask_BxP)
+    tokens = [x_BxTxD]
+    for i in range(self.config.codebooks_per_expert):
+      lower = self.embedding.total(entries, self.below(index, i))
+      tokens.append(lower.astype(dtype) + summary_BxD[:, None])
+    x = self._depth(jnp.stack(tokens, axis=-2), keys[1])
+    return [
+      x[..., i, :] @ head.astype(dtype) for i, head in enumerate(self.heads)
+    ]
+
+  def below(self, index: jax.Array, i: int) -> jax.Array:
+    """Mask [N] of the codebooks that the expert's i-th codebook may hear."""
+    cfg = self.config
+    first = cfg.codebooks_per_expert * index
+    return jnp.arange(cfg.num_codebooks) < first + i
+
+  def summarise(
+    self, prompt_BxPxC: jax.Array, prompt_mask_BxP: jax.Array
+  ) -> jax.Array:
+    """Affine of the masked mean of the prompt tokens, [B, D]."""
+    mean_BxC = masked_mean(prompt_BxPxC, prompt_mask_BxP[..., None], axis=1)
+    dtype = prompt_BxPxC.dtype
+    summary = mean_BxC.astype(dtype) @ self.summary.astype(dtype)
+    return summary + self.summary_bias.astype(dtype)
+
+  def _temporal(
+    self, entries, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP, key
+  ) -> jax.Array:
+    cfg = self.config
+    everything = jnp.ones(cfg.num_codebooks, bool)
+    past = self.embedding.total(entries[:, :-1], everything)
+    start = jnp.broadcast_to(self.sos, (past.shape[0], 1, cfg.dim))
+    x_BxTxD = jnp.concatenate([start, past], axis=1)
+    mask_BxTxT = causal_mask(frame_mask_BxT)
+    mask_Bx1xP = prompt_mask_BxP[:, None, :]
+    block = TemporalBlock(cfg, parent=None)
+
+    def layer(params, x, key):
+      return block.apply(
+        {"params": params}, x, prompt_BxPxC, mask_BxTxT, mask_Bx1xP, key
+      )
+
+    x_BxTxD = x_BxTxD.astype(prompt_BxPxC.dtype)
+    return self.temporal_norm(apply_stack(cfg, layer, self.temporal, x_BxTxD, key))
+
+  def _depth(self, x_BxTxJxD: jax.Array, key) -> jax.Array:
+    """Tokens [B, T, 1 + R, D] to what the heads read, [B, T, R, D].
+
+    The first token of the last block would be thrown away: it is not computed.
+    """
+    cfg = self.config
+    block = DepthBlock(cfg, parent=None)
+    keys = split(key, 2)
+
+    def layer(params, x, key, last=None):
+      return block.apply({"params": params}, x, key, last)
+
+    early = jax.tree.map(lambda p: p[:-1], self.depth)
+    late = jax.tree.map(lambda p: p[-1], self.depth)
+    x = apply_stack(cfg, layer, early, x_BxTxJxD, keys[0])
+    x = layer(late, x, keys[1], cfg.codebooks_per_expert)
+    return self.depth_norm(x)
+
+
+def stack(boxed, count: int, name: str):
+  """`count` copies on a new leading axis, named in the metadata."""
+  return jax.tree.map(
+    lambda x: x.replace_boxed(
+      jnp.broadcast_to(x.value, (count, *x.value.shape))
+    ).add_axis(0, {nn.PARTITION_NAME: name}),
+    boxed,
+    is_leaf=is_boxed,
+  )
+
+
+def is_boxed(x) -> bool:
+  return isinstance(x, nn.meta.AxisMetadata)
+
+
+def apply_stack(cfg: ExpertConfig, layer, params, x, key) -> jax.Array:
+  """x through the stacked layers, looped over or laid out one by one."""
+  if cfg.remat:
+    layer = jax.checkpoint(layer)
+  count = jax.tree.leaves(params)[0].shape[0]
+  if cfg.scan_layers and count:
+    keys = None if key is None else jax.random.split(key, count)
+
+    def body(x, inputs):
+      return layer(inputs[0], x, inputs[1]), None
+
+    return jax.lax.scan(body, x, (params, keys))[0]
+  for i, k in enumerate(split(key, count)):
+    x = layer(jax.tree.map(lambda p, i=i: p[i], params), x, k)
+  return x
+
+
+def split(key: jax.Array | None, count: int):
+  """`count` keys, or as many Nones where there is no key."""
+  return [None] * count if key is None else jax.random.split(key, count)

@@ -1,0 +1,142 @@
+"""Stage 1: every expert learns its codebooks alone, in one program."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.rng import named_key
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.experts.embedding import FROZEN
+from siren_jax.experts.ensemble import (
+  Variables,
+  codebook_metrics,
+  expert_loss,
+  init,
+  loss,
+  null_prompt,
+  over_experts,
+)
+from siren_jax.training import (
+  OptimizerConfig,
+  TrainState,
+  make_optimizer,
+  supervised_step,
+)
+
+BATCH = ("codes_BxNxT", "prompt_BxPxC", "frame_mask_BxT", "prompt_mask_BxP")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage1Config:
+  """Attributes:
+  condition_dropout: share of examples that train without their prompt, so
+    that sampling can be guided.
+  ema_decay: of the averaged parameters; 0 keeps none.
+  accumulate: microbatches a step.
+  """
+
+  condition_dropout: float = 0.1
+  ema_decay: float = 0.0
+  accumulate: int = 1
+
+  def __post_init__(self):
+    if not 0.0 <= self.condition_dropout <= 1.0:
+      raise UserError(
+        f"condition_dropout={self.condition_dropout} is outside [0, 1]"
+      )
+
+
+class Stage1Task:
+  """`training.Task` of the ensemble.
+
+  Each expert has its own loss, gradient, clipping and moments: nothing passes
+  from one to another. The codec's tables ride in `state.extra`, out of the
+  optimizer's sight.
+  """
+
+  def __init__(
+    self,
+    config: ExpertConfig,
+    optimizer: OptimizerConfig,
+    embedding_tables: Mapping[str, jax.Array] | None,
+    stage: Stage1Config = Stage1Config(),  # noqa: B008 (frozen)
+  ):
+    self.config = config
+    self.stage = stage
+    self.tables = embedding_tables
+    self.tx = make_optimizer(optimizer, decays=_decays)
+
+  def init(self, key: jax.Array) -> TrainState:
+    variables = init(key, self.config, self.tables)
+    params = variables["params"]
+    ema = self.stage.ema_decay > 0
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=jax.vmap(self.tx.init)(params),
+      extra={FROZEN: variables[FROZEN]},
+      ema=jax.tree.map(jnp.copy, params) if ema else None,
+    )
+
+  def step(
+    self, state: TrainState, batch: Mapping[str, jax.Array], key: jax.Array
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One update of every expert from a batch of the arrays in `BATCH`."""
+    batch = self._drop_conditions(batch, named_key(key, "condition"))
+
+    def one(params, opt_state, ema, frozen, index):
+      def loss_fn(params, batch, key):
+        total, ce_R = expert_loss(
+          {"params": params, FROZEN: frozen}, self.config, index,
+          *(batch[name] for name in BATCH), key=key,
+        )  # fmt: skip
+        return total, {"ce_R": ce_R}
+
+      update = supervised_step(
+        loss_fn, self.tx, self.stage.ema_decay, self.stage.accumulate
+      )
+      mine = TrainState(state.step, params, opt_state, {}, ema)
+      mine, metrics = update(mine, batch, jax.random.fold_in(key, index))
+      return mine.params, mine.opt_state, mine.ema, metrics
+
+    params, opt_state, ema, metrics_K = over_experts(
+      self.config, one, state.params, state.opt_state, state.ema,
+      state.extra[FROZEN],
+    )  # fmt: skip
+    metrics = codebook_metrics(metrics_K.pop("ce_R"))
+    metrics |= {name: jnp.mean(value) for name, value in metrics_K.items()}
+    state = state.replace(params=params, opt_state=opt_state, ema=ema)
+    return state, metrics
+
+  def evaluate(
+    self, state: TrainState, batch: Mapping[str, jax.Array]
+  ) -> dict[str, jax.Array]:
+    """The loss without any dropout, of the averaged parameters if kept."""
+    total, metrics = loss(
+      variables(state), self.config, *(batch[name] for name in BATCH)
+    )
+    return {"loss": total, **metrics}
+
+  def _drop_conditions(self, batch, key):
+    rate = self.stage.condition_dropout
+    prompt, mask = batch["prompt_BxPxC"], batch["prompt_mask_BxP"]
+    dropped = jax.random.bernoulli(key, rate, mask.shape[:1])[:, None]
+    null, null_mask = null_prompt(prompt, mask)
+    return dict(
+      batch,
+      prompt_BxPxC=jnp.where(dropped[..., None], null, prompt),
+      prompt_mask_BxP=jnp.where(dropped, null_mask, mask),
+    )
+
+
+def variables(state: TrainState) -> Variables:
+  """What `logits`, `loss` and the sampler take, from a state of training."""
+  return {"params": state.eval_params, FROZEN: state.extra[FROZEN]}
+
+
+def _decays(path: tuple[str, ...]) -> bool:
+  """Matrices decay; biases and norms do not, stacked as they may be."""
+  return not path[-1].endswith(("bias", "scale"))

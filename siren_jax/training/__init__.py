@@ -1,0 +1,21 @@
+"""THE trainer: it knows no model, only the Task protocol."""
+
+from siren_jax.training.optimizer import (
+  OptimizerConfig,
+  learning_rate,
+  make_optimizer,
+)
+from siren_jax.training.state import TrainState
+from siren_jax.training.task import Task, supervised_step
+from siren_jax.training.trainer import TrainConfig, train
+
+__all__ = [
+  "OptimizerConfig",
+  "Task",
+  "TrainConfig",
+  "TrainState",
+  "learning_rate",
+  "make_optimizer",
+  "supervised_step",
+  "train",
+]

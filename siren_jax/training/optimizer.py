@@ -1,0 +1,77 @@
+"""The optax chain: clip, AdamW, warm-up and cosine."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.traverse_util
+import jax
+import optax
+
+from siren_jax.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+  """AdamW as in the paper; `steps` is where the cosine ends."""
+
+  learning_rate: float = 3e-4
+  warmup_steps: int = 100
+  steps: int = 1000
+  final_fraction: float = 0.1
+  b1: float = 0.9
+  b2: float = 0.95
+  weight_decay: float = 0.05
+  clip_norm: float = 1.0
+
+  def __post_init__(self):
+    if self.learning_rate <= 0:
+      raise UserError(
+        f"optimizer learning_rate={self.learning_rate}: must be above 0"
+      )
+    if not 0 <= self.warmup_steps < self.steps:
+      raise UserError(
+        f"optimizer warmup_steps={self.warmup_steps}: must be at least 0 and"
+        f" below steps={self.steps}"
+      )
+
+
+def learning_rate(config: OptimizerConfig) -> optax.Schedule:
+  """Linear from 0 to the peak, then cosine to `final_fraction` of it."""
+  return optax.warmup_cosine_decay_schedule(
+    init_value=0.0 if config.warmup_steps else config.learning_rate,
+    peak_value=config.learning_rate,
+    warmup_steps=config.warmup_steps,
+    decay_steps=config.steps,
+    end_value=config.learning_rate * config.final_fraction,
+  )
+
+
+def make_optimizer(
+  config: OptimizerConfig,
+  decays: Callable[[tuple[str, ...]], bool] | None = None,
+) -> optax.GradientTransformation:
+  """Clip by global norm, then AdamW; decay only for two axes or more.
+
+  Args:
+    config: settings.
+    decays: says by its path which parameter decays, where the number of axes
+      does not tell (stacked layers).
+  """
+
+  def decay_mask(params):
+    if decays is None:
+      return jax.tree.map(lambda p: p.ndim >= 2, params)
+    return flax.traverse_util.path_aware_map(
+      lambda path, _: decays(path), params
+    )
+
+  return optax.chain(
+    optax.clip_by_global_norm(config.clip_norm),
+    optax.adamw(
+      learning_rate(config),
+      b1=config.b1,
+      b2=config.b2,
+      weight_decay=config.weight_decay,
+      mask=decay_mask,
+    ),
+  )

@@ -1,0 +1,64 @@
+"""What a run tells the outside while it goes on."""
+
+import math
+
+import jax
+import numpy as np
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.metrics import MetricWriter, Progress
+
+
+class RunLog:
+  """Metrics of a run: fetched a step late, averaged, written, shown."""
+
+  def __init__(self, workdir, config, step):
+    main = jax.process_index() == 0
+    self._every, self._last = config.log_every, config.steps
+    self._writer = MetricWriter(workdir, step) if main else None
+    self._progress = Progress(config.steps, step, "train") if main else None
+    self._pending = None
+    self._window = []
+
+  def push(self, step, metrics):
+    """Takes the metrics of `step`, and fetches those of the step before."""
+    self.drain()
+    self._pending = step, metrics
+
+  def drain(self):
+    """Fetches what is pending; raises UserError if it is not finite."""
+    if self._pending is None:
+      return
+    (step, metrics), self._pending = self._pending, None
+    values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+    for name, value in values.items():
+      if ("loss" in name or "norm" in name) and not math.isfinite(value):
+        raise UserError(
+          f"{name} is {value} at step {step}; the last checkpoint is good:"
+          " lower the learning rate and start from it, or look at the data"
+        )
+    self._window.append(values)
+    if step % self._every == 0 or step == self._last:
+      means = {k: float(np.mean([v[k] for v in self._window])) for k in values}
+      self._window = []
+      self.write(step, {f"train/{k}": v for k, v in means.items()})
+    elif self._progress:
+      self._progress.advance(step)
+
+  def write(self, step, scalars):
+    """Writes and shows scalars of `step`."""
+    if self._writer:
+      self._writer.write(step, scalars)
+      losses = {k: v for k, v in scalars.items() if k.endswith("/loss")}
+      self._progress.advance(step, losses or scalars)
+
+  def say(self, line):
+    """Prints a line."""
+    if self._progress:
+      self._progress.say(line)
+
+  def close(self):
+    """Closes files and bar."""
+    if self._writer:
+      self._progress.close()
+      self._writer.close()

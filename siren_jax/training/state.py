@@ -1,0 +1,54 @@
+"""What training changes and a checkpoint holds: arrays, nothing else."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class TrainState:
+  """State of training.
+
+  Attributes:
+    step: int32 scalar, updates made. The trainer counts, tasks do not.
+    params: tree of parameters.
+    opt_state: state of the optimizer (or of several, in a dictionary).
+    extra: dictionary of whatever else a task changes (codebook usage, a
+      discriminator).
+    ema: moving average of `params`, or None.
+  """
+
+  step: jax.Array
+  params: Any
+  opt_state: Any
+  extra: Any = flax.struct.field(default_factory=dict)
+  ema: Any = None
+
+  @classmethod
+  def create(
+    cls,
+    params: Any,
+    tx: optax.GradientTransformation,
+    extra: Any = None,
+    ema: bool = False,
+  ) -> "TrainState":
+    """State before the first update.
+
+    Call it with parameters still boxed in their logical metadata: then the
+    optimizer state is sharded as they are. The trainer unboxes.
+    """
+    return cls(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=tx.init(params),
+      extra={} if extra is None else extra,
+      ema=jax.tree.map(jnp.copy, params) if ema else None,
+    )
+
+  @property
+  def eval_params(self) -> Any:
+    """The averaged parameters where there are any."""
+    return self.params if self.ema is None else self.ema

@@ -1,0 +1,101 @@
+"""What the trainer asks of a model, and the step that most models share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import constrain
+from siren_jax.training.state import TrainState
+
+Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]
+LossFn = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
+
+
+class Task(Protocol):
+  """One model and its objective. All three methods are pure and jit-able."""
+
+  def init(self, key: jax.Array) -> TrainState:
+    """State before the first update; may carry logical metadata (boxed)."""
+    ...
+
+  def step(
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
+    """One update (`state.step` is the trainer's) and scalar metrics."""
+    ...
+
+  def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
+    """Scalar metrics of one batch, averaged by the trainer over batches."""
+    ...
+
+
+def supervised_step(
+  loss_fn: LossFn,
+  tx: optax.GradientTransformation,
+  ema_decay: float = 0.0,
+  accumulate: int = 1,
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
+  """`Task.step` for a plain loss.
+
+  Args:
+    loss_fn: (params, batch, key) -> (scalar loss, dictionary of scalars).
+    tx: optimizer.
+    ema_decay: for `state.ema`, where the state has one.
+    accumulate: microbatches a step. Their gradients are averaged: exactly
+      the big batch for a mean over examples, up to weighting for a mean over
+      a mask.
+  """
+
+  def gradients(params, batch, key):
+    grad = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, metrics), grads = grad(params, batch, key)
+    return grads, {"loss": loss, **metrics}
+
+  def step(state, batch, key):
+    if accumulate == 1:
+      grads, metrics = gradients(state.params, batch, key)
+    else:
+      grads, metrics = _accumulated(
+        gradients, state.params, batch, key, accumulate
+      )
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema is not None:
+      ema = optax.incremental_update(params, ema, 1.0 - ema_decay)
+    metrics["grad_norm"] = optax.global_norm(grads)
+    return state.replace(params=params, opt_state=opt_state, ema=ema), metrics
+
+  return step
+
+
+def _accumulated(gradients, params, batch, key, count):
+  """Mean over `count` microbatches, one after the other in a scan."""
+  micro = jax.tree.map(lambda x: _split(x, count), batch)
+
+  def add(total, inputs):
+    index, part = inputs
+    new = gradients(params, part, jax.random.fold_in(key, index))
+    return jax.tree.map(jnp.add, total, new), None
+
+  first = jax.tree.map(lambda x: x[0], micro)
+  shapes = jax.eval_shape(gradients, params, first, key)
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  total, _ = jax.lax.scan(add, zeros, (jnp.arange(count), micro))
+  return jax.tree.map(lambda x: x / count, total)
+
+
+def _split(x, count):
+  """[B, ...] to [count, B / count, ...] without moving rows among devices."""
+  if x.shape[0] % count:
+    raise UserError(
+      f"batch of {x.shape[0]} does not divide into accumulate={count}"
+      " microbatches; make it a multiple"
+    )
+  x = x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+  return constrain(x, None, "batch", *[None] * (x.ndim - 2))

@@ -1,0 +1,223 @@
+"""THE trainer: runs a Task over a mesh, and survives being killed."""
+
+import contextlib
+import dataclasses
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from siren_jax.common import config as configs
+from siren_jax.common import mesh as meshes
+from siren_jax.common.checkpoint import Checkpoints
+from siren_jax.common.errors import UserError
+from siren_jax.common.rng import named_key
+from siren_jax.training.runlog import RunLog
+from siren_jax.training.state import TrainState
+from siren_jax.training.task import Task
+
+
+class TrainData(Protocol):
+  """Endless iterator of dictionaries of numpy arrays, with a JSON state."""
+
+  def __next__(self) -> Mapping[str, np.ndarray]: ...
+  def get_state(self) -> Any: ...
+  def set_state(self, state: Any) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """How long, how often, from which seed; all counts are in steps."""
+
+  steps: int = 1000
+  batch_size: int = 16
+  log_every: int = 20
+  eval_every: int = 500
+  eval_batches: int = 8
+  checkpoint_every: int = 500
+  keep: int = 3
+  seed: int = 0
+  ema_decay: float = 0.0
+  accumulate: int = 1
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.name not in ("seed", "ema_decay") and value < 1:
+        raise UserError(f"train {field.name}={value}: must be at least 1")
+    if not 0 <= self.ema_decay < 1:
+      raise UserError(
+        f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"
+      )
+    if self.batch_size % self.accumulate:
+      raise UserError(
+        f"train batch_size={self.batch_size}: must be a multiple of"
+        f" accumulate={self.accumulate}"
+      )
+
+
+def train(
+  task: Task,
+  config: TrainConfig,
+  mesh: jax.sharding.Mesh,
+  train_data: TrainData,
+  eval_data: Callable[[], Iterable[Mapping[str, np.ndarray]]] | None,
+  workdir: Path | str,
+  config_json: Mapping[str, Any],
+) -> TrainState:
+  """Trains to `config.steps`, from the newest checkpoint of `workdir` if any.
+
+  Args:
+    task: model and objective.
+    config: lengths, intervals, seed.
+    mesh: from `common.mesh.make_mesh`.
+    train_data: endless batches; its state is saved with every checkpoint.
+    eval_data: gives a fresh finite iterator of equally shaped batches.
+    workdir: gets config.json, metrics.csv, tensorboard/ and checkpoints/.
+    config_json: the whole configuration, JSON ready; a resumed run must have
+      the same but for lengths, intervals and the mesh.
+
+  Raises:
+    UserError: another configuration, a loss that is not finite, a full disk,
+      data that ended.
+    SystemExit: code 0, after SIGTERM or Ctrl-C and a checkpoint.
+  """
+  workdir = Path(workdir).absolute()
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(jax.set_mesh(mesh))
+    checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
+    stop_asked = stack.enter_context(_stop_signals())
+    configs.record(workdir, config_json, checkpoints.latest_step() is not None)
+    root = _root_key(config.seed, mesh)
+    state = _restore_or_init(task, root, mesh, checkpoints, train_data)
+    step = int(state.step)
+    log = stack.enter_context(contextlib.closing(RunLog(workdir, config, step)))
+    update = evaluate = None
+    while step < config.steps:
+      batch = meshes.shard_batch(_next(train_data, step), mesh)
+      update = update or _compile_update(task, log, state, batch, root)
+      with jax.transfer_guard("disallow"):
+        state, metrics = update(state, batch, root)
+      step += 1
+      log.push(step, metrics)
+      stop, last = stop_asked(step), step == config.steps
+      if eval_data and (last or step % config.eval_every == 0):
+        log.drain()
+        evaluate = evaluate or _evaluator(task, config, mesh, log)
+        log.write(step, evaluate(state, eval_data()))
+      if stop or last or step % config.checkpoint_every == 0:
+        log.drain()  # Raises before a state that is not finite is saved.
+        checkpoints.save(step, state, train_data.get_state(), config_json)
+      if stop and not last:
+        checkpoints.wait()
+        log.say(f"stopped and saved at step {step}; run again to go on")
+        raise SystemExit(0)
+    checkpoints.wait()
+    return state
+
+
+def _restore_or_init(task, root, mesh, checkpoints, train_data):
+  """State, with the data iterator beside it. The order matters."""
+
+  def init(root):
+    return task.init(named_key(root, "init"))
+
+  # 1. Shapes only, and from their logical metadata the shardings.
+  boxed = jax.eval_shape(init, root)
+  shardings = meshes.state_shardings(boxed, mesh)
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    nn.unbox(boxed),
+    shardings,
+  )
+  # 2. The newest readable checkpoint, straight to its devices.
+  restored = checkpoints.restore_latest(abstract)
+  # 3. The iterator as it stood at that very step.
+  if restored is not None:
+    train_data.set_state(restored.data)
+    return restored.state
+  # 4. Or else a fresh state, born sharded.
+  return jax.jit(lambda k: nn.unbox(init(k)), out_shardings=shardings)(root)
+
+
+def _compile_update(task, log, state, batch, root):
+  """The step as a compiled program: (state, batch, root) -> state, metrics."""
+
+  def update(state, batch, root):
+    key = named_key(root, "step", state.step)
+    new, metrics = task.step(state, batch, key)
+    return new.replace(step=state.step + 1), metrics
+
+  log.say("compiling the training step ...")
+  start = time.monotonic()
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  jitted = jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
+  compiled = jitted.lower(state, batch, root).compile()
+  log.say(f"compiled in {time.monotonic() - start:.1f} s")
+  return compiled
+
+
+def _evaluator(task, config, mesh, log):
+  """(state, batches) -> means over at most `eval_batches` batches."""
+  log.say("compiling the evaluation with its first batch ...")
+  jitted = jax.jit(task.evaluate)
+
+  def evaluate(state, batches):
+    results = [
+      jitted(state, meshes.shard_batch(batch, mesh))
+      for batch in itertools.islice(batches, config.eval_batches)
+    ]
+    if not results:
+      raise UserError("no evaluation batch: give more data or a smaller batch")
+    values = jax.device_get(results)
+    return {
+      f"eval/{k}": float(np.mean([v[k] for v in values])) for k in values[0]
+    }
+
+  return evaluate
+
+
+def _next(train_data, step):
+  try:
+    return next(train_data)
+  except StopIteration:
+    raise UserError(
+      f"training data ended at step {step}; it must repeat"
+    ) from None
+
+
+def _root_key(seed, mesh):
+  """The run's key, replicated on every device of every process."""
+  sharding = meshes.replicated(mesh)
+  return jax.jit(lambda: jax.random.key(seed), out_shardings=sharding)()
+
+
+@contextlib.contextmanager
+def _stop_signals():
+  """Yields step -> whether to save and stop (SIGTERM, or Ctrl-C once)."""
+  if jax.process_count() > 1:
+    # jax.distributed listens for SIGTERM and makes all agree on a step.
+    yield multihost_utils.reached_preemption_sync_point
+    return
+  received = []
+  previous = {}
+
+  def on_signal(number, _):
+    received.append(number)
+    signal.signal(number, previous[number])  # A second one is for good.
+
+  for number in (signal.SIGTERM, signal.SIGINT):
+    with contextlib.suppress(ValueError):  # Not the main thread: no signals.
+      previous[number] = signal.signal(number, on_signal)
+  try:
+    yield lambda step: bool(received)
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)

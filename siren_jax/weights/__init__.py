@@ -1,0 +1,1 @@
+"""Weights in and out: release bundles and other people's formats."""

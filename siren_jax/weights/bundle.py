@@ -1,0 +1,209 @@
+"""Release bundles: one folder that holds everything `generate` needs.
+
+config.json           {"format": 1, "name", "max_seconds", "codec", "clap",
+                       "experts", "sampling"}
+codec.safetensors     parameters by path ('/' between names), float16
+clap.safetensors      likewise
+experts.safetensors   likewise, the experts stacked on the leading axis
+tokenizer.json        the text tower's BPE
+README.md             model card
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import numpy as np
+
+from siren_jax import clap, codec, experts, sampling
+from siren_jax.common import config as configs
+from siren_jax.common import parts, tensors
+from siren_jax.common.errors import UserError
+
+FORMAT = 1
+SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
+DEFAULT = "nano-stage1"
+_KEYS = ("name", "max_seconds", "codec", "clap", "experts", "sampling")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+  """Everything that turns words into sound.
+
+  Attributes:
+    name: what the bundle calls itself.
+    codec, clap: the codec and the text tower, with their parameters.
+    config, params: the stacked experts.
+    sampling: the default settings of `generate`.
+    max_seconds: the longest clip the experts were trained to make.
+  """
+
+  name: str
+  codec: codec.Codec
+  clap: clap.Clap
+  config: experts.ExpertConfig
+  params: Any
+  sampling: sampling.SamplingConfig
+  max_seconds: float = 30.0
+
+
+def find(name_or_path: str | os.PathLike | None) -> pathlib.Path:
+  """The folder of a bundle: a path, or the name of one that ships.
+
+  Raises:
+    UserError: there is neither; the message lists the names that ship.
+  """
+  name = str(name_or_path or DEFAULT)
+  for folder in (pathlib.Path(name), SHIPPED / name):
+    if folder.is_dir():
+      return folder
+  shipped = sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())
+  raise UserError(
+    f"no model {name!r}: neither a folder nor one that ships "
+    f"({', '.join(shipped) or 'none'}); give --model a bundle folder"
+  )
+
+
+def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
+  """Reads a bundle, checking every tensor against its config.
+
+  Raises:
+    UserError: a file or tensor is missing, broken or of another shape; the
+      message names it.
+  """
+  folder = find(name_or_path)
+  settings = read_config(folder)
+  config, params = parts.load(
+    folder, "experts", experts.ExpertConfig, init_experts
+  )
+  return Bundle(
+    name=settings["name"],
+    codec=codec.load(folder),
+    clap=clap.load(folder),
+    config=config,
+    params=params,
+    sampling=configs.from_dict(
+      sampling.SamplingConfig, settings["sampling"], "sampling."
+    ),
+    max_seconds=float(settings["max_seconds"]),
+  )
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any]:
+  """The bundle's config.json, checked for its format and its sections."""
+  path = folder / "config.json"
+  settings = parts.read_json(path)
+  found = settings.get("format") if isinstance(settings, dict) else None
+  if found != FORMAT:
+    raise UserError(
+      f"{path}: bundle format {found!r}, this version reads {FORMAT}; "
+      "make a bundle with siren-jax export, or update siren-jax"
+    )
+  for key in _KEYS:
+    if key not in settings:
+      raise UserError(f"{path} lacks {key!r}; export the bundle again")
+  return settings
+
+
+def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:
+  """Writes a bundle with model card `card`: all of the folder or none of it.
+
+  Raises:
+    UserError: `folder` exists and holds something, or a value does not fit
+      into float16.
+  """
+  folder = check_new(folder)
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  temporary = pathlib.Path(
+    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
+  )
+  try:
+    _write(temporary, bundle, card)
+    temporary.chmod(0o755)
+    os.replace(temporary, folder)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new(folder: str | os.PathLike) -> pathlib.Path:
+  """Raises UserError if `folder` is a file or holds anything."""
+  folder = pathlib.Path(folder)
+  if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    raise UserError(f"{folder} exists; choose another folder or remove it")
+  return folder
+
+
+def _write(folder: pathlib.Path, bundle: Bundle, card: str) -> None:
+  save_encoders(folder, bundle.codec, bundle.clap, np.float16)
+  tensors.save(folder / "experts.safetensors", bundle.params, np.float16)
+  settings = parts.read_json(folder / "config.json") | {
+    "format": FORMAT,
+    "name": bundle.name,
+    "max_seconds": bundle.max_seconds,
+    "experts": configs.to_dict(bundle.config),
+    "sampling": configs.to_dict(bundle.sampling),
+  }
+  _write_json(folder / "config.json", settings)
+  (folder / "README.md").write_text(card)
+
+
+def save_encoders(
+  folder: pathlib.Path,
+  codec_model: codec.Codec,
+  clap_model: clap.Clap,
+  dtype: Any = None,
+) -> None:
+  """The part of a bundle that code sets carry: what made codes and prompts.
+
+  `codec.load(folder)` and `clap.load(folder)` read it.
+  """
+  tensors.save(folder / "codec.safetensors", codec_model.params, dtype)
+  tensors.save(folder / "clap.safetensors", clap_model.params, dtype)
+  clap_model.tokenizer.save(str(folder / "tokenizer.json"))
+  settings = {
+    "codec": configs.to_dict(codec_model.config),
+    "clap": configs.to_dict(clap_model.config),
+  }
+  _write_json(folder / "config.json", settings)
+
+
+def init_experts(key: jax.Array, config: experts.ExpertConfig) -> Any:
+  """Random experts as the loaders take them: without logical metadata."""
+  return nn.unbox(experts.init(key, config))
+
+
+def _write_json(path: pathlib.Path, values: Any) -> None:
+  path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def check_parts(bundle: Bundle) -> None:
+  """Refuses parts that were not made for each other.
+
+  Raises:
+    UserError: the experts' frozen tables are not the codec's, or the text
+      tower's tokens are not as wide as the experts' prompts.
+  """
+  tables = codec.embedding_tables(bundle.codec.params)
+  flat = flax.traverse_util.flatten_dict(bundle.params["frozen"])
+  for path, stacked in flat.items():
+    table = tables[path[-1]]
+    if stacked.shape[1:] != table.shape or not np.allclose(
+      stacked, table, atol=1e-3
+    ):
+      raise UserError(
+        f"the experts were trained on the codes of another codec "
+        f"({path[-1]} differs); give --codec the one that made their codes"
+      )
+  width = bundle.clap.config.text.width
+  if width != bundle.config.prompt_dim:
+    raise UserError(
+      f"the experts read prompts {bundle.config.prompt_dim} wide, this CLAP "
+      f"makes them {width} wide; give --clap the one of their code set"
+    )

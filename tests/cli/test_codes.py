@@ -1,0 +1,122 @@
+"""`siren-jax encode` and `decode`, in this process."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from siren_jax.cli.main import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  wave_S = np.sin(np.arange(8000) * 0.1) / 2
+  soundfile.write("mono.wav", wave_S[:5000], 16000)
+  soundfile.write("stereo.flac", np.stack([wave_S, wave_S / 2], 1), 44100)
+  soundfile.write("silent.wav", 0 * wave_S, 16000)
+  soundfile.write("zero.wav", wave_S[:0], 16000)
+  (tmp_path / "text.wav").write_text("no sound at all")
+  whole = (tmp_path / "mono.wav").read_bytes()
+  (tmp_path / "cut.wav").write_bytes(whole[:30])
+  return tmp_path
+
+
+@pytest.fixture
+def codec(tiny_bundle):
+  return ["--model", str(tiny_bundle)]
+
+
+def test_there_and_back(folder, codec, tiny_model):
+  config = tiny_model.codec.config
+  assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
+  with np.load("x.npz", allow_pickle=False) as file:
+    assert file["codes"].shape == (
+      config.num_codebooks,
+      -(-5000 // config.hop),
+    )
+    assert file["sample_rate"] == config.sample_rate
+  assert main(["decode", "x.npz", "--out", "y.wav", *codec]) == 0
+  assert soundfile.info("y.wav").frames == 5000
+  assert soundfile.info("y.wav").samplerate == config.sample_rate
+
+
+def test_folders_rates_and_channels(folder, codec, capsys):
+  assert main(["encode", "mono.wav", "stereo.flac", "--out", "o", *codec]) == 0
+  told = capsys.readouterr().err
+  assert "stereo.flac: resampled 44100 -> 16000 Hz" in told
+  assert "stereo.flac: 2 channels mixed down" in told
+  assert main(["decode", "o/mono.npz", "o/stereo.npz", *codec]) == 0
+  assert soundfile.info("mono.wav").frames == 5000
+  expected = round(8000 * 16000 / 44100)
+  assert abs(soundfile.info("stereo.wav").frames - expected) <= 1
+
+
+@pytest.mark.parametrize(
+  ("args", "told"),
+  [
+    (["encode", "none.wav"], "none.wav"),
+    (["encode", "silent.wav"], "silent"),
+    (["encode", "zero.wav"], "zero.wav"),
+    (["encode", "text.wav"], "text.wav"),
+    (["encode", "cut.wav"], "cut.wav"),
+    (["encode", "."], "folder"),
+    (["encode", "mono.wav", "--out", "mono.wav/x"], "mono.wav"),
+    (["encode", "mono.wav", "--out", "/proc/x.npz"], "/proc"),
+    (["encode", "mono.wav", "cut.wav", "--out", "x.npz"], "2 inputs"),
+    (["encode", "mono.wav", "a/mono.flac"], "mono.npz"),
+    (["decode", "none.npz"], "none.npz"),
+    (["decode", "mono.wav"], "mono.wav: no file of codes"),
+  ],
+)
+def test_bad_files(args, told, folder, codec, user_error):
+  before = sorted(folder.rglob("*"))
+  assert told in user_error([*args, *codec])
+  assert sorted(folder.rglob("*")) == before
+
+
+def good(config):
+  codes = np.zeros((config.num_codebooks, 3), np.int32)
+  return {"codes": codes, "sample_rate": 16000, "num_samples": 100}
+
+
+@pytest.mark.parametrize(
+  ("change", "told"),
+  [
+    (lambda v: v["codes"] - 1, "from -1"),
+    (lambda v: v["codes"] + 10**6, "1000000"),
+    (lambda v: v["codes"] * 1.0, "integers"),
+    (lambda v: v["codes"][:2], "shape"),
+    (lambda v: v["codes"][0], "shape"),
+    (lambda v: np.array([{}], dtype=object), "no file of codes"),
+  ],
+)
+def test_bad_codes(change, told, folder, codec, tiny_model, user_error):
+  values = good(tiny_model.codec.config)
+  np.savez("x.npz", **values | {"codes": change(values)})
+  assert told in user_error(["decode", "x.npz", *codec])
+
+
+@pytest.mark.parametrize(
+  ("values", "told"),
+  [
+    ({"sample_rate": 44100}, "44100 Hz"),
+    ({"num_samples": 0}, "num_samples 0"),
+    ({"num_samples": 10**9}, "num_samples 1000000000"),
+    ({"num_samples": np.array([1, 2])}, "no file of codes"),
+    ({"sample_rate": "x"}, "no file of codes"),
+  ],
+)
+def test_bad_numbers(values, told, folder, codec, tiny_model, user_error):
+  np.savez("x.npz", **good(tiny_model.codec.config) | values)
+  assert told in user_error(["decode", "x.npz", *codec])
+
+
+def test_damaged_npz_never_ends_in_a_traceback(
+  folder, codec, tiny_model, user_error
+):
+  np.savez_compressed("x.npz", **good(tiny_model.codec.config))
+  whole = np.fromfile("x.npz", np.uint8)
+  rng = np.random.default_rng(0)
+  for size in rng.integers(0, len(whole), 20):
+    whole[:size].tofile("y.npz")
+    assert "y.npz" in user_error(["decode", "y.npz", *codec])

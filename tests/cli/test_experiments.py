@@ -1,0 +1,118 @@
+"""Config files and overrides to experiments."""
+
+import pathlib
+
+import pytest
+
+from siren_jax.cli import experiments
+from siren_jax.common.errors import UserError
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+ALL = sorted(CONFIGS.glob("*.py"))
+TINY = str(CONFIGS / "tiny.py")
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+def test_every_config_survives_json(path):
+  experiment = experiments.from_file(str(path))
+  values = experiments.to_json(experiment)
+  assert experiments.from_mapping(values, "test") == experiment
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+def test_every_config_tells_its_own_command(path):
+  kind = experiments.KINDS[
+    experiments.kind_of(experiments.from_file(str(path)))
+  ]
+  text = path.read_text()
+  assert f"siren-jax {kind.verb} --config=configs/{path.name}" in text
+
+
+@pytest.mark.parametrize(
+  ("name", "millions"), [("siren_1_6b", 273), ("siren_3_1b", 515)]
+)
+def test_papers_sizes(name, millions):
+  import jax
+
+  experiment = experiments.from_file(str(CONFIGS / f"{name}.py"))
+  shapes = experiments.KINDS["stage1"].shapes(experiment)
+  total = sum(x.size for x in jax.tree.leaves(shapes))
+  assert round(total / experiment.experts.num_experts / 1e6) == millions
+
+
+def test_overrides_take_the_type_of_the_field():
+  experiment = experiments.from_file(
+    TINY,
+    [
+      "--config.train.steps=7",
+      "--config.optimizer.learning_rate=1",
+      "--config.experts.remat=true",
+      "--config.experts.ffn_multiplier=1.5",
+      "--config.data.path",
+      "some/where",
+    ],
+  )
+  assert experiment.train.steps == 7
+  assert experiment.optimizer.learning_rate == 1.0
+  assert experiment.experts.remat is True
+  assert experiment.experts.ffn_multiplier == 1.5
+  assert experiment.data.path == "some/where"
+
+
+def test_overrides_of_lists():
+  path = str(CONFIGS / "tiny_codec.py")
+  experiment = experiments.from_file(
+    path, ["--config.loss.discriminator_windows=(64,128)"]
+  )
+  assert experiment.loss.discriminator_windows == (64, 128)
+
+
+@pytest.mark.parametrize(
+  ("override", "told"),
+  [
+    ("--config.trian.steps=7", "did you mean 'train'"),
+    ("--config.train.step=7", "did you mean 'steps'"),
+    ("--config.train.steps.x=7", "train.steps.x"),
+    ("--config.train.steps=many", "many"),
+    ("--config.train.steps=0", "at least 1"),
+    ("--config.experts.heads=3", "heads=3"),
+  ],
+)
+def test_wrong_overrides(override, told, user_error, tmp_path):
+  argv = ["train", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
+  assert told in user_error([*argv, override])
+  assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+  ("content", "told"),
+  [
+    ("def get_config(:", "line 1"),
+    ("def get_config():\n  return 3", "ConfigDict"),
+    (
+      "from ml_collections import ConfigDict\n"
+      "def get_config():\n  return ConfigDict({'kind': 'opera'})",
+      "opera",
+    ),
+    (
+      "from ml_collections import ConfigDict\n"
+      "def get_config():\n  return ConfigDict({'kind': 'codec', 'lose': 1})",
+      "did you mean 'loss'",
+    ),
+  ],
+)
+def test_wrong_config_files(content, told, tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text(content)
+  with pytest.raises(UserError, match=told):
+    experiments.from_file(str(path))
+
+
+def test_no_config_file(user_error, tmp_path):
+  argv = ["train", "--config=none.py", f"--workdir={tmp_path}"]
+  assert "none.py" in user_error(argv)
+
+
+def test_verb_refuses_the_config_of_another_one(user_error, tmp_path):
+  argv = ["train-codec", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
+  assert "siren-jax train`" in user_error(argv)

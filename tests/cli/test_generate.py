@@ -1,0 +1,124 @@
+"""`siren-jax generate`, in this process."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+import siren_jax
+from siren_jax.cli.main import main
+
+
+@pytest.fixture
+def generate(tiny_bundle, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+
+  def run(*args):
+    short = [] if "--seconds" in args else ["--seconds", "0.2"]
+    return main(["generate", *args, *short, "--model", str(tiny_bundle)])
+
+  return run
+
+
+def names(folder):
+  return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_prompt(generate, tmp_path, tiny_model, capsys):
+  assert generate("A dog, barking!", "--seed", "7", "--top-k", "9") == 0
+  out = capsys.readouterr().out
+  assert names(tmp_path) == [
+    "a-dog-barking-seed7.json",
+    "a-dog-barking-seed7.wav",
+  ]
+  assert "a-dog-barking-seed7.wav" in out
+  assert "compile" in out
+  assert "siren-jax generate" in out
+  info = soundfile.info(tmp_path / "a-dog-barking-seed7.wav")
+  rate = tiny_model.codec.config.sample_rate
+  assert (info.subtype, info.samplerate, info.channels) == ("PCM_16", rate, 1)
+  assert info.frames == round(0.2 * rate)
+  sidecar = json.loads((tmp_path / "a-dog-barking-seed7.json").read_text())
+  assert sidecar["prompt"] == "A dog, barking!"
+  assert sidecar["seed"] == 7
+  assert sidecar["settings"]["top_k"] == 9
+  assert sidecar["model"] == "tiny"
+  assert sidecar["version"] == siren_jax.__version__
+
+
+def test_many_prompts_samples_and_pictures(generate, tmp_path):
+  (tmp_path / "list.txt").write_text("rain\n\n  wind \nrain\n")
+  assert (
+    generate(
+      "beep", "--prompts", "list.txt", "--num-samples", "2", "--spectrogram",
+      "--out", "new/sounds",
+    ) == 0
+  )  # fmt: skip
+  stems = [
+    f"{word}-seed0{sample}{twin}"
+    for word, twin in (
+      ("beep", ""), ("rain", ""), ("rain", "-again2"), ("wind", ""),
+    )
+    for sample in ("", "-1")
+  ]  # fmt: skip
+  folder = tmp_path / "new" / "sounds"
+  suffixes = (".json", ".png", ".wav")
+  assert names(folder) == sorted(s + x for s in stems for x in suffixes)
+  twin = (folder / "rain-seed0-again2.wav").read_bytes()
+  assert twin == (folder / "rain-seed0.wav").read_bytes()
+  assert twin != (folder / "rain-seed0-1.wav").read_bytes()
+  picture = (folder / "wind-seed0.png").read_bytes()
+  assert picture.startswith(b"\x89PNG") and len(picture) > 5000
+
+
+def test_same_seed_same_file(generate, tmp_path):
+  for name, seed in (("a.wav", "1"), ("b.wav", "1"), ("c.wav", "2")):
+    assert generate("rain", "--seed", seed, "--out", name) == 0
+  sounds = [(tmp_path / f"{n}.wav").read_bytes() for n in "abc"]
+  assert sounds[0] == sounds[1] != sounds[2]
+
+
+def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
+  assert generate("rain", "--seed", "3", "--out", "x.wav") == 0
+  written, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
+  made = siren_jax.load(tiny_bundle).generate("rain", 0.2, key=3)[0]
+  np.testing.assert_allclose(written, made, atol=1 / 32000)
+
+
+@pytest.mark.parametrize(
+  ("args", "told"),
+  [
+    ([], "no prompt"),
+    ([""], "empty"),
+    (["rain", "  "], "empty"),
+    (["--prompts", "none.txt"], "none.txt"),
+    (["--prompts", "blank.txt"], "no prompt"),
+    (["--prompts", "binary.txt"], "UTF-8"),
+    (["x", "--seconds", "0"], "seconds 0"),
+    (["x", "--seconds", "1000"], "seconds 1000"),
+    (["x", "--seconds", "nan"], "seconds nan"),
+    (["x", "--num-samples", "0"], "num_samples 0"),
+    (["x", "--seed", "-1"], "seed -1"),
+    (["x", "--temperature", "-1"], "temperature"),
+    (["x", "--top-k", "-1"], "top_k"),
+    (["x", "--top-p", "0"], "top_p"),
+    (["x", "--out", "blank.txt/sounds"], "blank.txt"),
+    (["x", "--out", "folder.wav"], "folder"),
+    (["x", "y", "--out", "one.wav"], "one.wav is one file for 2 sounds"),
+    (["x", "--out", "/proc/nowhere"], "/proc"),
+    (["x", "--model", "no-such-model"], "no-such-model"),
+    (["x", "--model", "folder.wav"], "config.json"),
+  ],
+)
+def test_bad_input_writes_nothing(
+  args, told, tmp_path, tiny_bundle, monkeypatch, user_error
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "blank.txt").write_text("\n \n")
+  (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00rain")
+  (tmp_path / "folder.wav").mkdir()
+  before = names(tmp_path)
+  model = [] if "--model" in args else ["--model", tiny_bundle]
+  assert told in user_error(["generate", *args, *model])
+  assert names(tmp_path) == before

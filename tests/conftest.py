@@ -1,0 +1,89 @@
+"""Eight CPU devices, programs compiled once, and a tiny bundle to try."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_FLAG = "--xla_force_host_platform_device_count"
+if _FLAG not in os.environ.get("XLA_FLAGS", ""):
+  os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=8"
+
+import flax.linen as nn  # noqa: E402 (jax reads the flags when it starts)
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Tests start from a cold cache of their own, shared by their subprocesses.
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compilation_cache(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("compiled")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    yield
+
+
+@pytest.fixture
+def user_error(capsys):
+  """Runs a command that must fail as bad input does; gives the message."""
+  from siren_jax.cli.main import main
+
+  def run(argv) -> str:
+    capsys.readouterr()
+    status = main([str(a) for a in argv])
+    last = capsys.readouterr().err.splitlines()[-1:]
+    assert status == 2, (argv, last)
+    assert last[0].startswith("siren-jax: error: "), last
+    return last[0].removeprefix("siren-jax: error: ")
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+  """A bundle of random parts, of the sizes in configs/tiny*.py."""
+  from siren_jax import clap, codec, sampling
+  from siren_jax.clap import tokenizer
+  from siren_jax.cli import experiments
+  from siren_jax.experts import init as init_experts
+  from siren_jax.weights import bundle
+
+  def config(name, part):
+    path = ROOT / "configs" / f"{name}.py"
+    return getattr(experiments.from_file(str(path)), part)
+
+  codec_config = config("tiny_codec", "codec")
+  clap_config = config("tiny_clap", "clap")
+  expert_config = config("tiny", "experts")
+  codec_params = codec.init(jax.random.key(0), codec_config)
+  words = ["a dog barking", "rain on a tin roof", "two short beeps"]
+  params = init_experts(
+    jax.random.key(2), expert_config, codec.embedding_tables(codec_params)
+  )
+  return bundle.Bundle(
+    name="tiny",
+    codec=codec.Codec(codec_config, codec_params),
+    clap=clap.Clap(
+      clap_config,
+      nn.unbox(clap.init(jax.random.key(1), clap_config)),
+      tokenizer.train(words, clap_config.text.vocab_size),
+    ),
+    config=expert_config,
+    params=nn.unbox(params),
+    sampling=sampling.SamplingConfig(),
+    max_seconds=2.0,
+  )
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_model, tmp_path_factory):
+  """Folder of `tiny_model`, saved; look, do not touch."""
+  from siren_jax.weights import bundle
+
+  folder = tmp_path_factory.mktemp("bundles") / "tiny"
+  bundle.save(folder, tiny_model, "# tiny\n")
+  return folder

@@ -1,0 +1,197 @@
+import os
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from siren_jax.common.errors import UserError
+from siren_jax.data import prepare, sources, store
+
+RATE = 8000
+SMALL = dict(sample_rate=RATE, seconds=1.0)
+
+
+def sound(path, seconds=1.0, rate=RATE, seed=0):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  noise_S = 0.1 * np.random.default_rng(seed).standard_normal(
+    round(seconds * rate)
+  )
+  soundfile.write(path, noise_S, rate)
+
+
+@pytest.fixture
+def clips(tmp_path):
+  """Eight recordings of two categories in four folds, and a manifest."""
+  rows = ["file,category,fold,source_title"]
+  for i in range(8):
+    category = ("dog bark", "rain")[i % 2]
+    sound(tmp_path / "clips" / f"{i}.wav", seed=i)
+    rows.append(f"{i}.wav,{category},{1 + i // 2},a {category}")
+  (tmp_path / "clips" / "manifest.csv").write_text("\n".join(rows))
+  return tmp_path / "clips"
+
+
+def read(out, split):
+  source = store.open_source(out, split)
+  return {source[i]["id"]: source[i] for i in range(len(source))}
+
+
+def test_folds_mixtures_and_synthetic_sounds(clips, tmp_path):
+  config = prepare.AudioConfig(
+    **SMALL, validation_fold="2", synthetic=3, mixtures=4, captions=5
+  )
+  summary = prepare.prepare_audio([clips], tmp_path / "out", config)
+  assert (summary["train"], summary["validation"]) == (6 + 3 + 4, 2)
+  train, validation = (
+    read(tmp_path / "out", s) for s in ("train", "validation")
+  )
+  assert set(validation) == {"clips/2.wav", "clips/3.wav"}
+  kinds = [name.split("/")[0] for name in train]
+  assert sorted(set(kinds)) == ["clips", "mixture", "synthetic"]
+  assert kinds.count("mixture") == 4 and kinds.count("synthetic") == 3
+  for name, element in train.items():
+    assert 1 <= len(element["captions"]) <= 5
+    assert element["sample_rate"] == RATE
+    if name.startswith("mixture"):
+      assert set(element["label"].split(" + ")) == {"dog bark", "rain"}
+      used = re.findall(r"\d\.wav", element["source"])
+      assert len(used) == 2 and not {"2.wav", "3.wav"} & set(used)
+
+
+def test_same_seed_same_set(clips, tmp_path):
+  config = prepare.AudioConfig(**SMALL, synthetic=2, mixtures=2)
+  for out in ("a", "b"):
+    prepare.prepare_audio([clips], tmp_path / out, config)
+  a, b = read(tmp_path / "a", "train"), read(tmp_path / "b", "train")
+  assert a.keys() == b.keys()
+  for name in a:
+    assert a[name]["captions"] == b[name]["captions"]
+    np.testing.assert_array_equal(a[name]["audio"], b[name]["audio"])
+
+
+def test_long_recordings_are_cut_short_ones_kept(tmp_path):
+  folder = tmp_path / "clips"
+  sound(folder / "long dog.wav", 3.5)
+  sound(folder / "short cat.wav", 0.2, rate=16000)
+  audio_S = np.zeros(3 * RATE)
+  audio_S[:RATE] = 0.1
+  soundfile.write(folder / "partly silent.wav", audio_S, RATE)
+  summary = prepare.prepare_audio(
+    [folder], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  )
+  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
+  sizes = {name: e["audio"].size for name, e in found.items()}
+  assert sizes == {
+    "clips/long dog.wav#0": RATE,
+    "clips/long dog.wav#1": RATE,
+    "clips/long dog.wav#2": RATE,
+    "clips/long dog.wav#3": RATE,
+    "clips/short cat.wav": RATE // 5,
+    "clips/partly silent.wav#0": RATE,
+  }
+  assert found["clips/short cat.wav"]["captions"] == ["short cat"]
+  assert summary["notes"] == {"resampled 16000 -> 8000 Hz": 1}
+
+
+def test_windows_cover_the_recording():
+  audio_S = np.arange(350)
+  windows = prepare.cut(audio_S, 100)
+  assert [w.size for w in windows] == [100] * 4
+  assert set(np.concatenate(windows)) == set(range(350))
+  assert [w.size for w in prepare.cut(audio_S[:120], 100)] == [100]
+  assert [w.size for w in prepare.cut(audio_S[:70], 100)] == [70]
+
+
+def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
+  (clips / "1.wav").write_bytes(b"broken")
+  soundfile.write(clips / "3.wav", np.zeros(RATE), RATE)
+  summary = prepare.prepare_audio(
+    [clips], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  )
+  assert summary["skipped"] == 2 and summary["train"] == 4
+  with pytest.raises(UserError, match=r"1\.wav.*strict"):
+    prepare.prepare_audio(
+      [clips], tmp_path / "out", prepare.AudioConfig(**SMALL, strict=True)
+    )
+  assert len(read(tmp_path / "out", "train")) == 4  # the old set is still there
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
+
+
+def recordings(count, **fields):
+  return [
+    sources.Recording(
+      f"r{i}", path=None, **{k: v[i] for k, v in fields.items()}
+    )
+    for i in range(count)
+  ]
+
+
+def ids(part):
+  return [r.id for r in part]
+
+
+def test_splits_by_column_then_fold_then_hash():
+  config = prepare.AudioConfig()
+  parts = prepare.assign_splits(
+    recordings(3, split=["", "validation", "train"]), config
+  )
+  assert ids(parts["validation"]) == ["r1"]
+  parts = prepare.assign_splits(recordings(4, fold=["1", "2", "", "2"]), config)
+  assert ids(parts["validation"]) == ["r1", "r3"]  # the last fold
+  many = recordings(2000)
+  parts = prepare.assign_splits(many, config)
+  assert 60 < len(parts["validation"]) < 140
+  some = prepare.assign_splits(many[1000:], config)  # stays where it was
+  assert set(ids(some["validation"])) <= set(ids(parts["validation"]))
+  assert len(prepare.assign_splits(recordings(2), config)["validation"]) == 1
+
+
+def test_splits_that_cannot_be_made():
+  with pytest.raises(UserError, match="no such fold; there are 1, 2"):
+    prepare.assign_splits(
+      recordings(2, fold=["1", "2"]), prepare.AudioConfig(validation_fold="5")
+    )
+  with pytest.raises(UserError, match="left for train"):
+    prepare.assign_splits(recordings(1), prepare.AudioConfig())
+
+
+def test_sources_of_the_same_name_do_not_collide(tmp_path):
+  for parent in ("x", "y"):
+    sound(tmp_path / parent / "clips" / "a dog.wav")
+  prepare.prepare_audio(
+    [tmp_path / "x" / "clips", tmp_path / "y" / "clips"],
+    tmp_path / "out",
+    prepare.AudioConfig(**SMALL),
+  )
+  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
+  assert set(found) == {"clips/a dog.wav", "clips-1/a dog.wav"}
+
+
+def test_synthetic_alone(tmp_path):
+  config = prepare.AudioConfig(**SMALL, synthetic=5)
+  summary = prepare.prepare_audio([], tmp_path / "out", config)
+  assert (summary["train"], summary["validation"]) == (4, 1)
+  with pytest.raises(UserError, match="synthetic=0"):
+    prepare.prepare_audio([], tmp_path / "none", prepare.AudioConfig())
+  assert not (tmp_path / "none").exists()
+
+
+def test_mixtures_need_two_categories(tmp_path):
+  for name in ("a", "b", "c"):
+    sound(tmp_path / "clips" / f"{name} dog.wav")
+  with pytest.raises(UserError, match="mixtures=2"):
+    prepare.prepare_audio(
+      [tmp_path / "clips"],
+      tmp_path / "out",
+      prepare.AudioConfig(**SMALL, mixtures=2),
+    )
+
+
+@pytest.mark.parametrize(
+  "setting",
+  [{"seconds": 0}, {"sample_rate": -1}, {"synthetic": -1}, {"captions": 0}],
+)
+def test_bad_settings(setting):
+  with pytest.raises(UserError, match=next(iter(setting))):
+    prepare.AudioConfig(**setting)

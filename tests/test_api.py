@@ -1,0 +1,127 @@
+"""The interface of Python users."""
+
+import jax
+import numpy as np
+import pytest
+
+import siren_jax as sj
+
+PROMPTS = ["a dog barking", "rain on a tin roof", "two short beeps"]
+
+
+@pytest.fixture(scope="module")
+def siren(tiny_bundle):
+  return sj.load(tiny_bundle)
+
+
+def test_names():
+  from siren_jax.experts import ExpertConfig
+  from siren_jax.sampling import SamplingConfig
+
+  assert sj.ExpertConfig is ExpertConfig
+  assert sj.SamplingConfig is SamplingConfig
+  assert callable(sj.experts.logits)
+  assert set(sj.__all__) <= set(dir(sj))
+  with pytest.raises(AttributeError, match="lod"):
+    _ = sj.lod
+
+
+def test_shape_type_and_range(siren):
+  audio = siren.generate(PROMPTS[:2], seconds=0.3)
+  assert audio.shape == (2, round(0.3 * siren.sample_rate))
+  assert audio.dtype == np.float32
+  assert np.abs(audio).max() <= 1
+
+
+def test_text_and_list_are_the_same(siren):
+  np.testing.assert_array_equal(
+    siren.generate(PROMPTS[0], 0.2), siren.generate(PROMPTS[:1], 0.2)
+  )
+
+
+def test_seed_and_key_are_the_same_and_fix_the_sound(siren):
+  first = siren.generate(PROMPTS[0], 0.2, key=3)
+  again = siren.generate(PROMPTS[0], 0.2, key=jax.random.key(3))
+  other = siren.generate(PROMPTS[0], 0.2, key=4)
+  np.testing.assert_array_equal(first, again)
+  assert np.abs(first - other).max() > 0
+
+
+def test_company_does_not_change_a_sound(siren):
+  together = siren.generate(PROMPTS, 0.2, key=5, num_samples=3)
+  for i, prompt in enumerate(PROMPTS):
+    alone = siren.generate(prompt, 0.2, key=5, num_samples=3)
+    np.testing.assert_allclose(together[3 * i : 3 * i + 3], alone, atol=1e-4)
+  single = siren.generate(PROMPTS[1], 0.2, key=5)
+  np.testing.assert_allclose(single[0], together[3], atol=1e-4)
+
+
+def test_samples_of_a_prompt_differ(siren):
+  audio = siren.generate(PROMPTS[0], 0.2, num_samples=2)
+  assert np.abs(audio[0] - audio[1]).max() > 0
+
+
+def test_prompt_matters(siren):
+  audio = siren.generate(PROMPTS, 0.2)
+  assert np.abs(audio[0] - audio[1]).max() > 0
+
+
+def test_settings_reach_the_sampler(siren):
+  def sound(**settings):
+    return siren.generate(PROMPTS[0], 0.2, key=1, **settings)
+
+  greedy = sound(top_k=1)
+  np.testing.assert_array_equal(
+    greedy, siren.generate(PROMPTS[0], 0.2, key=2, top_k=1)
+  )
+  assert np.abs(greedy - sound()).max() > 0
+  assert np.abs(greedy - sound(top_k=1, guidance=5.0)).max() > 0
+
+
+@pytest.mark.parametrize(
+  ("arguments", "told"),
+  [
+    ({"prompts": []}, "no prompt"),
+    ({"prompts": "  "}, "empty"),
+    ({"prompts": ["a", ""]}, "prompt 2"),
+    ({"seconds": 0}, "seconds 0"),
+    ({"seconds": -1}, "seconds -1"),
+    ({"seconds": float("nan")}, "seconds nan"),
+    ({"seconds": 1000}, "at most 2 seconds"),
+    ({"num_samples": 0}, "num_samples 0"),
+    ({"key": -1}, "seed -1"),
+    ({"temperature": -1.0}, "temperature"),
+    ({"top_p": 1.5}, "top_p"),
+    ({"warmth": 3}, "warmth"),
+  ],
+)
+def test_bad_arguments(arguments, told, siren):
+  with pytest.raises(sj.UserError, match=told):
+    siren.clips(**({"prompts": "a dog", "seconds": 0.2} | arguments))
+
+
+def test_codes_and_back(siren):
+  hop, rate = siren.bundle.codec.config.hop, siren.sample_rate
+  audio_S = np.sin(np.arange(rate // 5) * 0.2).astype(np.float32) / 2
+  codes = siren.encode(audio_S)
+  frames = -(-len(audio_S) // hop)
+  assert codes.shape == (1, siren.bundle.codec.config.num_codebooks, frames)
+  assert np.issubdtype(codes.dtype, np.integer)
+  np.testing.assert_array_equal(siren.encode(audio_S[None]), codes)
+  audio = siren.decode(codes)
+  assert audio.shape == (1, frames * hop)
+  np.testing.assert_array_equal(siren.decode(codes[0]), audio)
+
+
+def test_codes_are_checked(siren):
+  config = siren.bundle.codec.config
+  good = np.zeros((1, config.num_codebooks, 2), np.int32)
+  for bad, told in [
+    (good + config.codebook_size, f"0 to {config.codebook_size - 1}"),
+    (good - 1, "from -1"),
+    (good.astype(np.float32), "integers"),
+    (good[:, :3], f"N = {config.num_codebooks}"),
+    (good[..., :0], "shape"),
+  ]:
+    with pytest.raises(sj.UserError, match=told):
+      siren.decode(bad)

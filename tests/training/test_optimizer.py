@@ -1,0 +1,80 @@
+"""Schedule, weight decay mask, clipping."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.training import (
+  OptimizerConfig,
+  TrainConfig,
+  learning_rate,
+  make_optimizer,
+)
+
+
+def test_schedule_values():
+  rate = learning_rate(
+    OptimizerConfig(learning_rate=2.0, warmup_steps=10, steps=110)
+  )
+  np.testing.assert_allclose(
+    [rate(s) for s in (0, 5, 10, 60, 110, 200)],
+    [0.0, 1.0, 2.0, 1.1, 0.2, 0.2],
+    rtol=1e-6,
+  )
+
+
+def test_schedule_without_warm_up_starts_at_the_peak():
+  rate = learning_rate(OptimizerConfig(learning_rate=2.0, warmup_steps=0))
+  assert rate(0) == 2.0
+
+
+def first_update(params, grads, **changes):
+  config = OptimizerConfig(learning_rate=0.1, warmup_steps=0, **changes)
+  tx = make_optimizer(config)
+  return tx.update(grads, tx.init(params), params)[0]
+
+
+def test_decay_only_on_two_axes_or_more():
+  params = {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full((3,), 2.0)}
+  grads = jax.tree.map(jnp.zeros_like, params)
+  updates = first_update(params, grads, weight_decay=0.5)
+  np.testing.assert_allclose(updates["kernel"], -0.1 * 0.5 * 2.0, rtol=1e-6)
+  np.testing.assert_array_equal(updates["bias"], 0.0)
+
+
+def test_decay_by_path():
+  params = {"stacked": {"bias": jnp.ones((2, 3)), "kernel": jnp.ones((2, 3))}}
+  tx = make_optimizer(
+    OptimizerConfig(warmup_steps=0), decays=lambda path: path[-1] != "bias"
+  )
+  grads = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  assert np.all(updates["stacked"]["kernel"] != 0)
+  np.testing.assert_array_equal(updates["stacked"]["bias"], 0.0)
+
+
+def test_clipping_bounds_the_moments():
+  params = {"kernel": jnp.zeros((2, 2))}
+  tx = make_optimizer(OptimizerConfig(warmup_steps=0, clip_norm=1.0, b1=0.9))
+  grads = {"kernel": jnp.full((2, 2), 100.0)}
+  _, state = tx.update(grads, tx.init(params), params)
+  mu = optax.tree_utils.tree_get(state, "mu")["kernel"]
+  np.testing.assert_allclose(mu, 0.1 * 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  "build, match",
+  [
+    (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0"),
+    (lambda: OptimizerConfig(warmup_steps=9, steps=9), "warmup_steps=9"),
+    (lambda: TrainConfig(steps=0), "steps=0"),
+    (lambda: TrainConfig(ema_decay=1.0), "ema_decay=1.0"),
+    (lambda: TrainConfig(batch_size=6, accumulate=4), "batch_size=6"),
+  ],
+)
+def test_bad_settings(build, match):
+  with pytest.raises(UserError, match=match):
+    build()

@@ -1,0 +1,225 @@
+"""Resuming, sharding and stopping of the trainer."""
+
+import csv
+import json
+import signal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax.common import checkpoint
+from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
+from siren_jax.training import trainer
+
+
+def assert_same(a, b):
+  """Bitwise, every array of two states."""
+  jax.tree.map(np.testing.assert_array_equal, jax.device_get((a, a)), (b, b))
+
+
+def steps_of(workdir):
+  with (workdir / "metrics.csv").open() as file:
+    return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def straight(toy, tmp_path_factory):
+  """Work directory and state of ten steps without a break."""
+  workdir = tmp_path_factory.mktemp("straight")
+  return workdir, jax.device_get(toy.run(workdir, 10))
+
+
+@pytest.fixture(scope="module")
+def four_steps(toy, tmp_path_factory):
+  return jax.device_get(toy.run(tmp_path_factory.mktemp("four"), 4))
+
+
+def test_resumed_run_equals_one_run(toy, straight, tmp_path):
+  toy.run(tmp_path, 7)
+  state = toy.run(tmp_path, 10)
+  assert_same(state, straight[1])
+
+
+def test_loss_falls(straight):
+  with (straight[0] / "metrics.csv").open() as file:
+    losses = [r["eval/loss"] for r in csv.DictReader(file) if r["eval/loss"]]
+  assert len(losses) == 2
+  assert float(losses[-1]) < float(losses[0])
+
+
+def test_finished_run_is_left_alone(toy, straight):
+  class NoData(toy.Data):
+    def __next__(self):
+      raise AssertionError("asked for a batch")
+
+  assert_same(toy.run(straight[0], 10, data=NoData()), straight[1])
+
+
+def test_rows_after_the_lost_checkpoint_are_dropped(toy, tmp_path):
+  class Dies(toy.Data):
+    def __next__(self):
+      if self.position == 7:  # Checkpoint at 4, logged at 6.
+        raise KeyboardInterrupt
+      return super().__next__()
+
+  with pytest.raises(KeyboardInterrupt):
+    toy.run(tmp_path, 10, data=Dies())
+  assert steps_of(tmp_path) == [2, 4, 6]
+  toy.run(tmp_path, 10)
+  assert steps_of(tmp_path) == [2, 4, 6, 8, 10]
+
+
+def test_interrupted_before_any_checkpoint_starts_afresh(
+  toy, straight, tmp_path
+):
+  class Dies(toy.Data):
+    def __next__(self):
+      if self.position == 3:
+        raise KeyboardInterrupt
+      return super().__next__()
+
+  with pytest.raises(KeyboardInterrupt):
+    toy.run(tmp_path, 10, data=Dies())
+  assert_same(toy.run(tmp_path, 10), straight[1])
+
+
+def test_corrupt_newest_checkpoint_falls_back(toy, straight, tmp_path, caplog):
+  toy.run(tmp_path, 9)
+  folder = tmp_path / "checkpoints" / "9" / "state"
+  largest = max(
+    (f for f in folder.rglob("*") if f.is_file()),
+    key=lambda f: f.stat().st_size,
+  )
+  content = bytearray(largest.read_bytes())
+  content[len(content) // 2] ^= 1
+  largest.write_bytes(content)
+  state = toy.run(tmp_path, 10)
+  assert_same(state, straight[1])
+  assert "checkpoint 9 cannot be read" in caplog.text
+  assert (tmp_path / "checkpoints" / "unreadable-9").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_exits_0(toy, straight, tmp_path, number):
+  class Signals(toy.Data):
+    def __next__(self):
+      if self.position == 5:
+        signal.raise_signal(number)
+      return super().__next__()
+
+  before = signal.getsignal(number)
+  with pytest.raises(SystemExit) as stopped:
+    toy.run(tmp_path, 10, data=Signals())
+  assert stopped.value.code == 0
+  assert signal.getsignal(number) is before
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.latest_step() == 6
+  assert_same(toy.run(tmp_path, 10), straight[1])
+
+
+def test_nan_loss_stops_and_keeps_the_last_checkpoint(toy, tmp_path):
+  class Bad(toy.Data):
+    def __next__(self):
+      batch = super().__next__()
+      if self.position == 8:
+        batch["y_BxD"][0, 0] = np.nan
+      return batch
+
+  with pytest.raises(UserError, match="is nan at step 8"):
+    toy.run(tmp_path, 12, data=Bad())
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.latest_step() == 4
+  assert toy.run(tmp_path, 12).step == 12
+
+
+def test_other_config_is_refused_by_name(toy, tmp_path):
+  toy.run(tmp_path, 4)
+  with pytest.raises(UserError, match=r"train\.seed=1 .* 0;"):
+    toy.run(tmp_path, 8, seed=1)
+  toy.run(tmp_path, 6)
+  recorded = json.loads((tmp_path / "config.json").read_text())
+  assert recorded["train"]["steps"] == 6
+
+
+def test_ended_data_and_empty_evaluation(toy, tmp_path):
+  class Ends(toy.Data):
+    def __next__(self):
+      if self.position == 2:
+        raise StopIteration
+      return super().__next__()
+
+  with pytest.raises(UserError, match="ended at step 2"):
+    toy.run(tmp_path, 4, data=Ends())
+
+
+@pytest.mark.parametrize(
+  "sizes",
+  [dict(fsdp=8), dict(model=8), dict(data=2, expert=2, model=2)],
+  ids=str,
+)
+def test_eight_devices_equal_one(toy, four_steps, tmp_path, sizes):
+  mesh = meshes.make_mesh(meshes.MeshConfig(**({"data": 1} | sizes)))
+  state = toy.run(tmp_path, 4, mesh=mesh)
+  kernel = state.params["Dense_0"]["kernel"]
+  assert kernel.sharding.spec == jax.P("fsdp", "model")
+  assert state.opt_state[1][0].mu["Dense_0"]["kernel"].sharding == (
+    kernel.sharding
+  )
+  assert state.ema["Dense_1"]["kernel"].sharding.spec == jax.P("model", "fsdp")
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+    jax.device_get(state),
+    four_steps,
+  )
+
+
+def test_resumes_on_another_mesh(toy, straight, tmp_path):
+  toy.run(tmp_path, 6, mesh=meshes.make_mesh(meshes.MeshConfig(fsdp=4)))
+  state = toy.run(tmp_path, 10)
+  assert len(state.params["Dense_0"]["kernel"].devices()) == 1
+  np.testing.assert_allclose(
+    state.ema["Dense_0"]["kernel"],
+    straight[1].ema["Dense_0"]["kernel"],
+    atol=1e-5,
+  )
+
+
+def test_activation_is_sharded(toy):
+  mesh = meshes.make_mesh(meshes.MeshConfig(data=2, fsdp=2, model=2))
+  task = toy.Task(toy.config(1))
+
+  @jax.jit
+  def hidden_layer(key, x):
+    params = nn.unbox(task.init(key).params)
+    return task.net.apply({"params": params}, x, mutable=["intermediates"])[1]
+
+  with jax.set_mesh(mesh):
+    sown = hidden_layer(jax.random.key(0), jnp.ones((16, 8)))
+  (hidden,) = sown["intermediates"]["hidden"]
+  assert hidden.sharding.spec == jax.P(("data", "fsdp"), "model")
+
+
+def test_state_is_donated(toy, tmp_path, monkeypatch):
+  first = []
+  init = trainer._restore_or_init
+  monkeypatch.setattr(
+    trainer,
+    "_restore_or_init",
+    lambda *args: first.append(init(*args)) or first[0],
+  )
+  toy.run(tmp_path, 1)
+  assert all(x.is_deleted() for x in jax.tree.leaves(first[0]))
+
+
+def test_params_for_inference(straight):
+  workdir, state = straight
+  config, params, extra = checkpoint.restore_params(workdir)
+  assert_same(params, state.ema)
+  assert_same(checkpoint.restore_params(workdir, False)[1], state.params)
+  assert config == {"train": {"steps": 10, "seed": 0}}
+  assert extra == {}
+  assert all(type(p) is np.ndarray for p in jax.tree.leaves(params))
