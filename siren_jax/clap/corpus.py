@@ -4,12 +4,25 @@ No audio is needed for it. Captions teach what our recordings are called; the
 rest, embedded by the teacher, teaches where every other word lies (our design).
 """
 
+import dataclasses
 import importlib.resources
+import itertools
 import json
+import logging
+import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from siren_jax.clap import tokenizer
+from siren_jax.common.errors import UserError
+
+TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 
 _SOUND = (
   "{q} {n}", "{n} {v}ing", "a {n} {v}ing", "the {n} {v}s", "{v}ing {n}",
@@ -19,9 +32,116 @@ _SOUND = (
   "someone {v}ing a {n}", "{n} with a {n2}", "{v}ing", "{n} {w}", "{w} {v}ing",
 )  # fmt: skip
 _GENERAL = (
-  "{w}", "the sound of a {w}", "{w} {w2}", "{w} {w2} {w3}", "a {w} and a {w2}",
+  "the sound of a {w}", "{w} {w2}", "{w} {w2} {w3}", "a {w} and a {w2}",
   "a {w} in the {p}", "a {q} {w}", "the {w} of the {w2}", "a {n} and {w}",
 )  # fmt: skip
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+  """Texts as ids, each with the teacher's embedding (length one, float16)."""
+
+  ids_QxP: np.ndarray
+  mask_QxP: np.ndarray
+  teacher_QxW: np.ndarray
+
+  def save(self, path: Path) -> None:
+    """Writes one npz, all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+      with temporary.open("wb") as file:
+        np.savez(file, **dataclasses.asdict(self))
+      temporary.replace(path)
+    finally:
+      temporary.unlink(missing_ok=True)
+
+  @classmethod
+  def load(cls, path: Path) -> "Corpus":
+    """Reads what `save` wrote.
+
+    Raises:
+      UserError: it is broken.
+    """
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        return cls(**{f.name: file[f.name] for f in dataclasses.fields(cls)})
+    except (OSError, ValueError, KeyError) as error:
+      raise UserError(
+        f"{path} is not readable ({error}); remove it and run again"
+      ) from error
+
+  def word_table(self, vocab_size: int, width: int) -> np.ndarray:
+    """Starting values of the word table, `[vocab_size, width]` float32.
+
+    A word that is one token starts at the principal components of what the
+    teacher makes of it, so that unseen words mean something from the first
+    step; every other token starts at random.
+    """
+    table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
+    rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
+    x_RxW = self.teacher_QxW[rows].astype(np.float32)
+    x_RxW = x_RxW - x_RxW.mean(0)
+    axes_WxD = np.linalg.eigh(x_RxW.T @ x_RxW)[1][:, ::-1][:, :width]
+    values = x_RxW @ axes_WxD
+    table[self.ids_QxP[rows, 1], : values.shape[1]] = (
+      values * 0.02 / values.std()
+    )
+    return table.astype(np.float32)
+
+
+def prepare(
+  workdir: Path,
+  captions: Sequence[str],
+  held_out: Sequence[str],
+  vocab_size: int,
+  num_sentences: int,
+  max_tokens: int,
+  wordnet_folder: str,
+  seed: int,
+  start: str = "",
+) -> tuple[Tokenizer, Corpus]:
+  """Tokenizer and corpus of a work directory, made there at the first call.
+
+  Args:
+    workdir: keeps `tokenizer.json` and `corpus.npz`.
+    captions: texts to learn whatever else there is.
+    held_out: lower-case texts to leave out.
+    vocab_size: of the tokenizer.
+    num_sentences: how many to write.
+    max_tokens: longer texts are cut.
+    wordnet_folder: WordNet 3 database, or "".
+    seed: of the sentences, and of the order of the corpus.
+    start: work directory to copy both files from, or "".
+
+  Raises:
+    UserError: the teacher is not installed.
+  """
+  words_path, corpus_path = workdir / TOKENIZER, workdir / CORPUS
+  if words_path.is_file() and corpus_path.is_file():
+    return tokenizer.load(words_path), Corpus.load(corpus_path)
+  workdir.mkdir(parents=True, exist_ok=True)
+  if start:
+    shutil.copy(Path(start) / TOKENIZER, words_path)
+    shutil.copy(Path(start) / CORPUS, corpus_path)
+    return tokenizer.load(words_path), Corpus.load(corpus_path)
+  from siren_jax.clap.teacher import Teacher
+
+  teacher = Teacher()
+  words = vocabulary(captions, teacher.words())
+  written = itertools.islice(sentences(teacher.words(), seed), num_sentences)
+  texts = [*captions, *words, *written]
+  if wordnet_folder:
+    texts += wordnet(wordnet_folder, num_sentences, seed)
+  texts = sorted({text.lower() for text in texts} - set(held_out))
+  random.Random(seed).shuffle(texts)
+  words_tokenizer = tokenizer.train(texts, vocab_size, words)
+  ids_QxP, mask_QxP = tokenizer.tokenize(words_tokenizer, texts, max_tokens)
+  _log.info("the teacher reads %d texts ...", len(texts))
+  corpus = Corpus(ids_QxP, mask_QxP, teacher(texts).astype(np.float16))
+  words_tokenizer.save(str(words_path))
+  corpus.save(corpus_path)  # last: it says that both are there
+  return words_tokenizer, corpus
 
 
 def sound_words() -> dict[str, list[list[str]]]:
@@ -41,19 +161,19 @@ def inflect(verb: str, ending: str) -> str:
     return verb[:-1] + ending
   if ending == "ed":
     verb = re.sub(r"(?<=[^aeiou])y$", "i", verb)
-  if re.fullmatch(r"[^aeiou]+[aeiou][bdgklmnprtz]", verb):
-    verb += verb[-1]
+  if re.fullmatch(r"[^aeiou]+[aeiou][bdgklmnprtvz]", verb):
+    verb += "" if re.search(r"ck$", verb) else verb[-1]
   return verb + ending
 
 
-def vocabulary(phrases: Sequence[str], general: Sequence[str]) -> list[str]:
+def vocabulary(captions: Sequence[str], general: Sequence[str]) -> list[str]:
   """Whole words by importance: captions', sound words and forms, general."""
   sound = sound_words()
-  flat = [w for g in sound.values() for line in g for w in line]
+  flat = [w for group in sound.values() for line in group for w in line]
   verbs = [w for line in sound["actions"] for w in line]
   forms = [inflect(v, e) for v in verbs for e in ("ing", "s", "ed")]
   plurals = [inflect(n, "s") for line in sound["sources"] for n in line]
-  caption = re.findall(r"[a-z]+", " ".join(phrases).lower())
+  caption = re.findall(r"[a-z]+", " ".join(captions).lower())
   return list(dict.fromkeys([*caption, *flat, *forms, *plurals, *general]))
 
 
@@ -63,36 +183,45 @@ def sentences(general: Sequence[str], seed: int) -> Iterator[str]:
   sound = sound_words()
   sources, actions = sound["sources"], sound["actions"]
   (qualities,), (places,) = sound["qualities"], sound["places"]
+  draw = {
+    "n": lambda: rng.choice(rng.choice(sources)),
+    "v": lambda: rng.choice(rng.choice(actions)),
+    "q": lambda: rng.choice(qualities),
+    "p": lambda: rng.choice(places),
+    "w": lambda: rng.choice(general),
+  }
   while True:
     form = rng.choice(_SOUND if rng.random() < 0.5 else _GENERAL)
-    verbs = {"v": rng.choice(rng.choice(actions))}
-    verbs["v2"] = rng.choice(rng.choice(actions))
-    words = {
-      "n": rng.choice(rng.choice(sources)),
-      "n2": rng.choice(rng.choice(sources)),
-      "q": rng.choice(qualities),
-      "q2": rng.choice(qualities),
-      "p": rng.choice(places),
-    } | {key: rng.choice(general) for key in ("w", "w2", "w3")}
-
-    def fill(match, words=words, verbs=verbs):
-      key, ending = match.groups()
-      return inflect(verbs[key], ending) if key in verbs else words[key]
-
-    yield re.sub(r"\{(\w+)\}(ing|ed|s(?!\w))?", fill, form)
+    yield _fill(form, draw)
 
 
-def wordnet(folder: str | Path) -> tuple[list[str], list[str]]:
-  """Definitions, then example sentences, of a WordNet 3 `dict` folder."""
-  definitions, examples = [], []
+def _fill(form: str, draw: dict[str, Callable[[], str]]) -> str:
+  def word(match: re.Match) -> str:
+    kind, ending = match.groups()
+    return inflect(draw[kind](), ending) if ending else draw[kind]()
+
+  return re.sub(r"\{(\w)\d?\}(ing|ed|s\b)?", word, form)
+
+
+def wordnet(folder: str | Path, count: int, seed: int) -> list[str]:
+  """At most `count` definitions and example sentences of WordNet 3.
+
+  Raises:
+    UserError: no database there.
+  """
+  found = []
   for path in sorted(Path(folder).glob("data.*")):
     for line in path.read_text().splitlines():
-      if line.startswith("  ") or " | " not in line:
+      fields, bar, gloss = line.partition(" | ")
+      if line.startswith("  ") or not bar:  # the licence, at the top
         continue
-      fields, gloss = line.split(" | ", 1)
-      name = fields.split()[4].replace("_", " ").lower()
-      quoted = re.findall(r'"([^"]+)"', gloss)
+      name = fields.split()[4].replace("_", " ")
       meaning = re.sub(r'[;:]?\s*"[^"]*"', "", gloss).strip(" ;")
-      definitions.append(f"{name}: {meaning}")
-      examples.extend(quoted)
-  return definitions, examples
+      found += [f"{name}: {meaning}", *re.findall(r'"([^"]+)"', gloss)]
+  if not found:
+    raise UserError(
+      f"no WordNet database (data.noun ...) in {folder}; Debian's package"
+      " wordnet-base has one in /usr/share/wordnet"
+    )
+  found = [text for text in found if 2 < len(text.split()) <= 12]
+  return random.Random(seed).sample(found, min(count, len(found)))

@@ -31,12 +31,12 @@ def train(
     texts: what to count pairs in.
     vocab_size: entries in all, special tokens included.
     words: whole words to hold as one entry each, whether or not merges lead to
-      them; the first ones win, and they take at most three quarters.
+      them; the first ones win, and they take at most seven eighths.
 
   Returns:
     A tokenizer whose id 0 is padding and which puts `[cls]` first.
   """
-  words = list(dict.fromkeys(words))[: vocab_size * 3 // 4]
+  words = list(dict.fromkeys(words))[: vocab_size * 7 // 8]
   pieces = _blank(models.BPE(unk_token=UNK))
   pieces.train_from_iterator(
     texts,

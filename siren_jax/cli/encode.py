@@ -10,6 +10,7 @@ The npz holds codes [N, T] (codebooks, frames), sample_rate and num_samples;
 import argparse
 
 from siren_jax.cli import runtime
+from siren_jax.common import files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     for note in notes:
       runtime.say(f"{source}: {note}")
     codes_NxT = np.asarray(model.encode(audio_S[None])[0])
-    with runtime.whole_file(target) as file:
+    with files.replacing(target) as file:
       np.savez_compressed(
         file, codes=codes_NxT, sample_rate=rate, num_samples=len(audio_S)
       )

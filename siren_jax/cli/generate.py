@@ -18,6 +18,7 @@ import time
 
 import siren_jax
 from siren_jax.cli import runtime
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
@@ -138,12 +139,12 @@ def _write(clip, audio_S, siren, args, config) -> None:
     "model": siren.bundle.name,
     "version": siren_jax.__version__,
   }
-  with runtime.whole_file(clip.path.with_suffix(".json")) as file:
+  with files.replacing(clip.path.with_suffix(".json")) as file:
     file.write(f"{json.dumps(sidecar, indent=2)}\n".encode())
   if args.spectrogram:
     from siren_jax.cli import spectrogram
 
-    with runtime.whole_file(clip.path.with_suffix(".png")) as file:
+    with files.replacing(clip.path.with_suffix(".png")) as file:
       spectrogram.save(file, audio_S, siren.sample_rate, clip.prompt)
 
 

@@ -1,14 +1,13 @@
 """What the verbs share: compilation cache, compile time, output checks."""
 
 import argparse
-import contextlib
 import os
 import pathlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 from siren_jax.common.errors import UserError
 
@@ -94,19 +93,6 @@ def targets(
         f"two inputs would both be written to {path}; give them one at a time"
       )
   return paths
-
-
-@contextlib.contextmanager
-def whole_file(path: pathlib.Path) -> Iterator[IO[bytes]]:
-  """A file to write that appears as `path` when all went well, or never."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    with temporary.open("wb") as file:
-      yield file
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def say(message: str) -> None:

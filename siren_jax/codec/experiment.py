@@ -55,6 +55,7 @@ def build(
     e.data.path,
     batch_size=e.train.batch_size,
     crop_seconds=e.data.crop_frames * e.codec.hop / e.codec.sample_rate,
+    sample_rate=e.codec.sample_rate,
     seed=e.train.seed,
     process_index=jax.process_index(),
     process_count=jax.process_count(),

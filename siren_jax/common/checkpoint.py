@@ -5,8 +5,10 @@ process killed at any moment leaves the step before. A step that cannot be
 read is moved aside (never deleted) once an older one has been restored.
 """
 
+import contextlib
 import dataclasses
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,13 +47,18 @@ class Checkpoints:
     )
 
   def __enter__(self) -> "Checkpoints":
+    self._quiet = _quiet()
+    self._quiet.__enter__()
     return self
 
-  def __exit__(self, *_) -> None:
+  def __exit__(self, kind, *_) -> None:
     try:
       self._manager.close()
     except Exception as error:
-      raise self._unwritable(error) from error
+      if kind is None:  # Else something is being told already.
+        raise self._unwritable(error) from error
+    finally:
+      self._quiet.__exit__(None, None, None)
 
   def latest_step(self) -> int | None:
     """Newest whole step, or None."""
@@ -92,6 +99,15 @@ class Checkpoints:
       self._manager.check_for_errors()
     except Exception as error:
       raise self._unwritable(error) from error
+
+  def check(self) -> None:
+    """Returns at once.
+
+    Raises:
+      UserError: a save in the background has failed (full disk).
+    """
+    if not self._manager.is_saving_in_progress():
+      self.wait()
 
   def restore_latest(self, abstract_state: Any) -> Restored | None:
     """Newest step that can be read, or None where there is no step.
@@ -140,10 +156,14 @@ class Checkpoints:
       self._manager.reload()
 
   def _unwritable(self, error):
+    for half_written in self.directory.glob("*.orbax-checkpoint-tmp"):
+      shutil.rmtree(half_written, ignore_errors=True)
+    reason = _first_line(error)
+    if "RESOURCE_EXHAUSTED" in reason or "ENOSPC" in reason:
+      reason = "no space left on device"
     return UserError(
-      f"cannot write a checkpoint to {self.directory}: {_first_line(error)};"
-      " make room and run the same command again (it continues from the last"
-      " whole checkpoint)"
+      f"cannot write a checkpoint to {self.directory}: {reason}; make room and"
+      " run the same command again (it continues from the last whole one)"
     )
 
 
@@ -171,7 +191,10 @@ def restore_params(
     "config": ocp.JsonCheckpointHandler(),
     "sums": ocp.JsonCheckpointHandler(),
   }
-  with ocp.CheckpointManager(directory, item_handlers=handlers) as manager:
+  with (
+    _quiet(),
+    ocp.CheckpointManager(directory, item_handlers=handlers) as manager,
+  ):
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
       try:
@@ -234,6 +257,18 @@ def _verify(tree, sums):
   for path, value in _checksums(tree).items():
     if sums[path] != value:
       raise ValueError(f"array {path} does not match its checksum")
+
+
+@contextlib.contextmanager
+def _quiet():
+  """Orbax logs pages for each error that it also raises, and we report."""
+  logger = logging.getLogger("absl")
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    logger.setLevel(level)
 
 
 def _first_line(error):

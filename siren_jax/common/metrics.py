@@ -1,5 +1,6 @@
 """Where training metrics go: metrics.csv, TensorBoard, a progress bar."""
 
+import contextlib
 import csv
 import importlib.util
 import os
@@ -53,7 +54,8 @@ class MetricWriter:
   def close(self) -> None:
     """Flushes and closes the TensorBoard file."""
     if self._tensorboard:
-      self._tensorboard.close()
+      with contextlib.suppress(OSError):  # Full disk: told when it mattered.
+        self._tensorboard.close()
 
   def _append(self, step):
     with self._path.open("a", newline="") as file:

@@ -10,6 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
 Params = dict[str, Any]
@@ -23,7 +24,6 @@ def save(path: str | os.PathLike, params: Params, dtype: Any = None) -> None:
   Raises:
     UserError: a tensor holds NaN, or a value too large for `dtype`.
   """
-  path = pathlib.Path(path)
   flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
   tensors = {k: _cast(np.asarray(v), dtype) for k, v in flat.items()}
   for name, tensor in tensors.items():
@@ -32,12 +32,8 @@ def save(path: str | os.PathLike, params: Params, dtype: Any = None) -> None:
         f"tensor {name!r} is not finite as {tensor.dtype}; train longer or "
         "with a lower learning rate"
       )
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    safetensors.numpy.save_file(tensors, temporary)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with files.replacing(path) as file:
+    safetensors.numpy.save_file(tensors, file.name)
 
 
 def load(

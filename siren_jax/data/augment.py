@@ -65,10 +65,10 @@ def vary(
   low, high = config.speed
   speed = math.exp(rng.uniform(math.log(low), math.log(high)))
   need = max(1, round(size * speed))
-  if audio_S.size > need:
-    audio_S = crop(audio_S, need, rng)
-  audio_S = change_speed(audio_S, speed)[:size]
   delay = round(rng.uniform(0, config.shift_seconds) * sample_rate)
+  if audio_S.size > need:  # where a crop starts is random as it is
+    audio_S, delay = crop(audio_S, need, rng), 0
+  audio_S = change_speed(audio_S, speed)[:size]
   audio_S = fit(audio_S, size, config.fit, delay)
   return limit(audio_S * decibels(rng.uniform(*config.gain_db)))
 

@@ -178,12 +178,13 @@ def _from_row(row: Mapping, file: str, path: Path) -> Recording:
     captions=_captions(row),
     category=_text(row, "category", "label"),
     title=_text(row, "source_title", "title", "name"),
-    section=_text(row, "section"),
+    section=_text(row, "section") or ("misc" if "section" in row else ""),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),
   )
   if not (recording.captions or recording.category or recording.section):
-    words = recording.title or _words(path.stem)
+    title = recording.title
+    words = title if " " in title else _words(title or path.stem)
     if not words:
       raise UserError(f"{file}: no caption and no category")
     recording = dataclasses.replace(recording, captions=(words,))

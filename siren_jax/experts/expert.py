@@ -16,6 +16,7 @@ from siren_jax.experts.layers import (
   RMSNorm,
   SwiGLU,
   dropout,
+  dropout_bits,
   parameter,
   sinusoid,
 )
@@ -43,14 +44,14 @@ class TemporalBlock(nn.Module):
     mask_Bx1xP: jax.Array,
     key: jax.Array | None = None,
   ) -> jax.Array:
-    keys = split(key, 3)
     x, rate = x_BxTxD, self.config.dropout
+    bits = dropout_bits(key, rate, 3, x.shape)
     x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
     heard = self.cross_attention(self.cross_norm(x), prompt_BxPxC, mask_Bx1xP)
-    x = x + dropout(heard, rate, keys[0])
+    x = x + dropout(heard, rate, bits[0])
     past = self.self_attention(self.self_norm(x), mask_BxTxT)
-    x = x + dropout(past, rate, keys[1])
-    return x + dropout(self.ffn(self.ffn_norm(x)), rate, keys[2])
+    x = x + dropout(past, rate, bits[1])
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, bits[2])
 
 
 class DepthBlock(nn.Module):
@@ -69,12 +70,12 @@ class DepthBlock(nn.Module):
     self, x: jax.Array, key: jax.Array | None = None, last: int | None = None
   ) -> jax.Array:
     """x [..., J, D] to [..., last, D]; all tokens unless `last` is given."""
-    keys, rate = split(key, 2), self.config.dropout
-    last = last or x.shape[-2]
+    rate, last = self.config.dropout, last or x.shape[-2]
+    bits = dropout_bits(key, rate, 2, (*x.shape[:-2], last, x.shape[-1]))
     x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
     seen = self.self_attention.over_tokens(self.self_norm(x), last)
-    x = x[..., -last:, :] + dropout(seen, rate, keys[0])
-    return x + dropout(self.ffn(self.ffn_norm(x)), rate, keys[1])
+    x = x[..., -last:, :] + dropout(seen, rate, bits[0])
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, bits[1])
 
 
 class ResidualExpert(nn.Module):

@@ -107,6 +107,7 @@ def train(
         state, metrics = update(state, batch, root)
       step += 1
       log.push(step, metrics)
+      checkpoints.check()
       stop, last = stop_asked(step), step == config.steps
       if eval_data and (last or step % config.eval_every == 0):
         log.drain()

@@ -80,7 +80,8 @@ def remove(file):
 @pytest.mark.parametrize("damage", [flip, cut, remove])
 @pytest.mark.parametrize("item", ["state", "data"])
 def test_damaged_newest_step_is_moved_aside(workdir, damage, item, caplog):
-  damage(max(files_of(workdir, 3, item), key=lambda f: f.stat().st_size))
+  files = [f for f in files_of(workdir, 3, item) if f.suffix != ".txt"]
+  damage(max(files, key=lambda f: f.stat().st_size))
   if item == "state":
     np.testing.assert_array_equal(
       restore_params(workdir)[1]["w"], state_at(2)["params"]["w"]

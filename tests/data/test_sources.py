@@ -129,3 +129,4 @@ def test_shared_manifests():
   assert len(sonic) == 195
   assert by_id(sonic)["ambi_choir.flac"].title == "ambi_choir"
   assert by_id(sonic)["ambi_choir.flac"].section == "Ambient"
+  assert not any(r.captions for r in sonic)  # all come from the phrasebook

@@ -15,7 +15,7 @@ import pytest
 from siren_jax.common import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
-STEPS = 60
+STEPS = 40
 
 
 def start(workdir, checkpoint_every):

@@ -1,0 +1,268 @@
+"""All settings of a CLAP training run, and what the trainer needs of them."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tokenizers import Tokenizer
+
+from siren_jax.clap import corpus, functional, tokenizer
+from siren_jax.clap.config import ClapConfig
+from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
+from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import MeshConfig
+from siren_jax.data import phrasebook, pipeline, store
+from siren_jax.data.augment import UNCHANGED, AugmentConfig
+from siren_jax.training import OptimizerConfig, TrainConfig
+
+_PROMPTS = 24  # texts whose mean stands for a class in the evaluation
+_TESTED = 256  # texts at the head of the corpus kept for the evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class ClapDataConfig:
+  """Where sounds and words come from.
+
+  Attributes:
+    path: prepared audio set (a TFDS folder or an npz); "" trains words only.
+    seconds: length of a clip.
+    augment: how clips are varied.
+    texts: sentences written for the text tower, beside captions and words.
+    text_batch: texts a step.
+    text_tokens: longer ones are cut.
+    wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
+      examples; "" does without.
+    start: work directory of an earlier run to start from, with its tokenizer
+      and its corpus; "" starts afresh.
+  """
+
+  path: str = ""
+  seconds: float = 5.0
+  augment: AugmentConfig = AugmentConfig(
+    speed=(0.92, 1.08), shift_seconds=2.0, mix=0.15
+  )
+  texts: int = 30000
+  text_batch: int = 256
+  text_tokens: int = 16
+  wordnet: str = ""
+  start: str = ""
+
+  def __post_init__(self):
+    for name in ("texts", "text_batch", "text_tokens"):
+      if getattr(self, name) < 1:
+        raise UserError(
+          f"data {name}={getattr(self, name)}: must be at least 1"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClapExperiment:
+  """A CLAP training run."""
+
+  clap: ClapConfig = ClapConfig()
+  loss: ClapLossConfig = ClapLossConfig()
+  optimizer: OptimizerConfig = OptimizerConfig()
+  train: TrainConfig = TrainConfig()
+  mesh: MeshConfig = MeshConfig()
+  data: ClapDataConfig = ClapDataConfig()
+
+
+def build(
+  experiment: ClapExperiment, workdir: str | os.PathLike
+) -> tuple[ClapTask, "Batches", Callable[[], Iterator[Any]]]:
+  """Task, endless training batches and a source of validation batches.
+
+  Writes `tokenizer.json` and `corpus.npz` (texts as ids, with the teacher's
+  embeddings) to the work directory once; a resumed run reads them.
+
+  Raises:
+    UserError: the teacher is not installed and the corpus is not made yet.
+  """
+  e, workdir = experiment, Path(workdir)
+  labels = Labels.of(e.data.path)
+  words, texts = corpus.prepare(
+    workdir,
+    captions=labels.captions,
+    held_out=labels.held_out,
+    vocab_size=e.clap.text.vocab_size,
+    num_sentences=e.data.texts,
+    max_tokens=min(e.data.text_tokens, e.clap.text.max_tokens),
+    wordnet_folder=e.data.wordnet,
+    seed=e.train.seed,
+    start=e.data.start,
+  )
+  task = ClapTask(
+    e.clap,
+    e.loss,
+    e.optimizer,
+    e.train.ema_decay,
+    teacher_width=texts.teacher_QxW.shape[1],
+    classes=labels.text_classes(words, e.clap.text.max_tokens),
+    start=_start(e, texts),
+  )
+  clips = functools.partial(_clips, e, words, labels)
+  train = Batches(
+    texts,
+    e.data.text_batch,
+    e.train.seed,
+    clips("train") if e.data.path else None,
+  )
+  return task, train, functools.partial(_validation, e, texts, clips)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+  """Classes of a data set, and which caption tells which class.
+
+  Attributes:
+    names: the classes: labels of the validation recordings.
+    captions: all training captions, and the phrase book's.
+    held_out: phrasings kept from training.
+    class_of: class of a caption that only recordings of one class have.
+  """
+
+  names: tuple[str, ...]
+  captions: tuple[str, ...]
+  held_out: tuple[str, ...]
+  class_of: dict[str, int]
+
+  @classmethod
+  def of(cls, path: str) -> "Labels":
+    """Reads an audio set; "" stands for the phrase book alone."""
+    names, found, captions = phrasebook.categories(), {}, []
+    if path:
+      validation = store.open_source(path, "validation")
+      labels = {validation[i]["label"] for i in range(len(validation))}
+      names = tuple(sorted(labels - {""}))
+    for split in ("train", "validation") if path else ():
+      source = store.open_source(path, split)
+      for element in (source[i] for i in range(len(source))):
+        for caption in element["captions"]:
+          found.setdefault(caption, set()).add(element["label"])
+          captions += [caption] * (split == "train")
+    for name in (*names, *phrasebook.categories()):
+      captions += phrasebook.phrases(name)
+    return cls(
+      names=names,
+      captions=tuple(dict.fromkeys(captions)),
+      held_out=tuple(
+        text for name in names for text in phrasebook.held_out(name)
+      ),
+      class_of={
+        caption: names.index(next(iter(labels)))
+        for caption, labels in found.items()
+        if len(labels) == 1 and labels <= set(names)
+      },
+    )
+
+  def text_classes(
+    self, words: Tokenizer, max_tokens: int
+  ) -> TextClasses | None:
+    """Prompts and held-out phrasings of every class, None without classes."""
+    rows = [
+      (text, k, is_prompt)
+      for k, name in enumerate(self.names)
+      for texts, is_prompt in (
+        (phrasebook.phrases(name)[:_PROMPTS], True),
+        (phrasebook.held_out(name), False),
+      )
+      for text in texts
+    ]
+    if not rows:
+      return None
+    texts, classes, prompts = zip(*rows, strict=True)
+    ids_RxP, mask_RxP = tokenizer.tokenize(words, texts, max_tokens)
+    return TextClasses(ids_RxP, mask_RxP, np.array(classes), np.array(prompts))
+
+
+class Batches:
+  """Texts of the corpus, with clips and their captions where there are any.
+
+  The texts of a step depend on the seed and the step alone; `get_state` is
+  that step and the state of the clips.
+  """
+
+  def __init__(
+    self, texts: corpus.Corpus, size: int, seed: int, clips: Any = None
+  ):
+    self._texts, self._size, self._seed = texts, size, seed
+    self._clips = clips
+    self._step = 0
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([self._seed, self._step])
+    self._step += 1
+    rows = rng.integers(_TESTED, len(self._texts.ids_QxP), self._size)
+    return _text_batch(self._texts, rows) | (
+      next(self._clips) if self._clips else {}
+    )
+
+  def __iter__(self) -> "Batches":
+    return self
+
+  def get_state(self) -> dict[str, Any]:
+    clips = self._clips.get_state() if self._clips else None
+    return {"step": self._step, "clips": clips}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    self._step = state["step"]
+    if self._clips:
+      self._clips.set_state(state["clips"])
+
+
+def _text_batch(texts, rows):
+  """The share of this process of the global batch `rows`."""
+  rows = np.array_split(rows, jax.process_count())[jax.process_index()]
+  return {
+    "extra_ids_QxP": texts.ids_QxP[rows],
+    "extra_mask_QxP": texts.mask_QxP[rows],
+    "extra_teacher_QxW": texts.teacher_QxW[rows],
+  }
+
+
+def _clips(e, words, labels, split):
+  """Clips of a split, each with a caption as ids, and the caption's class."""
+
+  def features(captions):
+    ids_BxP, mask_BxP = tokenizer.tokenize(
+      words, captions, e.clap.text.max_tokens
+    )
+    label_B = [labels.class_of.get(caption, -1) for caption in captions]
+    return {
+      "ids_BxP": ids_BxP,
+      "text_mask_BxP": mask_BxP,
+      "label_B": np.array(label_B, np.int32),
+    }
+
+  return pipeline.clap_batches(
+    e.data.path,
+    split,
+    e.train.batch_size,
+    seconds=e.data.seconds,
+    text_features=features,
+    config=e.data.augment if split == "train" else UNCHANGED,
+    seed=e.train.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def _validation(e, texts, clips):
+  """Validation clips, each batch beside the same texts never trained on."""
+  tested = _text_batch(texts, np.arange(min(e.data.text_batch, _TESTED)))
+  if not e.data.path:
+    return iter([tested])
+  return (batch | tested for batch in clips("validation"))
+
+
+def _start(e, texts):
+  """Parameters to start from: an earlier run's, or the teacher's words."""
+  if e.data.start:
+    return functional.load(e.data.start).params
+  text = e.clap.text
+  return {"text": {"words": texts.word_table(text.vocab_size, text.word_width)}}
