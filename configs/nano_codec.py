@@ -12,7 +12,7 @@ from siren_jax.codec.experiment import CodecDataConfig, CodecExperiment
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-STEPS = 3200
+STEPS = 2400
 
 
 def get_config():
@@ -32,7 +32,7 @@ def get_config():
         steps=STEPS, batch_size=16, ema_decay=0.998, checkpoint_every=250
       ),
       data=CodecDataConfig(
-        crop_frames=26,
+        crop_frames=20,
         augment=AugmentConfig(gain_db=(-15, 3), speed=(0.85, 1.2), mix=0.25),
       ),
     )

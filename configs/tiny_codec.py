@@ -26,7 +26,6 @@ def get_config():
         decoder_code_layers=1,
         code_width=16,
         expansion=2,
-        noise_bands=16,
         codebook_size=64,
         feature_dim=16,
       ),

@@ -20,7 +20,7 @@ class TextConfig:
   words for the same number of parameters.
   """
 
-  vocab_size: int = 16384
+  vocab_size: int = 24576
   word_width: int = 64
   width: int = 128
   layers: int = 3

@@ -4,6 +4,7 @@ No audio is needed for it. Captions teach what our recordings are called; the
 rest, embedded by the teacher, teaches where every other word lies (our design).
 """
 
+import collections
 import dataclasses
 import importlib.resources
 import itertools
@@ -13,7 +14,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,18 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """Texts as ids, each with the teacher's embedding (length one, float16)."""
+  """Texts as ids, with what is known of their meaning.
+
+  Attributes:
+    ids_QxP, mask_QxP: as of `tokenizer.tokenize`.
+    teacher_QxW: the teacher's embeddings, of length one, float16.
+    label_Q: class that a text tells, int32; -1 where it tells none.
+  """
 
   ids_QxP: np.ndarray
   mask_QxP: np.ndarray
   teacher_QxW: np.ndarray
+  label_Q: np.ndarray
 
   def save(self, path: Path) -> None:
     """Writes one npz, all of it or nothing."""
@@ -81,6 +89,8 @@ class Corpus:
     table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
     rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
     x_RxW = self.teacher_QxW[rows].astype(np.float32)
+    if not x_RxW.size:
+      return table.astype(np.float32)
     x_RxW = x_RxW - x_RxW.mean(0)
     axes_WxD = np.linalg.eigh(x_RxW.T @ x_RxW)[1][:, ::-1][:, :width]
     values = x_RxW @ axes_WxD
@@ -92,11 +102,12 @@ class Corpus:
 
 def prepare(
   workdir: Path,
-  captions: Sequence[str],
+  captions: Mapping[str, int],
   held_out: Sequence[str],
   vocab_size: int,
   num_sentences: int,
   max_tokens: int,
+  with_teacher: bool,
   wordnet_folder: str,
   seed: int,
   start: str = "",
@@ -105,11 +116,13 @@ def prepare(
 
   Args:
     workdir: keeps `tokenizer.json` and `corpus.npz`.
-    captions: texts to learn whatever else there is.
+    captions: texts to learn whatever else there is, and the class each tells
+      (-1 for none).
     held_out: lower-case texts to leave out.
     vocab_size: of the tokenizer.
     num_sentences: how many to write.
     max_tokens: longer texts are cut.
+    with_teacher: embed the texts; else `teacher_QxW` has no columns.
     wordnet_folder: WordNet 3 database, or "".
     seed: of the sentences, and of the order of the corpus.
     start: work directory to copy both files from, or "".
@@ -125,23 +138,35 @@ def prepare(
     shutil.copy(Path(start) / TOKENIZER, words_path)
     shutil.copy(Path(start) / CORPUS, corpus_path)
     return tokenizer.load(words_path), Corpus.load(corpus_path)
-  from siren_jax.clap.teacher import Teacher
-
-  teacher = Teacher()
-  words = vocabulary(captions, teacher.words())
-  written = itertools.islice(sentences(teacher.words(), seed), num_sentences)
-  texts = [*captions, *words, *written]
-  if wordnet_folder:
-    texts += wordnet(wordnet_folder, num_sentences, seed)
-  texts = sorted({text.lower() for text in texts} - set(held_out))
-  random.Random(seed).shuffle(texts)
+  teacher = _teacher() if with_teacher else None
+  english = wordnet(wordnet_folder) if wordnet_folder else []
+  general = general_words(english, teacher.words() if teacher else ())
+  words = vocabulary(captions, general)[:vocab_size]
+  label_of = {text.lower(): label for text, label in captions.items()}
+  rng = random.Random(seed)
+  written = itertools.islice(sentences(general, seed), num_sentences)
+  english = [text for text in english if 2 < len(text.split()) <= 12]
+  english = rng.sample(english, min(num_sentences, len(english)))
+  texts = sorted({*label_of, *words, *written, *english} - set(held_out))
+  rng.shuffle(texts)
   words_tokenizer = tokenizer.train(texts, vocab_size, words)
   ids_QxP, mask_QxP = tokenizer.tokenize(words_tokenizer, texts, max_tokens)
-  _log.info("the teacher reads %d texts ...", len(texts))
-  corpus = Corpus(ids_QxP, mask_QxP, teacher(texts).astype(np.float16))
+  teacher_QxW = teacher(texts) if teacher else np.zeros((len(texts), 0))
+  corpus = Corpus(
+    ids_QxP,
+    mask_QxP,
+    teacher_QxW.astype(np.float16),
+    np.array([label_of.get(text, -1) for text in texts], np.int32),
+  )
   words_tokenizer.save(str(words_path))
   corpus.save(corpus_path)  # last: it says that both are there
   return words_tokenizer, corpus
+
+
+def _teacher():
+  from siren_jax.clap.teacher import Teacher  # reads safetensors: an extra
+
+  return Teacher()
 
 
 def sound_words() -> dict[str, list[list[str]]]:
@@ -166,7 +191,7 @@ def inflect(verb: str, ending: str) -> str:
   return verb + ending
 
 
-def vocabulary(captions: Sequence[str], general: Sequence[str]) -> list[str]:
+def vocabulary(captions: Iterable[str], general: Sequence[str]) -> list[str]:
   """Whole words by importance: captions', sound words and forms, general."""
   sound = sound_words()
   flat = [w for group in sound.values() for line in group for w in line]
@@ -190,6 +215,7 @@ def sentences(general: Sequence[str], seed: int) -> Iterator[str]:
     "p": lambda: rng.choice(places),
     "w": lambda: rng.choice(general),
   }
+  general = general or qualities
   while True:
     form = rng.choice(_SOUND if rng.random() < 0.5 else _GENERAL)
     yield _fill(form, draw)
@@ -203,15 +229,15 @@ def _fill(form: str, draw: dict[str, Callable[[], str]]) -> str:
   return re.sub(r"\{(\w)\d?\}(ing|ed|s\b)?", word, form)
 
 
-def wordnet(folder: str | Path, count: int, seed: int) -> list[str]:
-  """At most `count` definitions and example sentences of WordNet 3.
+def wordnet(folder: str | Path) -> list[str]:
+  """Definitions (after their word) and example sentences of WordNet 3.
 
   Raises:
     UserError: no database there.
   """
   found = []
   for path in sorted(Path(folder).glob("data.*")):
-    for line in path.read_text().splitlines():
+    for line in path.read_text().lower().splitlines():
       fields, bar, gloss = line.partition(" | ")
       if line.startswith("  ") or not bar:  # the licence, at the top
         continue
@@ -223,5 +249,18 @@ def wordnet(folder: str | Path, count: int, seed: int) -> list[str]:
       f"no WordNet database (data.noun ...) in {folder}; Debian's package"
       " wordnet-base has one in /usr/share/wordnet"
     )
-  found = [text for text in found if 2 < len(text.split()) <= 12]
-  return random.Random(seed).sample(found, min(count, len(found)))
+  return found
+
+
+def general_words(
+  english: Sequence[str], teacher_words: Sequence[str]
+) -> list[str]:
+  """Common words first: by their count in `english`, or as the teacher has.
+
+  A word of the teacher's counts for two: that ranks its names and rare forms
+  below the common words that it lacks.
+  """
+  counts = collections.Counter(dict.fromkeys(teacher_words, 2))
+  for text in english:
+    counts.update(re.findall(r"[a-z]{2,}", text))
+  return [word for word, count in counts.most_common() if count > 1]

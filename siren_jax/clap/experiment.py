@@ -1,5 +1,6 @@
 """All settings of a CLAP training run, and what the trainer needs of them."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -21,6 +22,7 @@ from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 _PROMPTS = 24  # texts whose mean stands for a class in the evaluation
+_TOLD_SHARE = 0.2  # of a batch of texts: those that tell a class
 _TESTED = 256  # texts at the head of the corpus kept for the evaluation
 
 
@@ -35,6 +37,8 @@ class ClapDataConfig:
     texts: sentences written for the text tower, beside captions and words.
     text_batch: texts a step.
     text_tokens: longer ones are cut.
+    teacher: learn the meaning of words from all-MiniLM-L6-v2 (an extra);
+      without, only the words of the captions come to mean something.
     wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
@@ -49,6 +53,7 @@ class ClapDataConfig:
   texts: int = 30000
   text_batch: int = 256
   text_tokens: int = 16
+  teacher: bool = True
   wordnet: str = ""
   start: str = ""
 
@@ -87,11 +92,12 @@ def build(
   labels = Labels.of(e.data.path)
   words, texts = corpus.prepare(
     workdir,
-    captions=labels.captions,
+    captions=labels.class_of,
     held_out=labels.held_out,
     vocab_size=e.clap.text.vocab_size,
     num_sentences=e.data.texts,
     max_tokens=min(e.data.text_tokens, e.clap.text.max_tokens),
+    with_teacher=e.data.teacher,
     wordnet_folder=e.data.wordnet,
     seed=e.train.seed,
     start=e.data.start,
@@ -101,7 +107,7 @@ def build(
     e.loss,
     e.optimizer,
     e.train.ema_decay,
-    teacher_width=texts.teacher_QxW.shape[1],
+    texts=texts,
     classes=labels.text_classes(words, e.clap.text.max_tokens),
     start=_start(e, texts),
   )
@@ -121,63 +127,59 @@ class Labels:
 
   Attributes:
     names: the classes: labels of the validation recordings.
-    captions: all training captions, and the phrase book's.
+    class_of: the class that a caption tells, -1 for none or several. Holds
+      the captions of the set and the phrasings of the phrase book.
     held_out: phrasings kept from training.
-    class_of: class of a caption that only recordings of one class have.
   """
 
   names: tuple[str, ...]
-  captions: tuple[str, ...]
-  held_out: tuple[str, ...]
   class_of: dict[str, int]
+  held_out: tuple[str, ...]
 
   @classmethod
   def of(cls, path: str) -> "Labels":
     """Reads an audio set; "" stands for the phrase book alone."""
-    names, found, captions = phrasebook.categories(), {}, []
+    names, labels_of = phrasebook.categories(), collections.defaultdict(set)
     if path:
-      validation = store.open_source(path, "validation")
-      labels = {validation[i]["label"] for i in range(len(validation))}
-      names = tuple(sorted(labels - {""}))
-    for split in ("train", "validation") if path else ():
-      source = store.open_source(path, split)
-      for element in (source[i] for i in range(len(source))):
-        for caption in element["captions"]:
-          found.setdefault(caption, set()).add(element["label"])
-          captions += [caption] * (split == "train")
+      validation = _recordings(path, "validation")
+      names = tuple(sorted({r["label"] for r in validation} - {""}))
+      for recording in (*validation, *_recordings(path, "train")):
+        for caption in recording["captions"]:
+          labels_of[caption].add(recording["label"])
     for name in (*names, *phrasebook.categories()):
-      captions += phrasebook.phrases(name)
+      for caption in phrasebook.phrases(name):
+        labels_of[caption].add(name)
+
+    def tells(labels):
+      known = len(labels) == 1 and labels <= set(names)
+      return names.index(*labels) if known else -1
+
     return cls(
       names=names,
-      captions=tuple(dict.fromkeys(captions)),
+      class_of={caption: tells(labels_of[caption]) for caption in labels_of},
       held_out=tuple(
-        text for name in names for text in phrasebook.held_out(name)
+        text.lower() for name in names for text in phrasebook.held_out(name)
       ),
-      class_of={
-        caption: names.index(next(iter(labels)))
-        for caption, labels in found.items()
-        if len(labels) == 1 and labels <= set(names)
-      },
     )
 
   def text_classes(
     self, words: Tokenizer, max_tokens: int
   ) -> TextClasses | None:
     """Prompts and held-out phrasings of every class, None without classes."""
-    rows = [
-      (text, k, is_prompt)
-      for k, name in enumerate(self.names)
-      for texts, is_prompt in (
-        (phrasebook.phrases(name)[:_PROMPTS], True),
-        (phrasebook.held_out(name), False),
-      )
-      for text in texts
-    ]
+    rows = []
+    for k, name in enumerate(self.names):
+      prompts = phrasebook.phrases(name)[:_PROMPTS]
+      rows += [(text, k, -1) for text in prompts]
+      rows += [(text, -1, k) for text in phrasebook.held_out(name)]
     if not rows:
       return None
-    texts, classes, prompts = zip(*rows, strict=True)
-    ids_RxP, mask_RxP = tokenizer.tokenize(words, texts, max_tokens)
-    return TextClasses(ids_RxP, mask_RxP, np.array(classes), np.array(prompts))
+    texts, prompt_R, test_R = zip(*rows, strict=True)
+    return TextClasses(
+      *tokenizer.tokenize(words, texts, max_tokens),
+      prompt_R=np.array(prompt_R),
+      test_R=np.array(test_R),
+      count=len(self.names),
+    )
 
 
 class Batches:
@@ -193,11 +195,16 @@ class Batches:
     self._texts, self._size, self._seed = texts, size, seed
     self._clips = clips
     self._step = 0
+    self._rows = np.arange(min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q))
+    told = self._rows[texts.label_Q[self._rows] >= 0]
+    self._told = told if len(told) else self._rows
 
   def __next__(self) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([self._seed, self._step])
     self._step += 1
-    rows = rng.integers(_TESTED, len(self._texts.ids_QxP), self._size)
+    rows = rng.choice(self._rows, self._size)
+    told = rng.choice(self._told, round(self._size * _TOLD_SHARE))
+    rows[: len(told)] = told
     return _text_batch(self._texts, rows) | (
       next(self._clips) if self._clips else {}
     )
@@ -215,6 +222,11 @@ class Batches:
       self._clips.set_state(state["clips"])
 
 
+def _recordings(path, split):
+  source = store.open_source(path, split)
+  return [source[i] for i in range(len(source))]
+
+
 def _text_batch(texts, rows):
   """The share of this process of the global batch `rows`."""
   rows = np.array_split(rows, jax.process_count())[jax.process_index()]
@@ -222,6 +234,7 @@ def _text_batch(texts, rows):
     "extra_ids_QxP": texts.ids_QxP[rows],
     "extra_mask_QxP": texts.mask_QxP[rows],
     "extra_teacher_QxW": texts.teacher_QxW[rows],
+    "extra_label_Q": texts.label_Q[rows],
   }
 
 

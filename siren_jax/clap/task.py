@@ -7,6 +7,7 @@ design). Batches may lack audio: then only words are learned.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.clap.config import ClapConfig
+from siren_jax.clap.corpus import Corpus
 from siren_jax.clap.functional import TRAINING_ONLY, ClapModel, init, normalize
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.rng import named_key
@@ -39,6 +41,8 @@ class ClapLossConfig:
     token: the same from each single token: attention over the tokens, which
       is what the experts do, then finds the meaning wherever it looks.
     relation: cosines of the texts of a batch against the teacher's.
+    classes: the class that a text tells; where none is known, how the teacher
+      would guess. What people call our classes then falls apart cleanly.
     scale: starting value of the logit scale (inverse temperature).
   """
 
@@ -46,24 +50,26 @@ class ClapLossConfig:
   sentence: float = 1.0
   token: float = 0.3
   relation: float = 5.0
+  classes: float = 0.3
   scale: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class TextClasses:
-  """Texts of known class, to classify by: prompts, and phrasings to test.
+  """Texts of known class: prompts to classify by, and phrasings to test.
 
   Attributes:
-    ids_RxP, mask_RxP: all texts, tokenized.
-    class_R: which class each text belongs to.
-    prompt_R: true for prompts, whose mean embedding stands for the class;
-      false for phrasings kept from training.
+    ids_RxP, mask_RxP: the texts, tokenized.
+    prompt_R: class of a prompt (their mean stands for the class), else -1.
+    test_R: class of a phrasing kept from training, else -1.
+    count: number of classes K.
   """
 
   ids_RxP: np.ndarray
   mask_RxP: np.ndarray
-  class_R: np.ndarray
   prompt_R: np.ndarray
+  test_R: np.ndarray
+  count: int
 
 
 class ClapTask:
@@ -74,8 +80,8 @@ class ClapTask:
     loss: weights of the objective.
     optimizer: settings of AdamW.
     ema_decay: of the averaged parameters, 0 for none.
-    teacher_width: of `extra_teacher_QxW`.
-    classes: what `evaluate` classifies by; None leaves that out.
+    texts: the corpus, to see the classes as the teacher does.
+    classes: what `evaluate` classifies by; None leaves classes out.
     start: parameters to start from; missing parts are drawn at random.
   """
 
@@ -85,37 +91,46 @@ class ClapTask:
     loss: ClapLossConfig,
     optimizer: OptimizerConfig,
     ema_decay: float,
-    teacher_width: int,
+    texts: Corpus,
     classes: TextClasses | None = None,
     start: Mapping[str, Any] | None = None,
   ):
     self._config = config
     self._loss = loss
-    self._teacher_width = teacher_width
+    self._width = texts.teacher_QxW.shape[1]
     self._classes = classes
+    if classes is not None:
+      told = texts.label_Q >= 0
+      self._centre_W, self._means_KxW = _class_means(
+        texts.teacher_QxW[told].astype(np.float32),
+        texts.label_Q[told],
+        classes.count,
+      )
     self._start = start or {}
     self._ema = ema_decay > 0
     self._tx = make_optimizer(optimizer)
     self.step = supervised_step(self._objective, self._tx, ema_decay)
 
   def init(self, key: jax.Array) -> TrainState:
-    params = init(named_key(key, "towers"), self._config)
-    head = nn.initializers.lecun_normal()(
-      named_key(key, "head"), (self._config.embed_dim, self._teacher_width)
-    )
-    params[TRAINING_ONLY] = {
-      "head": head,
+    params = dict(init(named_key(key, "towers"), self._config))
+    normal = nn.initializers.lecun_normal()
+    width = self._config.embed_dim
+    heads = {
+      "head": normal(named_key(key, "head"), (width, self._width)),
       "log_scale": jnp.log(self._loss.scale),
     }
-    params = _replace(params, self._start)
+    if self._classes is not None:
+      shape = (self._classes.count, width)
+      heads["classes"] = normal(named_key(key, "classes"), shape)
+    params = _replace(params, self._start) | {TRAINING_ONLY: heads}
     return TrainState.create(params, self._tx, ema=self._ema)
 
   def evaluate(self, state: TrainState, batch: Batch) -> dict[str, jax.Array]:
     """Losses, and how often words and clips find their class.
 
-    text_tokens_accuracy and text_accuracy: phrasings never trained on, by
-    the nearest class prompt, in the mean of the tokens and in the shared
-    space. audio_accuracy: clips of a known class, by class prompts.
+    token_accuracy and text_accuracy: phrasings never trained on, by the
+    nearest class prompt, in the mean of the tokens and in the shared space.
+    audio_accuracy: clips of a known class, by class prompts.
     """
     params = state.eval_params
     _, metrics = self._objective(params, batch, None)
@@ -125,71 +140,75 @@ class ClapTask:
 
   def _objective(self, params, batch, key):
     del key
-    loss, metrics = 0.0, {}
-    if "extra_ids_QxP" in batch:
-      parts = self._distillation(params, batch)
-      loss += sum(getattr(self._loss, k) * v for k, v in parts.items())
-      metrics |= parts
+    parts = self._words(params, batch)
     if "audio_BxS" in batch:
-      metrics["contrast"] = self._contrast(params, batch)
-      loss += self._loss.contrast * metrics["contrast"]
-    return loss, metrics
+      parts["contrast"] = self._contrast(params, batch)
+    loss = sum(getattr(self._loss, name) * parts[name] for name in parts)
+    return loss, parts
 
   def _contrast(self, params, batch):
-    audio_BxE = self._audio(params, batch["audio_BxS"])
-    ids_BxP, mask_BxP = batch["ids_BxP"], batch["text_mask_BxP"]
-    _, text_BxE = self._text(params, ids_BxP, mask_BxP)
+    audio_BxE = normalize(self._audio(params, batch["audio_BxS"]))
+    ids_BxP = batch["ids_BxP"]
+    text_BxE = self._text(params, ids_BxP, batch["text_mask_BxP"])[1]
     scale = jnp.exp(params[TRAINING_ONLY]["log_scale"])
-    logits = jnp.minimum(scale, 100.0) * normalize(audio_BxE) @ normalize(text_BxE).T
+    logits_BxB = audio_BxE @ normalize(text_BxE).T * jnp.minimum(scale, 100.0)
     # Two dogs are no negatives of each other, nor are two equal captions.
     label_B = batch["label_B"]
-    same = (label_B[:, None] == label_B) & (label_B >= 0)
-    same |= (ids_BxP[:, None] == ids_BxP).all(-1)
-    target = same / same.sum(-1, keepdims=True)
-    by_clip = -(target * jax.nn.log_softmax(logits)).sum(-1).mean()
-    by_text = -(target * jax.nn.log_softmax(logits.T)).sum(-1).mean()
+    same_BxB = (label_B[:, None] == label_B) & (label_B >= 0)
+    same_BxB |= (ids_BxP[:, None] == ids_BxP).all(-1)
+    target_BxB = same_BxB / same_BxB.sum(-1, keepdims=True)
+    by_clip = _cross_entropy(logits_BxB, target_BxB)
+    by_text = _cross_entropy(logits_BxB.T, target_BxB)
     return (by_clip + by_text) / 2
 
-  def _distillation(self, params, batch):
+  def _words(self, params, batch):
+    """Losses of texts alone: what the teacher says, which class they tell."""
     mask_QxP = batch["extra_mask_QxP"]
+    teacher_QxW = batch["extra_teacher_QxW"].astype(jnp.float32)
     tokens_QxPxC, text_QxE = self._text(
       params, batch["extra_ids_QxP"], mask_QxP
     )
-    teacher_QxW = batch["extra_teacher_QxW"].astype(jnp.float32)
-    head_ExW = params[TRAINING_ONLY]["head"]
-    project = params["project_text"]
-    # The affine map to E, then the head, of single tokens as of their mean.
-    to_teacher_CxW = project["kernel"] @ head_ExW
-    token_QxPxW = normalize(
-      tokens_QxPxC @ to_teacher_CxW + project["bias"] @ head_ExW
-    )
-    token_QxP = 1 - jnp.einsum("qpw,qw->qp", token_QxPxW, teacher_QxW)
-    sentence_Q = 1 - (normalize(text_QxE @ head_ExW) * teacher_QxW).sum(-1)
     unit_QxE = normalize(text_QxE)
-    gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxW @ teacher_QxW.T
-    return {
-      "sentence": sentence_Q.mean(),
-      "token": masked_mean(token_QxP, mask_QxP),
-      "relation": jnp.mean(gap_QxQ**2),
-    }
+    parts = {}
+    if self._width:
+      to_teacher = functools.partial(_to_teacher, params)
+      token_QxP = 1 - jnp.einsum(
+        "qpw,qw->qp", to_teacher(tokens_QxPxC), teacher_QxW
+      )
+      mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
+      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxW).sum(-1)
+      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxW @ teacher_QxW.T
+      parts["sentence"] = sentence_Q.mean()
+      parts["token"] = masked_mean(token_QxP, mask_QxP)
+      parts["relation"] = jnp.mean(gap_QxQ**2)
+    if self._classes is not None:
+      label_Q = batch["extra_label_Q"]
+      guess_QxK = normalize(teacher_QxW - self._centre_W) @ self._means_KxW.T
+      target_QxK = jnp.where(
+        label_Q[:, None] >= 0,
+        jax.nn.one_hot(label_Q, self._classes.count),
+        jax.nn.softmax(self._loss.scale * guess_QxK),
+      )
+      means_KxE = normalize(params[TRAINING_ONLY]["classes"])
+      logits_QxK = self._loss.scale * unit_QxE @ means_KxE.T
+      parts["classes"] = _cross_entropy(logits_QxK, target_QxK)
+    return parts
 
   def _classification(self, params, batch):
     c = self._classes
     tokens_RxPxC, text_RxE = self._text(params, c.ids_RxP, c.mask_RxP)
     mean_RxC = masked_mean(tokens_RxPxC, c.mask_RxP[..., None], axis=1)
-    test_R = ~c.prompt_R
-    prototypes_KxE, metrics = None, {}
-    for name, space in (("text_tokens", mean_RxC), ("text", text_RxE)):
-      prototypes_KxE, centre_E = _prototypes(space, c)
-      scores = normalize(space - centre_E) @ prototypes_KxE.T
-      right_R = scores.argmax(-1) == c.class_R
-      metrics[f"{name}_accuracy"] = masked_mean(right_R.astype(float), test_R)
+    metrics = {}
+    for name, x in (("token", mean_RxC), ("text", text_RxE)):
+      centre, means = _class_means(x, c.prompt_R, c.count)
+      found_R = (normalize(x - centre) @ means.T).argmax(-1)
+      metrics[f"{name}_accuracy"] = _accuracy(found_R, c.test_R)
     if "audio_BxS" in batch:
+      member_KxR = jnp.arange(c.count)[:, None] == c.prompt_R
+      prompt_KxE = normalize(member_KxR @ normalize(text_RxE))
       audio_BxE = self._audio(params, batch["audio_BxS"])
-      prompts_KxE = _prototypes(normalize(text_RxE), c, centred=False)[0]
-      found_B = (normalize(audio_BxE) @ prompts_KxE.T).argmax(-1)
-      right_B = (found_B == batch["label_B"]).astype(float)
-      metrics["audio_accuracy"] = masked_mean(right_B, batch["label_B"] >= 0)
+      found_B = (audio_BxE @ prompt_KxE.T).argmax(-1)
+      metrics["audio_accuracy"] = _accuracy(found_B, batch["label_B"])
     return metrics
 
   def _text(self, params, ids, mask):
@@ -203,13 +222,29 @@ class ClapTask:
     )
 
 
-def _prototypes(x_RxE, classes, centred=True):
-  """Unit class means of the prompts, about their centre, and the centre."""
-  count = int(classes.class_R.max()) + 1
-  member_KxR = (np.arange(count)[:, None] == classes.class_R) & classes.prompt_R
-  means_KxE = (member_KxR / member_KxR.sum(1, keepdims=True)) @ x_RxE
-  centre_E = means_KxE.mean(0) * centred
-  return normalize(means_KxE - centre_E), centre_E
+def _to_teacher(params, x_C):
+  """Tokens, or their mean, through E to the teacher's space, length one."""
+  project, head_ExW = params["project_text"], params[TRAINING_ONLY]["head"]
+  kernel_CxW = project["kernel"] @ head_ExW
+  return normalize(x_C @ kernel_CxW + project["bias"] @ head_ExW)
+
+
+def _class_means(x_RxW, label_R, count):
+  """Centre of the class means, and the means about it, of length one."""
+  member_KxR = np.arange(count)[:, None] == label_R
+  member_KxR = member_KxR / np.maximum(member_KxR.sum(1, keepdims=True), 1)
+  means_KxW = member_KxR.astype(np.float32) @ x_RxW
+  centre_W = means_KxW.mean(0)
+  return centre_W, normalize(means_KxW - centre_W)
+
+
+def _cross_entropy(logits, target):
+  return -(target * jax.nn.log_softmax(logits)).sum(-1).mean()
+
+
+def _accuracy(found, label):
+  """Share of right answers where there is a label (-1: none)."""
+  return masked_mean((found == label).astype(jnp.float32), label >= 0)
 
 
 def _replace(tree, new):

@@ -115,6 +115,9 @@ def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
     raise UserError(f"{path}: {error}") from error
   except SyntaxError as error:
     raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
+  except (TypeError, ValueError) as error:
+    # config_flags wraps what the file raised in a page of text.
+    raise UserError(f"{path}: {error.__context__ or error}") from error
   if not isinstance(config, ConfigDict):
     raise UserError(f"{path}: get_config() gives no ConfigDict")
   return config

@@ -23,7 +23,7 @@ class SpectralCodecConfig:
     code_width, code_layers: ConvNeXt blocks at the code frame rate.
     expansion: hidden over outer width of a block.
     kernel_size: frames that a block's depthwise filter sees.
-    noise_bands: bands of the synthesised noise's envelope.
+    bands: of the synthesised spectra's envelope.
     num_codebooks, codebook_size, code_dim, feature_dim: residual quantizer.
   """
 
@@ -41,7 +41,7 @@ class SpectralCodecConfig:
   code_width: int = 320
   expansion: int = 3
   kernel_size: int = 7
-  noise_bands: int = 64
+  bands: int = 64
   num_codebooks: int = 12
   codebook_size: int = 1024
   code_dim: int = 8

@@ -1,7 +1,9 @@
 """Residual vector quantizer with factorised, l2-normalised codes.
 
 After DAC (Kumar et al. 2023, section 3.2): a residual is projected to a few
-dimensions, matched to the code of smallest angle, and projected back.
+dimensions, matched to the code of smallest angle, and projected back. What we
+add: every stage is also told to rebuild its residual, so that residuals
+shrink from the first steps of training on.
 """
 
 from typing import NamedTuple
@@ -19,6 +21,8 @@ class Quantized(NamedTuple):
     codes_BxNxT: int32.
     commitment: scalar, pulls the encoder to the codes.
     codebook: scalar, pulls the codes to the encoder.
+    rebuilding: scalar, has every stage rebuild its residual.
+    residual: scalar, share of the latents' energy that all stages leave over.
     projected_NxBxTxG: residuals in code space, where dead codes are reborn.
   """
 
@@ -26,6 +30,8 @@ class Quantized(NamedTuple):
   codes_BxNxT: jax.Array
   commitment: jax.Array
   codebook: jax.Array
+  rebuilding: jax.Array
+  residual: jax.Array
   projected_NxBxTxG: jax.Array
 
 
@@ -45,7 +51,9 @@ class Codebook(nn.Module):
       "codebook", nn.initializers.normal(1.0), (self.size, self.code_dim)
     )
     self.project_in = nn.Dense(self.code_dim)
-    self.project_out = nn.Dense(self.feature_dim)
+    # Small at first: a stage that has learned nothing yet adds nothing.
+    small = nn.initializers.variance_scaling(1e-3, "fan_in", "normal")
+    self.project_out = nn.Dense(self.feature_dim, kernel_init=small)
 
   def nearest(self, projected: jax.Array) -> jax.Array:
     """Index of the code of smallest angle."""
@@ -81,32 +89,38 @@ class ResidualQuantizer(nn.Module):
     ]
 
   def __call__(self, x_BxTxF: jax.Array, depth_B: jax.Array) -> Quantized:
-    """Quantizes with the first `depth_B[b]` codebooks of each row."""
-    residual, total = x_BxTxF, jnp.zeros_like(x_BxTxF)
+    """Quantizes with the first `depth_B[b]` codebooks of each row.
+
+    A depth beyond the number of codebooks leaves the row unquantized.
+    """
+    residual = jax.lax.stop_gradient(x_BxTxF)
+    scale = jnp.mean(residual**2) + 1e-6
+    total = jnp.zeros_like(residual)
     codes, projections = [], []
-    commitment = codebook = 0.0
+    codebook = rebuilding = 0.0
     for n, stage in enumerate(self.stages):
       features, codes_BxT, projected, chosen = stage(residual)
-      used_B = (n < depth_B).astype(x_BxTxF.dtype)
-      residual = residual - jax.lax.stop_gradient(features)
+      codebook += jnp.mean((jax.lax.stop_gradient(projected) - chosen) ** 2)
+      rebuilding += jnp.mean((residual - features) ** 2) / scale
+      features = jax.lax.stop_gradient(features)
+      residual = residual - features
+      used_B = (n < depth_B).astype(residual.dtype)
       total = total + features * used_B[:, None, None]
-      commitment += _gap(projected, jax.lax.stop_gradient(chosen), used_B)
-      codebook += _gap(jax.lax.stop_gradient(projected), chosen, used_B)
       codes.append(codes_BxT)
       projections.append(jax.lax.stop_gradient(projected))
+    bypassed_B = (depth_B > len(self.stages))[:, None, None]
+    total = jnp.where(bypassed_B, jax.lax.stop_gradient(x_BxTxF), total)
     return Quantized(
-      total,
-      jnp.stack(codes, 1),
-      commitment / len(self.stages),
-      codebook / len(self.stages),
-      jnp.stack(projections),
+      latents_BxTxF=x_BxTxF + total - jax.lax.stop_gradient(x_BxTxF),
+      codes_BxNxT=jnp.stack(codes, 1),
+      commitment=jnp.mean((x_BxTxF - total) ** 2) / scale,
+      codebook=codebook / len(self.stages),
+      rebuilding=rebuilding / len(self.stages),
+      residual=jnp.mean(residual**2) / scale,
+      projected_NxBxTxG=jnp.stack(projections),
     )
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
     return sum(stage.embed(codes_BxT) for stage, codes_BxT in rows)
-
-
-def _gap(a, b, used_B):
-  return jnp.mean(jnp.mean((a - b) ** 2, (1, 2)) * used_B)

@@ -49,7 +49,9 @@ class Encoder(nn.Module):
     x = ConvNeXtStack(
       c.encoder_code_layers, c.kernel_size, c.expansion, name="codes"
     )(x)
-    return nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
+    x = nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
+    # Codes are matched by angle: latents of one length make that enough.
+    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6)
 
 
 class Decoder(nn.Module):
@@ -71,7 +73,7 @@ class Decoder(nn.Module):
     )(x)
     x = nn.LayerNorm(name="norm")(x)
     bins = c.fft_size // 2 + 1
-    sizes = (bins, bins, bins, c.noise_bands)
+    sizes = (bins, bins, c.bands, c.bands)
     out = nn.Dense(c.synthesis_stride * sum(sizes), name="out")(x)
     out = out.reshape(out.shape[0], -1, sum(sizes))
     return _voices(c, *jnp.split(out, np.cumsum(sizes)[:-1], axis=-1))
@@ -123,25 +125,30 @@ def synthesise(
   return stft.istft(voices.tonal_BxTxW + noise, size, hop)
 
 
-def _voices(config, magnitude, real, imaginary, envelope) -> Voices:
-  """Raw outputs to spectra; the caps keep a wild training step finite."""
-  loud = jnp.exp(jnp.minimum(magnitude, 7.0))  # exp(7): above full scale
-  loud *= jax.lax.rsqrt(real**2 + imaginary**2 + 1e-4)
-  mel = stft.mel_matrix(
-    config.noise_bands, config.fft_size, config.sample_rate
-  )
+def _voices(config, real, imaginary, envelope, noisiness) -> Voices:
+  """Raw outputs to spectra: both voices are relative to one envelope.
+
+  So the tonal voice is a linear output of order one at any loudness, and has
+  a gradient while it is silent.
+  """
+  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
   spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
-  gain = jnp.exp(jnp.minimum(envelope - 4.0, 2.0)) @ spread.T
-  return Voices(jax.lax.complex(loud * real, loud * imaginary), gain)
+  # Starts at a quiet level; the cap keeps a wild training step finite.
+  level = jnp.exp(jnp.minimum(envelope - 4.0, 2.0)) @ spread.T
+  gain = level * (jax.nn.softplus(noisiness) @ spread.T)
+  # A unit of level is white noise of that amplitude; so loud is a bin of it.
+  level *= np.sqrt(np.sum(stft.hann(config.fft_size) ** 2))
+  return Voices(jax.lax.complex(level * real, level * imaginary), gain)
 
 
 def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   """Log magnitude and power-compressed real and imaginary parts."""
   power = spectra_BxTxW.real**2 + spectra_BxTxW.imag**2 + 1e-8
-  shrink = power**-0.35
+  shrink = 0.3 * power**-0.35
+  # Loudness is what the first codes must say: it is given the largest scale.
   parts = (
-    0.1 * jnp.log(power),
+    0.25 * jnp.log(power),
     spectra_BxTxW.real * shrink,
     spectra_BxTxW.imag * shrink,
   )

@@ -21,9 +21,10 @@ class CodecLossConfig:
 
   Attributes:
     waveform: of the tonal voice's distance to the waveform itself.
-    commitment, codebook: of the quantizer.
-    full_depth: part of the examples that use all codebooks; the others use a
-      random number of them (quantizer dropout).
+    commitment, codebook, rebuilding: of the quantizer.
+    full_depth: part of the examples that use all codebooks.
+    bypass: part that use none and keep their latents as they are; the rest
+      use a random number of codebooks (quantizer dropout).
     dead_usage: a code chosen less often than this part of the mean is reborn
       on a residual of the batch.
     usage_decay: of the moving average of choices.
@@ -33,9 +34,11 @@ class CodecLossConfig:
   """
 
   waveform: float = 0.3
-  commitment: float = 0.25
+  commitment: float = 0.1
   codebook: float = 1.0
-  full_depth: float = 0.7
+  rebuilding: float = 1.0
+  full_depth: float = 0.6
+  bypass: float = 0.2
   dead_usage: float = 0.03
   usage_decay: float = 0.98
   adversarial: float = 0.0
@@ -45,7 +48,7 @@ class CodecLossConfig:
   discriminator_width: int = 24
 
   def __post_init__(self):
-    for name in ("full_depth", "dead_usage", "usage_decay"):
+    for name in ("full_depth", "bypass", "dead_usage", "usage_decay"):
       if not 0 <= getattr(self, name) <= 1:
         raise UserError(
           f"codec loss {name}={getattr(self, name)}: must be in [0, 1]"
@@ -150,12 +153,13 @@ class CodecTask:
       + self.loss.waveform * waveform
       + self.loss.commitment * quantized.commitment
       + self.loss.codebook * quantized.codebook
+      + self.loss.rebuilding * quantized.rebuilding
     )
     metrics = {
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
       "waveform_distance": waveform,
-      "commitment": quantized.commitment,
+      "residual": quantized.residual,
     }
     if adversary is not None:
       real, fake = (
@@ -169,14 +173,14 @@ class CodecTask:
     return total, ({"loss": total, **metrics}, quantized, rendered[0])
 
   def _depths(self, batch, key):
-    """Codebooks that each example may use: quantizer dropout."""
-    full = jax.random.bernoulli(
-      named_key(key, "full_depth"), self.loss.full_depth, (batch,)
-    )
+    """Codebooks that each example may use; one more than there are: bypass."""
+    number = self.config.num_codebooks
     some = jax.random.randint(
-      named_key(key, "depth"), (batch,), 1, self.config.num_codebooks + 1
+      named_key(key, "depth"), (batch,), 1, number + 1
     )
-    return jnp.where(full, self.config.num_codebooks, some)
+    kind = jax.random.uniform(named_key(key, "kind"), (batch,))
+    depth = jnp.where(kind < self.loss.full_depth, number, some)
+    return jnp.where(kind > 1 - self.loss.bypass, number + 1, depth)
 
   def _train_adversary(self, extra, audio_BxS, rendered_BxS):
     rendered = jax.lax.stop_gradient(rendered_BxS)
@@ -205,6 +209,10 @@ class CodecTask:
     usage = decay * usage_NxV + (1 - decay) * counts(codes_NxR) / mean
     dead_NxV = usage < self.loss.dead_usage
     picks = jax.random.randint(key, usage.shape, 0, codes_NxR.shape[1])
+    norms_NxRx1 = jnp.linalg.norm(residuals_NxRxG, axis=-1, keepdims=True)
+    # An outlier's length would do harm to all that share its angle.
+    usual = jnp.mean(norms_NxRx1, 1, keepdims=True) / (norms_NxRx1 + 1e-6)
+    residuals_NxRxG = residuals_NxRxG * jnp.minimum(1.0, usual)
     reborn = jnp.take_along_axis(residuals_NxRxG, picks[..., None], 1)
     stages = dict(params["quantizer"])
     for n in range(len(usage)):

@@ -55,8 +55,9 @@ class Checkpoints:
     try:
       self._manager.close()
     except Exception as error:
+      told = self._unwritable(error)
       if kind is None:  # Else something is being told already.
-        raise self._unwritable(error) from error
+        raise told from error
     finally:
       self._quiet.__exit__(None, None, None)
 

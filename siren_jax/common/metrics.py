@@ -97,11 +97,11 @@ class Progress:
         self._bar.set_postfix_str(_show(scalars), refresh=False)
       self._bar.update(step - self._bar.n)
     elif scalars:
-      left = (self._total - step) / max(rate, 1e-9)
-      self.say(
-        f"{self._what} {step}/{self._total}  {_show(scalars)}"
-        f"  {rate:.3g} steps/s, {_duration(left)} left"
-      )
+      line = f"{self._what} {step}/{self._total}  {_show(scalars)}"
+      if rate > 0:
+        left = _duration((self._total - step) / rate)
+        line += f"  {rate:.3g} steps/s, {left} left"
+      self.say(line)
 
   def say(self, line: str) -> None:
     """Prints a line without tearing the bar."""

@@ -71,7 +71,8 @@ def listen(audio_S: np.ndarray, sample_rate: int) -> Heard:
   power_TxF = np.abs(np.fft.rfft(frames_TxW, axis=1)) ** 2 + 1e-12
   freqs_F = np.fft.rfftfreq(size, 1 / sample_rate)
   best_T = power_TxF[:, 1:-1].argmax(1) + 1
-  hz_T = (best_T + _peak_shift(np.log(power_TxF), best_T)) * freqs_F[1]
+  around = (power_TxF[np.arange(len(best_T)), best_T + i] for i in (-1, 0, 1))
+  hz_T = (best_T + _peak_shift(*around)) * freqs_F[1]
   reach_T = np.maximum(2.2 * freqs_F[1], 0.05 * hz_T)
   near_TxF = np.abs(freqs_F - hz_T[:, None]) <= reach_T[:, None]
   tonality_T = (power_TxF * near_TxF).sum(1) / power_TxF.sum(1)
@@ -80,10 +81,9 @@ def listen(audio_S: np.ndarray, sample_rate: int) -> Heard:
   )
 
 
-def _peak_shift(log_TxF: np.ndarray, best_T: np.ndarray) -> np.ndarray:
-  """Where a parabola through the peak has its top, in bins."""
-  rows_T = np.arange(len(best_T))
-  left, mid, right = (log_TxF[rows_T, best_T + i] for i in (-1, 0, 1))
+def _peak_shift(left, mid, right) -> np.ndarray:
+  """Where a parabola through three log powers has its top, in bins."""
+  left, mid, right = np.log(left), np.log(mid), np.log(right)
   return 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)
 
 
@@ -180,7 +180,7 @@ def chroma(heard: Heard) -> np.ndarray:
   freqs_F, power_F = signal.welch(audio_S, heard.sample_rate, nperseg=size)
   peaks, _ = signal.find_peaks(power_F, height=1e-3 * power_F.max())
   peaks = peaks[(freqs_F[peaks] > 100) & (freqs_F[peaks] < 2000)]
-  shift = _peak_shift(np.log(power_F[None] + 1e-20).repeat(len(peaks), 0), peaks)
+  shift = _peak_shift(*(power_F[peaks + i] + 1e-20 for i in (-1, 0, 1)))
   midi = 69 + 12 * np.log2((peaks + shift) * freqs_F[1] / 440)
   classes = np.round(midi).astype(int) % 12
   chroma = np.bincount(classes, np.sqrt(power_F[peaks]), minlength=12)

@@ -90,7 +90,9 @@ def captions_for(
 
   def draw() -> str:
     pool = _pick(rng, kinds[_kind(rng, _KINDS, kinds)])
-    return pool.format(x=_pick(rng, entry["nouns"]), h=_pick(rng, entry["heads"]))
+    return pool.format(
+      x=_pick(rng, entry["nouns"]), h=_pick(rng, entry["heads"])
+    )
 
   return _distinct(draw, n)
 

@@ -62,9 +62,7 @@ def noise_band(band: str, sample_rate: int) -> tuple[float, float]:
   }[band]
 
 
-def make(
-  seed: int | Sequence[int], sample_rate: int, seconds: float
-) -> Sound:
+def make(seed: int | Sequence[int], sample_rate: int, seconds: float) -> Sound:
   """A random sound; the same arguments give the same sound.
 
   Raises:

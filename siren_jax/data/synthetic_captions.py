@@ -4,7 +4,7 @@ import itertools
 import re
 from typing import Any
 
-_NUMBERS = {n: w for n, w in enumerate("one two three four five six".split(), 1)}
+_NUMBERS = dict(enumerate("one two three four five six".split(), 1))
 _NUMBERS |= {8: "eight", 10: "ten"}
 _PITCHES = {
   "low": ("low", "deep", "low-pitched"),

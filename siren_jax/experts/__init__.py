@@ -1,7 +1,14 @@
 """The residual experts: one per pair of codebooks, isolated, stacked."""
 
 from siren_jax.experts.config import ExpertConfig
-from siren_jax.experts.ensemble import init, logits, loss
+from siren_jax.experts.ensemble import init, logits, loss, null_prompt
 from siren_jax.experts.task import Stage1Config, Stage1Task
 
-__all__ = ["ExpertConfig", "Stage1Config", "Stage1Task", "init", "logits", "loss"]
+__all__ = [
+  "ExpertConfig",
+  "Stage1Config",
+  "Stage1Task",
+  "init",
+  "logits",
+  "loss",
+]

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.experts.config import ExpertConfig
-from siren_jax.experts.layers import parameter
+from siren_jax.experts.layers import linear, parameter
 
 NEGATIVE = -1e9
 
@@ -43,53 +43,60 @@ def causal_mask(frame_mask_BxT: jax.Array) -> jax.Array:
 
 
 class SelfAttention(nn.Module):
-  """Fused qkv and output projections, no biases.
-
-  The fused kernel is grouped by key-value head, [D, G, R + 2, H] with the R
-  query heads, then k, then v: heads can be sharded and split in place.
-  """
+  """G = kv_heads groups of R = heads / kv_heads queries; no biases."""
 
   config: ExpertConfig
 
   def setup(self):
     cfg = self.config
-    self.qkv = parameter(
-      self, "qkv", ("embed", "heads", None, None),
-      cfg.dim, cfg.kv_heads, cfg.heads_per_kv + 2, cfg.head_dim,
-    )  # fmt: skip
+    queries = (cfg.kv_heads, cfg.heads_per_kv, cfg.head_dim)
+    keys = (cfg.kv_heads, cfg.head_dim)
+    axes = ("embed", "heads", None)
+    self.query = parameter(self, "query", (*axes, None), cfg.dim, *queries)
+    self.key = parameter(self, "key", axes, cfg.dim, *keys)
+    self.value = parameter(self, "value", axes, cfg.dim, *keys)
     self.out = parameter(self, "out", ("heads", "embed"), cfg.dim, cfg.dim)
 
   def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """x [..., D] to q [..., G, R, H], k and v [..., G, H]."""
-    qkv = jnp.einsum("...d,dgrh->...grh", x, self.qkv.astype(x.dtype))
-    return qkv[..., :-2, :], qkv[..., -2, :], qkv[..., -1, :]
+    return linear(x, self.query), linear(x, self.key), linear(x, self.value)
 
   def merge(self, heads: jax.Array) -> jax.Array:
     """Concatenated heads [..., D] to the output [..., D]."""
-    return heads @ self.out.astype(heads.dtype)
+    return linear(heads, self.out)
 
   def __call__(self, x_BxTxD: jax.Array, mask_BxTxT: jax.Array) -> jax.Array:
     return self.merge(attend(*self.project(x_BxTxD), mask_BxTxT))
 
-  def over_tokens(self, x: jax.Array, last: int) -> jax.Array:
-    """Causal attention over the few tokens [..., J, D] of a frame.
+  def over_tokens(self, tokens: list[jax.Array], last: int) -> list[jax.Array]:
+    """Causal attention over the few tokens [..., D] of a frame.
 
-    Written as products and sums: a batched matrix product of 3 x 3 is the
-    worst shape there is. Only the `last` tokens ask.
+    Head by head, a batched matrix product of 3 x 3 is the worst shape there
+    is. Here two tokens multiply channel by channel, and one product with a
+    matrix of zeros and ones sums the channels of each head (`heads_DxH`), or
+    spreads a head's weight over its channels. Only the `last` tokens ask.
     """
-    q, k, v = self.project(x)
-    tokens, scale = x.shape[-2], q.shape[-1] ** -0.5
-    q = q[..., tokens - last :, :, :, :] * scale
+    cfg = self.config
+    heads_DxH = jnp.repeat(jnp.eye(cfg.heads), cfg.head_dim, axis=0)
+    heads_DxH = heads_DxH.astype(tokens[0].dtype)
+    keys = [self._spread(linear(x, self.key)) for x in tokens]
+    values = [self._spread(linear(x, self.value)) for x in tokens]
+    first = len(tokens) - last
     outs = []
-    for j in range(last):
-      seen = tokens - last + j + 1
-      query = q[..., j, None, :, :, :]
-      scores = jnp.sum(query * k[..., :seen, :, None, :], -1)
-      probs = nn.softmax(scores.astype(jnp.float32), axis=-3)
-      probs = probs.astype(v.dtype)[..., None]
-      outs.append(jnp.sum(probs * v[..., :seen, :, None, :], axis=-4))
-    out = jnp.stack(outs, axis=-4)
-    return self.merge(out.reshape(*out.shape[:-3], -1))
+    for j, x in enumerate(tokens[first:], first):
+      query = linear(x, self.query).reshape(x.shape) * cfg.head_dim**-0.5
+      scores = jnp.stack([(query * k) @ heads_DxH for k in keys[: j + 1]])
+      probs = nn.softmax(scores.astype(jnp.float32), axis=0).astype(x.dtype)
+      terms = (
+        (p @ heads_DxH.T) * v for p, v in zip(probs, values, strict=False)
+      )
+      outs.append(self.merge(sum(terms)))
+    return outs
+
+  def _spread(self, x: jax.Array) -> jax.Array:
+    """Keys or values [..., G, H] repeated for every query head: [..., D]."""
+    repeated = jnp.repeat(x, self.config.heads_per_kv, axis=-2)
+    return repeated.reshape(*x.shape[:-2], -1)
 
 
 class CrossAttention(nn.Module):
@@ -103,32 +110,28 @@ class CrossAttention(nn.Module):
     axes = ("heads", None)
     self.query = parameter(self, "query", ("embed", *axes), cfg.dim, *heads)
     self.query_bias = parameter(self, "query_bias", axes, *heads)
-    self.key_value = parameter(
-      self, "key_value", ("prompt", None, *axes), cfg.prompt_dim, 2, *heads
+    self.key = parameter(self, "key", ("prompt", *axes), cfg.prompt_dim, *heads)
+    self.key_bias = parameter(self, "key_bias", axes, *heads)
+    self.value = parameter(
+      self, "value", ("prompt", *axes), cfg.prompt_dim, *heads
     )
-    self.key_value_bias = parameter(
-      self, "key_value_bias", (None, *axes), 2, *heads
-    )
+    self.value_bias = parameter(self, "value_bias", axes, *heads)
     self.out = parameter(self, "out", ("heads", "embed"), cfg.dim, cfg.dim)
     self.out_bias = parameter(self, "out_bias", ("embed_vector",), cfg.dim)
 
   def project(self, x: jax.Array) -> jax.Array:
     """x [..., D] to queries [..., heads, H]."""
-    query = jnp.einsum("...d,dgh->...gh", x, self.query.astype(x.dtype))
-    return query + self.query_bias.astype(x.dtype)
+    return linear(x, self.query) + self.query_bias.astype(x.dtype)
 
   def keys_values(self, prompt: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Prompt [..., P, C] to k and v [..., P, heads, H]."""
-    kernel = self.key_value.astype(prompt.dtype)
-    kv = jnp.einsum("...c,cngh->...ngh", prompt, kernel)
-    kv = kv + self.key_value_bias.astype(prompt.dtype)
-    return kv[..., 0, :, :], kv[..., 1, :, :]
+    key = linear(prompt, self.key) + self.key_bias.astype(prompt.dtype)
+    value = linear(prompt, self.value) + self.value_bias.astype(prompt.dtype)
+    return key, value
 
   def merge(self, heads: jax.Array) -> jax.Array:
     """Concatenated heads [..., D] to the output [..., D]."""
-    return heads @ self.out.astype(heads.dtype) + self.out_bias.astype(
-      heads.dtype
-    )
+    return linear(heads, self.out) + self.out_bias.astype(heads.dtype)
 
   def __call__(
     self, x_BxTxD: jax.Array, prompt_BxPxC: jax.Array, mask_Bx1xP: jax.Array

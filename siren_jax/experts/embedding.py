@@ -31,9 +31,7 @@ class CodeEmbedding(nn.Module):
     self.kernel = parameter(
       self, "kernel", (None, "feature", "embed"), books, width, cfg.dim
     )
-    self.bias = parameter(
-      self, "bias", (None, "embed_vector"), books, cfg.dim
-    )
+    self.bias = parameter(self, "bias", (None, "embed_vector"), books, cfg.dim)
     shapes = {
       "codebook_NxVx8": (books, cfg.codebook_size, cfg.code_dim),
       "weight_NxFx8": (books, width, cfg.code_dim),

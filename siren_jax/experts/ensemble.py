@@ -70,7 +70,9 @@ def _kind(path) -> str:
   if path[0].key == FROZEN:
     return FROZEN
   name = path[-1].key
-  return name if name == "scale" else "bias" if name.endswith("bias") else "weight"
+  return (
+    name if name == "scale" else "bias" if name.endswith("bias") else "weight"
+  )
 
 
 def logits(

@@ -16,7 +16,8 @@ from siren_jax.experts.layers import (
   RMSNorm,
   SwiGLU,
   dropout,
-  dropout_bits,
+  dropout_bytes,
+  linear,
   parameter,
   sinusoid,
 )
@@ -45,13 +46,13 @@ class TemporalBlock(nn.Module):
     key: jax.Array | None = None,
   ) -> jax.Array:
     x, rate = x_BxTxD, self.config.dropout
-    bits = dropout_bits(key, rate, 3, x.shape)
+    random = dropout_bytes(key, rate, x.shape)
     x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
     heard = self.cross_attention(self.cross_norm(x), prompt_BxPxC, mask_Bx1xP)
-    x = x + dropout(heard, rate, bits[0])
+    x = x + dropout(heard, rate, random, 0)
     past = self.self_attention(self.self_norm(x), mask_BxTxT)
-    x = x + dropout(past, rate, bits[1])
-    return x + dropout(self.ffn(self.ffn_norm(x)), rate, bits[2])
+    x = x + dropout(past, rate, random, 1)
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2)
 
 
 class DepthBlock(nn.Module):
@@ -67,15 +68,25 @@ class DepthBlock(nn.Module):
     self.ffn = SwiGLU(cfg)
 
   def __call__(
-    self, x: jax.Array, key: jax.Array | None = None, last: int | None = None
-  ) -> jax.Array:
-    """x [..., J, D] to [..., last, D]; all tokens unless `last` is given."""
-    rate, last = self.config.dropout, last or x.shape[-2]
-    bits = dropout_bits(key, rate, 2, (*x.shape[:-2], last, x.shape[-1]))
-    x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
-    seen = self.self_attention.over_tokens(self.self_norm(x), last)
-    x = x[..., -last:, :] + dropout(seen, rate, bits[0])
-    return x + dropout(self.ffn(self.ffn_norm(x)), rate, bits[1])
+    self,
+    tokens: list[jax.Array],
+    key: jax.Array | None = None,
+    last: int | None = None,
+  ) -> list[jax.Array]:
+    """Tokens, each [..., D], to as many; to the `last` ones, if given."""
+    rate, last = self.config.dropout, last or len(tokens)
+    positions = sinusoid(len(tokens), self.config.dim).astype(tokens[0].dtype)
+    tokens = [x + p for x, p in zip(tokens, positions, strict=True)]
+    random = dropout_bytes(key, rate, tokens[0].shape)
+    seen = self.self_attention.over_tokens(
+      [self.self_norm(x) for x in tokens], last
+    )
+    outs = []
+    for i, (x, heard) in enumerate(zip(tokens[-last:], seen, strict=True)):
+      x = x + dropout(heard, rate, random, 2 * i)
+      fed = self.ffn(self.ffn_norm(x))
+      outs.append(x + dropout(fed, rate, random, 2 * i + 1))
+    return outs
 
 
 class ResidualExpert(nn.Module):
@@ -116,8 +127,8 @@ class ResidualExpert(nn.Module):
 
   def _init_depth(self, key: jax.Array):
     cfg = self.config
-    x = jnp.zeros((1, 1, cfg.dim))
-    params = DepthBlock(cfg, parent=None).init(key, x)["params"]
+    x = jnp.zeros((1, cfg.dim))
+    params = DepthBlock(cfg, parent=None).init(key, [x])["params"]
     return stack(params, cfg.depth_layers, "layer")
 
   def __call__(
@@ -150,10 +161,8 @@ class ResidualExpert(nn.Module):
     for i in range(self.config.codebooks_per_expert):
       lower = self.embedding.total(entries, self.below(index, i))
       tokens.append(lower.astype(dtype) + summary_BxD[:, None])
-    x = self._depth(jnp.stack(tokens, axis=-2), keys[1])
-    return [
-      x[..., i, :] @ head.astype(dtype) for i, head in enumerate(self.heads)
-    ]
+    tokens = self._depth(tokens, keys[1])
+    return [linear(x, w) for x, w in zip(tokens, self.heads, strict=True)]
 
   def below(self, index: jax.Array, i: int) -> jax.Array:
     """Mask [N] of the codebooks that the expert's i-th codebook may hear."""
@@ -167,7 +176,7 @@ class ResidualExpert(nn.Module):
     """Affine of the masked mean of the prompt tokens, [B, D]."""
     mean_BxC = masked_mean(prompt_BxPxC, prompt_mask_BxP[..., None], axis=1)
     dtype = prompt_BxPxC.dtype
-    summary = mean_BxC.astype(dtype) @ self.summary.astype(dtype)
+    summary = linear(mean_BxC.astype(dtype), self.summary)
     return summary + self.summary_bias.astype(dtype)
 
   def _temporal(
@@ -188,10 +197,12 @@ class ResidualExpert(nn.Module):
       )
 
     x_BxTxD = x_BxTxD.astype(prompt_BxPxC.dtype)
-    return self.temporal_norm(apply_stack(cfg, layer, self.temporal, x_BxTxD, key))
+    return self.temporal_norm(
+      apply_stack(cfg, layer, self.temporal, x_BxTxD, key)
+    )
 
-  def _depth(self, x_BxTxJxD: jax.Array, key) -> jax.Array:
-    """Tokens [B, T, 1 + R, D] to what the heads read, [B, T, R, D].
+  def _depth(self, tokens: list[jax.Array], key) -> list[jax.Array]:
+    """The 1 + R tokens, each [B, T, D], to the R that the heads read.
 
     The first token of the last block would be thrown away: it is not computed.
     """
@@ -204,9 +215,9 @@ class ResidualExpert(nn.Module):
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)
     late = jax.tree.map(lambda p: p[-1], self.depth)
-    x = apply_stack(cfg, layer, early, x_BxTxJxD, keys[0])
-    x = layer(late, x, keys[1], cfg.codebooks_per_expert)
-    return self.depth_norm(x)
+    tokens = apply_stack(cfg, layer, early, tokens, keys[0])
+    tokens = layer(late, tokens, keys[1], cfg.codebooks_per_expert)
+    return [self.depth_norm(x) for x in tokens]
 
 
 def stack(boxed, count: int, name: str):
@@ -224,7 +235,7 @@ def is_boxed(x) -> bool:
   return isinstance(x, nn.meta.AxisMetadata)
 
 
-def apply_stack(cfg: ExpertConfig, layer, params, x, key) -> jax.Array:
+def apply_stack(cfg: ExpertConfig, layer, params, x, key):
   """x through the stacked layers, looped over or laid out one by one."""
   if cfg.remat:
     layer = jax.checkpoint(layer)

@@ -1,25 +1,26 @@
 """The authors' Stage-1 format: `config.json` and one safetensors an expert.
 
-Torch keeps weights as [out, in] and fuses q, k, v (in this order) and gate,
-value along `out`; ours are [in, ...] with axes of their own (see
-`experts.attention`). Everything else is a renaming.
+Torch keeps weights as [out, in] and fuses q, k, v and gate, value along `out`;
+ours are [in, ...] with axes of their own. Everything else is a renaming.
 """
 
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from siren_jax.common.errors import UserError
 from siren_jax.experts.config import ExpertConfig
-from siren_jax.experts.ensemble import Variables
+from siren_jax.experts.ensemble import Variables, init
 
 # Ours to theirs; what both name alike is not listed.
 _CONFIG = {
@@ -34,29 +35,50 @@ _CONFIG = {
 _THEIRS_ALONE = {"max_seq_len": 1024, "max_prompt_len": 512}  # written by save
 _RUNTIME = ("dtype", "scan_layers", "remat", "expert_loop")
 
+# Theirs to ours, for one expert. What they fuse along `out` is a tuple here.
+_PLAIN = {
+  "sos": "params/sos",
+  "spatial_norm.weight": "params/temporal_norm/scale",
+  "factorized_norm.weight": "params/depth_norm/scale",
+  "prompt_summary.weight": "params/summary",
+  "prompt_summary.bias": "params/summary_bias",
+}
+_HEAD = {"weight": "params/heads"}
 _CODEBOOK = {
-  "params/embedding/kernel": "projector.weight",
-  "params/embedding/bias": "projector.bias",
-  "frozen/embedding/codebook_NxVx8": "codebook.weight",
-  "frozen/embedding/weight_NxFx8": "dac_out.weight",
-  "frozen/embedding/bias_NxF": "dac_out.bias",
+  "projector.weight": "params/embedding/kernel",
+  "projector.bias": "params/embedding/bias",
+  "codebook.weight": "frozen/embedding/codebook_NxVx8",
+  "dac_out.weight": "frozen/embedding/weight_NxFx8",
+  "dac_out.bias": "frozen/embedding/bias_NxF",
 }
-_SELF = {
-  "self_norm/scale": "{norm}.weight",
-  "self_attention/qkv": "{attention}.qkv.weight",
-  "self_attention/out": "{attention}.output.weight",
-  "ffn_norm/scale": "ffn_norm.weight",
-  "ffn/gate_value": "feed_forward.gate_value.weight",
-  "ffn/down": "feed_forward.down.weight",
+_FFN = {
+  "ffn_norm.weight": "ffn_norm/scale",
+  "feed_forward.gate_value.weight": ("ffn/gate", "ffn/value"),
+  "feed_forward.down.weight": "ffn/down",
 }
-_CROSS = {
-  "cross_norm/scale": "cross_norm.weight",
-  "cross_attention/query": "cross_attention.query.weight",
-  "cross_attention/query_bias": "cross_attention.query.bias",
-  "cross_attention/key_value": "cross_attention.key_value.weight",
-  "cross_attention/key_value_bias": "cross_attention.key_value.bias",
-  "cross_attention/out": "cross_attention.output.weight",
-  "cross_attention/out_bias": "cross_attention.output.bias",
+_QKV = tuple(f"self_attention/{name}" for name in ("query", "key", "value"))
+_SPATIAL = _FFN | {
+  "self_norm.weight": "self_norm/scale",
+  "self_attention.qkv.weight": _QKV,
+  "self_attention.output.weight": "self_attention/out",
+  "cross_norm.weight": "cross_norm/scale",
+  "cross_attention.query.weight": "cross_attention/query",
+  "cross_attention.query.bias": "cross_attention/query_bias",
+  "cross_attention.key_value.weight": (
+    "cross_attention/key",
+    "cross_attention/value",
+  ),
+  "cross_attention.key_value.bias": (
+    "cross_attention/key_bias",
+    "cross_attention/value_bias",
+  ),
+  "cross_attention.output.weight": "cross_attention/out",
+  "cross_attention.output.bias": "cross_attention/out_bias",
+}
+_FACTORIZED = _FFN | {
+  "attention_norm.weight": "self_norm/scale",
+  "attention.qkv.weight": _QKV,
+  "attention.output.weight": "self_attention/out",
 }
 
 Tensors = dict[str, np.ndarray]
@@ -126,115 +148,80 @@ def _read_config(path: Path) -> ExpertConfig:
     raise UserError(f"{path} lacks the key {error}") from error
 
 
-def _from_torch(t: Tensors, cfg: ExpertConfig) -> Variables:
+class _Entry(NamedTuple):
+  """One tensor of theirs and the arrays of ours that it holds."""
+
+  name: str
+  paths: tuple[str, ...]
+  layer: int | None  # position on the leading axis of ours, where stacked
+
+
+def _entries(cfg: ExpertConfig) -> Iterator[_Entry]:
+  def entries(table, prefix, root, layer):
+    for name, paths in table.items():
+      paths = (paths,) if isinstance(paths, str) else paths
+      yield _Entry(prefix + name, tuple(root + p for p in paths), layer)
+
+  yield from entries(_PLAIN, "", "", None)
+  for prefix, root, table, count in (
+    ("heads", "", _HEAD, cfg.codebooks_per_expert),
+    ("codebooks.layers", "", _CODEBOOK, cfg.num_codebooks),
+    ("spatial_blocks", "params/temporal/", _SPATIAL, cfg.temporal_layers),
+    ("factorized_blocks", "params/depth/", _FACTORIZED, cfg.depth_layers),
+  ):
+    for i in range(count):
+      yield from entries(table, f"{prefix}.{i}.", root, i)
+
+
+def _from_torch(tensors: Tensors, cfg: ExpertConfig) -> Variables:
   """One expert's tensors as our variables.
 
-  Every entry of `_names` is asked for once: a missing one is a KeyError, a
-  wrong shape a ValueError.
+  Raises:
+    KeyError: a tensor is missing. ValueError: it has another shape.
   """
-  flat = {
-    path: np.stack([_inwards(path, t[name], cfg) for name in names])
-    if isinstance(names, list)
-    else _inwards(path, t[names], cfg)
-    for path, names in _names(cfg).items()
+  variables = jax.eval_shape(lambda key: init(key, cfg), jax.random.key(0))
+  ours = {
+    path: np.empty(x.shape[1:], np.float32)
+    for path, x in flatten_dict(nn.unbox(variables), sep="/").items()
   }
-  return flax.traverse_util.unflatten_dict(flat, sep="/")
+  for name, paths, layer in _entries(cfg):
+    value = tensors[name].astype(np.float32)
+    if value.ndim == 2 and not paths[0].startswith("frozen"):
+      value = value.T
+    slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
+    flat = [_matrix(p, slot) for p, slot in zip(paths, slots, strict=True)]
+    widths = [x.shape[1] for x in flat]
+    value = value.reshape(value.shape[0] if value.ndim == 2 else 1, -1)
+    if value.shape != (flat[0].shape[0], sum(widths)):
+      raise ValueError(f"{name} has shape {tensors[name].shape}")
+    parts = np.split(value, np.cumsum(widths)[:-1], axis=1)
+    for slot, part in zip(slots, parts, strict=True):
+      slot[...] = part.reshape(slot.shape)
+  return unflatten_dict(ours, sep="/")
 
 
 def _to_torch(variables: Variables, cfg: ExpertConfig) -> Tensors:
   """The inverse of `_from_torch`."""
-  flat = flax.traverse_util.flatten_dict(variables, sep="/")
+  ours = flatten_dict(variables, sep="/")
   tensors = {}
-  for path, names in _names(cfg).items():
-    stacked = isinstance(names, list)
-    for i, name in enumerate(names if stacked else [names]):
-      value = flat[path][i] if stacked else flat[path]
-      tensors[name] = np.ascontiguousarray(_outwards(path, value, cfg))
+  for name, paths, layer in _entries(cfg):
+    slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
+    flat = [_matrix(p, slot) for p, slot in zip(paths, slots, strict=True)]
+    value = np.concatenate(flat, axis=1)
+    if name == "sos":
+      value = value[None]
+    elif _is_vector(paths[0]):
+      value = value[0]
+    elif not paths[0].startswith("frozen"):
+      value = value.T
+    tensors[name] = np.ascontiguousarray(value)
   return tensors
 
 
-def _names(cfg: ExpertConfig) -> dict[str, str | list[str]]:
-  """Our paths to their names; a list is stacked on a leading axis."""
-  names: dict[str, str | list[str]] = {
-    "params/sos": "sos",
-    "params/temporal_norm/scale": "spatial_norm.weight",
-    "params/depth_norm/scale": "factorized_norm.weight",
-    "params/summary": "prompt_summary.weight",
-    "params/summary_bias": "prompt_summary.bias",
-  }
-
-  def stacked(ours: str, prefix: str, theirs: str, count: int):
-    names[ours] = [f"{prefix}.{i}.{theirs}" for i in range(count)]
-
-  stacked("params/heads", "heads", "weight", cfg.codebooks_per_expert)
-  for ours, theirs in _CODEBOOK.items():
-    stacked(ours, "codebooks.layers", theirs, cfg.num_codebooks)
-  for ours, theirs in (_SELF | _CROSS).items():
-    theirs = theirs.format(attention="self_attention", norm="self_norm")
-    stacked(
-      f"params/temporal/{ours}", "spatial_blocks", theirs, cfg.temporal_layers
-    )
-  for ours, theirs in _SELF.items():
-    theirs = theirs.format(attention="attention", norm="attention_norm")
-    stacked(
-      f"params/depth/{ours}", "factorized_blocks", theirs, cfg.depth_layers
-    )
-  return names
+def _is_vector(path: str) -> bool:
+  return path.endswith(("bias", "scale", "bias_NxF"))
 
 
-def _shape(path: str, cfg: ExpertConfig) -> tuple[int, ...]:
-  """Our shape of what torch keeps as a matrix [out, in] or as a vector."""
-  heads = (cfg.heads, cfg.head_dim)
-  return {
-    "sos": (1, cfg.dim),
-    "gate_value": (cfg.dim, 2, cfg.ffn_dim),
-    "query": (cfg.dim, *heads),
-    "query_bias": heads,
-    "key_value": (cfg.prompt_dim, 2, *heads),
-    "key_value_bias": (2, *heads),
-    "down": (cfg.ffn_dim, cfg.dim),
-    "out": (cfg.dim, cfg.dim),
-    "summary": (cfg.prompt_dim, cfg.dim),
-    "heads": (cfg.dim, cfg.codebook_size),
-    "kernel": (cfg.feature_dim, cfg.dim),
-    "codebook_NxVx8": (cfg.codebook_size, cfg.code_dim),
-    "weight_NxFx8": (cfg.feature_dim, cfg.code_dim),
-    "bias_NxF": (cfg.feature_dim,),
-  }.get(path.split("/")[-1], (cfg.dim,))
-
-
-def _inwards(path: str, value: np.ndarray, cfg: ExpertConfig) -> np.ndarray:
-  """One tensor of theirs in our layout."""
-  if path.endswith("/qkv"):
-    return _group_qkv(value.T, cfg)
-  if not path.startswith("frozen") and value.ndim == 2:
-    value = value.T
-  return value.reshape(_shape(path, cfg))
-
-
-def _outwards(path: str, value: np.ndarray, cfg: ExpertConfig) -> np.ndarray:
-  """One array of ours in their layout."""
-  if path.endswith("/qkv"):
-    return _ungroup_qkv(value, cfg).T
-  if path.endswith("/sos"):
-    return value.reshape(1, 1, cfg.dim)
-  if path.endswith("bias"):
-    return value.reshape(-1)
-  if path.startswith("frozen") or value.ndim == 1:
-    return value
-  return value.reshape(value.shape[0], -1).T
-
-
-def _group_qkv(fused: np.ndarray, cfg: ExpertConfig) -> np.ndarray:
-  """[D, q | k | v] to [D, G, R + 2, H]; query heads g*R .. g*R+R-1 with g."""
-  groups = (cfg.dim, cfg.kv_heads, -1, cfg.head_dim)
-  width = cfg.kv_heads * cfg.head_dim
-  parts = np.split(fused, [cfg.dim, cfg.dim + width], axis=1)
-  return np.concatenate([part.reshape(groups) for part in parts], axis=2)
-
-
-def _ungroup_qkv(grouped: np.ndarray, cfg: ExpertConfig) -> np.ndarray:
-  """The inverse of `_group_qkv`."""
-  ratio = cfg.heads_per_kv
-  parts = np.split(grouped, [ratio, ratio + 1], axis=2)
-  return np.concatenate([part.reshape(cfg.dim, -1) for part in parts], axis=1)
+def _matrix(path: str, value: np.ndarray) -> np.ndarray:
+  """One array of ours as [in, out]; a vector as one row."""
+  return value.reshape(1 if _is_vector(path) else value.shape[0], -1)

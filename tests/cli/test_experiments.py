@@ -90,6 +90,16 @@ def test_wrong_overrides(override, told, user_error, tmp_path):
     ("def get_config(:", "line 1"),
     ("def get_config():\n  return 3", "ConfigDict"),
     (
+      "from siren_jax.training import TrainConfig\n"
+      "def get_config():\n  return TrainConfig(steps=0)",
+      "config.py: train steps=0: must be at least 1$",
+    ),
+    (
+      "from siren_jax.training import TrainConfig\n"
+      "def get_config():\n  return TrainConfig(stepps=0)",
+      "config.py: .*stepps",
+    ),
+    (
       "from ml_collections import ConfigDict\n"
       "def get_config():\n  return ConfigDict({'kind': 'opera'})",
       "opera",

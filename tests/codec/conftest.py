@@ -16,7 +16,7 @@ def tiny():
     encoder_code_layers=1,
     decoder_frame_layers=1,
     decoder_code_layers=1,
-    noise_bands=16,
+    bands=16,
     num_codebooks=4,
     codebook_size=32,
     feature_dim=16,

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from siren_jax.codec.quantizer import ResidualQuantizer
@@ -52,27 +53,55 @@ def test_embedding_codes_gives_the_quantized_latents(quantizer):
     np.testing.assert_allclose(embedded, latents, atol=1e-5)
 
 
-def test_gradient_passes_straight_through_to_the_encoder(quantizer):
+@pytest.mark.parametrize("depth", [1, 4, 5])
+def test_gradient_passes_straight_through_to_the_encoder(quantizer, depth):
   module, params, x = quantizer
-  total = lambda x: jnp.sum(  # noqa: E731
-    module.apply({"params": params}, x, jnp.full(3, 1)).latents_BxTxF
-  )
-  p = params["stage_0"]
-  matrix = p["project_in"]["kernel"] @ p["project_out"]["kernel"]
-  expected = jnp.broadcast_to(matrix.sum(1), x.shape)
-  np.testing.assert_allclose(jax.grad(total)(x), expected, atol=1e-4)
+  weight = jax.random.normal(jax.random.key(2), x.shape)
+
+  def total(x):
+    q = module.apply({"params": params}, x, jnp.full(3, depth))
+    return jnp.sum(weight * q.latents_BxTxF)
+
+  np.testing.assert_allclose(jax.grad(total)(x), weight, atol=1e-4)
 
 
-def test_unused_codebooks_get_no_gradient(quantizer):
+def test_beyond_the_last_codebook_latents_stay_as_they_are(quantizer):
+  module, params, x = quantizer
+  q = module.apply({"params": params}, x, jnp.array([4, 5, 1]))
+  np.testing.assert_array_equal(q.latents_BxTxF[1], x[1])
+  assert jnp.abs(q.latents_BxTxF[0] - x[0]).max() > 0.1
+
+
+def test_rebuilding_trains_every_stage_but_not_the_encoder(quantizer):
   module, params, x = quantizer
 
-  def loss(params):
-    q = module.apply({"params": params}, x, jnp.full(3, 2))
-    return jnp.sum(q.latents_BxTxF) + q.codebook + q.commitment
+  def loss(params, x):
+    q = module.apply({"params": params}, x, jnp.full(3, 1))
+    return q.rebuilding + q.codebook
 
-  grads = jax.grad(loss)(params)
-  norm = lambda n: float(  # noqa: E731
-    sum(jnp.abs(g).sum() for g in jax.tree.leaves(grads[f"stage_{n}"]))
-  )
-  assert norm(0) > 0 and norm(1) > 0
-  assert norm(2) == 0 and norm(3) == 0
+  grads, x_grad = jax.grad(loss, (0, 1))(params, x)
+  for path, grad in jax.tree.leaves_with_path(grads):
+    assert jnp.abs(grad).max() > 0, path
+  assert jnp.abs(x_grad).max() == 0
+
+
+def test_training_leaves_a_smaller_residual(quantizer):
+  module, params, x = quantizer
+  tx = optax.adam(3e-2)
+
+  @jax.jit
+  def step(params, opt):
+    def loss(params):
+      q = module.apply({"params": params}, x, jnp.full(3, 4))
+      return q.rebuilding + q.codebook, q.residual
+
+    grads, residual = jax.grad(loss, has_aux=True)(params)
+    updates, opt = tx.update(grads, opt)
+    return optax.apply_updates(params, updates), opt, residual
+
+  opt = tx.init(params)
+  residuals = []
+  for _ in range(150):
+    params, opt, residual = step(params, opt)
+    residuals.append(float(residual))
+  assert residuals[-1] < min(0.2, 0.2 * residuals[0])

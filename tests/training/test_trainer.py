@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 import signal
+import subprocess
 
 import flax.linen as nn
 import jax
@@ -223,3 +225,33 @@ def test_params_for_inference(straight):
   assert config == {"train": {"steps": 10, "seed": 0}}
   assert extra == {}
   assert all(type(p) is np.ndarray for p in jax.tree.leaves(params))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A folder on a file system of one megabyte."""
+  made = subprocess.run(
+    ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path],
+    capture_output=True,
+  )
+  if made.returncode:
+    pytest.skip("mounting a file system takes root")
+  yield tmp_path
+  subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def test_full_disk_keeps_the_last_checkpoint(toy, small_disk):
+  class Fills(toy.Data):
+    def __next__(self):
+      if self.position == 6:  # Leaves room for rows, not for a checkpoint.
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "ballast").write_bytes(bytes(free - 20_000))
+      return super().__next__()
+
+  with pytest.raises(UserError, match="make room") as told:
+    toy.run(small_disk, 100, data=Fills())
+  assert len(str(told.value).splitlines()) == 1
+  (small_disk / "ballast").unlink()
+  with checkpoint.Checkpoints(small_disk) as checkpoints:
+    assert checkpoints.latest_step() == 4
+  assert toy.run(small_disk, 8).step == 8

@@ -1,0 +1,96 @@
+"""Sampling methods against what they say on paper."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.sampling import SamplingConfig, methods
+
+
+@pytest.fixture
+def logits():
+  return 3 * jax.random.normal(jax.random.key(0), (5, 64))
+
+
+def _by_hand(logits, temperature=1.0, top_k=None, top_p=None):
+  x = np.asarray(logits, "f8") / temperature
+  p = np.exp(x - x.max())
+  p /= p.sum()
+  order = np.argsort(-p)
+  keep = np.zeros(len(p), bool)
+  keep[order[: top_k or len(p)]] = True
+  p = np.where(keep, p, 0) / p[keep].sum()
+  if top_p is not None:
+    before = np.concatenate([[0], np.cumsum(p[order])[:-1]])
+    keep[order[before >= top_p]] = False
+    p = np.where(keep, p, 0) / p[keep].sum()
+  return p
+
+
+@pytest.mark.parametrize(
+  "settings",
+  [
+    {},
+    {"temperature": 0.6},
+    {"top_k": 1},
+    {"top_k": 7},
+    {"top_k": 64},
+    {"top_k": 500},
+    {"top_p": 0.5},
+    {"top_p": 0.001},
+    {"top_p": 1.0},
+    {"temperature": 1.4, "top_k": 20, "top_p": 0.8},
+  ],
+)
+def test_distribution_is_the_method_s(logits, settings):
+  got = jnp.exp(methods.log_probs(logits, SamplingConfig(**settings)))
+  for row in range(len(logits)):
+    np.testing.assert_allclose(
+      got[row], _by_hand(logits[row], **settings), atol=1e-6
+    )
+
+
+def test_draws_follow_the_distribution(logits):
+  log_probs = methods.log_probs(logits[0], SamplingConfig(top_k=6))
+  rows = jnp.broadcast_to(log_probs, (20000, 64))
+  codes = methods.draw(jax.random.split(jax.random.key(1), 20000), rows)
+  shares = np.bincount(codes, minlength=64) / 20000
+  np.testing.assert_allclose(shares, np.exp(log_probs), atol=0.015)
+
+
+def test_greedy_takes_the_first_of_the_best():
+  logits = jnp.array([[0.0, 3.0, 3.0, -1.0]])
+  config = SamplingConfig(greedy=True)
+  np.testing.assert_array_equal(
+    methods.log_probs(logits, config)[0], [-np.inf, 0, -np.inf, -np.inf]
+  )
+
+
+def test_guidance_of_one_and_of_zero(logits):
+  other = logits[::-1]
+  np.testing.assert_allclose(methods.guide(logits, other, 1.0), logits, atol=1e-5)
+  np.testing.assert_allclose(methods.guide(logits, other, 0.0), other, atol=1e-5)
+
+
+def test_another_temperature_compiles_nothing_new(logits):
+  traced = []
+
+  @jax.jit
+  def function(logits, config):
+    traced.append(config)
+    return methods.log_probs(logits, config)
+
+  for temperature in (0.5, 1.0, 2.0):
+    function(logits, SamplingConfig(temperature=temperature, top_k=5))
+  assert len(traced) == 1
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [("temperature", 0), ("top_k", 0), ("top_p", 1.5), ("guidance", -1)],
+)
+def test_impossible_settings_are_told(name, value):
+  with pytest.raises(UserError, match=name):
+    SamplingConfig(**{name: value})

@@ -1,0 +1,168 @@
+"""The whole path through the command line, each step a process of its own."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+import siren_jax
+from siren_jax.common import checkpoint
+
+ROOT = pathlib.Path(__file__).parents[1]
+KILL_STEPS = 24
+
+
+def command(*args):
+  """`siren-jax ARGS` on one device; compiled fast rather than well."""
+  flags = "--xla_backend_optimization_level=0"
+  return {
+    "args": [sys.executable, "-m", "siren_jax", *map(str, args)],
+    "env": os.environ | {"XLA_FLAGS": flags},
+    "cwd": ROOT,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+  }
+
+
+def run(*args) -> str:
+  done = subprocess.run(**command(*args))
+  assert done.returncode == 0, done.stdout
+  return done.stdout
+
+
+def train(verb, config, data, workdir, *overrides):
+  return (
+    verb,
+    f"--config=configs/{config}.py",
+    f"--workdir={workdir}",
+    f"--config.data.path={data}",
+    *overrides,
+  )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """Folder with audio, codec, clap, codes, experts and bundle, all tiny."""
+  runs = tmp_path_factory.mktemp("runs")
+  audio, codes = runs / "audio", runs / "codes"
+  codec, clap = runs / "codec", runs / "clap"
+  run("prepare-data", "--synthetic", 24, "--seconds", 1, "--out", audio)
+  run(*train("train-codec", "tiny_codec", audio, codec))
+  run(*train("train-clap", "tiny_clap", audio, clap))
+  run(
+    "prepare-data", audio, "--codec", codec, "--clap", clap, "--seconds", 1,
+    "--out", codes,
+  )  # fmt: skip
+  run(*train("train", "tiny", codes, runs / "experts"))
+  (runs / "notes.md").write_text("## Data\n\nMade-up sounds only.\n")
+  run(
+    "export", "--experts", runs / "experts", "--name", "mine",
+    "--notes", runs / "notes.md", "--max-seconds", 1, "--guidance", 2,
+    "--out", runs / "bundle",
+  )  # fmt: skip
+  return runs
+
+
+def test_a_sound_comes_out(runs, tmp_path):
+  out = run(
+    "generate", "a low beep", "--seconds", 0.5, "--out", tmp_path / "x.wav",
+    "--model", runs / "bundle",
+  )  # fmt: skip
+  audio_S, rate = soundfile.read(tmp_path / "x.wav")
+  assert (len(audio_S), rate) == (8000, 16000)
+  assert np.isfinite(audio_S).all()
+  sidecar = json.loads((tmp_path / "x.json").read_text())
+  assert sidecar["model"] == "mine"
+  assert sidecar["settings"]["guidance"] == 2
+  assert str(tmp_path / "x.wav") in out
+
+
+def test_the_bundle_holds_what_was_trained(runs):
+  bundle = siren_jax.load(runs / "bundle").bundle
+  _, params, extra = checkpoint.restore_params(runs / "experts")
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+    bundle.params,
+    {"params": params, **extra},
+  )
+  card = (runs / "bundle" / "README.md").read_text()
+  assert "Made-up sounds only." in card
+  assert "16000 Hz" in card
+
+
+def test_another_codec_does_not_fit(runs, tmp_path, user_error):
+  other = tmp_path / "codec"
+  seed = "--config.train.seed=5"
+  run(*train("train-codec", "tiny_codec", runs / "audio", other, seed))
+  told = user_error(
+    ["export", "--experts", runs / "experts", "--codec", other, "--name", "x",
+     "--out", tmp_path / "bundle"]
+  )  # fmt: skip
+  assert "another codec" in told
+  assert not (tmp_path / "bundle").exists()
+
+
+def test_every_run_left_metrics_and_can_be_inspected(runs):
+  for name in ("codec", "clap", "experts"):
+    with (runs / name / "metrics.csv").open(newline="") as file:
+      rows = list(csv.DictReader(file))
+    assert [r["step"] for r in rows] == ["1", "2", "3", "4"]
+    assert all(np.isfinite(float(r["train/loss"])) for r in rows)
+    assert list((runs / name / "tensorboard").iterdir())
+    out = run("inspect", runs / name)
+    assert "step 4 of 4" in out
+    assert "total" in out
+  assert "codec" in run("inspect", runs / "bundle", "--full")
+
+
+def test_running_again_changes_nothing(runs):
+  before = checkpoint.restore_params(runs / "experts")[1]
+  run(*train("train", "tiny", runs / "codes", runs / "experts"))
+  after = checkpoint.restore_params(runs / "experts")[1]
+  jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_experts_must_fit_the_code_set(runs, tmp_path, user_error):
+  for override, told in (
+    ("--config.experts.feature_dim=24", "feature_dim=16"),
+    ("--config.experts.prompt_dim=24", "prompt_dim=16"),
+  ):
+    verb = train("train", "tiny", runs / "codes", tmp_path / "w", override)
+    assert told in user_error(verb)
+
+
+def test_a_killed_run_ends_like_one_that_was_not(runs, tmp_path):
+  """SIGKILL after a checkpoint, in the middle of what comes after it."""
+  lengths = [
+    f"--config.train.steps={KILL_STEPS}",
+    f"--config.optimizer.steps={KILL_STEPS}",
+    "--config.train.checkpoint_every=3",
+  ]
+
+  def arguments(name):
+    return train("train", "tiny", runs / "codes", tmp_path / name, *lengths)
+
+  run(*arguments("whole"))
+  process = subprocess.Popen(**command(*arguments("killed")))
+  deadline = time.monotonic() + 120
+  while not (tmp_path / "killed" / "checkpoints" / "6").is_dir():
+    assert process.poll() is None and time.monotonic() < deadline
+    time.sleep(0.01)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL
+  run(*arguments("killed"))
+  (_, whole, _), (_, killed, _) = (
+    checkpoint.restore_params(tmp_path / name) for name in ("whole", "killed")
+  )
+  jax.tree.map(np.testing.assert_array_equal, whole, killed)
