@@ -1,4 +1,4 @@
-"""The experts of the bundle that ships: six of width 160, 3 + 1 layers.
+"""The experts of the bundle that ships: six of width 128, 3 + 1 layers.
 
   siren-jax train --config=configs/nano.py --workdir=runs/experts \\
     --config.data.path=runs/codes
@@ -11,27 +11,27 @@ from siren_jax.experts import ExpertConfig
 from siren_jax.experts.experiment import Stage1Experiment
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-STEPS = 8000
+STEPS = 2000
 
 
 def get_config():
   return to_config_dict(
     Stage1Experiment(
       experts=ExpertConfig(
-        dim=160,
-        heads=5,
-        kv_heads=5,
+        dim=128,
+        heads=4,
+        kv_heads=4,
         temporal_layers=3,
         depth_layers=1,
         prompt_dim=128,
         feature_dim=96,
-        dropout=0.1,
+        ffn_multiplier=0.75,
       ),
       optimizer=OptimizerConfig(
-        learning_rate=1e-3, steps=STEPS, warmup_steps=200
+        learning_rate=2e-3, steps=STEPS, warmup_steps=100
       ),
       train=TrainConfig(
-        steps=STEPS, batch_size=8, ema_decay=0.998, checkpoint_every=500
+        steps=STEPS, batch_size=16, ema_decay=0.99, checkpoint_every=100
       ),
     )
   )

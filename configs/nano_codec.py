@@ -12,7 +12,7 @@ from siren_jax.codec.experiment import CodecDataConfig, CodecExperiment
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-STEPS = 2400
+STEPS = 2200
 
 
 def get_config():

@@ -30,6 +30,8 @@ def get_config():
         steps=STEPS, batch_size=8, log_every=1, eval_every=2, eval_batches=1,
         checkpoint_every=2,
       ),
-      data=ClapDataConfig(seconds=1.0, texts=500, text_batch=16),
+      data=ClapDataConfig(
+        seconds=1.0, texts=500, text_batch=16, teacher=False
+      ),
     )
   )  # fmt: skip

@@ -42,6 +42,7 @@ class Siren:
         "experts": bundle.params,
       }
     )
+    self._models = bundle.clap.config, bundle.config, bundle.codec.config
 
   @property
   def sample_rate(self) -> int:
@@ -99,7 +100,8 @@ class Siren:
     if num_samples < 1:
       raise UserError(f"num_samples {num_samples}: ask for at least 1")
     key = key if isinstance(key, jax.Array) else _key_of_seed(key)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_samples))
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+      key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
     rows = [(p, i) for p in range(len(prompts)) for i in range(num_samples)]
     words = self.bundle.clap
     ids_BxP, mask_BxP = tokenizer.tokenize(
@@ -116,8 +118,10 @@ class Siren:
           self._params,
           ids_BxP[prompt],
           mask_BxP[prompt],
-          keys[sample],
-          configs=self._configs(config),
+          key,
+          sample,
+          config,
+          models=self._models,
           num_frames=num_frames,
         )
         yield from np.asarray(audio_BxS)[: len(batch), :num_audio]
@@ -150,10 +154,6 @@ class Siren:
         f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
       ) from error
 
-  def _configs(self, config: sampling.SamplingConfig) -> tuple[Any, ...]:
-    b = self.bundle
-    return b.clap.config, b.config, config, b.codec.config
-
   def _lengths(self, seconds: float) -> tuple[int, int]:
     """Codec frames to make, and audio samples to keep, for `seconds`."""
     if not 0 < seconds <= self.bundle.max_seconds:
@@ -183,28 +183,30 @@ def _key_of_seed(seed: int) -> jax.Array:
   return jax.random.key(seed)
 
 
-@functools.partial(jax.jit, static_argnames=("configs", "num_frames"))
+@functools.partial(jax.jit, static_argnames=("models", "num_frames"))
 def _generate(
   params: dict[str, Any],
   ids_BxP: jax.Array,
   mask_BxP: jax.Array,
-  keys_B: jax.Array,
+  key: jax.Array,
+  sample_B: jax.Array,
+  method: sampling.SamplingConfig,
   *,
-  configs: tuple[Any, ...],
+  models: tuple[Any, ...],
   num_frames: int,
 ) -> jax.Array:
   """Token ids to audio [B, T * hop] as one program."""
-  clap_config, expert_config, sampling_config, codec_config = configs
+  clap_config, expert_config, codec_config = models
   prompt_BxPxC, _ = clap.encode_text(
     params["clap"], clap_config, ids_BxP, mask_BxP
   )
   samples = sampling.sample(
     params["experts"],
     expert_config,
-    sampling_config,
+    method,
     prompt_BxPxC,
     mask_BxP,
-    keys_B,
+    jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B),
     num_frames,
   )
   return codec.decode(params["codec"], codec_config, samples.codes_BxNxT)

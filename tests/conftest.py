@@ -8,8 +8,8 @@ _FLAG = "--xla_force_host_platform_device_count"
 if _FLAG not in os.environ.get("XLA_FLAGS", ""):
   os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=8"
 
-import flax.linen as nn  # noqa: E402 (jax reads the flags when it starts)
-import jax  # noqa: E402
+import jax  # noqa: E402 (it reads the flags when it starts)
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -49,31 +49,36 @@ def tiny_model():
   from siren_jax import clap, codec, sampling
   from siren_jax.clap import tokenizer
   from siren_jax.cli import experiments
-  from siren_jax.experts import init as init_experts
   from siren_jax.weights import bundle
 
-  def config(name, part):
-    path = ROOT / "configs" / f"{name}.py"
-    return getattr(experiments.from_file(str(path)), part)
+  rng = np.random.default_rng(0)
 
-  codec_config = config("tiny_codec", "codec")
-  clap_config = config("tiny_clap", "clap")
-  expert_config = config("tiny", "experts")
-  codec_params = codec.init(jax.random.key(0), codec_config)
-  words = ["a dog barking", "rain on a tin roof", "two short beeps"]
-  params = init_experts(
-    jax.random.key(2), expert_config, codec.embedding_tables(codec_params)
+  def part(name):
+    path = ROOT / "configs" / f"{name}.py"
+    experiment = experiments.from_file(str(path))
+    kind = experiments.KINDS[experiments.kind_of(experiment)]
+    params = jax.tree.map(
+      lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype),
+      kind.shapes(experiment),
+    )
+    return getattr(experiment, kind.part), params
+
+  codec_config, codec_params = part("tiny_codec")
+  clap_config, clap_params = part("tiny_clap")
+  config, params = part("tiny")
+  tables = codec.embedding_tables(codec_params)
+  params["frozen"] = jax.tree_util.tree_map_with_path(
+    lambda path, x: np.broadcast_to(tables[path[-1].key], x.shape),
+    params["frozen"],
   )
+  words = ["a dog barking", "rain on a tin roof", "two short beeps"]
+  words_tokenizer = tokenizer.train(words, clap_config.text.vocab_size)
   return bundle.Bundle(
     name="tiny",
     codec=codec.Codec(codec_config, codec_params),
-    clap=clap.Clap(
-      clap_config,
-      nn.unbox(clap.init(jax.random.key(1), clap_config)),
-      tokenizer.train(words, clap_config.text.vocab_size),
-    ),
-    config=expert_config,
-    params=nn.unbox(params),
+    clap=clap.Clap(clap_config, clap_params, words_tokenizer),
+    config=config,
+    params=params,
     sampling=sampling.SamplingConfig(),
     max_seconds=2.0,
   )

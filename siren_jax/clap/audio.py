@@ -33,11 +33,22 @@ def log_mel(audio_BxS: jax.Array, config: AudioConfig) -> jax.Array:
 def patches(x_BxTxMxD: jax.Array, size: int) -> jax.Array:
   """Cells of size x size joined: [B, T/size, M/size, size * size * D]."""
   batch, frames, mels, width = x_BxTxMxD.shape
-  x = x_BxTxMxD.reshape(
-    batch, frames // size, size, mels // size, size, width
-  )
+  x = x_BxTxMxD.reshape(batch, frames // size, size, mels // size, size, width)
   x = x.swapaxes(2, 3)
   return x.reshape(batch, frames // size, mels // size, -1)
+
+
+def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
+  """One filter [k, k, D] a channel, zeros beyond the edges: same shape."""
+  _, frames, mels, _ = x_BxTxMxD.shape
+  size = len(filters)
+  pad = (size // 2, size // 2)
+  x = jnp.pad(x_BxTxMxD, ((0, 0), pad, pad, (0, 0)))
+  return sum(
+    x[:, i : i + frames, j : j + mels] * filters[i, j]
+    for i in range(size)
+    for j in range(size)
+  )
 
 
 class Block(nn.Module):
@@ -47,20 +58,13 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxTxMxD: jax.Array) -> jax.Array:
-    _, frames, mels, width = x_BxTxMxD.shape
+    width = x_BxTxMxD.shape[-1]
     filters = self.param(
       "filter",
       nn.initializers.normal(1 / self.kernel),
       (self.kernel, self.kernel, width),
     )
-    reach = self.kernel // 2
-    pad = ((0, 0), (reach, reach), (reach, reach), (0, 0))
-    x = jnp.pad(x_BxTxMxD, pad)
-    y = sum(
-      x[:, i : i + frames, j : j + mels] * filters[i, j]
-      for i in range(self.kernel)
-      for j in range(self.kernel)
-    )
+    y = shifted_filter(x_BxTxMxD, filters)
     y = nn.LayerNorm(name="norm")(y)
     y = jax.nn.gelu(dense(3 * width, ("embed", "mlp"), "up")(y))
     y = dense(width, ("mlp", "embed"), "down")(y)

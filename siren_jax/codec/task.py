@@ -12,7 +12,12 @@ from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.spectral import SpectralCodec, synthesise
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
-from siren_jax.training import OptimizerConfig, TrainState, make_optimizer
+from siren_jax.training import (
+  OptimizerConfig,
+  TrainState,
+  averaged,
+  make_optimizer,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +128,7 @@ class CodecTask:
       metrics["judge"] = judge
     elif self.loss.adversarial:
       metrics["judge"] = jnp.zeros(())
-    ema = state.ema
-    if ema is not None:
-      ema = optax.incremental_update(params, ema, 1 - self.ema_decay)
+    ema = averaged(state.ema, params, self.ema_decay, state.step)
     return (
       state.replace(params=params, opt_state=opt_state, extra=extra, ema=ema),
       metrics,

@@ -38,11 +38,10 @@ class Checkpoints:
 
   def __init__(self, workdir: Path | str, keep: int = 3):
     self.directory = Path(workdir).absolute() / "checkpoints"
+    self._remove_half_written()
     self._manager = ocp.CheckpointManager(
       self.directory,
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep, cleanup_tmp_directories=True
-      ),
+      options=ocp.CheckpointManagerOptions(max_to_keep=keep),
       item_names=("state", "data", "config", "sums"),
     )
 
@@ -156,15 +155,19 @@ class Checkpoints:
     if steps:
       self._manager.reload()
 
+  def _remove_half_written(self):
+    if jax.process_index() == 0:
+      for folder in self.directory.glob("*.orbax-checkpoint-tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
+
   def _unwritable(self, error):
-    for half_written in self.directory.glob("*.orbax-checkpoint-tmp"):
-      shutil.rmtree(half_written, ignore_errors=True)
+    self._remove_half_written()
     reason = _first_line(error)
-    if "RESOURCE_EXHAUSTED" in reason or "ENOSPC" in reason:
-      reason = "no space left on device"
+    if "RESOURCE_EXHAUSTED" in reason or "No space left" in reason:
+      reason = "no space left on device, make room"
     return UserError(
-      f"cannot write a checkpoint to {self.directory}: {reason}; make room and"
-      " run the same command again (it continues from the last whole one)"
+      f"cannot write a checkpoint to {self.directory}: {reason}; then run the"
+      " same command again (it continues from the last whole one)"
     )
 
 

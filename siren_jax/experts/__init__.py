@@ -11,4 +11,5 @@ __all__ = [
   "init",
   "logits",
   "loss",
+  "null_prompt",
 ]

@@ -9,6 +9,9 @@ from siren_jax.experts.layers import linear, parameter
 
 NEGATIVE = -1e9
 
+Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [G, T, H]
+Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [J, ..., D]
+
 
 def attend(
   q_BxTxGxRxH: jax.Array,
@@ -33,6 +36,20 @@ def attend(
   probs = nn.softmax(scores).astype(v_BxSxGxH.dtype)
   out = jnp.einsum("bgrts,bsgh->btgrh", probs, v_BxSxGxH)
   return out.reshape(*out.shape[:2], -1)
+
+
+def attend_cached(
+  q_GxRxH: jax.Array, k_GxSxH: jax.Array, v_GxSxH: jax.Array, mask_S: jax.Array
+) -> jax.Array:
+  """`attend` for one new token of one row, over what is kept: [D]."""
+  scale = q_GxRxH.shape[-1] ** -0.5
+  scores = jnp.einsum(
+    "grh,gsh->grs", q_GxRxH * scale, k_GxSxH,
+    preferred_element_type=jnp.float32,
+  )  # fmt: skip
+  probs = nn.softmax(jnp.where(mask_S, scores, NEGATIVE))
+  out = jnp.einsum("grs,gsh->grh", probs.astype(v_GxSxH.dtype), v_GxSxH)
+  return out.reshape(-1)
 
 
 def causal_mask(frame_mask_BxT: jax.Array) -> jax.Array:
@@ -68,30 +85,50 @@ class SelfAttention(nn.Module):
   def __call__(self, x_BxTxD: jax.Array, mask_BxTxT: jax.Array) -> jax.Array:
     return self.merge(attend(*self.project(x_BxTxD), mask_BxTxT))
 
-  def over_tokens(self, tokens: list[jax.Array], last: int) -> list[jax.Array]:
-    """Causal attention over the few tokens [..., D] of a frame.
+  def step(
+    self, x_D: jax.Array, cache: Cache, t: jax.Array
+  ) -> tuple[jax.Array, Cache]:
+    """Frame t of `__call__` for one row, from what is kept of those before."""
+    q, k, v = self.project(x_D)
+    k_GxTxH, v_GxTxH = (
+      jax.lax.dynamic_update_index_in_dim(old, new, t, axis=1)
+      for old, new in zip(cache, (k, v), strict=True)
+    )
+    seen_T = jnp.arange(k_GxTxH.shape[1]) <= t
+    out = attend_cached(q, k_GxTxH, v_GxTxH, seen_T)
+    return self.merge(out), (k_GxTxH, v_GxTxH)
+
+  def over_tokens(
+    self, x: jax.Array, last: int, past: Past | None = None
+  ) -> tuple[jax.Array, Past]:
+    """Causal attention over the few tokens of a frame, [J, ..., D].
 
     Head by head, a batched matrix product of 3 x 3 is the worst shape there
     is. Here two tokens multiply channel by channel, and one product with a
     matrix of zeros and ones sums the channels of each head (`heads_DxH`), or
-    spreads a head's weight over its channels. Only the `last` tokens ask.
+    spreads a head's weight over its channels.
+
+    Args:
+      x: new tokens. last: how many of them ask.
+      past: keys and values of the tokens before them; returned longer.
+
+    Returns:
+      [last, ..., D] and the new `past`.
     """
     cfg = self.config
     heads_DxH = jnp.repeat(jnp.eye(cfg.heads), cfg.head_dim, axis=0)
-    heads_DxH = heads_DxH.astype(tokens[0].dtype)
-    keys = [self._spread(linear(x, self.key)) for x in tokens]
-    values = [self._spread(linear(x, self.value)) for x in tokens]
-    first = len(tokens) - last
+    heads_DxH = heads_DxH.astype(x.dtype)
+    new = self._spread(linear(x, self.key)), self._spread(linear(x, self.value))
+    if past is not None:
+      new = jax.tree.map(lambda old, x: jnp.concatenate([old, x]), past, new)
+    k, v = new
+    query = linear(x[-last:], self.query).reshape(x[-last:].shape)
     outs = []
-    for j, x in enumerate(tokens[first:], first):
-      query = linear(x, self.query).reshape(x.shape) * cfg.head_dim**-0.5
-      scores = jnp.stack([(query * k) @ heads_DxH for k in keys[: j + 1]])
-      probs = nn.softmax(scores.astype(jnp.float32), axis=0).astype(x.dtype)
-      terms = (
-        (p @ heads_DxH.T) * v for p, v in zip(probs, values, strict=False)
-      )
-      outs.append(self.merge(sum(terms)))
-    return outs
+    for seen, q in enumerate(query * cfg.head_dim**-0.5, len(k) - last + 1):
+      scores = ((q * k[:seen]) @ heads_DxH).astype(jnp.float32)
+      probs = nn.softmax(scores, axis=0).astype(x.dtype)
+      outs.append(jnp.sum((probs @ heads_DxH.T) * v[:seen], axis=0))
+    return self.merge(jnp.stack(outs)), new
 
   def _spread(self, x: jax.Array) -> jax.Array:
     """Keys or values [..., G, H] repeated for every query head: [..., D]."""
@@ -132,6 +169,11 @@ class CrossAttention(nn.Module):
   def merge(self, heads: jax.Array) -> jax.Array:
     """Concatenated heads [..., D] to the output [..., D]."""
     return linear(heads, self.out) + self.out_bias.astype(heads.dtype)
+
+  def step(self, x_D: jax.Array, cache: Cache, mask_P: jax.Array) -> jax.Array:
+    """One frame of `__call__` for one row; k and v are [heads, P, H]."""
+    query = self.project(x_D)[..., None, :]
+    return self.merge(attend_cached(query, *cache, mask_P))
 
   def __call__(
     self, x_BxTxD: jax.Array, prompt_BxPxC: jax.Array, mask_Bx1xP: jax.Array

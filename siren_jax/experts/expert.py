@@ -6,7 +6,9 @@ import jax.numpy as jnp
 
 from siren_jax.common.masks import masked_mean
 from siren_jax.experts.attention import (
+  Cache,
   CrossAttention,
+  Past,
   SelfAttention,
   causal_mask,
 )
@@ -47,12 +49,34 @@ class TemporalBlock(nn.Module):
   ) -> jax.Array:
     x, rate = x_BxTxD, self.config.dropout
     random = dropout_bytes(key, rate, x.shape)
-    x = x + sinusoid(*x.shape[-2:]).astype(x.dtype)
+    positions = jnp.arange(x.shape[1])
+    x = x + sinusoid(positions, x.shape[-1]).astype(x.dtype)
     heard = self.cross_attention(self.cross_norm(x), prompt_BxPxC, mask_Bx1xP)
     x = x + dropout(heard, rate, random, 0)
     past = self.self_attention(self.self_norm(x), mask_BxTxT)
     x = x + dropout(past, rate, random, 1)
     return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2)
+
+  def prompt_cache(self, prompt_PxC: jax.Array) -> Cache:
+    """What `step` needs of one row's prompt: k and v, [heads, P, H]."""
+    key, value = self.cross_attention.keys_values(prompt_PxC)
+    return key.swapaxes(0, 1), value.swapaxes(0, 1)
+
+  def step(
+    self,
+    x_D: jax.Array,
+    cache: Cache,
+    prompt_cache: Cache,
+    mask_P: jax.Array,
+    t: jax.Array,
+  ) -> tuple[jax.Array, Cache]:
+    """Frame t of `__call__` for one row, from what is kept of those before."""
+    x = x_D + sinusoid(t, x_D.size).astype(x_D.dtype)
+    heard = self.cross_attention.step(self.cross_norm(x), prompt_cache, mask_P)
+    x = x + heard
+    past, cache = self.self_attention.step(self.self_norm(x), cache, t)
+    x = x + past
+    return x + self.ffn(self.ffn_norm(x)), cache
 
 
 class DepthBlock(nn.Module):
@@ -69,24 +93,24 @@ class DepthBlock(nn.Module):
 
   def __call__(
     self,
-    tokens: list[jax.Array],
+    x: jax.Array,
     key: jax.Array | None = None,
     last: int | None = None,
-  ) -> list[jax.Array]:
-    """Tokens, each [..., D], to as many; to the `last` ones, if given."""
-    rate, last = self.config.dropout, last or len(tokens)
-    positions = sinusoid(len(tokens), self.config.dim).astype(tokens[0].dtype)
-    tokens = [x + p for x, p in zip(tokens, positions, strict=True)]
-    random = dropout_bytes(key, rate, tokens[0].shape)
-    seen = self.self_attention.over_tokens(
-      [self.self_norm(x) for x in tokens], last
-    )
-    outs = []
-    for i, (x, heard) in enumerate(zip(tokens[-last:], seen, strict=True)):
-      x = x + dropout(heard, rate, random, 2 * i)
-      fed = self.ffn(self.ffn_norm(x))
-      outs.append(x + dropout(fed, rate, random, 2 * i + 1))
-    return outs
+    past: Past | None = None,
+  ) -> tuple[jax.Array, Past]:
+    """Tokens [J, ..., D] to as many; to the `last` ones, if given.
+
+    `past` holds keys and values of the tokens before these, and comes back
+    with these appended.
+    """
+    rate, last = self.config.dropout, last or len(x)
+    before = 0 if past is None else len(past[0])
+    positions = sinusoid(before + jnp.arange(len(x)), x.shape[-1])
+    x = x + positions.astype(x.dtype).reshape(len(x), *[1] * (x.ndim - 2), -1)
+    random = dropout_bytes(key, rate, x[-last:].shape)
+    seen, past = self.self_attention.over_tokens(self.self_norm(x), last, past)
+    x = x[-last:] + dropout(seen, rate, random, 0)
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 1), past
 
 
 class ResidualExpert(nn.Module):
@@ -123,13 +147,13 @@ class ResidualExpert(nn.Module):
     mask = jnp.ones((1, 1, 1), bool)
     block = TemporalBlock(cfg, parent=None)
     params = block.init(key, x, prompt, mask, mask)["params"]
-    return stack(params, cfg.temporal_layers, "layer")
+    return stack(params, cfg.temporal_layers, "layers")
 
   def _init_depth(self, key: jax.Array):
     cfg = self.config
     x = jnp.zeros((1, cfg.dim))
-    params = DepthBlock(cfg, parent=None).init(key, [x])["params"]
-    return stack(params, cfg.depth_layers, "layer")
+    params = DepthBlock(cfg, parent=None).init(key, x)["params"]
+    return stack(params, cfg.depth_layers, "layers")
 
   def __call__(
     self,
@@ -161,8 +185,8 @@ class ResidualExpert(nn.Module):
     for i in range(self.config.codebooks_per_expert):
       lower = self.embedding.total(entries, self.below(index, i))
       tokens.append(lower.astype(dtype) + summary_BxD[:, None])
-    tokens = self._depth(tokens, keys[1])
-    return [linear(x, w) for x, w in zip(tokens, self.heads, strict=True)]
+    x = self._depth(jnp.stack(tokens), keys[1])
+    return [linear(x, w) for x, w in zip(x, self.heads, strict=True)]
 
   def below(self, index: jax.Array, i: int) -> jax.Array:
     """Mask [N] of the codebooks that the expert's i-th codebook may hear."""
@@ -201,8 +225,8 @@ class ResidualExpert(nn.Module):
       apply_stack(cfg, layer, self.temporal, x_BxTxD, key)
     )
 
-  def _depth(self, tokens: list[jax.Array], key) -> list[jax.Array]:
-    """The 1 + R tokens, each [B, T, D], to the R that the heads read.
+  def _depth(self, x_JxBxTxD: jax.Array, key) -> jax.Array:
+    """The J = 1 + R tokens of every frame to the R that the heads read.
 
     The first token of the last block would be thrown away: it is not computed.
     """
@@ -211,13 +235,12 @@ class ResidualExpert(nn.Module):
     keys = split(key, 2)
 
     def layer(params, x, key, last=None):
-      return block.apply({"params": params}, x, key, last)
+      return block.apply({"params": params}, x, key, last)[0]
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)
     late = jax.tree.map(lambda p: p[-1], self.depth)
-    tokens = apply_stack(cfg, layer, early, tokens, keys[0])
-    tokens = layer(late, tokens, keys[1], cfg.codebooks_per_expert)
-    return [self.depth_norm(x) for x in tokens]
+    x = apply_stack(cfg, layer, early, x_JxBxTxD, keys[0])
+    return self.depth_norm(layer(late, x, keys[1], cfg.codebooks_per_expert))
 
 
 def stack(boxed, count: int, name: str):

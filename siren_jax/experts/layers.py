@@ -88,11 +88,12 @@ class SwiGLU(nn.Module):
     return linear(jax.lax.optimization_barrier(hidden), down)
 
 
-def sinusoid(length: int, dim: int) -> jax.Array:
-  """Positions [length, D]: sin on even channels, cos on odd, base 10000."""
+def sinusoid(positions: jax.Array, dim: int) -> jax.Array:
+  """[...] to [..., D]: sin on even channels, cos on odd, base 10000."""
   frequency = 10000.0 ** (-jnp.arange(0, dim, 2) / dim)
-  angle = jnp.arange(length)[:, None] * frequency
-  return jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1).reshape(length, dim)
+  angle = positions[..., None] * frequency
+  pairs = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)
+  return pairs.reshape(*positions.shape, dim)
 
 
 def dropout_bytes(key: jax.Array | None, rate: float, shape):

@@ -50,8 +50,8 @@ class SamplingConfig:
 
 jax.tree_util.register_dataclass(
   SamplingConfig,
-  data_fields=["temperature", "top_p", "guidance"],
-  meta_fields=["top_k", "greedy"],
+  data_fields=["temperature", "top_k", "top_p", "guidance"],
+  meta_fields=["greedy"],
 )
 
 
@@ -76,41 +76,42 @@ def log_probs(logits: jax.Array, config: SamplingConfig) -> jax.Array:
     best = logits == jnp.max(logits, -1, keepdims=True)
     first = jnp.cumsum(best, -1) == 1
     return jnp.where(best & first, 0.0, -jnp.inf)
-  logits = jax.nn.log_softmax(logits / config.temperature)
-  if config.top_k is not None and config.top_k < logits.shape[-1]:
+  logits = logits / config.temperature
+  if config.top_k is not None:
     logits = _keep(logits, jnp.ones_like(logits), config.top_k)
   if config.top_p is not None:
-    logits = jax.nn.log_softmax(logits)
     # A code is in if those above it do not hold all of top_p yet.
-    logits = _keep(logits, jnp.exp(logits), config.top_p)
+    logits = _keep(logits, jax.nn.softmax(logits), config.top_p)
   return jax.nn.log_softmax(logits)
 
 
-def draw(keys_B: jax.Array, log_probs_BxV: jax.Array) -> jax.Array:
-  """One code a row, int32 [B], each row with its own key (Gumbel's trick)."""
-  size = log_probs_BxV.shape[-1]
-  noise_BxV = jax.vmap(lambda key: jax.random.gumbel(key, (size,)))(keys_B)
-  return jnp.argmax(log_probs_BxV + noise_BxV, -1).astype(jnp.int32)
+def noise(keys_B: jax.Array, *shape: int) -> jax.Array:
+  """What `draw` needs: Gumbel noise [B, *shape], each row from its own key."""
+  return jax.vmap(lambda key: jax.random.gumbel(key, shape))(keys_B)
+
+
+def draw(log_probs: jax.Array, noise: jax.Array) -> jax.Array:
+  """One code for every distribution [..., V], int32 (Gumbel's trick)."""
+  return jnp.argmax(log_probs + noise, -1).astype(jnp.int32)
 
 
 def _keep(values: jax.Array, mass: jax.Array, enough) -> jax.Array:
   """Largest values whose mass reaches `enough`; -inf for the others.
 
   The threshold is found by bisection over the order of floating point
-  numbers: exact in 32 steps, and a tenth of the time of a sort or `top_k`.
+  numbers, one bit at a time: exact, and a tenth of the time of a sort or
+  `top_k`. If all together do not reach it (rounding), all are kept.
   """
   order = _ordered(values)
-  enough = jnp.minimum(enough, jnp.sum(mass, -1))
 
-  def halve(_, bounds):
-    low, high = bounds
-    middle = (low >> 1) + (high >> 1) + (low & high & 1)
-    inside = order >= middle[..., None]
+  def try_bit(i, threshold):
+    higher = threshold + (jnp.int32(1) << (31 - i))  # wraps from -2^31 to 0
+    inside = order >= higher[..., None]
     reached = jnp.sum(jnp.where(inside, mass, 0), -1) >= enough
-    return jnp.where(reached, middle, low), jnp.where(reached, high, middle)
+    return jnp.where(reached, higher, threshold)
 
-  bounds = jnp.min(order, -1), jnp.max(order, -1) + 1
-  threshold, _ = jax.lax.fori_loop(0, 32, halve, bounds)
+  lowest = jnp.full(values.shape[:-1], jnp.iinfo(jnp.int32).min)
+  threshold = jax.lax.fori_loop(0, 32, try_bit, lowest)
   return jnp.where(order >= threshold[..., None], values, -jnp.inf)
 
 

@@ -1,9 +1,9 @@
 """THE sampler: one jitted scan over frames, all experts, a batch of prompts.
 
 Within a frame the experts' temporal paths depend on earlier frames only, so
-they run together; only their small depth paths take turns (design.md 1.3).
-What the prompt fixes (keys and values of the cross-attention, its summary)
-and the codes' embeddings (a table of [N, V, D] an expert) is computed once.
+they run as one batched computation; only their small depth paths take turns
+(design.md 1.3). What the prompt fixes (keys and values of the cross-attention,
+its summary) is computed once, and so is the map from codes to width.
 """
 
 import functools
@@ -16,19 +16,16 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from siren_jax.experts.attention import CrossAttention, attend
+from siren_jax.common.mesh import constrain
+from siren_jax.experts.attention import Cache
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
-from siren_jax.experts.expert import (
-  DepthBlock,
-  ResidualExpert,
-  TemporalBlock,
-)
-from siren_jax.experts.layers import RMSNorm, linear, sinusoid
+from siren_jax.experts.expert import DepthBlock, ResidualExpert, TemporalBlock
+from siren_jax.experts.layers import RMSNorm, linear
 from siren_jax.sampling import methods
 from siren_jax.sampling.methods import SamplingConfig
 
-# Draws the next codebook's code of every row from its logits [B, V].
+# Draws codebook n's code of every row, [B], from its logits [B, V].
 Choose = Callable[[int, jax.Array], jax.Array]
 
 
@@ -46,21 +43,35 @@ class Samples(NamedTuple):
 
 @flax.struct.dataclass
 class Prompted:
-  """One expert, folded, with what it makes of the prompts.
+  """The experts, taken apart, with all that no frame changes.
+
+  Weights are cut out of their stacks here: in the scan they would be copied
+  every frame.
 
   Attributes:
-    params: its parameters.
-    tables_NxVxD: embedding of every code.
-    cross: for each layer, keys and values [B, P, heads, H].
-    mask_Bx1xP: prompt mask.
-    summary_BxD: prompt summary.
+    temporal: parameters of each layer, leading axis K.
+    temporal_norm: of the last norm, leading axis K.
+    depth: parameters of each expert's layers. depth_norm, heads: likewise.
+    books_KxNxVx8: codebook entries.
+    folded_KxNx8xD, offset_KxNxD: the map from entries to width.
+    sos_KxD: temporal input of the first frame.
+    cross: for each layer, keys and values [K, B, heads, P, H].
+    mask_BxP: prompt mask.
+    summary_KxBxD: prompt summary.
   """
 
-  params: Any
-  tables_NxVxD: jax.Array
-  cross: list[tuple[jax.Array, jax.Array]]
-  mask_Bx1xP: jax.Array
-  summary_BxD: jax.Array
+  temporal: list[Any]
+  temporal_norm: Any
+  depth: list[list[Any]]
+  depth_norm: list[Any]
+  heads: list[list[jax.Array]]
+  books_KxNxVx8: jax.Array
+  folded_KxNx8xD: jax.Array
+  offset_KxNxD: jax.Array
+  sos_KxD: jax.Array
+  cross: list[Cache]
+  mask_BxP: jax.Array
+  summary_KxBxD: jax.Array
 
 
 @flax.struct.dataclass
@@ -69,13 +80,13 @@ class State:
 
   Attributes:
     frame: int32 scalar, frames made.
-    x_KxBxD: temporal input of every expert.
-    caches: for each expert and layer, keys and values [B, T, G, H].
+    x_KxBxD: temporal input.
+    caches: for each layer, keys and values [K, B, G, T, H].
   """
 
   frame: jax.Array
-  x_KxBxD: list[jax.Array]
-  caches: list[list[tuple[jax.Array, jax.Array]]]
+  x_KxBxD: jax.Array
+  caches: list[Cache]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "num_frames"))
@@ -105,30 +116,30 @@ def sample(
     null, null_mask = null_prompt(prompt_BxPxC, prompt_mask_BxP)
     prompt_BxPxC = jnp.concatenate([prompt_BxPxC, null])
     prompt_mask_BxP = jnp.concatenate([prompt_mask_BxP, null_mask])
-  experts = prepare(params, config, prompt_BxPxC, prompt_mask_BxP)
+  prompted = prepare(params, config, prompt_BxPxC, prompt_mask_BxP)
 
   def frame(state: State, _):
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
+    noise_BxNxV = methods.noise(
+      keys, config.num_codebooks, config.codebook_size
+    )
     drawn = []
 
     def choose(n: int, logits: jax.Array) -> jax.Array:
       if guided:
         logits = methods.guide(*jnp.split(logits, 2), sampling.guidance)
       log_probs_BxV = methods.log_probs(logits, sampling)
-      index = config.num_codebooks * state.frame + n
-      keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, index)
-      codes_B = methods.draw(keys, log_probs_BxV)
+      codes_B = methods.draw(log_probs_BxV, noise_BxNxV[:, n])
       chosen = jnp.take_along_axis(log_probs_BxV, codes_B[:, None], 1)[:, 0]
       drawn.append((codes_B, chosen))
       return jnp.tile(codes_B, 2) if guided else codes_B
 
-    state = step(experts, config, state, choose)
+    state = step(prompted, config, state, choose)
     codes, chosen = zip(*drawn, strict=True)
     return state, (jnp.stack(codes, 1), jnp.stack(chosen, 1))
 
-  state = start(experts, config, num_frames)
-  _, (codes_TxBxN, chosen_TxBxN) = jax.lax.scan(
-    frame, state, length=num_frames
-  )
+  state = start(prompted, config, num_frames)
+  _, (codes_TxBxN, chosen_TxBxN) = jax.lax.scan(frame, state, length=num_frames)
   to_rows = functools.partial(jnp.transpose, axes=(1, 2, 0))
   return Samples(to_rows(codes_TxBxN), to_rows(chosen_TxBxN))
 
@@ -138,152 +149,156 @@ def prepare(
   config: ExpertConfig,
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
-) -> list[Prompted]:
-  """The experts, unstacked, with everything computed that no frame changes."""
-  params = nn.unbox(params)
+) -> Prompted:
+  """Computes everything that no frame changes."""
+  variables = nn.unbox(params)
+  params = variables["params"]
   prompt_BxPxC = prompt_BxPxC.astype(config.dtype)
+  block = TemporalBlock(config, parent=None)
 
-  def one(variables) -> Prompted:
+  def of_prompt(variables):
     expert = ResidualExpert(config).bind(variables)
-    folded, offset = expert.embedding.folded()
-    books = expert.embedding.frozen["codebook_NxVx8"]
-    tables = jnp.einsum("nvc,ncd->nvd", books, folded) + offset[:, None]
-    attention = CrossAttention(config, parent=None)
-    cross = [
-      attention.apply(
-        {"params": layer["cross_attention"]},
-        prompt_BxPxC,
-        method=CrossAttention.keys_values,
-      )
-      for layer in _layers(variables["params"]["temporal"])
-    ]
-    return Prompted(
-      params=variables["params"],
-      tables_NxVxD=tables.astype(config.dtype),
-      cross=cross,
-      mask_Bx1xP=prompt_mask_BxP[:, None, :],
-      summary_BxD=expert.summarise(prompt_BxPxC, prompt_mask_BxP),
+    summary_BxD = expert.summarise(prompt_BxPxC, prompt_mask_BxP)
+    return expert.embedding.folded(), summary_BxD
+
+  def keys_values(params) -> Cache:
+    kept = functools.partial(block.apply, method="prompt_cache")
+    return jax.vmap(lambda prompt: kept({"params": params}, prompt))(
+      prompt_BxPxC
     )
 
-  return [
-    one(jax.tree.map(lambda x, k=k: x[k], params))
-    for k in range(config.num_experts)
-  ]
+  (folded, offset), summary = jax.vmap(of_prompt)(variables)
+  temporal = _unstack(params["temporal"], axis=1)
+  return Prompted(
+    temporal=temporal,
+    temporal_norm=params["temporal_norm"],
+    depth=[_unstack(p) for p in _unstack(params["depth"])],
+    depth_norm=_unstack(params["depth_norm"]),
+    heads=[_unstack(p) for p in _unstack(params["heads"])],
+    books_KxNxVx8=variables["frozen"]["embedding"]["codebook_NxVx8"],
+    folded_KxNx8xD=folded,
+    offset_KxNxD=offset,
+    sos_KxD=params["sos"][:, 0],
+    cross=[jax.vmap(keys_values)(layer) for layer in temporal],
+    mask_BxP=prompt_mask_BxP,
+    summary_KxBxD=summary,
+  )
 
 
-def start(
-  experts: list[Prompted], config: ExpertConfig, num_frames: int
-) -> State:
+def start(prompted: Prompted, config: ExpertConfig, num_frames: int) -> State:
   """State before the first frame, with room for `num_frames`."""
-  batch, dtype = len(experts[0].summary_BxD), experts[0].summary_BxD.dtype
-  empty = jnp.zeros((batch, num_frames, config.kv_heads, config.head_dim), dtype)
-  width = (batch, config.dim)
+  experts, batch, width = prompted.summary_KxBxD.shape
+  dtype = prompted.summary_KxBxD.dtype
+  shape = (experts, batch, config.kv_heads, num_frames, config.head_dim)
+  empty = constrain(
+    jnp.zeros(shape, dtype), "expert", "batch", "kv_heads", None, None
+  )
+  sos = jnp.broadcast_to(prompted.sos_KxD[:, None], (experts, batch, width))
   return State(
     frame=jnp.int32(0),
-    x_KxBxD=[
-      jnp.broadcast_to(e.params["sos"].astype(dtype), width) for e in experts
-    ],
-    caches=[
-      [(empty, empty) for _ in range(config.temporal_layers)] for _ in experts
-    ],
+    x_KxBxD=sos.astype(dtype),
+    caches=[(empty, empty) for _ in prompted.temporal],
   )
 
 
 def step(
-  experts: list[Prompted], config: ExpertConfig, state: State, choose: Choose
+  prompted: Prompted, config: ExpertConfig, state: State, choose: Choose
 ) -> State:
-  """One frame: the temporal paths, then depth paths and codes in turn."""
-  temporal, caches = zip(
-    *(
-      _temporal(e, config, x_BxD, cache, state.frame)
-      for e, x_BxD, cache in zip(
-        experts, state.x_KxBxD, state.caches, strict=True
-      )
-    ),
-    strict=True,
+  """One frame: the temporal paths together, then codes, expert by expert."""
+  x_KxBxD, caches = _temporal(prompted, config, state)
+  entries_KxBx8: list[jax.Array] = []
+  for k, x_BxD in enumerate(x_KxBxD):
+    _depth(prompted, config, k, x_BxD, entries_KxBx8, choose)
+  x_KxBxD = jax.vmap(_embed)(
+    prompted.folded_KxNx8xD, prompted.offset_KxNxD, jnp.stack(entries_KxBx8, 2)
   )
-  codes: list[jax.Array] = []
-  for expert, x_BxD in zip(experts, temporal, strict=True):
-    _depth(expert, config, x_BxD, codes, choose)
   return State(
     frame=state.frame + 1,
-    x_KxBxD=[_embed(expert, codes) for expert in experts],
-    caches=list(caches),
+    x_KxBxD=x_KxBxD.astype(state.x_KxBxD.dtype),
+    caches=caches,
   )
 
 
-def _temporal(expert, config, x_BxD, cache, frame):
-  """One expert's temporal path for one frame: [B, D] and the new caches."""
-  length = cache[0][0].shape[1]
-  position_D = sinusoid(length, config.dim)[frame].astype(x_BxD.dtype)
-  past_T = jnp.arange(length) <= frame
-  x, new = x_BxD[:, None], []
-  for params, (cross_k, cross_v), (k_cache, v_cache) in zip(
-    _layers(expert.params["temporal"]), expert.cross, cache, strict=True
+def _temporal(prompted, config, state) -> tuple[jax.Array, list[Cache]]:
+  """What the temporal paths say about the next frame, [K, B, D]."""
+  block = TemporalBlock(config, parent=None)
+
+  def row(params, x_D, cache, cross, mask_P):
+    return block.apply(
+      {"params": params}, x_D, cache, cross, mask_P, state.frame, method="step"
+    )
+
+  rows = _over_rows(row, state.x_KxBxD.shape[1])
+  x_KxBxD, caches = state.x_KxBxD, []
+  for params, cache, cross in zip(
+    prompted.temporal, state.caches, prompted.cross, strict=True
   ):
-    block = TemporalBlock(config, parent=None).bind({"params": params})
-    x = x + position_D
-    query = block.cross_attention.project(block.cross_norm(x))
-    heard = attend(query[..., None, :], cross_k, cross_v, expert.mask_Bx1xP)
-    x = x + block.cross_attention.merge(heard)
-    q, k, v = block.self_attention.project(block.self_norm(x))
-    k_cache = jax.lax.dynamic_update_slice_in_dim(k_cache, k, frame, axis=1)
-    v_cache = jax.lax.dynamic_update_slice_in_dim(v_cache, v, frame, axis=1)
-    past = attend(q, k_cache, v_cache, past_T[None, None])
-    x = x + block.self_attention.merge(past)
-    x = x + block.ffn(block.ffn_norm(x))
-    new.append((k_cache, v_cache))
-  return _norm(config, expert.params["temporal_norm"], x[:, 0]), new
+    x_KxBxD, cache = rows(params, x_KxBxD, cache, cross, prompted.mask_BxP)
+    caches.append(cache)
+  norm = jax.vmap(functools.partial(_norm, config))
+  return norm(prompted.temporal_norm, x_KxBxD), caches
 
 
-def _depth(expert, config, temporal_BxD, codes, choose) -> None:
-  """Draws the expert's codebooks for this frame; appends them to `codes`."""
-  layers = _layers(expert.params["depth"])
-  caches = [([], []) for _ in layers]
-  lower_BxD = expert.summary_BxD + _embed(expert, codes)
-  tokens = [temporal_BxD, lower_BxD]
-  for i in range(config.codebooks_per_expert):
-    if i:
-      lower_BxD = lower_BxD + expert.tables_NxVxD[len(codes) - 1][codes[-1]]
-      tokens = [lower_BxD]
-    x_BxD = _depth_tokens(config, layers, caches, tokens)
-    x_BxD = _norm(config, expert.params["depth_norm"], x_BxD)
-    logits_BxV = linear(x_BxD, expert.params["heads"][i])
-    codes.append(choose(len(codes), logits_BxV))
+def _over_rows(row: Callable, batch: int) -> Callable:
+  """`row` for every expert and row of the batch.
+
+  A batch of one is not an axis but taken off and put on again: XLA would copy
+  the caches every frame, on a CPU, if they had an axis of size one.
+  """
+  if batch > 1:
+    return jax.vmap(
+      jax.vmap(row, in_axes=(None, 0, 0, 0, 0)), in_axes=(0, 0, 0, 0, None)
+    )
+
+  def single(params, x, cache, cross, mask):
+    x, cache, cross = jax.tree.map(lambda a: a[:, 0], (x, cache, cross))
+    over_experts = jax.vmap(row, in_axes=(0, 0, 0, 0, None))
+    out = over_experts(params, x, cache, cross, mask[0])
+    return jax.tree.map(lambda a: a[:, None], out)
+
+  return single
 
 
-def _depth_tokens(config, layers, caches, tokens) -> jax.Array:
-  """New tokens [B, D] through the depth layers; the last one's output."""
-  first = len(caches[0][0])
-  positions = sinusoid(config.codebooks_per_expert + 1, config.dim)
-  for params, (keys, values) in zip(layers, caches, strict=True):
-    block = DepthBlock(config, parent=None).bind({"params": params})
-    outs = []
-    for j, x in enumerate(tokens, first):
-      x = x + positions[j].astype(x.dtype)
-      q, k, v = block.self_attention.project(block.self_norm(x)[:, None])
-      keys.append(k)
-      values.append(v)
-      seen = jnp.ones((1, 1, len(keys)), bool)
-      heard = attend(q, jnp.concatenate(keys, 1), jnp.concatenate(values, 1), seen)
-      x = x + block.self_attention.merge(heard)[:, 0]
-      outs.append(x + block.ffn(block.ffn_norm(x)))
-    tokens = outs
-  return tokens[-1]
+def _depth(prompted, config, k, x_BxD, entries_KxBx8, choose) -> None:
+  """Draws expert k's codes of this frame; appends their entries."""
+  block = DepthBlock(config, parent=None)
+  layers = prompted.depth[k]
+  past: list[Any] = [None] * len(layers)
+  new = [x_BxD]
+  for head in prompted.heads[k]:
+    n = len(entries_KxBx8)
+    lower_BxD = prompted.summary_KxBxD[k]
+    if n:
+      heard = jnp.stack([e[k] for e in entries_KxBx8], 1)
+      lower_BxD = lower_BxD + _embed(
+        prompted.folded_KxNx8xD[k, :n], prompted.offset_KxNxD[k, :n], heard
+      ).astype(x_BxD.dtype)
+    x = jnp.stack([*new, lower_BxD])
+    for i, params in enumerate(layers):
+      last = 1 if i + 1 == len(layers) else len(x)
+      x, past[i] = block.apply({"params": params}, x, None, last, past[i])
+    logits_BxV = linear(_norm(config, prompted.depth_norm[k], x[-1]), head)
+    codes_B = choose(n, logits_BxV)
+    entries_KxBx8.append(prompted.books_KxNxVx8[:, n, codes_B])
+    new = []
 
 
-def _embed(expert: Prompted, codes: list[jax.Array]) -> jax.Array:
-  """Sum of the embeddings of the first codebooks' codes, [B, D]."""
-  total = jnp.zeros_like(expert.summary_BxD)
-  for n, codes_B in enumerate(codes):
-    total = total + expert.tables_NxVxD[n][codes_B]
-  return total
+def _embed(folded_Nx8xD, offset_NxD, entries_BxNx8) -> jax.Array:
+  """Sum of the embeddings of the first codebooks' entries, [B, D]."""
+  width = folded_Nx8xD.shape[-1]
+  flat = entries_BxNx8.reshape(len(entries_BxNx8), -1)
+  return flat @ folded_Nx8xD.reshape(-1, width) + jnp.sum(offset_NxD, 0)
 
 
-def _layers(stacked) -> list[Any]:
-  count = jax.tree.leaves(stacked)[0].shape[0]
-  return [jax.tree.map(lambda p, i=i: p[i], stacked) for i in range(count)]
-
-
-def _norm(config, params, x):
+def _norm(config, params, x: jax.Array) -> jax.Array:
   return RMSNorm(config.norm_eps, parent=None).apply({"params": params}, x)
+
+
+def _unstack(tree, axis: int = 0) -> list[Any]:
+  count = jax.tree.leaves(tree)[0].shape[axis]
+  return [
+    jax.tree.map(
+      lambda x, i=i: jax.lax.index_in_dim(x, i, axis, keepdims=False), tree
+    )
+    for i in range(count)
+  ]

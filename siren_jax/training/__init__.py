@@ -5,7 +5,7 @@ from siren_jax.training.optimizer import (
   learning_rate,
   make_optimizer,
 )
-from siren_jax.training.state import TrainState
+from siren_jax.training.state import TrainState, averaged
 from siren_jax.training.task import Task, supervised_step
 from siren_jax.training.trainer import TrainConfig, train
 
@@ -14,6 +14,7 @@ __all__ = [
   "Task",
   "TrainConfig",
   "TrainState",
+  "averaged",
   "learning_rate",
   "make_optimizer",
   "supervised_step",

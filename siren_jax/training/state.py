@@ -52,3 +52,17 @@ class TrainState:
   def eval_params(self) -> Any:
     """The averaged parameters where there are any."""
     return self.params if self.ema is None else self.ema
+
+
+def averaged(
+  ema: Any, params: Any, decay: float, step: jax.Array | int
+) -> Any:
+  """`ema` moved towards `params`; None stays None.
+
+  Early on the average is short, (1 + step) / (10 + step), so that it forgets
+  the first parameters.
+  """
+  if ema is None:
+    return None
+  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  return optax.incremental_update(params, ema, 1 - decay)

@@ -9,7 +9,7 @@ import optax
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import constrain
-from siren_jax.training.state import TrainState
+from siren_jax.training.state import TrainState, averaged
 
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -65,9 +65,7 @@ def supervised_step(
       )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    ema = state.ema
-    if ema is not None:
-      ema = optax.incremental_update(params, ema, 1.0 - ema_decay)
+    ema = averaged(state.ema, params, ema_decay, state.step)
     metrics["grad_norm"] = optax.global_norm(grads)
     return state.replace(params=params, opt_state=opt_state, ema=ema), metrics
 

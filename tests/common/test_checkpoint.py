@@ -104,10 +104,11 @@ def test_no_readable_step_moves_nothing(workdir):
   assert (workdir / "checkpoints" / "3").is_dir()
 
 
-def test_half_written_leftovers_are_ignored(workdir):
+def test_half_written_leftovers_are_removed(workdir):
   junk = workdir / "checkpoints" / "4.orbax-checkpoint-tmp"
   (junk / "state").mkdir(parents=True)
   assert restore(workdir).step == 3
+  assert not junk.exists()
 
 
 def test_inference_reads_numpy(workdir):
@@ -136,6 +137,6 @@ def test_unwritable_folder_is_one_line(workdir, monkeypatch):
       raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints._manager, "save", full)
-    with pytest.raises(UserError, match="No space left .*make room"):
+    with pytest.raises(UserError, match="no space left .*make room"):
       checkpoints.save(4, state_at(4), {}, {})
   assert restore(workdir).step == 3

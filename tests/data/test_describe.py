@@ -62,7 +62,9 @@ def test_loudness_counts_the_active_part_only():
   silence = np.zeros(2 * RATE)
   audio_S = np.concatenate([silence, sine(440, 1.0), silence])
   facts = describe.facts(audio_S, RATE)
-  assert facts.loudness_dbfs == pytest.approx(20 * np.log10(0.5) - 3.01, abs=0.3)
+  assert facts.loudness_dbfs == pytest.approx(
+    20 * np.log10(0.5) - 3.01, abs=0.3
+  )
   assert facts.active_fraction == pytest.approx(0.2, abs=0.02)
   quieter = describe.facts(0.1 * audio_S, RATE)
   assert facts.loudness_dbfs - quieter.loudness_dbfs == pytest.approx(20)

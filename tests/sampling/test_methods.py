@@ -55,7 +55,8 @@ def test_distribution_is_the_method_s(logits, settings):
 def test_draws_follow_the_distribution(logits):
   log_probs = methods.log_probs(logits[0], SamplingConfig(top_k=6))
   rows = jnp.broadcast_to(log_probs, (20000, 64))
-  codes = methods.draw(jax.random.split(jax.random.key(1), 20000), rows)
+  noise = methods.noise(jax.random.split(jax.random.key(1), 20000), 64)
+  codes = methods.draw(rows, noise)
   shares = np.bincount(codes, minlength=64) / 20000
   np.testing.assert_allclose(shares, np.exp(log_probs), atol=0.015)
 
@@ -70,8 +71,12 @@ def test_greedy_takes_the_first_of_the_best():
 
 def test_guidance_of_one_and_of_zero(logits):
   other = logits[::-1]
-  np.testing.assert_allclose(methods.guide(logits, other, 1.0), logits, atol=1e-5)
-  np.testing.assert_allclose(methods.guide(logits, other, 0.0), other, atol=1e-5)
+  np.testing.assert_allclose(
+    methods.guide(logits, other, 1.0), logits, atol=1e-5
+  )
+  np.testing.assert_allclose(
+    methods.guide(logits, other, 0.0), other, atol=1e-5
+  )
 
 
 def test_another_temperature_compiles_nothing_new(logits):

@@ -107,9 +107,7 @@ def test_a_row_of_a_batch_is_the_prompt_alone(model, prompt, keys, guidance):
   for row in range(3):
     one = (x[row : row + 1] for x in (*prompt, keys))
     alone = sample(params, config, method, *one, FRAMES)
-    np.testing.assert_array_equal(
-      alone.codes_BxNxT[0], batch.codes_BxNxT[row]
-    )
+    np.testing.assert_array_equal(alone.codes_BxNxT[0], batch.codes_BxNxT[row])
 
 
 def test_padding_of_the_prompt_changes_nothing(model, prompt, keys):
@@ -128,9 +126,7 @@ def test_a_longer_clip_begins_as_a_shorter_one(model, prompt, keys):
   method = SamplingConfig(top_p=0.9)
   short = sample(params, config, method, *prompt, keys, 5)
   long = sample(params, config, method, *prompt, keys, FRAMES)
-  np.testing.assert_array_equal(
-    short.codes_BxNxT, long.codes_BxNxT[..., :5]
-  )
+  np.testing.assert_array_equal(short.codes_BxNxT, long.codes_BxNxT[..., :5])
 
 
 def test_same_key_same_codes_other_key_other_codes(model, prompt, keys):

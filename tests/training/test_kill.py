@@ -15,28 +15,36 @@ import pytest
 from siren_jax.common import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
-STEPS = 40
 
 
-def start(workdir, checkpoint_every):
-  """The toy program, on one device, in a process of its own."""
+@pytest.fixture
+def start():
+  """Starts the toy program, on one device, in a process of its own."""
   toy = pathlib.Path(__file__).with_name("toy.py")
-  return subprocess.Popen(
-    [sys.executable, toy, workdir, str(STEPS), str(checkpoint_every)],
-    env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
-    stderr=subprocess.DEVNULL,
-  )
+  processes = []
+
+  def started(workdir, steps, checkpoint_every=1):
+    processes.append(
+      subprocess.Popen(
+        [sys.executable, toy, workdir, str(steps), str(checkpoint_every)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+        stderr=subprocess.DEVNULL,
+      )
+    )
+    return processes[-1]
+
+  yield started
+  for process in processes:
+    process.kill()
+    process.wait()
 
 
-def kill_after_training_began(process, workdir, newest, delay):
-  """SIGKILL `delay` seconds after a checkpoint newer than `newest`."""
-  deadline = time.monotonic() + 120
-  while process.poll() is None and finished_step(workdir) <= newest:
-    assert time.monotonic() < deadline, "no checkpoint in two minutes"
+def wait_for(condition, process):
+  """Until it holds, the process ends, or far too much time has passed."""
+  deadline = time.monotonic() + 300
+  while process.poll() is None and not condition():
+    assert time.monotonic() < deadline, "nothing happened in five minutes"
     time.sleep(0.01)
-  time.sleep(delay)
-  process.send_signal(signal.SIGKILL)
-  process.wait()
 
 
 def finished_step(workdir):
@@ -46,16 +54,18 @@ def finished_step(workdir):
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_run_ends_as_an_uninterrupted_one(toy, tmp_path, kills):
-  workdir = tmp_path / "killed"
+def test_killed_run_ends_as_an_uninterrupted_one(toy, start, tmp_path, kills):
+  workdir, steps = tmp_path / "killed", 10 + 10 * kills
   dice = random.Random(0)
   for _ in range(kills):
-    process = start(workdir, 1)
     newest = finished_step(workdir)
-    kill_after_training_began(process, workdir, newest, dice.uniform(0, 0.1))
-    assert finished_step(workdir) < STEPS, "killed too late to prove anything"
-  assert start(workdir, 1).wait() == 0
-  toy.run(tmp_path / "straight", STEPS, checkpoint_every=STEPS)
+    process = start(workdir, steps)
+    wait_for(lambda newest=newest: finished_step(workdir) > newest, process)
+    time.sleep(dice.uniform(0, 0.1))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "too late to prove anything"
+  assert start(workdir, steps).wait() == 0
+  toy.run(tmp_path / "straight", steps, checkpoint_every=steps)
   killed, straight = (
     checkpoint.restore_params(tmp_path / name, prefer_ema=False)[1]
     for name in ("killed", "straight")
@@ -63,11 +73,9 @@ def test_killed_run_ends_as_an_uninterrupted_one(toy, tmp_path, kills):
   jax.tree.map(np.testing.assert_array_equal, killed, straight)
 
 
-def test_sigterm_saves_and_exits_0(tmp_path):
-  process = start(tmp_path, STEPS)
-  while not (tmp_path / "metrics.csv").exists():
-    assert process.poll() is None
-    time.sleep(0.01)
-  process.send_signal(signal.SIGTERM)
-  assert process.wait(60) == 0
-  assert 0 < finished_step(tmp_path) < STEPS
+def test_sigterm_saves_and_exits_0(start, tmp_path):
+  process = start(tmp_path, steps := 1000, checkpoint_every=1000)
+  wait_for((tmp_path / "metrics.csv").exists, process)
+  process.terminate()
+  assert process.wait() == 0
+  assert 0 < finished_step(tmp_path) < steps

@@ -23,10 +23,11 @@ def problem():
   return {"w": jnp.arange(5.0)}, batch
 
 
-def one_step(problem, **settings):
+def one_step(problem, number=0, **settings):
   params, batch = problem
   tx = optax.sgd(0.1)
   state = TrainState.create(params, tx, ema=True)
+  state = state.replace(step=jnp.int32(number))
   step = jax.jit(supervised_step(loss_fn, tx, **settings))
   return step(state, batch, jax.random.key(0))
 
@@ -66,13 +67,10 @@ def test_microbatches_draw_different_noise():
   np.testing.assert_allclose(-moved.params["w"], np.mean(draws), rtol=1e-6)
 
 
-def test_average_of_parameters(problem):
-  state, _ = one_step(problem, ema_decay=0.75)
-  expected = 0.75 * problem[0]["w"] + 0.25 * state.params["w"]
+@pytest.mark.parametrize(("step", "decay"), [(0, 0.1), (8, 0.5), (999, 0.75)])
+def test_average_of_parameters(problem, step, decay):
+  """Short at first, so that the first parameters are soon forgotten."""
+  state, _ = one_step(problem, step, ema_decay=0.75)
+  expected = decay * problem[0]["w"] + (1 - decay) * state.params["w"]
   np.testing.assert_allclose(state.ema["w"], expected, rtol=1e-6)
   np.testing.assert_array_equal(state.eval_params["w"], state.ema["w"])
-
-
-def test_batch_that_does_not_divide(problem):
-  with pytest.raises(UserError, match="12 .* accumulate=5"):
-    one_step(problem, accumulate=5)

@@ -1,0 +1,136 @@
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from siren_jax.clap import corpus, tokenizer
+from siren_jax.common.errors import UserError
+
+GENERAL = ["house", "green", "idea"]
+
+
+@pytest.mark.parametrize(
+  ("verb", "forms"),
+  [
+    ("bark", "barks barked barking"),
+    ("cry", "cries cried crying"),
+    ("sneeze", "sneezes sneezed sneezing"),
+    ("chop", "chops chopped chopping"),
+    ("crash", "crashes crashed crashing"),
+    ("tick", "ticks ticked ticking"),
+    ("play", "plays played playing"),
+    ("rain", "rains rained raining"),
+    ("blow", "blows blowed blowing"),
+  ],
+)
+def test_regular_forms(verb, forms):
+  found = [corpus.inflect(verb, ending) for ending in ("s", "ed", "ing")]
+  assert found == forms.split()
+
+
+def test_sentences_depend_on_the_seed_alone_and_are_whole():
+  one = list(itertools.islice(corpus.sentences(GENERAL, 3), 500))
+  assert one == list(itertools.islice(corpus.sentences(GENERAL, 3), 500))
+  assert one != list(itertools.islice(corpus.sentences(GENERAL, 4), 500))
+  assert all(re.fullmatch(r"[a-z' -]+", text) for text in one)
+  assert len(set(one)) > 400
+
+
+def test_words_come_by_importance():
+  words = corpus.vocabulary(["a zither, please"], GENERAL)
+  assert words[:3] == ["a", "zither", "please"]
+  assert words[-1] == "idea" and "barking" in words
+  assert len(set(words)) == len(words)
+
+
+def test_common_words_rank_above_the_teachers_rare_ones():
+  english = ["the briny deep", "a briny lake", "briny", "deep lake", "once"]
+  assert corpus.general_words(english, ["smith", "deep"]) == [
+    "deep",
+    "briny",
+    "smith",
+    "lake",
+  ]
+
+
+def test_wordnet_is_read(tmp_path):
+  (tmp_path / "data.verb").write_text(
+    "  1 This is the licence.\n"
+    '00004819 29 v 01 Sneeze 0 001 @ 00010241 v 0000 | exhale; "Pepper makes'
+    ' me sneeze"  \n'
+  )
+  assert corpus.wordnet(tmp_path) == [
+    "sneeze: exhale",
+    "pepper makes me sneeze",
+  ]
+  with pytest.raises(UserError, match="wordnet-base"):
+    corpus.wordnet(tmp_path / "none")
+
+
+def _prepare(folder, **changes):
+  settings = dict(
+    captions={"a dog": 0, "Rain": 1, "both": -1, "kept back": 0},
+    held_out=["kept back"],
+    vocab_size=200,
+    num_sentences=50,
+    max_tokens=8,
+    with_teacher=False,
+    wordnet_folder="",
+    seed=0,
+  )
+  return corpus.prepare(folder, **settings | changes)
+
+
+def test_a_corpus_holds_the_captions_and_not_what_is_held_out(tmp_path):
+  words, texts = _prepare(tmp_path)
+
+  def row(text):
+    ids, _ = tokenizer.tokenize(words, [text], 8)
+    return np.flatnonzero((texts.ids_QxP == ids).all(1))
+
+  assert texts.label_Q[row("a dog")] == [0]
+  assert texts.label_Q[row("rain")] == [1]
+  assert texts.label_Q[row("both")] == [-1]
+  assert len(row("kept back")) == 0
+  assert (texts.label_Q >= 0).sum() == 2
+  assert texts.teacher_QxW.shape == (len(texts.ids_QxP), 0)
+
+
+def test_a_second_call_reads_what_the_first_wrote(tmp_path):
+  words, texts = _prepare(tmp_path)
+  same_words, same = _prepare(tmp_path, captions={}, num_sentences=1)
+  assert same_words.to_str() == words.to_str()
+  np.testing.assert_array_equal(same.ids_QxP, texts.ids_QxP)
+  copy_words, copy = _prepare(tmp_path / "b", start=str(tmp_path))
+  assert copy_words.to_str() == words.to_str()
+  np.testing.assert_array_equal(copy.label_Q, texts.label_Q)
+  assert (tmp_path / "b" / corpus.CORPUS).is_file()
+
+
+def test_a_broken_corpus_is_named(tmp_path):
+  _prepare(tmp_path)
+  (tmp_path / corpus.CORPUS).write_bytes(b"PK")
+  with pytest.raises(UserError, match="corpus.npz"):
+    _prepare(tmp_path)
+
+
+def test_word_table_keeps_the_teachers_neighbours():
+  rng = np.random.default_rng(0)
+  low_rank = rng.normal(size=(12, 3)) @ rng.normal(size=(3, 8))
+  ids = np.stack([np.ones(12), np.arange(2, 14), np.zeros(12)], 1).astype(int)
+  ids = np.concatenate([ids, [[1, 2, 3]]])  # a text of two words: not used
+  texts = corpus.Corpus(
+    ids, ids > 0, np.concatenate([low_rank, np.ones((1, 8))]), -np.ones(13)
+  )
+  table = texts.word_table(20, 4)
+  assert table.shape == (20, 4) and table.dtype == np.float32
+  centred = low_rank - low_rank.mean(0)
+  expected = centred @ centred.T
+  found = table[2:14] @ table[2:14].T
+  np.testing.assert_allclose(
+    found / np.linalg.norm(found),
+    expected / np.linalg.norm(expected),
+    atol=1e-5,
+  )
+  assert (table[[0, 1, *range(14, 20)]] != 0).all()

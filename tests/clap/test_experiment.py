@@ -1,0 +1,114 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from siren_jax.clap import experiment as experiments
+from siren_jax.common.errors import UserError
+from siren_jax.data import phrasebook
+from siren_jax.training import OptimizerConfig, TrainConfig
+
+TRAIN = [
+  ("rain", ["rain", "a wet day", "something"]),
+  ("dog bark", ["a dog barking", "something"]),
+  ("rain + dog bark", ["a dog in the rain"]),
+  ("synthetic", ["a low tone"]),
+] * 2
+VALIDATION = [("rain", ["it rains"]), ("dog bark", ["woof"])]
+
+
+def _save(path, **splits):
+  rng = np.random.default_rng(0)
+  arrays, texts = {}, {}
+  for split, rows in splits.items():
+    size = 1000
+    audio = rng.integers(-9000, 9000, size * len(rows)).astype(np.int16)
+    arrays[f"{split}/audio"] = audio
+    arrays[f"{split}/audio.offsets"] = np.arange(len(rows) + 1) * size
+    texts[split] = {
+      "id": [f"{split}{i}" for i in range(len(rows))],
+      "label": [label for label, _ in rows],
+      "captions": [captions for _, captions in rows],
+      "sample_rate": [16000] * len(rows),
+      "source": ["test"] * len(rows),
+    }
+  np.savez(path, texts=json.dumps(texts), **arrays)
+  return str(path)
+
+
+@pytest.fixture
+def experiment(config, tmp_path):
+  path = _save(tmp_path / "set.npz", train=TRAIN, validation=VALIDATION)
+  return experiments.ClapExperiment(
+    clap=config,
+    optimizer=OptimizerConfig(steps=4, warmup_steps=1),
+    train=TrainConfig(steps=4, batch_size=4),
+    data=experiments.ClapDataConfig(
+      path=path, seconds=0.05, texts=40, text_batch=8, teacher=False
+    ),
+  )
+
+
+def test_captions_tell_their_class_if_they_tell_one(experiment):
+  labels = experiments.Labels.of(experiment.data.path)
+  assert labels.names == ("dog bark", "rain")
+  told = labels.class_of
+  assert told["a wet day"] == 1 and told["woof"] == 0
+  for unclear in ("something", "a dog in the rain", "a low tone"):
+    assert told[unclear] == -1
+  assert told[phrasebook.phrases("rain")[-1]] == 1
+  held_out = [t.lower() for t in phrasebook.held_out("rain")]
+  assert held_out and set(held_out) <= set(labels.held_out)
+  assert not set(labels.held_out) & {text.lower() for text in told}
+
+
+def test_labels_that_all_agree_make_no_classes(tmp_path):
+  rows = [("synthetic", ["a tone"]), ("synthetic", ["a click"])]
+  path = _save(tmp_path / "set.npz", train=rows, validation=rows)
+  labels = experiments.Labels.of(path)
+  assert labels.names == () and labels.class_of["a tone"] == -1
+
+
+def test_batches_go_on_where_they_stopped(experiment, tmp_path):
+  def batches():
+    return experiments.build(experiment, tmp_path / "work")[1]
+
+  whole = list(itertools.islice(batches(), 5))
+  first = batches()
+  for _ in range(2):
+    next(first)
+  state = json.loads(json.dumps(first.get_state()))
+  resumed = batches()
+  resumed.set_state(state)
+  for expected, found in zip(whole[2:], resumed, strict=False):
+    assert expected.keys() == found.keys()
+    for name in expected:
+      np.testing.assert_array_equal(found[name], expected[name])
+  assert (whole[0]["extra_ids_QxP"] != whole[1]["extra_ids_QxP"]).any()
+
+
+def test_tested_texts_and_clips_are_never_trained_on(experiment, tmp_path):
+  _, train, validation = experiments.build(experiment, tmp_path / "work")
+  tested = {row.tobytes() for row in next(validation())["extra_ids_QxP"]}
+  for batch in itertools.islice(train, 40):
+    assert not tested & {row.tobytes() for row in batch["extra_ids_QxP"]}
+  labels = [set(batch["label_B"].tolist()) for batch in validation()]
+  assert set().union(*labels) == {0, 1}
+
+
+def test_words_alone_need_no_audio(experiment, tmp_path, monkeypatch):
+  import dataclasses
+
+  data = dataclasses.replace(experiment.data, path="")
+  only_words = dataclasses.replace(experiment, data=data)
+  task, train, validation = experiments.build(only_words, tmp_path / "work")
+  assert all(name.startswith("extra") for name in next(train))
+  assert len(list(validation())) == 1
+  assert train.get_state() == {"step": 1, "clips": None}
+  assert task is not None
+
+
+def test_impossible_settings_are_refused():
+  with pytest.raises(UserError, match="text_batch=0"):
+    experiments.ClapDataConfig(text_batch=0)

@@ -1,0 +1,150 @@
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax import clap
+from siren_jax.clap import task as tasks
+from siren_jax.clap.corpus import Corpus
+from siren_jax.training import OptimizerConfig
+
+
+def _texts(width=6):
+  rng = np.random.default_rng(0)
+  teacher = rng.normal(size=(24, width))
+  teacher /= np.maximum(np.linalg.norm(teacher, axis=-1, keepdims=True), 1e-9)
+  ids = rng.integers(2, 100, (24, 5)).astype(np.int32)
+  ids[::2, 3:] = 0
+  label = np.where(np.arange(24) < 12, np.arange(24) % 3, -1).astype(np.int32)
+  return Corpus(ids, ids > 0, teacher.astype(np.float16), label)
+
+
+def _batch(texts, audio=True):
+  words = {
+    "extra_ids_QxP": texts.ids_QxP,
+    "extra_mask_QxP": texts.mask_QxP,
+    "extra_teacher_QxW": texts.teacher_QxW,
+    "extra_label_Q": texts.label_Q,
+  }
+  rng = np.random.default_rng(1)
+  sounds = {
+    "audio_BxS": rng.normal(size=(6, 640)).astype("f4"),
+    "ids_BxP": texts.ids_QxP[:6],
+    "text_mask_BxP": texts.mask_QxP[:6],
+    "label_B": texts.label_Q[:6],
+  }
+  return jax.tree.map(jnp.asarray, words | sounds if audio else words)
+
+
+def _classes(texts):
+  return tasks.TextClasses(
+    ids_RxP=texts.ids_QxP,
+    mask_RxP=texts.mask_QxP,
+    prompt_R=np.where(np.arange(24) < 6, texts.label_Q, -1),
+    test_R=np.where(np.arange(24) < 6, -1, texts.label_Q),
+    count=3,
+  )
+
+
+def _task(config, texts, **changes):
+  optimizer = OptimizerConfig(learning_rate=1e-2, warmup_steps=1, steps=100)
+  settings = dict(
+    config=config,
+    loss=tasks.ClapLossConfig(),
+    optimizer=optimizer,
+    ema_decay=0.0,
+    texts=texts,
+    classes=_classes(texts),
+  )
+  return tasks.ClapTask(**settings | changes)
+
+
+def _init(task):
+  return nn.unbox(task.init(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_every_part_of_the_loss_falls(config, audio):
+  texts = _texts()
+  task = _task(config, texts)
+  batch, state = _batch(texts, audio), _init(task)
+  step = jax.jit(task.step)
+  before = task.evaluate(state, batch)
+  for i in range(60):
+    state, metrics = step(state, batch, jax.random.key(i))
+  after = task.evaluate(state, batch)
+  parts = ["sentence", "token", "classes"] + ["contrast"] * audio
+  for part in parts:
+    assert after[part] < 0.8 * before[part], part
+  assert np.isfinite(metrics["loss"])
+  assert after["text_accuracy"] > 0.9
+  if audio:
+    assert after["audio_accuracy"] == 1
+
+
+def test_loss_is_the_weighted_sum(config):
+  texts = _texts()
+  loss = tasks.ClapLossConfig(contrast=2.0, token=0.0)
+  task = _task(config, texts, loss=loss)
+  _, metrics = task.step(_init(task), _batch(texts), jax.random.key(0))
+  weights = dataclasses.asdict(loss)
+  parts = ("contrast", "sentence", "token", "relation", "classes")
+  expected = sum(weights[part] * metrics[part] for part in parts)
+  np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
+
+
+def test_clips_of_one_class_are_no_negatives_of_each_other(config):
+  texts = _texts()
+  task = _task(config, texts)
+  params = _init(task).params
+  batch = _batch(texts)
+  task._audio = lambda p, audio: jnp.eye(10)[batch["label_B"]] * 9
+  task._text = lambda p, ids, mask: (None, jnp.eye(10)[batch["label_B"]])
+  params["training"]["log_scale"] = jnp.log(50.0)
+  # Twins tie: the best there is leaves the entropy of the two, not more.
+  np.testing.assert_allclose(
+    task._contrast(params, batch), np.log(2), atol=1e-3
+  )
+  alone = batch | {"label_B": jnp.full(6, -1)}
+  assert task._contrast(params, alone) > 0.69
+  # Of unknown class only the diagonal counts, unless the captions are equal.
+  same = alone | {"ids_BxP": jnp.ones((6, 5), jnp.int32)}
+  task._audio = lambda p, audio: jnp.ones((6, 10))
+  task._text = lambda p, ids, mask: (None, jnp.ones((6, 10)))
+  np.testing.assert_allclose(task._contrast(params, same), np.log(6), atol=1e-3)
+
+
+def test_without_teacher_and_classes_contrast_alone_is_left(config):
+  texts = _texts(width=0)
+  task = _task(config, texts, classes=None)
+  _, metrics = task.step(_init(task), _batch(texts), jax.random.key(0))
+  assert set(metrics) == {"loss", "contrast", "grad_norm"}
+
+
+def test_rows_without_class_do_not_count_for_accuracy():
+  found = jnp.array([0, 1, 2, 0, 1, 2])
+  label = jnp.array([0, 1, -1, -1, 0, 2])
+  np.testing.assert_allclose(tasks._accuracy(found, label), 3 / 4)
+
+
+def test_training_starts_where_it_is_told(config, params):
+  texts = _texts()
+  start = {"text": {"words": np.full((120, 6), 0.5, np.float32)}}
+  state = _task(config, texts, start=start).init(jax.random.key(0))
+  words = state.params["text"]["words"]
+  assert words.names == ("vocab", "embed")
+  np.testing.assert_array_equal(words.value, start["text"]["words"])
+  again = _task(config, texts, start=params).init(jax.random.key(5))
+  kernel = nn.unbox(again.params)["project_audio"]["kernel"]
+  np.testing.assert_array_equal(kernel, params["project_audio"]["kernel"])
+
+
+def test_the_heads_of_training_do_not_ship(config):
+  params = _init(_task(config, _texts())).params
+  shapes = nn.unbox(
+    jax.eval_shape(lambda k: clap.init(k, config), jax.random.key(0))
+  )
+  assert set(params) - set(shapes) == {"training"}

@@ -1,0 +1,71 @@
+import logging
+
+import numpy as np
+import pytest
+
+from siren_jax.clap import tokenizer
+from siren_jax.common.errors import UserError
+
+TEXTS = ["a dog barking", "the rain falls", "a cat and a dog", "barking"] * 3
+
+
+@pytest.fixture(scope="module")
+def words():
+  return tokenizer.train(TEXTS, 80, ["dog", "hound"])
+
+
+def test_padding_is_masked_and_every_text_starts_alike(words):
+  ids, mask = tokenizer.tokenize(words, ["a dog", "rain"], 6)
+  assert ids.shape == mask.shape == (2, 6)
+  assert ids.dtype == np.int32 and mask.dtype == bool
+  assert mask.sum(1)[0] == 3  # [cls], a, dog
+  assert (ids[~mask] == words.token_to_id(tokenizer.PAD)).all()
+  assert (ids[:, 0] == words.token_to_id(tokenizer.CLS)).all()
+  assert words.token_to_id(tokenizer.PAD) == 0
+
+
+def test_listed_words_are_one_token_though_no_merge_leads_there(words):
+  assert words.encode("hound").tokens == [tokenizer.CLS, "hound"]
+  assert len(words.encode("hounds").tokens) > 2
+
+
+@pytest.mark.parametrize("same", ["A DOG", "a dóg", " a  dog ", "ａ ｄｏｇ"])
+def test_case_accents_width_and_blanks_do_not_matter(words, same):
+  assert words.encode(same).ids == words.encode("a dog").ids
+
+
+def test_foreign_script_is_unknown_not_an_error(words):
+  assert tokenizer.UNK in words.encode("犬").tokens
+
+
+def test_digits_are_read_one_by_one():
+  words = tokenizer.train(["440 hz", "880 hz"] * 5, 60)
+  assert words.encode("448").tokens == [tokenizer.CLS, "4", "4", "8"]
+
+
+def test_a_long_text_is_cut_and_said(words, caplog):
+  caplog.set_level(logging.WARNING)
+  ids, mask = tokenizer.tokenize(words, ["dog " * 9], 4)
+  assert ids.shape == (1, 4) and mask.all()
+  assert "the last 6 are left out" in caplog.text
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_an_empty_prompt_is_refused(words, empty):
+  with pytest.raises(UserError, match="empty"):
+    tokenizer.tokenize(words, ["a dog", empty], 4)
+
+
+def test_saved_and_loaded_is_the_same(words, tmp_path):
+  words.save(str(tmp_path / "tokenizer.json"))
+  loaded = tokenizer.load(tmp_path / "tokenizer.json")
+  for text in [*TEXTS, "A hound, 12!"]:
+    assert loaded.encode(text).ids == words.encode(text).ids
+
+
+def test_missing_and_broken_files(tmp_path):
+  with pytest.raises(UserError, match="no tokenizer"):
+    tokenizer.load(tmp_path / "tokenizer.json")
+  (tmp_path / "tokenizer.json").write_text("{}")
+  with pytest.raises(UserError, match="not a tokenizer"):
+    tokenizer.load(tmp_path / "tokenizer.json")
