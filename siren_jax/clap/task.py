@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.corpus import Corpus
@@ -44,6 +45,8 @@ class ClapLossConfig:
     classes: the class that a text tells; where none is known, how the teacher
       would guess. What people call our classes then falls apart cleanly.
     scale: starting value of the logit scale (inverse temperature).
+    lock_text: train the audio side alone, to a text tower that stays as it
+      started (Zhai et al. 2022): experts trained on its tokens stay valid.
   """
 
   contrast: float = 1.0
@@ -52,6 +55,7 @@ class ClapLossConfig:
   relation: float = 5.0
   classes: float = 0.3
   scale: float = 10.0
+  lock_text: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +113,10 @@ class ClapTask:
     self._start = start or {}
     self._ema = ema_decay > 0
     self._tx = make_optimizer(optimizer)
+    if loss.lock_text:
+      self._tx = optax.partition(
+        {"trained": self._tx, "locked": optax.set_to_zero()}, _locks_text
+      )
     self.step = supervised_step(self._objective, self._tx, ema_decay)
 
   def init(self, key: jax.Array) -> TrainState:
@@ -140,7 +148,7 @@ class ClapTask:
 
   def _objective(self, params, batch, key):
     del key
-    parts = self._words(params, batch)
+    parts = {} if self._loss.lock_text else self._words(params, batch)
     if "audio_BxS" in batch:
       parts["contrast"] = self._contrast(params, batch)
     loss = sum(getattr(self._loss, name) * parts[name] for name in parts)
@@ -252,3 +260,16 @@ def _replace(tree, new):
   if not isinstance(new, Mapping):
     return nn.meta.replace_boxed(tree, jnp.asarray(new))
   return {k: _replace(v, new[k]) if k in new else v for k, v in tree.items()}
+
+
+def _locks_text(params):
+  """"locked" for every parameter of the text side, else "trained"."""
+  return {
+    name: jax.tree.map(
+      lambda _, locked=name in ("text", "project_text"): (
+        "locked" if locked else "trained"
+      ),
+      tree,
+    )
+    for name, tree in params.items()
+  }

@@ -39,11 +39,12 @@ class Checkpoints:
   def __init__(self, workdir: Path | str, keep: int = 3):
     self.directory = Path(workdir).absolute() / "checkpoints"
     self._remove_half_written()
-    self._manager = ocp.CheckpointManager(
-      self.directory,
-      options=ocp.CheckpointManagerOptions(max_to_keep=keep),
-      item_names=("state", "data", "config", "sums"),
-    )
+    with _quiet():
+      self._manager = ocp.CheckpointManager(
+        self.directory,
+        options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+        item_names=("state", "data", "config", "sums"),
+      )
 
   def __enter__(self) -> "Checkpoints":
     self._quiet = _quiet()

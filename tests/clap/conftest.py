@@ -34,6 +34,7 @@ def config():
 
 @pytest.fixture(scope="session")
 def params(config):
-  params = nn.unbox(clap.init(jax.random.key(0), config))
+  init = jax.jit(lambda key: nn.unbox(clap.init(key, config)))
+  params = init(jax.random.key(0))
   # Larger than at the start of training, so that every part is felt.
   return jax.tree.map(lambda p: p * 4 if p.ndim > 1 else p, params)

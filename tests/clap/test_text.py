@@ -7,40 +7,42 @@ import pytest
 from siren_jax import clap
 from siren_jax.common.errors import UserError
 
+encode_text = jax.jit(clap.encode_text, static_argnames="config")
+
 IDS = np.array([[1, 5, 9, 7], [1, 8, 0, 0]], np.int32)
 MASK = IDS > 0
 
 
 def test_padding_does_not_matter(config, params):
-  tokens, embedding = clap.encode_text(params, config, IDS, MASK)
+  tokens, embedding = encode_text(params, config, IDS, MASK)
   garbage = np.where(MASK, IDS, 33)
   wide = np.pad(garbage, ((0, 0), (0, 3)), constant_values=44)
   wide_mask = np.pad(MASK, ((0, 0), (0, 3)))
-  tokens_2, embedding_2 = clap.encode_text(params, config, wide, wide_mask)
+  tokens_2, embedding_2 = encode_text(params, config, wide, wide_mask)
   np.testing.assert_allclose(tokens_2[:, :4], tokens, atol=1e-5)
   np.testing.assert_allclose(embedding_2, embedding, atol=1e-5)
   assert (tokens_2[~wide_mask] == 0).all()
 
 
 def test_a_row_of_a_batch_is_that_row_alone(config, params):
-  tokens, embedding = clap.encode_text(params, config, IDS, MASK)
+  tokens, embedding = encode_text(params, config, IDS, MASK)
   for row in range(2):
     one = slice(row, row + 1)
-    alone = clap.encode_text(params, config, IDS[one], MASK[one])
+    alone = encode_text(params, config, IDS[one], MASK[one])
     np.testing.assert_allclose(alone[0], tokens[one], atol=1e-5)
     np.testing.assert_allclose(alone[1], embedding[one], atol=1e-5)
 
 
 def test_order_and_context_matter(config, params):
   swapped = IDS[:1, [0, 2, 1, 3]]
-  tokens, embedding = clap.encode_text(params, config, IDS[:1], MASK[:1])
-  other_tokens, other = clap.encode_text(params, config, swapped, MASK[:1])
+  tokens, embedding = encode_text(params, config, IDS[:1], MASK[:1])
+  other_tokens, other = encode_text(params, config, swapped, MASK[:1])
   assert np.abs(other - embedding).max() > 1e-3
   assert np.abs(other_tokens[:, 3] - tokens[:, 3]).max() > 1e-4
 
 
 def test_embedding_has_length_one_and_is_affine_in_the_mean(config, params):
-  tokens, embedding = clap.encode_text(params, config, IDS, MASK)
+  tokens, embedding = encode_text(params, config, IDS, MASK)
   mean = np.stack([np.mean(t[m], 0) for t, m in zip(tokens, MASK, strict=True)])
   project = params["project_text"]
   expected = mean @ project["kernel"] + project["bias"]
@@ -50,7 +52,7 @@ def test_embedding_has_length_one_and_is_affine_in_the_mean(config, params):
 
 def test_an_all_padding_row_is_finite(config, params):
   none = np.zeros((1, 4), bool)
-  tokens, embedding = clap.encode_text(params, config, IDS[:1], none)
+  tokens, embedding = encode_text(params, config, IDS[:1], none)
   assert np.isfinite(tokens).all() and np.isfinite(embedding).all()
 
 

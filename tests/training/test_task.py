@@ -74,3 +74,8 @@ def test_average_of_parameters(problem, step, decay):
   expected = decay * problem[0]["w"] + (1 - decay) * state.params["w"]
   np.testing.assert_allclose(state.ema["w"], expected, rtol=1e-6)
   np.testing.assert_array_equal(state.eval_params["w"], state.ema["w"])
+
+
+def test_batch_that_does_not_divide(problem):
+  with pytest.raises(UserError, match="12 .* accumulate=5"):
+    one_step(problem, accumulate=5)
