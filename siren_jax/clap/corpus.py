@@ -9,19 +9,18 @@ import dataclasses
 import importlib.resources
 import itertools
 import json
-import logging
-import os
 import random
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
+from siren_jax.common.files import replacing
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 
@@ -36,7 +35,6 @@ _GENERAL = (
   "the sound of a {w}", "{w} {w2}", "{w} {w2} {w3}", "a {w} and a {w2}",
   "a {w} in the {p}", "a {q} {w}", "the {w} of the {w2}", "a {n} and {w}",
 )  # fmt: skip
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +54,8 @@ class Corpus:
 
   def save(self, path: Path) -> None:
     """Writes one npz, all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-      with temporary.open("wb") as file:
-        np.savez(file, **dataclasses.asdict(self))
-      temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+      np.savez(file, **dataclasses.asdict(self))
 
   @classmethod
   def load(cls, path: Path) -> "Corpus":
@@ -74,7 +67,7 @@ class Corpus:
     try:
       with np.load(path, allow_pickle=False) as file:
         return cls(**{f.name: file[f.name] for f in dataclasses.fields(cls)})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
       raise UserError(
         f"{path} is not readable ({error}); remove it and run again"
       ) from error
@@ -101,7 +94,26 @@ class Corpus:
 
 
 def prepare(
-  workdir: Path,
+  workdir: Path, start: str, make: Callable[[], tuple[Tokenizer, Corpus]]
+) -> tuple[Tokenizer, Corpus]:
+  """What `workdir` keeps; at first that of `start`, or else what is made.
+
+  Raises:
+    UserError: a file of theirs is missing or broken.
+  """
+  if not (workdir / CORPUS).is_file():
+    words, corpus = _read(Path(start)) if start else make()
+    with replacing(workdir / TOKENIZER) as file:
+      file.write(words.to_str(pretty=True).encode())
+    corpus.save(workdir / CORPUS)  # last: it says that both are there
+  return _read(workdir)
+
+
+def _read(folder):
+  return tokenizer.load(folder / TOKENIZER), Corpus.load(folder / CORPUS)
+
+
+def make(
   captions: Mapping[str, int],
   held_out: Sequence[str],
   vocab_size: int,
@@ -110,12 +122,10 @@ def prepare(
   with_teacher: bool,
   wordnet_folder: str,
   seed: int,
-  start: str = "",
 ) -> tuple[Tokenizer, Corpus]:
-  """Tokenizer and corpus of a work directory, made there at the first call.
+  """Trains the tokenizer and writes the corpus, in random order.
 
   Args:
-    workdir: keeps `tokenizer.json` and `corpus.npz`.
     captions: texts to learn whatever else there is, and the class each tells
       (-1 for none).
     held_out: lower-case texts to leave out.
@@ -124,20 +134,11 @@ def prepare(
     max_tokens: longer texts are cut.
     with_teacher: embed the texts; else `teacher_QxW` has no columns.
     wordnet_folder: WordNet 3 database, or "".
-    seed: of the sentences, and of the order of the corpus.
-    start: work directory to copy both files from, or "".
+    seed: of the sentences and their order.
 
   Raises:
     UserError: the teacher is not installed.
   """
-  words_path, corpus_path = workdir / TOKENIZER, workdir / CORPUS
-  if words_path.is_file() and corpus_path.is_file():
-    return tokenizer.load(words_path), Corpus.load(corpus_path)
-  workdir.mkdir(parents=True, exist_ok=True)
-  if start:
-    shutil.copy(Path(start) / TOKENIZER, words_path)
-    shutil.copy(Path(start) / CORPUS, corpus_path)
-    return tokenizer.load(words_path), Corpus.load(corpus_path)
   teacher = _teacher() if with_teacher else None
   english = wordnet(wordnet_folder) if wordnet_folder else []
   general = general_words(english, teacher.words() if teacher else ())
@@ -158,8 +159,6 @@ def prepare(
     teacher_QxW.astype(np.float16),
     np.array([label_of.get(text, -1) for text in texts], np.int32),
   )
-  words_tokenizer.save(str(words_path))
-  corpus.save(corpus_path)  # last: it says that both are there
   return words_tokenizer, corpus
 
 

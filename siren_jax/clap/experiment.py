@@ -44,6 +44,8 @@ class ClapDataConfig:
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
       and its corpus; "" starts afresh.
+    freeze_text: only the audio tower learns: what was made with the text
+      tower of `start` (codes, experts) stays valid.
   """
 
   path: str = ""
@@ -57,8 +59,14 @@ class ClapDataConfig:
   teacher: bool = True
   wordnet: str = ""
   start: str = ""
+  freeze_text: bool = False
 
   def __post_init__(self):
+    if self.freeze_text and not (self.start and self.path):
+      raise UserError(
+        "data freeze_text=True: needs a trained text tower (data.start) and"
+        " sounds (data.path)"
+      )
     for name in ("texts", "text_batch", "text_tokens"):
       if getattr(self, name) < 1:
         raise UserError(
@@ -91,18 +99,18 @@ def build(
   """
   e, workdir = experiment, Path(workdir)
   labels = Labels.of(e.data.path)
-  words, texts = corpus.prepare(
-    workdir,
-    captions=labels.class_of,
-    held_out=labels.held_out,
+  make = functools.partial(
+    corpus.make,
+    labels.class_of,
+    labels.held_out,
     vocab_size=e.clap.text.vocab_size,
     num_sentences=e.data.texts,
     max_tokens=min(e.data.text_tokens, e.clap.text.max_tokens),
     with_teacher=e.data.teacher,
     wordnet_folder=e.data.wordnet,
     seed=e.train.seed,
-    start=e.data.start,
   )
+  words, texts = corpus.prepare(workdir, e.data.start, make)
   task = ClapTask(
     e.clap,
     e.loss,
@@ -111,6 +119,7 @@ def build(
     texts=texts,
     classes=labels.text_classes(words, e.clap.text.max_tokens),
     start=_start(e, texts),
+    freeze_text=e.data.freeze_text,
   )
   clips = functools.partial(_clips, e, words, labels)
   train = Batches(

@@ -31,6 +31,8 @@ from siren_jax.training import (
 
 Batch = Mapping[str, jax.Array]
 
+_TEXT = ("text", "project_text")  # what makes tokens and text embeddings
+
 
 @dataclasses.dataclass(frozen=True)
 class ClapLossConfig:
@@ -87,6 +89,8 @@ class ClapTask:
     texts: the corpus, to see the classes as the teacher does.
     classes: what `evaluate` classifies by; None leaves classes out.
     start: parameters to start from; missing parts are drawn at random.
+    freeze_text: text parameters stay as they are, and contrast is all there
+      is to learn.
   """
 
   def __init__(
@@ -98,6 +102,7 @@ class ClapTask:
     texts: Corpus,
     classes: TextClasses | None = None,
     start: Mapping[str, Any] | None = None,
+    freeze_text: bool = False,
   ):
     self._config = config
     self._loss = loss
@@ -112,7 +117,11 @@ class ClapTask:
       )
     self._start = start or {}
     self._ema = ema_decay > 0
-    self._tx = make_optimizer(optimizer)
+    self._freeze_text = freeze_text
+    self._tx = make_optimizer(
+      optimizer,
+      (lambda path: path[0] in _TEXT) if freeze_text else None,
+    )
     if loss.lock_text:
       self._tx = optax.partition(
         {"trained": self._tx, "locked": optax.set_to_zero()}, _locks_text
@@ -123,10 +132,10 @@ class ClapTask:
     params = dict(init(named_key(key, "towers"), self._config))
     normal = nn.initializers.lecun_normal()
     width = self._config.embed_dim
-    heads = {
-      "head": normal(named_key(key, "head"), (width, self._width)),
-      "log_scale": jnp.log(self._loss.scale),
-    }
+    heads = {"log_scale": jnp.log(self._loss.scale)}
+    if self._width:
+      shape = (width, self._width)
+      heads["head"] = normal(named_key(key, "head"), shape)
     if self._classes is not None:
       shape = (self._classes.count, width)
       heads["classes"] = normal(named_key(key, "classes"), shape)
@@ -263,7 +272,7 @@ def _replace(tree, new):
 
 
 def _locks_text(params):
-  """"locked" for every parameter of the text side, else "trained"."""
+  """ "locked" for every parameter of the text side, else "trained"."""
   return {
     name: jax.tree.map(
       lambda _, locked=name in ("text", "project_text"): (

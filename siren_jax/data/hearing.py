@@ -17,8 +17,11 @@ _CHROMA_WINDOW_SECONDS = 0.4
 _ACTIVE_DB = -25.0  # below the loudest frame
 _EVENT_START_DB, _EVENT_END_DB = -10.0, -16.0
 _LASTING_DB = -18.0  # tremolo dips to -14 without ending
+_INTERRUPTION = 0.6  # factor for each stretch beside the longest
 _TONAL = 0.5  # tonality of a frame whose pitch can be trusted
-_PROMINENCE = 12.0  # power of a tone or a click over what surrounds it
+_PROMINENCE = 12.0  # power of a click over what surrounds it in time
+_MULTIPLES = 4  # of its fundamental that make up a tone
+_TONE_FLOOR = 0.15  # power of a tone's frames beside its loudest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +110,19 @@ def event_seconds(found: list[tuple[int, int]]) -> float:
 
 def longest(heard: Heard) -> tuple[int, int]:
   """(first, end) frames of the longest stretch of sound."""
-  found = describe.bursts(heard.level_T, _LASTING_DB + 4, _LASTING_DB)
-  return max(found, key=lambda e: e[1] - e[0])
+  return max(_stretches(heard), key=lambda e: e[1] - e[0])
+
+
+def _stretches(heard: Heard) -> list[tuple[int, int]]:
+  return describe.bursts(heard.level_T, _LASTING_DB + 4, _LASTING_DB)
 
 
 def lasting(heard: Heard) -> float:
-  """1 for one long sound, less for short or interrupted ones."""
+  """1 for one long sound, less for short, broken or accompanied ones."""
   first, end = longest(heard)
   share = (end - first) / max(1, heard.active_T.sum())
-  return ramp((end - first) * HOP_SECONDS, 0.25, 0.7) * ramp(share, 0.5, 0.9)
+  score = ramp((end - first) * HOP_SECONDS, 0.25, 0.7) * ramp(share, 0.5, 0.9)
+  return score * _INTERRUPTION ** (len(_stretches(heard)) - 1)
 
 
 def steady_level(heard: Heard) -> float:
@@ -136,8 +143,8 @@ def wobble(heard: Heard) -> tuple[float, float]:
   padded = 4 << len(gain_T).bit_length()
   beat_F = np.abs(np.fft.rfft((gain_T - gain_T.mean()) * window_T, padded))
   freqs_F = np.fft.rfftfreq(padded, HOP_SECONDS)
-  beat_F[(freqs_F < 1.2) | (freqs_F > 16)] = 0.0
-  best = int(beat_F.argmax())
+  low, high = np.searchsorted(freqs_F, (1.2, 16.0))
+  best = low + int(beat_F[low:high].argmax())
   depth = 2 * beat_F[best] / (gain_T * window_T).sum()
   return float(depth), float(freqs_F[best])
 
@@ -190,28 +197,37 @@ def chroma(heard: Heard) -> np.ndarray:
 def separate(
   audio_S: np.ndarray, sample_rate: int, clicks: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(foreground, background): tones out of noise, or clicks out of the rest.
+  """(foreground, background): a tone out of noise, or clicks out of a tone.
 
-  What stands out of its surroundings in frequency is a tone, what stands out
-  in time a click (percentile filters, as in harmonic-percussive separation,
-  Fitzgerald 2010).
+  Clicks stand out of what surrounds them in time (a median filter, as in
+  harmonic-percussive separation, Fitzgerald 2010); a tone is the strongest
+  frequency and its multiples, where they are most of what sounds.
   """
-  seconds = 0.016 if clicks else _WINDOW_SECONDS
-  size = 1 << round(np.log2(seconds * sample_rate))
+  size = 1 << round(np.log2((0.016 if clicks else 0.064) * sample_rate))
   transform = signal.ShortTimeFFT(np.hanning(size), size // 4, sample_rate)
   spectrum_FxT = transform.stft(audio_S)
   power_FxT = np.abs(spectrum_FxT) ** 2
-  if clicks:
-    around_FxT = ndimage.median_filter(power_FxT, (1, 25))
-  else:
-    # A narrow view for low notes in a rumble, a wide one for fast sweeps.
-    around_FxT = ndimage.percentile_filter(power_FxT, 60, (41, 1))
-    split = int(600 * size / sample_rate)
-    low_FxT = ndimage.percentile_filter(power_FxT[: 2 * split], 60, (17, 1))
-    around_FxT[:split] = low_FxT[:split]
-  mask_FxT = power_FxT > _PROMINENCE * around_FxT + 1e-9 * power_FxT.max()
-  mask_FxT = ndimage.binary_dilation(
-    mask_FxT, np.ones((1, 3) if clicks else (3, 1))
-  )
+  mask_FxT = (_click_mask if clicks else _tone_mask)(power_FxT)
   fore_S = transform.istft(spectrum_FxT * mask_FxT, k1=len(audio_S))
   return fore_S, audio_S - fore_S
+
+
+def _click_mask(power_FxT: np.ndarray) -> np.ndarray:
+  around_FxT = ndimage.median_filter(power_FxT, (1, 25))
+  floor = 1e-9 * power_FxT.max()
+  mask_FxT = power_FxT > _PROMINENCE * around_FxT + floor
+  return ndimage.binary_dilation(mask_FxT, np.ones((1, 3)))
+
+
+def _tone_mask(power_FxT: np.ndarray) -> np.ndarray:
+  bins_F = np.arange(len(power_FxT))[:, None]
+  best_T = power_FxT.argmax(0)
+  reach_T = np.maximum(2.5, 0.05 * best_T)
+  mask_FxT = np.zeros(power_FxT.shape, bool)
+  for multiple in range(1, _MULTIPLES + 1):
+    mask_FxT |= np.abs(bins_F - multiple * best_T) <= reach_T
+  power_T = (power_FxT * mask_FxT).sum(0)
+  there_T = power_T > 0.5 * power_FxT.sum(0)
+  there_T &= power_T > _TONE_FLOOR * power_T.max()
+  # The edges of a beep are weaker, but belong to it.
+  return mask_FxT & ndimage.binary_dilation(there_T, np.ones(5))

@@ -24,6 +24,7 @@ _NOISE_BORDERS_HZ = (420.0, 2500.0)
 _TREMOLO_BORDER_HZ = 4.9
 _CLICK_BORDER_HZ = 3.7
 _CUTS = 8  # gaps tried as the border of a sequence
+_NO_GAP = 0.6  # factor where the parts are not set apart
 _MISCOUNT = 0.35  # factor for each event too many or too few
 
 
@@ -62,7 +63,7 @@ def _sequence(parts, audio_S, sample_rate: int) -> float:
   level_T = hearing.level(audio_S, sample_rate)
   hop = round(hearing.HOP_SECONDS * sample_rate)
   best = 0.0
-  for cut in _cuts(level_T):
+  for cut, weight in _cuts(level_T):
     sides = (audio_S[: cut * hop], audio_S[cut * hop :])
     peaks = (level_T[:cut].max(), level_T[cut:].max())
     scores = [
@@ -70,20 +71,23 @@ def _sequence(parts, audio_S, sample_rate: int) -> float:
       ramp(peak, -25, -15) * verify(part, side_S, sample_rate)
       for part, side_S, peak in zip(parts, sides, peaks, strict=True)
     ]
-    best = max(best, _both(*scores))
+    best = max(best, weight * _both(*scores))
   return best
 
 
-def _cuts(level_T: np.ndarray) -> list[int]:
-  """Frames in the middle of the longest gaps, and about halfway."""
+def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
+  """(frame, weight) of the longest gaps; without any, points about halfway."""
   events = describe.bursts(level_T, -18, -24)
   gaps = [
     (start - end, (end + start) // 2)
     for (_, end), (start, _) in zip(events, events[1:], strict=False)
   ]
-  longest = sorted(gaps, reverse=True)[:_CUTS]
-  halfway = [round(len(level_T) * share) for share in (0.4, 0.5, 0.6)]
-  return [cut for _, cut in longest] + halfway
+  if gaps:
+    return [(cut, 1.0) for _, cut in sorted(gaps, reverse=True)[:_CUTS]]
+  first, end = events[0]
+  return [
+    (first + round((end - first) * share), _NO_GAP) for share in (0.4, 0.5, 0.6)
+  ]
 
 
 def _mixture(parts, audio_S, sample_rate: int) -> float:

@@ -68,7 +68,7 @@ def test_wordnet_is_read(tmp_path):
     corpus.wordnet(tmp_path / "none")
 
 
-def _prepare(folder, **changes):
+def _make(**changes):
   settings = dict(
     captions={"a dog": 0, "Rain": 1, "both": -1, "kept back": 0},
     held_out=["kept back"],
@@ -79,11 +79,11 @@ def _prepare(folder, **changes):
     wordnet_folder="",
     seed=0,
   )
-  return corpus.prepare(folder, **settings | changes)
+  return corpus.make(**settings | changes)
 
 
-def test_a_corpus_holds_the_captions_and_not_what_is_held_out(tmp_path):
-  words, texts = _prepare(tmp_path)
+def test_a_corpus_holds_the_captions_and_not_what_is_held_out():
+  words, texts = _make()
 
   def row(text):
     ids, _ = tokenizer.tokenize(words, [text], 8)
@@ -97,22 +97,26 @@ def test_a_corpus_holds_the_captions_and_not_what_is_held_out(tmp_path):
   assert texts.teacher_QxW.shape == (len(texts.ids_QxP), 0)
 
 
-def test_a_second_call_reads_what_the_first_wrote(tmp_path):
-  words, texts = _prepare(tmp_path)
-  same_words, same = _prepare(tmp_path, captions={}, num_sentences=1)
-  assert same_words.to_str() == words.to_str()
-  np.testing.assert_array_equal(same.ids_QxP, texts.ids_QxP)
-  copy_words, copy = _prepare(tmp_path / "b", start=str(tmp_path))
-  assert copy_words.to_str() == words.to_str()
-  np.testing.assert_array_equal(copy.label_Q, texts.label_Q)
-  assert (tmp_path / "b" / corpus.CORPUS).is_file()
+def _never():
+  raise AssertionError("made again")
+
+
+def test_a_corpus_is_made_once_and_can_be_taken_over(tmp_path):
+  words, texts = corpus.prepare(tmp_path / "a", "", _make)
+  again = corpus.prepare(tmp_path / "a", "", _never)
+  taken = corpus.prepare(tmp_path / "b", str(tmp_path / "a"), _never)
+  own = corpus.prepare(tmp_path / "b", "", _never)
+  for same_words, same in (again, taken, own):
+    assert same_words.to_str() == words.to_str()
+    for name in ("ids_QxP", "mask_QxP", "teacher_QxW", "label_Q"):
+      np.testing.assert_array_equal(getattr(same, name), getattr(texts, name))
 
 
 def test_a_broken_corpus_is_named(tmp_path):
-  _prepare(tmp_path)
+  corpus.prepare(tmp_path, "", _make)
   (tmp_path / corpus.CORPUS).write_bytes(b"PK")
   with pytest.raises(UserError, match="corpus.npz"):
-    _prepare(tmp_path)
+    corpus.prepare(tmp_path, "", _never)
 
 
 def test_word_table_keeps_the_teachers_neighbours():

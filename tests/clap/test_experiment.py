@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 
@@ -97,9 +98,7 @@ def test_tested_texts_and_clips_are_never_trained_on(experiment, tmp_path):
   assert set().union(*labels) == {0, 1}
 
 
-def test_words_alone_need_no_audio(experiment, tmp_path, monkeypatch):
-  import dataclasses
-
+def test_words_alone_need_no_audio(experiment, tmp_path):
   data = dataclasses.replace(experiment.data, path="")
   only_words = dataclasses.replace(experiment, data=data)
   task, train, validation = experiments.build(only_words, tmp_path / "work")
@@ -112,3 +111,5 @@ def test_words_alone_need_no_audio(experiment, tmp_path, monkeypatch):
 def test_impossible_settings_are_refused():
   with pytest.raises(UserError, match="text_batch=0"):
     experiments.ClapDataConfig(text_batch=0)
+  with pytest.raises(UserError, match="freeze_text"):
+    experiments.ClapDataConfig(freeze_text=True)

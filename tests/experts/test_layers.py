@@ -1,0 +1,62 @@
+"""The hand-written parts against their plain forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax.experts.layers import dropout, dropout_bytes, linear, sinusoid
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (10, 6), (6, 2, 4)])
+def test_linear_and_its_derivative(shape):
+  keys = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(keys[0], (3, 5, shape[0]))
+  kernel = jax.random.normal(keys[1], shape)
+  weight = jax.random.normal(keys[2], (3, 5, *shape[1:]))
+
+  def value(function):
+    return lambda x, kernel: jnp.sum(weight * function(x, kernel))
+
+  def plain(x, kernel):
+    return jnp.tensordot(x, kernel, 1)
+
+  np.testing.assert_allclose(linear(x, kernel), plain(x, kernel), atol=1e-5)
+  for got, expected in zip(
+    jax.grad(value(linear), (0, 1))(x, kernel),
+    jax.grad(value(plain), (0, 1))(x, kernel),
+    strict=True,
+  ):
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_positions():
+  table = sinusoid(jnp.arange(5), 6)
+  for position in range(5):
+    for channel in range(6):
+      angle = position / 10000 ** ((channel // 2 * 2) / 6)
+      expected = np.cos(angle) if channel % 2 else np.sin(angle)
+      assert table[position, channel] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 5])
+def test_dropout_drops_its_share_and_keeps_the_mean(turn):
+  shape = (400, 100)
+  random = dropout_bytes(jax.random.key(0), 0.25, shape)
+  out = dropout(jnp.ones(shape), 0.25, random, turn)
+  assert jnp.mean(out == 0) == pytest.approx(0.25, abs=0.01)
+  assert jnp.mean(out) == pytest.approx(1, abs=0.02)
+  assert (jnp.isclose(out, 0) | jnp.isclose(out, 4 / 3)).all()
+
+
+def test_dropouts_that_share_bytes_drop_different_elements():
+  random = dropout_bytes(jax.random.key(0), 0.25, (1000,))
+  first, second = (
+    dropout(jnp.ones(1000), 0.25, random, turn) == 0 for turn in (0, 1)
+  )
+  assert not (first & second).any()
+
+
+def test_no_key_no_dropout():
+  assert dropout_bytes(None, 0.5, (3,)) is None
+  np.testing.assert_array_equal(dropout(jnp.ones(3), 0.5, None, 0), 1)

@@ -1,0 +1,103 @@
+"""Parity with the authors' Stage-1 code, on checkpoints in their format."""
+
+import json
+import pathlib
+import shutil
+
+import flax.traverse_util
+import jax
+import numpy as np
+import pytest
+
+from siren_jax import experts
+from siren_jax.common.errors import UserError
+from siren_jax.weights import siren_stage1
+
+# Made by the authors' code; beside the checkout where it is developed.
+SHARED = pathlib.Path(__file__).parents[3] / "shared/fixtures/siren_stage1"
+# Made by ours (make_fixture.py) when it agreed with the authors'.
+OWN = pathlib.Path(__file__).parents[1] / "fixtures/siren_stage1"
+
+
+@pytest.fixture(scope="module", params=[SHARED, OWN], ids=["authors", "own"])
+def fixture(request):
+  if not request.param.exists():
+    pytest.skip(f"{request.param} is not here")
+  config, params = siren_stage1.load(request.param)
+  with np.load(request.param / "expected.npz") as file:
+    expected = dict(file)
+  names = ("codes", "prompt", "sequence_mask", "prompt_mask")
+  return config, params, [expected[name] for name in names], expected
+
+
+def test_logits(fixture):
+  config, params, batch, expected = fixture
+  logits = np.asarray(experts.logits(params, config, *batch))
+  frames = batch[2]
+  for n in range(config.num_codebooks):
+    want = expected[f"logits_{n}"]
+    every = config.codebook_size // want.shape[-1]
+    got = logits[:, n, :, ::every]
+    np.testing.assert_allclose(got[frames], want[frames], atol=1e-4)
+
+
+def test_losses(fixture):
+  config, params, batch, expected = fixture
+  total, metrics = experts.loss(params, config, *batch)
+  own = config.codebooks_per_expert
+  for n in range(config.num_codebooks):
+    want = expected[f"expert{n // own}_ce_codebook_{n}"]
+    np.testing.assert_allclose(metrics[f"ce_codebook_{n}"], want, atol=1e-4)
+  losses = [expected[f"expert{k}_loss"] for k in range(config.num_experts)]
+  np.testing.assert_allclose(total, np.mean(losses), atol=1e-4)
+
+
+def test_written_files_are_those_that_were_read(fixture, tmp_path):
+  config, params, *_ = fixture
+  siren_stage1.save(tmp_path, config, params)
+  again_config, again = siren_stage1.load(tmp_path)
+  assert again_config == config
+  jax.tree.map(np.testing.assert_array_equal, again, params)
+
+
+def test_no_tensor_is_left_over(fixture, tmp_path):
+  """Changing any tensor of the file changes what is read."""
+  config, params, *_ = fixture
+  leaves = flax.traverse_util.flatten_dict(params, sep="/")
+  count = sum(leaf[0].size for leaf in leaves.values())
+  siren_stage1.save(tmp_path, config, params)
+  tensors = siren_stage1.load_file(tmp_path / "expert_0.safetensors")
+  assert sum(tensor.size for tensor in tensors.values()) == count
+
+
+@pytest.fixture
+def broken(tmp_path):
+  return pathlib.Path(shutil.copytree(OWN, tmp_path / "files"))
+
+
+def test_a_missing_file_is_named(broken):
+  (broken / "expert_1.safetensors").unlink()
+  with pytest.raises(UserError, match=r"expert_1\.safetensors"):
+    siren_stage1.load(broken)
+
+
+def test_a_truncated_file_is_named(broken):
+  path = broken / "expert_0.safetensors"
+  path.write_bytes(path.read_bytes()[:-100])
+  with pytest.raises(UserError, match=r"expert_0\.safetensors"):
+    siren_stage1.load(broken)
+
+
+def test_a_tensor_of_another_shape_is_named(broken):
+  config = json.loads((broken / "config.json").read_text())
+  (broken / "config.json").write_text(json.dumps(config | {"prompt_dim": 9}))
+  with pytest.raises(UserError, match="prompt_summary|cross_attention"):
+    siren_stage1.load(broken)
+
+
+def test_a_missing_config_key_is_named(broken):
+  config = json.loads((broken / "config.json").read_text())
+  del config["n_heads"]
+  (broken / "config.json").write_text(json.dumps(config))
+  with pytest.raises(UserError, match="n_heads"):
+    siren_stage1.load(broken)
