@@ -1,7 +1,7 @@
 """Frames a second of the sampler, beside the limit that memory sets.
 
   python -m benchmarks.sampling            # the peer shape of design.md
-  python -m benchmarks.sampling --shape nano --guidance 3 --seconds 5
+  python -m benchmarks.sampling --shape nano --guidance 3 --frames 125
 
 Random weights. A frame reads every weight of the temporal paths once and of
 the depth paths once for each of its codebooks: at batch 1 the memory's speed,
@@ -9,6 +9,7 @@ measured in the same run, is the limit.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 
@@ -30,7 +31,7 @@ def main() -> None:
   parser.add_argument("--dtype", default="float32")
   parser.add_argument("--repeats", type=int, default=3)
   args = parser.parse_args()
-  config = SHAPES[args.shape]
+  config = dataclasses.replace(SHAPES[args.shape], dtype=args.dtype)
   params = jax.tree.map(lambda x: x.astype(args.dtype), variables(config))
   method = sampling.SamplingConfig(top_k=args.top_k, guidance=args.guidance)
 

@@ -27,7 +27,9 @@ def get_config():
         depth_layers=1,
         prompt_dim=16,
         feature_dim=16,
+        num_codebooks=4,
         codebook_size=64,
+        num_experts=2,
       ),
       optimizer=OptimizerConfig(steps=STEPS, warmup_steps=1),
       train=TrainConfig(

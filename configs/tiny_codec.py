@@ -26,6 +26,7 @@ def get_config():
         decoder_code_layers=1,
         code_width=16,
         expansion=2,
+        num_codebooks=4,
         codebook_size=64,
         feature_dim=16,
       ),

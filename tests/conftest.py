@@ -53,19 +53,19 @@ def tiny_model():
 
   rng = np.random.default_rng(0)
 
-  def part(name):
+  def part(name, spread):
     path = ROOT / "configs" / f"{name}.py"
     experiment = experiments.from_file(str(path))
     kind = experiments.KINDS[experiments.kind_of(experiment)]
     params = jax.tree.map(
-      lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype),
+      lambda x: rng.normal(0, spread, x.shape).astype(x.dtype),
       kind.shapes(experiment),
     )
     return getattr(experiment, kind.part), params
 
-  codec_config, codec_params = part("tiny_codec")
-  clap_config, clap_params = part("tiny_clap")
-  config, params = part("tiny")
+  codec_config, codec_params = part("tiny_codec", 0.3)
+  clap_config, clap_params = part("tiny_clap", 0.3)
+  config, params = part("tiny", 1.0)  # Sharp: prompts show.
   tables = codec.embedding_tables(codec_params)
   params["frozen"] = jax.tree_util.tree_map_with_path(
     lambda path, x: np.broadcast_to(tables[path[-1].key], x.shape),

@@ -44,8 +44,6 @@ class ClapDataConfig:
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
       and its corpus; "" starts afresh.
-    freeze_text: only the audio tower learns: what was made with the text
-      tower of `start` (codes, experts) stays valid.
   """
 
   path: str = ""
@@ -59,14 +57,8 @@ class ClapDataConfig:
   teacher: bool = True
   wordnet: str = ""
   start: str = ""
-  freeze_text: bool = False
 
   def __post_init__(self):
-    if self.freeze_text and not (self.start and self.path):
-      raise UserError(
-        "data freeze_text=True: needs a trained text tower (data.start) and"
-        " sounds (data.path)"
-      )
     for name in ("texts", "text_batch", "text_tokens"):
       if getattr(self, name) < 1:
         raise UserError(
@@ -84,6 +76,13 @@ class ClapExperiment:
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
   data: ClapDataConfig = ClapDataConfig()
+
+  def __post_init__(self):
+    if self.loss.lock_text and not (self.data.start and self.data.path):
+      raise UserError(
+        "loss lock_text=True: needs a trained text tower (data.start) and"
+        " sounds (data.path)"
+      )
 
 
 def build(
@@ -119,7 +118,6 @@ def build(
     texts=texts,
     classes=labels.text_classes(words, e.clap.text.max_tokens),
     start=_start(e, texts),
-    freeze_text=e.data.freeze_text,
   )
   clips = functools.partial(_clips, e, words, labels)
   train = Batches(

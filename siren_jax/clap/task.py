@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +31,6 @@ from siren_jax.training import (
 )
 
 Batch = Mapping[str, jax.Array]
-
-_TEXT = ("text", "project_text")  # what makes tokens and text embeddings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +88,6 @@ class ClapTask:
     texts: the corpus, to see the classes as the teacher does.
     classes: what `evaluate` classifies by; None leaves classes out.
     start: parameters to start from; missing parts are drawn at random.
-    freeze_text: text parameters stay as they are, and contrast is all there
-      is to learn.
   """
 
   def __init__(
@@ -102,7 +99,6 @@ class ClapTask:
     texts: Corpus,
     classes: TextClasses | None = None,
     start: Mapping[str, Any] | None = None,
-    freeze_text: bool = False,
   ):
     self._config = config
     self._loss = loss
@@ -117,14 +113,10 @@ class ClapTask:
       )
     self._start = start or {}
     self._ema = ema_decay > 0
-    self._freeze_text = freeze_text
-    self._tx = make_optimizer(
-      optimizer,
-      (lambda path: path[0] in _TEXT) if freeze_text else None,
-    )
+    self._tx = make_optimizer(optimizer)
     if loss.lock_text:
       self._tx = optax.partition(
-        {"trained": self._tx, "locked": optax.set_to_zero()}, _locks_text
+        {"audio": self._tx, "text": optax.set_to_zero()}, _sides
       )
     self.step = supervised_step(self._objective, self._tx, ema_decay)
 
@@ -271,14 +263,9 @@ def _replace(tree, new):
   return {k: _replace(v, new[k]) if k in new else v for k, v in tree.items()}
 
 
-def _locks_text(params):
-  """ "locked" for every parameter of the text side, else "trained"."""
-  return {
-    name: jax.tree.map(
-      lambda _, locked=name in ("text", "project_text"): (
-        "locked" if locked else "trained"
-      ),
-      tree,
-    )
-    for name, tree in params.items()
-  }
+def _sides(params):
+  """Which side every parameter belongs to, "text" or "audio"."""
+  return flax.traverse_util.path_aware_map(
+    lambda path, _: "text" if path[0] in ("text", "project_text") else "audio",
+    params,
+  )

@@ -53,9 +53,7 @@ def energy_distance(target: list, one: list, other: list) -> jax.Array:
   the target given the codes (Gritsenko et al. 2020, section 3): the last term
   keeps noise alive, which a plain distance would average away.
   """
-  return (
-    distance(target, one) + distance(target, other) - distance(one, other)
-  )
+  return distance(target, one) + distance(target, other) - distance(one, other)
 
 
 def waveform_distance(

@@ -178,9 +178,7 @@ class CodecTask:
   def _depths(self, batch, key):
     """Codebooks that each example may use; one more than there are: bypass."""
     number = self.config.num_codebooks
-    some = jax.random.randint(
-      named_key(key, "depth"), (batch,), 1, number + 1
-    )
+    some = jax.random.randint(named_key(key, "depth"), (batch,), 1, number + 1)
     kind = jax.random.uniform(named_key(key, "kind"), (batch,))
     depth = jnp.where(kind < self.loss.full_depth, number, some)
     return jnp.where(kind > 1 - self.loss.bypass, number + 1, depth)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import jax
 
-from siren_jax.common import tensors
 from siren_jax.common import config as configs
+from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
 
 Config = TypeVar("Config")
@@ -36,7 +36,9 @@ def load(
   trained = (folder / "checkpoints").is_dir()
   settings = read_json(folder / "config.json")
   if not isinstance(settings, dict) or part not in settings:
-    raise UserError(f"{folder} holds no {part}: its config.json has no {part!r}")
+    raise UserError(
+      f"{folder} holds no {part}: its config.json has no {part!r}"
+    )
   config = configs.from_dict(config_class, settings[part], f"{part}.")
   if trained:
     from siren_jax.common import checkpoint  # Orbax takes a second to import.

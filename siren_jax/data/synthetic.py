@@ -57,7 +57,7 @@ def noise_band(band: str, sample_rate: int) -> tuple[float, float]:
   return {
     "low": (40.0, 300.0),
     "middle": (600.0, 1800.0),
-    "high": (min(3500.0, 0.6 * top), top),
+    "high": (min(3500.0, 0.75 * top), top),
     "full": (40.0, top),
   }[band]
 

@@ -54,9 +54,7 @@ class TrainState:
     return self.params if self.ema is None else self.ema
 
 
-def averaged(
-  ema: Any, params: Any, decay: float, step: jax.Array | int
-) -> Any:
+def averaged(ema: Any, params: Any, decay: float, step: jax.Array | int) -> Any:
   """`ema` moved towards `params`; None stays None.
 
   Early on the average is short, (1 + step) / (10 + step), so that it forgets

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from siren_jax.clap import experiment as experiments
+from siren_jax.clap.task import ClapLossConfig
 from siren_jax.common.errors import UserError
 from siren_jax.data import phrasebook
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -111,5 +112,5 @@ def test_words_alone_need_no_audio(experiment, tmp_path):
 def test_impossible_settings_are_refused():
   with pytest.raises(UserError, match="text_batch=0"):
     experiments.ClapDataConfig(text_batch=0)
-  with pytest.raises(UserError, match="freeze_text"):
-    experiments.ClapDataConfig(freeze_text=True)
+  with pytest.raises(UserError, match="lock_text"):
+    experiments.ClapExperiment(loss=ClapLossConfig(lock_text=True))

@@ -36,8 +36,8 @@ def _train(task, batch, steps):
 
 def test_learns_tones(tiny, batch):
   task = _task(tiny)
-  state, history = _train(task, batch, 60)
-  assert history[-1]["mel_distance"] < 0.6 * history[0]["mel_distance"]
+  state, history = _train(task, batch, 40)
+  assert history[-1]["mel_distance"] < 0.7 * history[0]["mel_distance"]
   assert task.evaluate(state, batch)["mel_distance"] < 1.0
 
 
@@ -59,15 +59,16 @@ def test_the_adversary_joins_at_its_step(tiny, batch):
     tiny,
     adversarial=0.1,
     adversarial_start=2,
-    discriminator_windows=(64, 128),
+    discriminator_windows=(64,),
     discriminator_width=4,
   )
+  batch = {"audio_BxS": batch["audio_BxS"][:, : 4 * tiny.hop]}
   start = task.init(jax.random.key(0)).extra["adversary"]
   state, history = _train(task, batch, 2)
   for a, b in zip(*map(jax.tree.leaves, (start, state.extra["adversary"]))):
     np.testing.assert_array_equal(a, b)
   assert history[-1]["judge"] == 0
-  state, history = _train(task, batch, 12)
+  state, history = _train(task, batch, 10)
   judged = [float(m["judge"]) for m in history[2:]]
   assert judged[-1] < judged[0]
 

@@ -154,8 +154,8 @@ def test_both_parts_of_a_mixture_count():
   assert score(truth, tone_S[:size]) <= 0.2
   assert score(truth, noise_S) <= 0.2
   wrong = [{"kind": "tone", "pitch": "low"}, RUMBLE]
-  for parts in (wrong, [parts[0], RUMBLE | {"band": "high"}]):
-    mixture = {"kind": "mixture", "parts": parts}
+  for pair in (wrong, [parts[0], RUMBLE | {"band": "high"}]):
+    mixture = {"kind": "mixture", "parts": pair}
     assert score(mixture, tone_S[:size] + noise_S) <= 0.2
 
 

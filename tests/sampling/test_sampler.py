@@ -131,9 +131,7 @@ def test_padding_of_the_prompt_changes_nothing(model, prompt, keys, plain):
 def test_a_longer_clip_begins_as_a_shorter_one(model, prompt, keys, plain):
   config, params = model
   short = sample(params, config, SamplingConfig(), *prompt, keys, 4)
-  np.testing.assert_array_equal(
-    short.codes_BxNxT, plain.codes_BxNxT[..., :4]
-  )
+  np.testing.assert_array_equal(short.codes_BxNxT, plain.codes_BxNxT[..., :4])
 
 
 def test_same_key_same_codes_other_key_other_codes(model, prompt, keys, plain):
