@@ -33,6 +33,7 @@ import siren_jax
 from siren_jax import codec
 from siren_jax.data import phrasebook
 from siren_jax.data.audio import read_audio
+from siren_jax.weights import bundle
 
 RATE = 16000
 SECONDS = 5
@@ -170,7 +171,7 @@ def main():
   held = folds == args.held_out_fold
   table = {}
   if args.codec or args.model:
-    folder = args.codec or siren_jax.weights.bundle.find(args.model)
+    folder = args.codec or bundle.find(args.model)
     table |= check_codec(folder, clips, labels, held)
   if args.model:
     table |= check_generation(args, clips, labels, held)

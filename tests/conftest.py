@@ -53,6 +53,7 @@ def tiny_model():
 
   rng = np.random.default_rng(0)
 
+  # The spread is large where another prompt has to make another sound.
   def part(name, spread):
     path = ROOT / "configs" / f"{name}.py"
     experiment = experiments.from_file(str(path))
@@ -64,8 +65,8 @@ def tiny_model():
     return getattr(experiment, kind.part), params
 
   codec_config, codec_params = part("tiny_codec", 0.3)
-  clap_config, clap_params = part("tiny_clap", 0.3)
-  config, params = part("tiny", 1.0)  # Sharp: prompts show.
+  clap_config, clap_params = part("tiny_clap", 3.0)
+  config, params = part("tiny", 1.0)
   tables = codec.embedding_tables(codec_params)
   params["frozen"] = jax.tree_util.tree_map_with_path(
     lambda path, x: np.broadcast_to(tables[path[-1].key], x.shape),

@@ -111,16 +111,20 @@ def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
   try:
     values(argv)
     config = values.config
-  except flags.Error as error:
-    raise UserError(f"{path}: {error}") from error
   except SyntaxError as error:
     raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
-  except (TypeError, ValueError) as error:
-    # config_flags wraps what the file raised in a page of text.
-    raise UserError(f"{path}: {error.__context__ or error}") from error
+  except (flags.Error, TypeError, ValueError) as error:
+    raise UserError(f"{path}: {_gist(error)}") from error
   if not isinstance(config, ConfigDict):
     raise UserError(f"{path}: get_config() gives no ConfigDict")
   return config
+
+
+def _gist(error: Exception) -> str:
+  """What the config file raised, out of the page that config_flags makes."""
+  text = str(error.__context__ or error).strip()
+  last = text.splitlines()[-1]
+  return last.partition(": ")[2] if "Traceback" in text else text
 
 
 def _check_key(config: Any, flag: str) -> None:

@@ -113,6 +113,12 @@ def longest(heard: Heard) -> tuple[int, int]:
   return max(_stretches(heard), key=lambda e: e[1] - e[0])
 
 
+def longest_seconds(heard: Heard) -> float:
+  """Length of the longest stretch of sound."""
+  first, end = longest(heard)
+  return (end - first) * HOP_SECONDS
+
+
 def _stretches(heard: Heard) -> list[tuple[int, int]]:
   return describe.bursts(heard.level_T, _LASTING_DB + 4, _LASTING_DB)
 
@@ -121,7 +127,7 @@ def lasting(heard: Heard) -> float:
   """1 for one long sound, less for short, broken or accompanied ones."""
   first, end = longest(heard)
   share = (end - first) / max(1, heard.active_T.sum())
-  score = ramp((end - first) * HOP_SECONDS, 0.25, 0.7) * ramp(share, 0.5, 0.9)
+  score = ramp(longest_seconds(heard), 0.25, 0.7) * ramp(share, 0.5, 0.9)
   return score * _INTERRUPTION ** (len(_stretches(heard)) - 1)
 
 

@@ -119,14 +119,14 @@ def _beeps(truth, heard):
   inside_T = hearing.inside(events, heard)
   same = ramp(np.std(np.log2(heard.hz_T[inside_T])), 0.5, 0.15)
   score = same * ramp(heard.tonality_T[inside_T].mean(), 0.4, 0.65)
-  return score * _counted(events, truth) * _pitch(truth, heard)
+  return score * _counted(events, truth, heard) * _pitch(truth, heard)
 
 
 def _bursts(truth, heard):
   events = hearing.events(heard)
   inside_T = hearing.inside(events, heard)
   noisy = ramp(heard.tonality_T[inside_T].mean(), 0.6, 0.35)
-  return noisy * _counted(events, truth)
+  return noisy * _counted(events, truth, heard)
 
 
 def _sweep(truth, heard):
@@ -195,6 +195,7 @@ def _clicks(truth, heard):
   else:
     right = _fast_or_slow(truth, np.log2(rate / _CLICK_BORDER_HZ))
   score = ramp(hearing.event_seconds(events), 0.09, 0.05)
+  score *= ramp(hearing.longest_seconds(heard), 0.5, 0.15)
   tonality = heard.tonality_T[hearing.inside(events, heard)].mean()
   return score * ramp(tonality, 0.7, 0.5) * ramp(regularity, 0.15, 0.5) * right
 
@@ -227,10 +228,10 @@ _CHECKS: dict[str, Callable[[dict[str, Any], Heard], float]] = {
 }
 
 
-def _counted(events: list[tuple[int, int]], truth) -> float:
-  """Right number of events, each short."""
-  seconds = hearing.event_seconds(events)
-  score = ramp(seconds, 0.02, 0.05) * ramp(seconds, 0.8, 0.5)
+def _counted(events: list[tuple[int, int]], truth, heard: Heard) -> float:
+  """Right number of events, all of them short."""
+  score = ramp(hearing.event_seconds(events), 0.02, 0.05)
+  score *= ramp(hearing.longest_seconds(heard), 0.8, 0.5)
   return score * _MISCOUNT ** abs(len(events) - truth["count"])
 
 
