@@ -12,8 +12,8 @@ SHAPES = {
     prompt_dim=256, feature_dim=256, ffn_multiple_of=256,
   ),
   "nano": experts.ExpertConfig(
-    dim=160, heads=5, kv_heads=5, temporal_layers=3, depth_layers=1,
-    prompt_dim=128, feature_dim=96, dropout=0.1,
+    dim=128, heads=4, kv_heads=4, temporal_layers=3, depth_layers=1,
+    prompt_dim=128, feature_dim=96, ffn_multiplier=0.75,
   ),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from siren_jax.experts import ExpertConfig
 from siren_jax.experts.experiment import Stage1Experiment
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-STEPS = 2000
+STEPS = 1950
 
 
 def get_config():

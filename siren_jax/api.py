@@ -56,6 +56,7 @@ class Siren:
     *,
     key: jax.Array | int = 0,
     num_samples: int = 1,
+    candidates: int | None = None,
     **settings: Any,
   ) -> np.ndarray:
     """Makes `num_samples` sounds of every prompt.
@@ -66,6 +67,8 @@ class Siren:
       key: random key or seed. Sound i of a prompt is drawn with
         `fold_in(key, i)`, whatever else is in the batch.
       num_samples: sounds a prompt.
+      candidates: draw so many for each sound and keep the one whose CLAP
+        embedding is nearest to the prompt's; None: as the bundle says.
       **settings: fields of `SamplingConfig` that differ from the bundle's
         (temperature, top_k, top_p, guidance, ...).
 
@@ -77,7 +80,12 @@ class Siren:
       UserError: a prompt is blank, or a setting is out of its range.
     """
     clips = self.clips(
-      prompts, seconds, key=key, num_samples=num_samples, **settings
+      prompts,
+      seconds,
+      key=key,
+      num_samples=num_samples,
+      candidates=candidates,
+      **settings,
     )
     return np.stack(list(clips))
 
@@ -88,9 +96,10 @@ class Siren:
     *,
     key: jax.Array | int = 0,
     num_samples: int = 1,
+    candidates: int | None = None,
     **settings: Any,
   ) -> Iterator[np.ndarray]:
-    """As `generate`, one audio_S after the other, eight at a time in memory.
+    """As `generate`, one audio_S after the other, eight drawn at a time.
 
     Wrong arguments are reported by this call, before the first clip.
     """
@@ -99,6 +108,7 @@ class Siren:
     num_frames, num_audio = self._lengths(seconds)
     if num_samples < 1:
       raise UserError(f"num_samples {num_samples}: ask for at least 1")
+    candidates = self.num_candidates(candidates)
     key = key if isinstance(key, jax.Array) else _key_of_seed(key)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
       key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
@@ -109,7 +119,7 @@ class Siren:
     )
 
     def batches() -> Iterator[np.ndarray]:
-      size = min(len(rows), BATCH_SIZE)
+      size = min(len(rows), max(1, BATCH_SIZE // candidates))
       for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         # A short last batch is filled up: one program serves all of them.
@@ -122,6 +132,7 @@ class Siren:
           sample,
           config,
           models=self._models,
+          candidates=candidates,
           num_frames=num_frames,
         )
         yield from np.asarray(audio_BxS)[: len(batch), :num_audio]
@@ -154,6 +165,12 @@ class Siren:
         f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
       ) from error
 
+  def num_candidates(self, candidates: int | None = None) -> int:
+    """How many are drawn for each sound; None: as the bundle says."""
+    if candidates is None:
+      return self.bundle.candidates
+    return bundles.check_candidates(candidates)
+
   def _lengths(self, seconds: float) -> tuple[int, int]:
     """Codec frames to make, and audio samples to keep, for `seconds`."""
     if not 0 < seconds <= self.bundle.max_seconds:
@@ -183,7 +200,9 @@ def _key_of_seed(seed: int) -> jax.Array:
   return jax.random.key(seed)
 
 
-@functools.partial(jax.jit, static_argnames=("models", "num_frames"))
+@functools.partial(
+  jax.jit, static_argnames=("models", "candidates", "num_frames")
+)
 def _generate(
   params: dict[str, Any],
   ids_BxP: jax.Array,
@@ -193,20 +212,32 @@ def _generate(
   method: sampling.SamplingConfig,
   *,
   models: tuple[Any, ...],
+  candidates: int,
   num_frames: int,
 ) -> jax.Array:
   """Token ids to audio [B, T * hop] as one program."""
   clap_config, expert_config, codec_config = models
-  prompt_BxPxC, _ = clap.encode_text(
+  prompt_BxPxC, text_BxE = clap.encode_text(
     params["clap"], clap_config, ids_BxP, mask_BxP
   )
+  keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B)
+  if candidates > 1:
+    keys_B = jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
+  repeat = functools.partial(jnp.repeat, repeats=candidates, axis=0)
   samples = sampling.sample(
     params["experts"],
     expert_config,
     method,
-    prompt_BxPxC,
-    mask_BxP,
-    jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B),
+    repeat(prompt_BxPxC),
+    repeat(mask_BxP),
+    keys_B.reshape(-1),
     num_frames,
   )
-  return codec.decode(params["codec"], codec_config, samples.codes_BxNxT)
+  audio = codec.decode(params["codec"], codec_config, samples.codes_BxNxT)
+  if candidates == 1:
+    return audio
+  heard = clap.encode_audio(params["clap"], clap_config, audio)
+  # A row's candidates lie side by side.
+  fit = jnp.sum(repeat(text_BxE) * heard, -1).reshape(-1, candidates)
+  best_B = jnp.arange(len(fit)) * candidates + jnp.argmax(fit, 1)
+  return audio[best_B]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import siren_jax as sj
+from siren_jax import sampling
 
 PROMPTS = ["a dog barking", "rain on a tin roof", "two short beeps"]
 
@@ -78,6 +79,32 @@ def test_settings_reach_the_sampler(siren):
   assert np.abs(greedy - guided).max() > 0
 
 
+def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
+  bundle = siren.bundle
+  chosen = siren.generate(PROMPTS, 0.2, key=6, candidates=3)
+  keys = jax.random.split(jax.random.fold_in(jax.random.key(6), 0), 3)
+  frames = -(-chosen.shape[1] // bundle.codec.config.hop)
+  best = []
+  for prompt, audio_S in zip(PROMPTS, chosen):
+    tokens, mask, _ = bundle.clap.encode_text([prompt] * 3)
+    drawn = bundle.codec.decode(
+      sampling.sample(
+        bundle.params,
+        bundle.config,
+        bundle.sampling,
+        tokens,
+        mask,
+        keys,
+        frames,
+      ).codes_BxNxT
+    )
+    best.append(int(bundle.clap.similarity([prompt], drawn)[0].argmax()))
+    np.testing.assert_allclose(
+      drawn[best[-1], : len(audio_S)], audio_S, atol=1e-4
+    )
+  assert set(best) != {0}, "the first of all would do: a weak test"
+
+
 @pytest.mark.parametrize(
   ("arguments", "told"),
   [
@@ -89,6 +116,8 @@ def test_settings_reach_the_sampler(siren):
     ({"seconds": float("nan")}, "seconds nan"),
     ({"seconds": 1000}, "at most 2 seconds"),
     ({"num_samples": 0}, "num_samples 0"),
+    ({"candidates": 0}, "candidates 0"),
+    ({"candidates": 65}, "1 to 64"),
     ({"key": -1}, "seed -1"),
     ({"temperature": -1.0}, "temperature"),
     ({"top_p": 1.5}, "top_p"),

@@ -17,8 +17,6 @@ import soundfile
 import siren_jax
 from siren_jax.common import checkpoint
 
-pytestmark = pytest.mark.slow  # Not yet seen to pass on a quiet machine.
-
 ROOT = pathlib.Path(__file__).parents[1]
 KILL_STEPS = 24
 

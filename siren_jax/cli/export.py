@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default=30.0,
     help="longest clip that generate allows (default: 30)",
   )
+  add(
+    "--candidates",
+    type=int,
+    default=1,
+    help="drawn for each sound, the best by CLAP is kept (default: 1)",
+  )
   add("--temperature", type=float, help="default of generate, as the next ones")
   add("--top-k", type=int)
   add("--top-p", type=float)
@@ -78,6 +84,7 @@ def _assemble(args: argparse.Namespace) -> Any:
     params={"params": params, **extra},
     sampling=sampling.SamplingConfig(**runtime.given(args, *_SETTINGS)),
     max_seconds=args.max_seconds,
+    candidates=args.candidates,
   )
   bundle.check_parts(model)
   return model
@@ -103,6 +110,7 @@ def card(model: Any, notes: str | None) -> str:
     experts=size(model.params),
     settings=", ".join(f"{k} {v}" for k, v in settings.items()),
     seconds=model.max_seconds,
+    candidates=model.candidates,
     notes=(notes or _NO_NOTES).strip(),
   )
 
@@ -125,8 +133,8 @@ A Siren model: words to sound. Made with siren-jax {version}.
 | CLAP | {clap} | reads the words |
 | experts | {experts} | {num_experts} residual experts |
 
-Sampling by default: {settings}. Clips of up to {seconds:g} seconds. Weights
-are stored in float16.
+Sampling by default: {settings}, candidates {candidates}. Clips of up to
+{seconds:g} seconds. Weights are stored in float16.
 
 {notes}
 """

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--seconds", type=float, default=5.0, help="length (default: 5)")
   add("--seed", type=int, default=0, help="another seed, another sound")
   add("--num-samples", type=int, default=1, help="sounds a prompt")
+  add("--candidates", type=int, help="draw so many, keep the best by CLAP")
   add("--temperature", type=float, help="below 1: safer, above: wilder")
   add("--top-k", type=int, help="draw from the k likeliest codes")
   add("--top-p", type=float, help="draw from this share of the probability")
@@ -58,19 +59,23 @@ def run(args: argparse.Namespace) -> None:
 
   siren = api.load(args.model)
   settings = runtime.given(args, *_SETTINGS)
+  candidates = siren.num_candidates(args.candidates)
   clips = siren.clips(
     prompts,
     args.seconds,
     key=args.seed,
     num_samples=args.num_samples,
+    candidates=candidates,
     **settings,
   )
   clock = runtime.CompileClock()
   loaded = time.perf_counter()
   runtime.say("getting ready; new lengths and settings compile once ...")
   bar = tqdm.tqdm(clips, total=len(plan), unit="clip", disable=None)
+  config = dataclasses.asdict(siren.sampling_config(**settings))
+  config["candidates"] = candidates
   for clip, audio_S in zip(plan, bar, strict=True):
-    _write(clip, audio_S, siren, args, siren.sampling_config(**settings))
+    _write(clip, audio_S, siren, args, config)
     bar.write(f'{clip.path}  "{clip.prompt}"')
   making = time.perf_counter() - loaded - clock.seconds
   print(
@@ -135,7 +140,7 @@ def _write(clip, audio_S, siren, args, config) -> None:
     "sample": clip.sample,
     "seconds": args.seconds,
     "sample_rate": siren.sample_rate,
-    "settings": dataclasses.asdict(config),
+    "settings": config,
     "model": siren.bundle.name,
     "version": siren_jax.__version__,
   }

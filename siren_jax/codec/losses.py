@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from siren_jax.codec import stft
 
@@ -54,24 +53,3 @@ def energy_distance(target: list, one: list, other: list) -> jax.Array:
   keeps noise alive, which a plain distance would average away.
   """
   return distance(target, one) + distance(target, other) - distance(one, other)
-
-
-def waveform_distance(
-  tonal_BxTxW: jax.Array, audio_BxS: jax.Array, hop: int
-) -> jax.Array:
-  """Relative error of the tonal voice's complex spectra; silence scores one.
-
-  It makes the codes carry the phase of what is predictable, hum, whistle and
-  voice, and has the tonal voice fall silent where it would only guess.
-  """
-  size = 2 * (tonal_BxTxW.shape[-1] - 1)
-  target = stft.stft(audio_BxS, size, hop)
-  level = jnp.abs(target) @ _blur(tonal_BxTxW.shape[-1]) + _FLOOR * size
-  error = tonal_BxTxW - target
-  return jnp.mean(jnp.sqrt(error.real**2 + error.imag**2 + 1e-10) / level)
-
-
-def _blur(bins: int, reach: int = 16) -> np.ndarray:
-  """Matrix of the mean over frequency, `reach` bins to either side."""
-  near = np.abs(np.subtract.outer(np.arange(bins), np.arange(bins))) <= reach
-  return (near / near.sum(0)).astype("f4")

@@ -20,7 +20,8 @@ class Quantized(NamedTuple):
     latents_BxTxF: sum of the code embeddings; gradients pass straight through.
     codes_BxNxT: int32.
     commitment: scalar, pulls the encoder to the codes.
-    codebook: scalar, pulls the codes to the encoder.
+    codebook: scalar, pulls codes to the projected residuals, and these to the
+      codes, a quarter as hard (van den Oord et al. 2017): else they drift.
     rebuilding: scalar, has every stage rebuild its residual.
     residual: scalar, share of the latents' energy that all stages leave over.
     projected_NxBxTxG: residuals in code space, where dead codes are reborn.
@@ -93,25 +94,27 @@ class ResidualQuantizer(nn.Module):
 
     A depth beyond the number of codebooks leaves the row unquantized.
     """
-    residual = jax.lax.stop_gradient(x_BxTxF)
+    stop = jax.lax.stop_gradient
+    residual = stop(x_BxTxF)
     scale = jnp.mean(residual**2) + 1e-6
     total = jnp.zeros_like(residual)
     codes, projections = [], []
     codebook = rebuilding = 0.0
     for n, stage in enumerate(self.stages):
       features, codes_BxT, projected, chosen = stage(residual)
-      codebook += jnp.mean((jax.lax.stop_gradient(projected) - chosen) ** 2)
+      codebook += jnp.mean((stop(projected) - chosen) ** 2)
+      codebook += 0.25 * jnp.mean((projected - stop(chosen)) ** 2)
       rebuilding += jnp.mean((residual - features) ** 2) / scale
-      features = jax.lax.stop_gradient(features)
+      features = stop(features)
       residual = residual - features
       used_B = (n < depth_B).astype(residual.dtype)
       total = total + features * used_B[:, None, None]
       codes.append(codes_BxT)
-      projections.append(jax.lax.stop_gradient(projected))
+      projections.append(stop(projected))
     bypassed_B = (depth_B > len(self.stages))[:, None, None]
-    total = jnp.where(bypassed_B, jax.lax.stop_gradient(x_BxTxF), total)
+    total = jnp.where(bypassed_B, stop(x_BxTxF), total)
     return Quantized(
-      latents_BxTxF=x_BxTxF + total - jax.lax.stop_gradient(x_BxTxF),
+      latents_BxTxF=x_BxTxF + total - stop(x_BxTxF),
       codes_BxNxT=jnp.stack(codes, 1),
       commitment=jnp.mean((x_BxTxF - total) ** 2) / scale,
       codebook=codebook / len(self.stages),

@@ -1,12 +1,9 @@
-"""The spectral codec: STFT in, ConvNeXt at the frame rate, inverse STFT out.
+"""The spectral codec: STFT in, ConvNeXt at the frame rate, shaped noise out.
 
-Our design (design.md 3). The decoder speaks with two voices: a deterministic
-one, a magnitude and a phase for every bin, and a noise one, white noise
-shaped by an envelope over bands. Rain, surf and crackle are noise: codes then
-say how loud it is where, and need not spell out its waveform.
+Our design (design.md 3). At 3 kbit/s codes cannot spell out a waveform; they
+say how loud it is where. The decoder gives white noise that shape: rain, surf
+and crackle are noise, and what is not sounds hoarse.
 """
-
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,18 +14,6 @@ from siren_jax.codec import stft
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack
 from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
-
-
-class Voices(NamedTuple):
-  """What the decoder says for every inverse-STFT frame.
-
-  Attributes:
-    tonal_BxTxW: complex spectra of the deterministic voice.
-    gain_BxTxW: amplitudes by which the spectra of white noise are multiplied.
-  """
-
-  tonal_BxTxW: jax.Array
-  gain_BxTxW: jax.Array
 
 
 class Encoder(nn.Module):
@@ -61,12 +46,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Latents [B, T, F] to the two voices, for every inverse-STFT frame."""
+  """Latents [B, T, F] to amplitudes gain_BxTxW, inverse-STFT frame by frame.
+
+  White noise of that amplitude in every bin is the sound.
+  """
 
   config: SpectralCodecConfig
 
   @nn.compact
-  def __call__(self, latents_BxTxF: jax.Array) -> Voices:
+  def __call__(self, latents_BxTxF: jax.Array) -> jax.Array:
     c = self.config
     x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
     x = ConvNeXtStack(
@@ -79,21 +67,13 @@ class Decoder(nn.Module):
     )(x)
     x = nn.LayerNorm(name="norm")(x)
     frames = c.code_stride * c.synthesis_stride
-    bins = c.fft_size // 2 + 1
-    tonal = nn.Dense(
-      2 * c.synthesis_stride * bins,
-      kernel_init=nn.initializers.normal(1e-3),
-      name="tonal",
-    )(x)
     bands = nn.Dense(2 * c.synthesis_stride * c.bands, name="bands")(x)
     bands = bands.reshape(*latents_BxTxF.shape[:2], frames, 2 * c.bands)
-    envelope, noisiness = jnp.split(bands, 2, axis=-1)
+    envelope, noise = jnp.split(bands, 2, axis=-1)
     loudness = nn.Dense(frames * c.bands, name="loudness")(latents_BxTxF)
     envelope += loudness.reshape(envelope.shape)
-    flat = lambda y, size: y.reshape(len(y), -1, size)  # noqa: E731
-    real, imaginary = jnp.split(flat(tonal, 2 * bins), 2, axis=-1)
-    envelope, noisiness = flat(envelope, c.bands), flat(noisiness, c.bands)
-    return _voices(c, real, imaginary, envelope, noisiness)
+    shape = (len(x), -1, c.bands)
+    return _gain(c, envelope.reshape(shape), noise.reshape(shape))
 
 
 class SpectralCodec(nn.Module):
@@ -120,7 +100,7 @@ class SpectralCodec(nn.Module):
     """Latents [B, T, F] of codes; the first few codebooks will do."""
     return self.quantizer.embed(codes_BxNxT)
 
-  def voices(self, latents_BxTxF: jax.Array) -> Voices:
+  def gain(self, latents_BxTxF: jax.Array) -> jax.Array:
     return self.decoder(latents_BxTxF)
 
   def decode(self, codes_BxNxT: jax.Array, noise_BxS: jax.Array) -> jax.Array:
@@ -134,29 +114,22 @@ class SpectralCodec(nn.Module):
 
 
 def synthesise(
-  config: SpectralCodecConfig, voices: Voices, noise_BxS: jax.Array
+  config: SpectralCodecConfig, gain_BxTxW: jax.Array, noise_BxS: jax.Array
 ) -> jax.Array:
-  """Waveform [B, S] of both voices, the second shaping the given noise."""
+  """Waveform [B, S]: white noise, shaped."""
   size, hop = config.fft_size, config.synthesis_hop
-  noise = voices.gain_BxTxW * stft.stft(noise_BxS, size, hop)
-  return stft.istft(voices.tonal_BxTxW + noise, size, hop)
+  spectra = gain_BxTxW * stft.stft(noise_BxS, size, hop)
+  return stft.istft(spectra, size, hop)
 
 
-def _voices(config, real, imaginary, envelope, noisiness) -> Voices:
-  """Raw outputs to spectra: both voices are relative to one envelope.
-
-  So the tonal voice is a linear output of order one at any loudness, and has
-  a gradient while it is silent.
-  """
+def _gain(config, envelope_BxTxM, noise_BxTxM) -> jax.Array:
+  """Raw outputs over bands to amplitudes of bins."""
   mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
   spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
   # Starts at a quiet level; the cap keeps a wild training step finite.
-  level = jnp.exp(jnp.minimum(envelope - 4.0, 2.0)) @ spread.T
-  gain = level * (jax.nn.softplus(noisiness) @ spread.T)
-  # A unit of level is white noise of that amplitude; so loud is a bin of it.
-  level *= np.sqrt(np.sum(stft.hann(config.fft_size) ** 2))
-  return Voices(jax.lax.complex(level * real, level * imaginary), gain)
+  level = jnp.exp(jnp.minimum(envelope_BxTxM - 4.0, 2.0)) @ spread.T
+  return level * (jax.nn.softplus(noise_BxTxM) @ spread.T)
 
 
 def _features(spectra_BxTxW: jax.Array) -> jax.Array:

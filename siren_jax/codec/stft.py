@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common.mesh import by_rows
+
 
 @functools.lru_cache
 def hann(size: int) -> np.ndarray:
@@ -26,7 +28,7 @@ def frame(x_BxS: jax.Array, size: int, hop: int) -> jax.Array:
 
 def stft(x_BxS: jax.Array, size: int, hop: int) -> jax.Array:
   """Complex spectra [B, S/hop, size/2 + 1] of Hann-windowed frames."""
-  return jnp.fft.rfft(frame(x_BxS, size, hop) * hann(size))
+  return by_rows(jnp.fft.rfft, frame(x_BxS, size, hop) * hann(size))
 
 
 def overlap_add(frames_BxTxW: jax.Array, hop: int) -> jax.Array:
@@ -44,7 +46,7 @@ def overlap_add(frames_BxTxW: jax.Array, hop: int) -> jax.Array:
 
 def istft(spectra_BxTxW: jax.Array, size: int, hop: int) -> jax.Array:
   """Least-squares inverse of `stft`: audio [B, T*hop]."""
-  frames = jnp.fft.irfft(spectra_BxTxW, n=size) * hann(size)
+  frames = by_rows(jnp.fft.irfft, spectra_BxTxW) * hann(size)
   weight = np.broadcast_to(hann(size) ** 2, (1, frames.shape[1], size))
   return overlap_add(frames, hop) / jnp.maximum(overlap_add(weight, hop), 1e-3)
 

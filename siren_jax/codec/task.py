@@ -25,7 +25,6 @@ class CodecLossConfig:
   """Weights of the losses, relative to the energy distance.
 
   Attributes:
-    waveform: of the tonal voice's distance to the waveform itself.
     commitment, codebook, rebuilding: of the quantizer.
     full_depth: part of the examples that use all codebooks.
     bypass: part that use none and keep their latents as they are; the rest
@@ -38,7 +37,6 @@ class CodecLossConfig:
     discriminator_windows, discriminator_width: their sizes.
   """
 
-  waveform: float = 0.3
   commitment: float = 0.1
   codebook: float = 1.0
   rebuilding: float = 1.0
@@ -140,20 +138,14 @@ class CodecTask:
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
-    voices = self._module.apply(
-      variables, quantized.latents_BxTxF, method="voices"
-    )
-    rendered = [synthesise(self.config, voices, noise) for noise in noises]
+    gain = self._module.apply(variables, quantized.latents_BxTxF, method="gain")
+    rendered = [synthesise(self.config, gain, noise) for noise in noises]
     target, one, other = (
       losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
     )
     energy = losses.energy_distance(target, one, other)
-    waveform = losses.waveform_distance(
-      voices.tonal_BxTxW, audio_BxS, self.config.synthesis_hop
-    )
     total = (
       energy
-      + self.loss.waveform * waveform
       + self.loss.commitment * quantized.commitment
       + self.loss.codebook * quantized.codebook
       + self.loss.rebuilding * quantized.rebuilding
@@ -161,7 +153,7 @@ class CodecTask:
     metrics = {
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
-      "waveform_distance": waveform,
+      "codebook": quantized.codebook,
       "residual": quantized.residual,
     }
     if adversary is not None:

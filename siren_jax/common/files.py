@@ -22,7 +22,9 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
       with temporary.open("wb") as file:
+        mode = os.fstat(file.fileno()).st_mode
         yield file
+      temporary.chmod(mode)  # safetensors puts a private file in its place.
       temporary.replace(path)
     finally:
       temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Release bundles: one folder that holds everything `generate` needs.
 
-config.json           {"format": 1, "name", "max_seconds", "codec", "clap",
-                       "experts", "sampling"}
+config.json           {"format": 1, "name", "max_seconds", "candidates",
+                       "codec", "clap", "experts", "sampling"}
 codec.safetensors     parameters by path ('/' between names), float16
 clap.safetensors      likewise
 experts.safetensors   likewise, the experts stacked on the leading axis
@@ -30,7 +30,16 @@ from siren_jax.common.errors import UserError
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
 DEFAULT = "nano-stage1"
-_KEYS = ("name", "max_seconds", "codec", "clap", "experts", "sampling")
+MAX_CANDIDATES = 64
+_KEYS = (
+  "name",
+  "max_seconds",
+  "candidates",
+  "codec",
+  "clap",
+  "experts",
+  "sampling",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Bundle:
     config, params: the stacked experts.
     sampling: the default settings of `generate`.
     max_seconds: the longest clip the experts were trained to make.
+    candidates: drawn for each sound by default; the one that CLAP finds
+      nearest to the prompt is kept.
   """
 
   name: str
@@ -52,6 +63,24 @@ class Bundle:
   params: Any
   sampling: sampling.SamplingConfig
   max_seconds: float = 30.0
+  candidates: int = 1
+
+  def __post_init__(self):
+    check_candidates(self.candidates)
+
+
+def check_candidates(candidates: int) -> int:
+  """How many sounds to draw for one.
+
+  Raises:
+    UserError: fewer than one, or too many.
+  """
+  if not 1 <= candidates <= MAX_CANDIDATES:
+    raise UserError(
+      f"candidates {candidates}: give 1 to {MAX_CANDIDATES}; each takes as "
+      "long as a sound"
+    )
+  return candidates
 
 
 def find(name_or_path: str | os.PathLike | None) -> pathlib.Path:
@@ -93,6 +122,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
       sampling.SamplingConfig, settings["sampling"], "sampling."
     ),
     max_seconds=float(settings["max_seconds"]),
+    candidates=int(settings["candidates"]),
   )
 
 
@@ -147,6 +177,7 @@ def _write(folder: pathlib.Path, bundle: Bundle, card: str) -> None:
     "format": FORMAT,
     "name": bundle.name,
     "max_seconds": bundle.max_seconds,
+    "candidates": bundle.candidates,
     "experts": configs.to_dict(bundle.config),
     "sampling": configs.to_dict(bundle.sampling),
   }

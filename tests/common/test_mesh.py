@@ -90,3 +90,17 @@ def test_batch_is_spread_and_whole():
   np.testing.assert_array_equal(batch["x"], x)
   with pytest.raises(UserError, match="batch of 6 .* 4 devices"):
     meshes.shard_batch({"x": x[:6]}, mesh)
+
+
+@pytest.mark.parametrize("rows", [8, 3])
+def test_rows_are_treated_where_they_are(rows):
+  x = jnp.arange(rows * 16.0).reshape(rows, 16)
+  fft = jax.jit(lambda x: meshes.by_rows(jnp.fft.rfft, x))
+  alone = fft(x)
+  mesh = make(fsdp=2)
+  with jax.set_mesh(mesh):
+    spread = rows % 8 == 0
+    if spread:
+      x = jax.device_put(x, meshes.batch_sharding(mesh))
+    assert not spread or "all-gather" not in fft.lower(x).compile().as_text()
+    np.testing.assert_allclose(fft(x), alone, rtol=1e-6, atol=1e-5)

@@ -31,6 +31,13 @@ def test_exact_without_a_type(params, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, loaded, params)
 
 
+def test_others_may_read_it_as_any_new_file(params, tmp_path):
+  tensors.save(tmp_path / "a.safetensors", params)
+  (tmp_path / "b").touch()
+  modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+  assert len(modes) == 1
+
+
 def test_float16_on_disk_float32_in_memory(params, tmp_path):
   path = tmp_path / "a.safetensors"
   tensors.save(path, params, np.float16)

@@ -8,8 +8,6 @@ import pytest
 from siren_jax import experts
 from siren_jax.common.errors import UserError
 
-pytestmark = pytest.mark.slow  # Not yet seen to pass on a quiet machine.
-
 
 def test_first_values(tiny_config, tables):
   variables = nn.unbox(experts.init(jax.random.key(0), tiny_config, tables))

@@ -13,8 +13,6 @@ from siren_jax import experts
 from siren_jax.common import mesh as meshes
 from siren_jax.training import OptimizerConfig
 
-pytestmark = pytest.mark.slow  # Not yet seen to pass on a quiet machine.
-
 OPTIMIZER = OptimizerConfig(
   learning_rate=1e-2, warmup_steps=0, steps=50, weight_decay=0.5
 )
@@ -59,14 +57,17 @@ def _assert_same(one, other, atol=2e-6):
   jax.tree.map(close, one, other)
 
 
-def _moved(old, new):
-  return jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), old, new))
+def _still(old, new) -> set[str]:
+  """Names of the arrays that are the same in both."""
+  same = jax.tree.map(lambda a, b: bool((a == b).all()), old, new)
+  leaves = jax.tree_util.tree_leaves_with_path(same)
+  return {"/".join(k.key for k in path[-2:]) for path, equal in leaves if equal}
 
 
-def test_training(make, batch):
+def test_training(make, batch, tables):
   """It learns; tables stay; the prompt cannot matter where it is dropped."""
   task, first, step = make(
-    {"ema_decay": 0.5, "condition_dropout": 1.0, "accumulate": 2}, dropout=0.1
+    {"ema_decay": 0.5, "condition_dropout": 1.0}, dropout=0.1
   )
   other = dict(batch, prompt_BxPxC=3 - batch["prompt_BxPxC"])
   state, metrics = step(first, batch, jax.random.key(0))
@@ -78,20 +79,27 @@ def test_training(make, batch):
   )
   evaluate = jax.jit(task.evaluate)
   assert evaluate(state, batch)["loss"] < 0.7 * evaluate(first, batch)["loss"]
-  assert all(_moved(first.params, state.params))
-  assert all(_moved(state.params, state.ema))
-  assert not any(_moved(first.extra, state.extra))
+  # Attention to one token, as without a prompt, does not depend on queries.
+  still = {
+    "cross_norm/scale",
+    "cross_attention/query_bias",
+    "cross_attention/key_bias",
+  }
+  assert _still(first.params, state.params) <= still
+  assert _still(state.params, state.ema) <= still
+  assert _still(first.extra, state.extra) == {f"embedding/{t}" for t in tables}
 
 
 @pytest.mark.parametrize("loop", ["map", "vmap"])
 def test_experts_are_isolated(plain, make, batch, loop):
-  _, state, step, reference = plain
+  _, state, step, _ = plain
   if loop == "vmap":
     *_, step = make({"condition_dropout": 0.0}, expert_loop=loop)
   broken = jax.tree.map(lambda x: x.at[1].set(jnp.nan), state.params)
+  whole, _ = step(state, batch, jax.random.key(1))
   after, _ = step(state.replace(params=broken), batch, jax.random.key(1))
   first = functools.partial(jax.tree.map, lambda x: x[0])
-  _assert_same(first(after.params), first(reference.params))
+  _assert_same(first(after.params), first(whole.params), atol=0)
 
 
 def test_sharded_over_data_experts_and_heads_it_is_the_same(plain, batch):
@@ -103,19 +111,22 @@ def test_sharded_over_data_experts_and_heads_it_is_the_same(plain, batch):
       jax.eval_shape(task.init, jax.random.key(0)), mesh
     )
     gate = shardings.params["temporal"]["ffn"]["gate"]
-    assert gate.spec == ("expert", None, "fsdp", "model")
+    assert tuple(gate.spec) == ("expert", None, "fsdp", "model")
     after, _ = jax.jit(task.step)(
       jax.device_put(state, shardings),
       meshes.shard_batch(jax.device_get(batch), mesh),
       jax.random.key(1),
     )
-  _assert_same(after.params, reference.params, atol=1e-5)
+  # Moments, not parameters: Adam makes a full step of a rounding error.
+  _assert_same(after.opt_state, reference.opt_state, atol=1e-6)
 
 
 def test_only_matrices_decay(plain):
   task, state, *_ = plain
   zeros = jax.tree.map(jnp.zeros_like, state.params)
-  updates, _ = jax.vmap(task.tx.update)(zeros, state.opt_state, state.params)
+  updates, _ = jax.jit(jax.vmap(task.tx.update))(
+    zeros, state.opt_state, state.params
+  )
   for path, update in jax.tree_util.tree_leaves_with_path(updates):
     param = functools.reduce(lambda x, p: x[p.key], path, state.params)
     decays = not path[-1].key.endswith(("bias", "scale"))

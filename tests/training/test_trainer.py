@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 
 import flax.linen as nn
 import jax
@@ -240,10 +241,17 @@ def small_disk(tmp_path):
   subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
+def wait_for(path, seconds=60):
+  end = time.monotonic() + seconds
+  while not path.exists() and time.monotonic() < end:
+    time.sleep(0.01)
+
+
 def test_full_disk_keeps_the_last_checkpoint(toy, small_disk):
   class Fills(toy.Data):
     def __next__(self):
       if self.position == 6:  # Leaves room for rows, not for a checkpoint.
+        wait_for(small_disk / "checkpoints" / "4")  # Saved in the background.
         free = shutil.disk_usage(small_disk).free
         (small_disk / "ballast").write_bytes(bytes(free - 20_000))
       return super().__next__()

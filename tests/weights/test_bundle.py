@@ -35,7 +35,7 @@ def edit(folder, **changes):
 def test_a_bundle_comes_back(tiny_model, tiny_bundle):
   loaded = bundle.load(tiny_bundle)
   assert {p.name for p in tiny_bundle.iterdir()} == FILES
-  for name in ("name", "config", "sampling", "max_seconds"):
+  for name in ("name", "config", "sampling", "max_seconds", "candidates"):
     assert getattr(loaded, name) == getattr(tiny_model, name)
   assert loaded.codec.config == tiny_model.codec.config
   assert loaded.clap.config == tiny_model.clap.config
@@ -53,6 +53,13 @@ def test_numbers_are_stored_as_float16(tiny_bundle):
   for name in ("codec", "clap", "experts"):
     stored = tensors.read(tiny_bundle / f"{name}.safetensors")
     assert {t.dtype for t in stored.values()} == {np.dtype(np.float16)}
+
+
+@pytest.mark.parametrize("candidates", [0, 65])
+def test_candidates_out_of_range_are_told(candidates, copy):
+  edit(copy, candidates=candidates)
+  with pytest.raises(UserError, match=f"candidates {candidates}.*1 to 64"):
+    bundle.load(copy)
 
 
 def test_nothing_is_written_over(tiny_model, copy):
@@ -104,7 +111,7 @@ def test_other_formats_are_refused(copy):
     bundle.load(copy)
 
 
-@pytest.mark.parametrize("key", ["codec", "sampling", "max_seconds"])
+@pytest.mark.parametrize("key", ["codec", "sampling", "candidates"])
 def test_a_missing_section_is_named(key, copy):
   settings = json.loads((copy / "config.json").read_text())
   del settings[key]
