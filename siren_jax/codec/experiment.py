@@ -8,8 +8,10 @@ from typing import Any
 
 import jax
 
+from siren_jax.codec import functional
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.task import CodecLossConfig, CodecTask
+from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.data import pipeline
 from siren_jax.data.augment import AugmentConfig
@@ -24,11 +26,13 @@ class CodecDataConfig:
     path: prepared audio set (a TFDS folder or an npz).
     crop_frames: code frames in a training example.
     augment: how examples are varied.
+    start: bundle or work directory of a codec to start from; "" starts afresh.
   """
 
   path: str = ""
   crop_frames: int = 26
   augment: AugmentConfig = AugmentConfig()
+  start: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,12 @@ class CodecExperiment:
   mesh: MeshConfig = MeshConfig()
   data: CodecDataConfig = CodecDataConfig()
 
+  def __post_init__(self):
+    if self.loss.lock_codes and not self.data.start:
+      raise UserError(
+        "codec loss lock_codes=True: needs a trained codec; give data.start"
+      )
+
 
 def build(
   experiment: CodecExperiment, workdir: str | os.PathLike
@@ -49,7 +59,7 @@ def build(
   """Task, endless training batches and a source of validation batches."""
   del workdir  # Nothing but the trainer writes there.
   e = experiment
-  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay)
+  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay, _start(e))
   batches = functools.partial(
     pipeline.audio_batches,
     e.data.path,
@@ -62,3 +72,15 @@ def build(
   )
   train = batches("train", config=e.data.augment)
   return task, train, lambda: batches("validation")
+
+
+def _start(e):
+  if not e.data.start:
+    return None
+  start = functional.load(e.data.start)
+  if start.config != e.codec:
+    raise UserError(
+      f"data.start={e.data.start}: its codec has other sizes than this config;"
+      " train with the config it was trained with"
+    )
+  return start.params

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec import stft
+from siren_jax.codec.config import SpectralCodecConfig
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
@@ -53,3 +54,16 @@ def energy_distance(target: list, one: list, other: list) -> jax.Array:
   keeps noise alive, which a plain distance would average away.
   """
   return distance(target, one) + distance(target, other) - distance(one, other)
+
+
+def swing(audio_BxS: jax.Array, config: SpectralCodecConfig) -> jax.Array:
+  """How much the level of each band changes from frame to frame: [B, M].
+
+  Mean absolute step of its natural log power, every `hop_length`. White noise
+  swings by its chance; an engine's hum hardly at all.
+  """
+  spectra = stft.stft(audio_BxS, config.fft_size, config.hop_length)
+  power = (spectra.real**2 + spectra.imag**2) * (4 / config.fft_size) ** 2
+  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
+  levels_BxTxM = jnp.log(power @ mel + _FLOOR**2)
+  return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)

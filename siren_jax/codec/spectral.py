@@ -1,9 +1,11 @@
 """The spectral codec: STFT in, ConvNeXt at the frame rate, shaped noise out.
 
 Our design (design.md 3). At 3 kbit/s codes cannot spell out a waveform; they
-say how loud it is where. The decoder gives white noise that shape: rain, surf
-and crackle are noise, and what is not sounds hoarse.
+say how loud it is where, and how steadily. The decoder gives noise that shape:
+white noise is rain and surf, noise whose spectrum hardly flickers an engine.
 """
+
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -45,16 +47,26 @@ class Encoder(nn.Module):
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1.0)
 
 
-class Decoder(nn.Module):
-  """Latents [B, T, F] to amplitudes gain_BxTxW, inverse-STFT frame by frame.
+class NoiseShape(NamedTuple):
+  """What becomes of noise, in every bin of every inverse-STFT frame.
 
-  White noise of that amplitude in every bin is the sound.
+  Attributes:
+    gain_BxTxW: amplitude.
+    steadiness_BxTxW: 0 leaves the noise white, whose magnitudes flicker as
+      Rayleigh's distribution has it; 1 makes all magnitudes one.
   """
+
+  gain_BxTxW: jax.Array
+  steadiness_BxTxW: jax.Array
+
+
+class Decoder(nn.Module):
+  """Latents [B, T, F] to the shape of the noise."""
 
   config: SpectralCodecConfig
 
   @nn.compact
-  def __call__(self, latents_BxTxF: jax.Array) -> jax.Array:
+  def __call__(self, latents_BxTxF: jax.Array) -> NoiseShape:
     c = self.config
     x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
     x = ConvNeXtStack(
@@ -69,11 +81,13 @@ class Decoder(nn.Module):
     frames = c.code_stride * c.synthesis_stride
     bands = nn.Dense(2 * c.synthesis_stride * c.bands, name="bands")(x)
     bands = bands.reshape(*latents_BxTxF.shape[:2], frames, 2 * c.bands)
-    envelope, noise = jnp.split(bands, 2, axis=-1)
+    level, steadiness = jnp.split(bands, 2, axis=-1)
     loudness = nn.Dense(frames * c.bands, name="loudness")(latents_BxTxF)
-    envelope += loudness.reshape(envelope.shape)
-    shape = (len(x), -1, c.bands)
-    return _gain(c, envelope.reshape(shape), noise.reshape(shape))
+    level += loudness.reshape(level.shape)
+    # Starts at a quiet level; the cap keeps a wild training step finite.
+    gain = jnp.exp(jnp.minimum(level - 4.0, 2.0))
+    steadiness = nn.sigmoid(steadiness - 2.0)
+    return NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
 
 
 class SpectralCodec(nn.Module):
@@ -100,7 +114,7 @@ class SpectralCodec(nn.Module):
     """Latents [B, T, F] of codes; the first few codebooks will do."""
     return self.quantizer.embed(codes_BxNxT)
 
-  def gain(self, latents_BxTxF: jax.Array) -> jax.Array:
+  def shape(self, latents_BxTxF: jax.Array) -> NoiseShape:
     return self.decoder(latents_BxTxF)
 
   def decode(self, codes_BxNxT: jax.Array, noise_BxS: jax.Array) -> jax.Array:
@@ -114,22 +128,23 @@ class SpectralCodec(nn.Module):
 
 
 def synthesise(
-  config: SpectralCodecConfig, gain_BxTxW: jax.Array, noise_BxS: jax.Array
+  config: SpectralCodecConfig, shape: NoiseShape, noise_BxS: jax.Array
 ) -> jax.Array:
-  """Waveform [B, S]: white noise, shaped."""
+  """Waveform [B, S]: noise (white, of variance one), shaped."""
   size, hop = config.fft_size, config.synthesis_hop
-  spectra = gain_BxTxW * stft.stft(noise_BxS, size, hop)
-  return stft.istft(spectra, size, hop)
+  spectra = stft.stft(noise_BxS, size, hop)
+  power = jnp.sum(stft.hann(size) ** 2)
+  flicker = (spectra.real**2 + spectra.imag**2) / power + 1e-6
+  gain = shape.gain_BxTxW * flicker ** (-0.5 * shape.steadiness_BxTxW)
+  return stft.istft(gain * spectra, size, hop)
 
 
-def _gain(config, envelope_BxTxM, noise_BxTxM) -> jax.Array:
-  """Raw outputs over bands to amplitudes of bins."""
+def _to_bins(config, bands_BxTxM: jax.Array) -> jax.Array:
+  """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
   mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
   spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
-  # Starts at a quiet level; the cap keeps a wild training step finite.
-  level = jnp.exp(jnp.minimum(envelope_BxTxM - 4.0, 2.0)) @ spread.T
-  return level * (jax.nn.softplus(noise_BxTxM) @ spread.T)
+  return bands_BxTxM.reshape(len(bands_BxTxM), -1, config.bands) @ spread.T
 
 
 def _features(spectra_BxTxW: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import optax
 
 from siren_jax.codec import discriminators, functional, losses
 from siren_jax.codec.config import SpectralCodecConfig
-from siren_jax.codec.spectral import SpectralCodec, synthesise
+from siren_jax.codec.spectral import NoiseShape, SpectralCodec, synthesise
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
@@ -25,6 +25,7 @@ class CodecLossConfig:
   """Weights of the losses, relative to the energy distance.
 
   Attributes:
+    swing: of the steadiness of the noise.
     commitment, codebook, rebuilding: of the quantizer.
     full_depth: part of the examples that use all codebooks.
     bypass: part that use none and keep their latents as they are; the rest
@@ -35,8 +36,11 @@ class CodecLossConfig:
     adversarial, feature: of the discriminators; 0 trains none.
     adversarial_start: step from which they take part.
     discriminator_windows, discriminator_width: their sizes.
+    lock_codes: train the decoder alone, to codes that stay as they started:
+      experts trained on them stay valid.
   """
 
+  swing: float = 20.0
   commitment: float = 0.1
   codebook: float = 1.0
   rebuilding: float = 1.0
@@ -49,6 +53,7 @@ class CodecLossConfig:
   adversarial_start: int = 0
   discriminator_windows: tuple[int, ...] = (256, 512, 1024)
   discriminator_width: int = 24
+  lock_codes: bool = False
 
   def __post_init__(self):
     for name in ("full_depth", "bypass", "dead_usage", "usage_decay"):
@@ -65,12 +70,18 @@ class CodecLossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CodecTask:
-  """Task (training.task) of batches {'audio_BxS'}, S a multiple of the hop."""
+  """Task (training.task) of batches {'audio_BxS'}, S a multiple of the hop.
+
+  Attributes:
+    config, loss, optimizer, ema_decay: settings.
+    start: parameters to start from; None draws them at random.
+  """
 
   config: SpectralCodecConfig
   loss: CodecLossConfig
   optimizer: OptimizerConfig
   ema_decay: float = 0.0
+  start: Any = dataclasses.field(default=None, compare=False)
 
   @property
   def _module(self) -> SpectralCodec:
@@ -83,7 +94,9 @@ class CodecTask:
     )
 
   def init(self, key: jax.Array) -> TrainState:
-    params = functional.init(named_key(key, "codec"), self.config)
+    params = self.start
+    if params is None:
+      params = functional.init(named_key(key, "codec"), self.config)
     c = self.config
     extra = {"usage_NxV": jnp.ones((c.num_codebooks, c.codebook_size))}
     if self.loss.adversarial:
@@ -117,9 +130,12 @@ class CodecTask:
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     extra = dict(state.extra)
-    params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
-      params, extra["usage_NxV"], quantized, named_key(key, "revive")
-    )
+    if self.loss.lock_codes:
+      params |= {k: state.params[k] for k in ("encoder", "quantizer")}
+    else:
+      params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
+        params, extra["usage_NxV"], quantized, named_key(key, "revive")
+      )
     metrics["grad_norm"] = optax.global_norm(grads)
     if adversarial:
       extra, judge = self._train_adversary(extra, audio_BxS, rendered)
@@ -138,14 +154,27 @@ class CodecTask:
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
-    gain = self._module.apply(variables, quantized.latents_BxTxF, method="gain")
-    rendered = [synthesise(self.config, gain, noise) for noise in noises]
+    latents_BxTxF = quantized.latents_BxTxF
+    if self.loss.lock_codes:
+      latents_BxTxF = jax.lax.stop_gradient(latents_BxTxF)
+    shape = self._module.apply(variables, latents_BxTxF, method="shape")
+    # The energy distance would have all noise white, so it sets the gain alone;
+    # the swing sets the steadiness alone.
+    held = NoiseShape(shape[0], jax.lax.stop_gradient(shape[1]))
+    rendered = [synthesise(self.config, held, noise) for noise in noises]
     target, one, other = (
       losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
     )
     energy = losses.energy_distance(target, one, other)
+    held = NoiseShape(jax.lax.stop_gradient(shape[0]), shape[1])
+    swings = [
+      losses.swing(x, self.config)
+      for x in (audio_BxS, synthesise(self.config, held, noises[0]))
+    ]
+    swing = jnp.mean(jnp.abs(swings[1] - swings[0]))
     total = (
       energy
+      + self.loss.swing * swing
       + self.loss.commitment * quantized.commitment
       + self.loss.codebook * quantized.codebook
       + self.loss.rebuilding * quantized.rebuilding
@@ -153,6 +182,7 @@ class CodecTask:
     metrics = {
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
+      "swing": swing,
       "codebook": quantized.codebook,
       "residual": quantized.residual,
     }
@@ -170,6 +200,8 @@ class CodecTask:
   def _depths(self, batch, key):
     """Codebooks that each example may use; one more than there are: bypass."""
     number = self.config.num_codebooks
+    if self.loss.lock_codes:
+      return jnp.full(batch, number)
     some = jax.random.randint(named_key(key, "depth"), (batch,), 1, number + 1)
     kind = jax.random.uniform(named_key(key, "kind"), (batch,))
     depth = jnp.where(kind < self.loss.full_depth, number, some)

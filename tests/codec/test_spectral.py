@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from siren_jax import codec
-from siren_jax.codec.spectral import SpectralCodec, synthesise
+from siren_jax.codec import losses
+from siren_jax.codec.spectral import NoiseShape, SpectralCodec, synthesise
 from siren_jax.common.errors import UserError
 
 
@@ -82,12 +83,26 @@ def test_shaped_noise_has_the_level_and_colour_of_its_envelope(tiny):
   for low, high in ((0.2, 0.0), (0.0, 0.2)):
     gain = jnp.where(jnp.arange(bins) < bins // 2, low, high)
     gain = jnp.broadcast_to(gain, (1, frames, bins))
-    audio = synthesise(tiny, gain, noise)
+    audio = synthesise(tiny, NoiseShape(gain, jnp.zeros_like(gain)), noise)
     power = jnp.abs(jnp.fft.rfft(audio[0])) ** 2
     levels.append((power[: len(power) // 2].sum(), power.sum()))
     np.testing.assert_allclose(jnp.std(audio), 0.2 / 2**0.5, rtol=0.1)
   assert levels[0][0] > 0.9 * levels[0][1]
   assert levels[1][0] < 0.1 * levels[1][1]
+
+
+def test_steady_noise_swings_less_and_is_as_loud(tiny):
+  frames, bins = 400, tiny.fft_size // 2 + 1
+  noise = jax.random.normal(jax.random.key(0), (1, frames * tiny.synthesis_hop))
+  gain = jnp.full((1, frames, bins), 0.2)
+  white, steady = (
+    synthesise(tiny, NoiseShape(gain, jnp.full_like(gain, s)), noise)
+    for s in (0.0, 1.0)
+  )
+  swings = [losses.swing(x, tiny).mean() for x in (noise, white, steady)]
+  np.testing.assert_allclose(swings[1], swings[0], rtol=0.02)
+  assert swings[2] < 0.8 * swings[1]
+  np.testing.assert_allclose(steady.std(), white.std(), rtol=0.1)
 
 
 @pytest.mark.parametrize(

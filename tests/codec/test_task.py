@@ -1,10 +1,13 @@
 """The codec learns, revives dead codes and trains its adversary."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax import codec
 from siren_jax.codec import losses
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.training import OptimizerConfig
@@ -39,6 +42,36 @@ def test_learns_tones(tiny, batch):
   state, history = _train(task, batch, 60)
   assert history[-1]["mel_distance"] < 0.6 * history[0]["mel_distance"]
   assert task.evaluate(state, batch)["mel_distance"] < 1.0
+
+
+def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch):
+  params = codec.init(jax.random.key(0), tiny)
+
+  def gradients(swing):
+    loss = _task(tiny, swing=swing)._codec_loss
+    grads, _ = jax.jit(jax.grad(loss, has_aux=True))(
+      params, None, batch["audio_BxS"], jax.random.key(1)
+    )
+    bias = grads["decoder"]["bands"]["bias"].reshape(-1, 2, tiny.bands)
+    return bias[:, 0], bias[:, 1]
+
+  gain, steadiness = gradients(0.0)
+  assert jnp.all(steadiness == 0) and jnp.all(gain != 0)
+  same_gain, steadiness = gradients(1.0)
+  np.testing.assert_allclose(same_gain, gain, atol=1e-6)
+  assert steadiness.sum() < 0  # Tones ask for steadier noise.
+
+
+def test_locked_codes_stay(tiny, batch):
+  start = codec.init(jax.random.key(5), tiny)
+  task = dataclasses.replace(_task(tiny, lock_codes=True), start=start)
+  state, history = _train(task, batch, 3)
+  for part in ("encoder", "quantizer"):
+    jax.tree.map(np.testing.assert_array_equal, state.params[part], start[part])
+  moved = jax.tree.map(
+    lambda a, b: jnp.any(a != b), state.params["decoder"], start["decoder"]
+  )
+  assert all(jax.tree.leaves(moved))
 
 
 def test_dead_codes_are_reborn_on_residuals(tiny, batch):
