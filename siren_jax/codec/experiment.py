@@ -59,7 +59,7 @@ def build(
   """Task, endless training batches and a source of validation batches."""
   del workdir  # Nothing but the trainer writes there.
   e = experiment
-  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay, _start(e))
+  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay, start_of(e))
   batches = functools.partial(
     pipeline.audio_batches,
     e.data.path,
@@ -74,7 +74,12 @@ def build(
   return task, train, lambda: batches("validation")
 
 
-def _start(e):
+def start_of(e: CodecExperiment) -> Any:
+  """Parameters that training starts from; None: random ones.
+
+  Raises:
+    UserError: there are none, or they are those of another codec.
+  """
   if not e.data.start:
     return None
   start = functional.load(e.data.start)
