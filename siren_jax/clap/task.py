@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.corpus import Corpus
@@ -113,11 +111,9 @@ class ClapTask:
       )
     self._start = start or {}
     self._ema = ema_decay > 0
-    self._tx = make_optimizer(optimizer)
-    if loss.lock_text:
-      self._tx = optax.partition(
-        {"audio": self._tx, "text": optax.set_to_zero()}, _sides
-      )
+    self._tx = make_optimizer(
+      optimizer, trains=_of_sound if loss.lock_text else None
+    )
     self.step = supervised_step(self._objective, self._tx, ema_decay)
 
   def init(self, key: jax.Array) -> TrainState:
@@ -263,9 +259,6 @@ def _replace(tree, new):
   return {k: _replace(v, new[k]) if k in new else v for k, v in tree.items()}
 
 
-def _sides(params):
-  """Which side every parameter belongs to, "text" or "audio"."""
-  return flax.traverse_util.path_aware_map(
-    lambda path, _: "text" if path[0] in ("text", "project_text") else "audio",
-    params,
-  )
+def _of_sound(path):
+  """Whether a parameter is of the audio side."""
+  return path[0] not in ("text", "project_text")

@@ -15,13 +15,17 @@ def _log_spectra(audio_BxS: jax.Array, size: int, mels: int, rate: int):
   hop = size // 2
   pad = -audio_BxS.shape[1] % hop
   audio = jnp.pad(audio_BxS, ((0, 0), (0, pad)))
-  spectra = stft.stft(audio, size, hop)
-  # Normalised so that a full-scale sine has magnitude one.
-  power = (spectra.real**2 + spectra.imag**2) * (4 / size) ** 2
+  power = _power(audio, size, hop)
   log_mel = jnp.log10(
     jnp.sqrt(power @ stft.mel_matrix(mels, size, rate) + _FLOOR**2)
   )
   return log_mel, 0.5 * jnp.log10(power + _FLOOR**2)
+
+
+def _power(audio_BxS: jax.Array, size: int, hop: int) -> jax.Array:
+  """Power spectra [B, T, W]; a full-scale sine has power one."""
+  spectra = stft.stft(audio_BxS, size, hop)
+  return (spectra.real**2 + spectra.imag**2) * (4 / size) ** 2
 
 
 def spectra(audio_BxS: jax.Array, sample_rate: int) -> list:
@@ -62,8 +66,7 @@ def swing(audio_BxS: jax.Array, config: SpectralCodecConfig) -> jax.Array:
   Mean absolute step of its natural log power, every `hop_length`. White noise
   swings by its chance; an engine's hum hardly at all.
   """
-  spectra = stft.stft(audio_BxS, config.fft_size, config.hop_length)
-  power = (spectra.real**2 + spectra.imag**2) * (4 / config.fft_size) ** 2
+  power = _power(audio_BxS, config.fft_size, config.hop_length)
   mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
   levels_BxTxM = jnp.log(power @ mel + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)

@@ -9,7 +9,7 @@ import optax
 
 from siren_jax.codec import discriminators, functional, losses
 from siren_jax.codec.config import SpectralCodecConfig
-from siren_jax.codec.spectral import NoiseShape, SpectralCodec, synthesise
+from siren_jax.codec.spectral import SpectralCodec, synthesise
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
@@ -93,6 +93,11 @@ class CodecTask:
       self.loss.discriminator_windows, self.loss.discriminator_width
     )
 
+  @property
+  def _tx(self) -> optax.GradientTransformation:
+    trains = _of_decoder if self.loss.lock_codes else None
+    return make_optimizer(self.optimizer, trains=trains)
+
   def init(self, key: jax.Array) -> TrainState:
     params = self.start
     if params is None:
@@ -105,9 +110,7 @@ class CodecTask:
       adversary = adversary["params"]
       tx = make_optimizer(self.optimizer)
       extra |= {"adversary": adversary, "adversary_opt": tx.init(adversary)}
-    return TrainState.create(
-      params, make_optimizer(self.optimizer), extra, ema=self.ema_decay > 0
-    )
+    return TrainState.create(params, self._tx, extra, ema=self.ema_decay > 0)
 
   def step(self, state: TrainState, batch: Any, key: jax.Array):
     """Codec first, then (where there is one) the adversary, then dead codes."""
@@ -121,7 +124,7 @@ class CodecTask:
     )
 
   def _step(self, state, audio_BxS, key, adversarial):
-    tx = make_optimizer(self.optimizer)
+    tx = self._tx
     grad = jax.grad(self._codec_loss, has_aux=True)
     adversary = state.extra["adversary"] if adversarial else None
     grads, (metrics, quantized, rendered) = grad(
@@ -130,9 +133,7 @@ class CodecTask:
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     extra = dict(state.extra)
-    if self.loss.lock_codes:
-      params |= {k: state.params[k] for k in ("encoder", "quantizer")}
-    else:
+    if not self.loss.lock_codes:
       params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
         params, extra["usage_NxV"], quantized, named_key(key, "revive")
       )
@@ -154,24 +155,29 @@ class CodecTask:
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
-    latents_BxTxF = quantized.latents_BxTxF
     if self.loss.lock_codes:
-      latents_BxTxF = jax.lax.stop_gradient(latents_BxTxF)
-    shape = self._module.apply(variables, latents_BxTxF, method="shape")
+      quantized = jax.lax.stop_gradient(quantized)
+    shape = self._module.apply(
+      variables, quantized.latents_BxTxF, method="shape"
+    )
     # The energy distance would have all noise white, so it sets the gain alone;
     # the swing sets the steadiness alone.
-    held = NoiseShape(shape[0], jax.lax.stop_gradient(shape[1]))
-    rendered = [synthesise(self.config, held, noise) for noise in noises]
+    set_gain = shape._replace(
+      steadiness_BxTxW=jax.lax.stop_gradient(shape.steadiness_BxTxW)
+    )
+    set_steadiness = shape._replace(
+      gain_BxTxW=jax.lax.stop_gradient(shape.gain_BxTxW)
+    )
+    rendered = [synthesise(self.config, set_gain, noise) for noise in noises]
     target, one, other = (
       losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
     )
     energy = losses.energy_distance(target, one, other)
-    held = NoiseShape(jax.lax.stop_gradient(shape[0]), shape[1])
-    swings = [
+    swings_BxM = [
       losses.swing(x, self.config)
-      for x in (audio_BxS, synthesise(self.config, held, noises[0]))
+      for x in (audio_BxS, synthesise(self.config, set_steadiness, noises[0]))
     ]
-    swing = jnp.mean(jnp.abs(swings[1] - swings[0]))
+    swing = jnp.mean(jnp.abs(swings_BxM[1] - swings_BxM[0]))
     total = (
       energy
       + self.loss.swing * swing
@@ -257,3 +263,8 @@ class CodecTask:
     rate = self.config.sample_rate
     spectra = [losses.spectra(x, rate) for x in (audio_BxS, audio)]
     return {"mel_distance": losses.mel_distance(*spectra)}
+
+
+def _of_decoder(path):
+  """Whether a parameter is the decoder's."""
+  return path[0] == "decoder"

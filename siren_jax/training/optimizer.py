@@ -49,6 +49,7 @@ def learning_rate(config: OptimizerConfig) -> optax.Schedule:
 def make_optimizer(
   config: OptimizerConfig,
   decays: Callable[[tuple[str, ...]], bool] | None = None,
+  trains: Callable[[tuple[str, ...]], bool] | None = None,
 ) -> optax.GradientTransformation:
   """Clip by global norm, then AdamW; decay only for two axes or more.
 
@@ -56,6 +57,8 @@ def make_optimizer(
     config: settings.
     decays: says by its path which parameter decays, where the number of axes
       does not tell (stacked layers).
+    trains: says by its path which parameter is trained; the others stay as
+      they are, and their gradients do not count in the norm. None: all are.
   """
 
   def decay_mask(params):
@@ -65,7 +68,7 @@ def make_optimizer(
       lambda path, _: decays(path), params
     )
 
-  return optax.chain(
+  chain = optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.adamw(
       learning_rate(config),
@@ -75,3 +78,13 @@ def make_optimizer(
       mask=decay_mask,
     ),
   )
+  if trains is None:
+    return chain
+
+  def label(params):
+    return flax.traverse_util.path_aware_map(
+      lambda path, _: "trained" if trains(path) else "kept", params
+    )
+
+  kept = optax.set_to_zero()
+  return optax.partition({"trained": chain, "kept": kept}, label)

@@ -78,3 +78,22 @@ def test_clipping_bounds_the_moments():
 def test_bad_settings(build, match):
   with pytest.raises(UserError, match=match):
     build()
+
+
+def test_what_is_not_trained_stays_and_does_not_count_in_the_norm():
+  config = OptimizerConfig(learning_rate=1.0, warmup_steps=0, clip_norm=1.0)
+  params = {"a": jnp.ones((2, 2)), "b": jnp.ones((2, 2))}
+  grads = {"a": jnp.full((2, 2), 0.1), "b": jnp.full((2, 2), 1e6)}
+  some = make_optimizer(config, trains=lambda path: path[0] == "a")
+  alone = make_optimizer(config)
+  updates, state = some.update(grads, some.init(params), params)
+  only_a = {"a": params["a"]}
+  expected, expected_state = alone.update(
+    {"a": grads["a"]}, alone.init(only_a), only_a
+  )
+  np.testing.assert_array_equal(updates["b"], 0)
+  np.testing.assert_array_equal(updates["a"], expected["a"])
+  moments = lambda s: [x for x in jax.tree.leaves(s) if x.ndim]  # noqa: E731
+  jax.tree.map(
+    np.testing.assert_array_equal, moments(state), moments(expected_state)
+  )
