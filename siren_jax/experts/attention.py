@@ -8,34 +8,96 @@ from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import linear, parameter
 
 NEGATIVE = -1e9
+QUERY_BLOCK = 128  # of `attend_to_past`; the tile of a TPU's matrix unit
 
 Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [G, T, H]
 Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [J, ..., D]
 
 
+@jax.custom_vjp
 def attend(
   q_BxTxGxRxH: jax.Array,
   k_BxSxGxH: jax.Array,
   v_BxSxGxH: jax.Array,
-  mask: jax.Array,
+  mask_BxTxS: jax.Array,
 ) -> jax.Array:
   """Softmax attention with grouped heads: G key-value heads, R queries each.
 
+  As in FlashAttention (Dao et al. 2022), its derivative computes the weights
+  again from what normalised them, so that no [T, S] array outlives the
+  forward pass.
+
   Args:
-    mask: broadcastable to [B, T, S]; False is never attended to.
+    mask_BxTxS: T may be 1, for all alike; False is never attended to.
 
   Returns:
-    [B, T, G*R*H], heads in the order g*R + r.
+    [B, T, G, R, H], normalised in float32.
   """
-  scale = q_BxTxGxRxH.shape[-1] ** -0.5
+  return _attend_forward(q_BxTxGxRxH, k_BxSxGxH, v_BxSxGxH, mask_BxTxS)[0]
+
+
+def _attend_forward(q, k, v, mask):
+  scores = _scores(q, k, mask)
+  top = jnp.max(scores, -1, keepdims=True)
+  weights = jnp.exp(scores - top)
+  total = jnp.moveaxis(jnp.sum(weights, -1, keepdims=True), 3, 1)
+  out = jnp.einsum("bgrts,bsgh->btgrh", weights.astype(v.dtype), v)
+  out = (out / total).astype(v.dtype)
+  return out, (q, k, v, mask, top, total, out)
+
+
+def _attend_backward(saved, d_out):
+  q, k, v, mask, top, total, out = saved
+  dtype, scale = q.dtype, q.shape[-1] ** -0.5
+  d_out = d_out / total
+  d_total = jnp.moveaxis(jnp.sum(d_out * out, -1, keepdims=True), 1, 3)
+  d_out = d_out.astype(dtype)
+  weights = jnp.exp(_scores(q, k, mask) - top)
+  d_weights = jnp.einsum(
+    "btgrh,bsgh->bgrts", d_out, v, preferred_element_type=jnp.float32
+  )
+  d_scores = (weights * (d_weights - d_total)).astype(dtype)
+  dq = jnp.einsum("bgrts,bsgh->btgrh", d_scores, k * scale)
+  # S last: so the narrow operand is transposed, as in `linear`.
+  dk = jnp.einsum("btgrh,bgrts->bghs", q * scale, d_scores)
+  dv = jnp.einsum("btgrh,bgrts->bghs", d_out, weights.astype(dtype))
+  return dq, jnp.moveaxis(dk, 3, 1), jnp.moveaxis(dv, 3, 1), None
+
+
+attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _scores(q, k, mask) -> jax.Array:
+  """[B, G, R, T, S], float32."""
   scores = jnp.einsum(
-    "btgrh,bsgh->bgrts", q_BxTxGxRxH * scale, k_BxSxGxH,
+    "btgrh,bsgh->bgrts", q * q.shape[-1] ** -0.5, k,
     preferred_element_type=jnp.float32,
   )  # fmt: skip
-  scores = jnp.where(mask[:, None, None], scores, NEGATIVE)
-  probs = nn.softmax(scores).astype(v_BxSxGxH.dtype)
-  out = jnp.einsum("bgrts,bsgh->btgrh", probs, v_BxSxGxH)
-  return out.reshape(*out.shape[:2], -1)
+  return jnp.where(mask[:, None, None], scores, NEGATIVE)
+
+
+def attend_to_past(
+  q_BxTxGxRxH: jax.Array,
+  k_BxTxGxH: jax.Array,
+  v_BxTxGxH: jax.Array,
+  mask_BxTxT: jax.Array,
+) -> jax.Array:
+  """`attend` under a causal mask, without most of what it hides.
+
+  A block of queries is spared the keys that come after it.
+  """
+  length = q_BxTxGxRxH.shape[1]
+  ends = [*range(QUERY_BLOCK, length, QUERY_BLOCK), length]
+  blocks = [
+    attend(
+      q_BxTxGxRxH[:, begin:end],
+      k_BxTxGxH[:, :end],
+      v_BxTxGxH[:, :end],
+      mask_BxTxT[:, begin:end, :end],
+    )
+    for begin, end in zip([0, *ends], ends, strict=False)
+  ]
+  return jnp.concatenate(blocks, axis=1)
 
 
 def attend_cached(
@@ -83,7 +145,8 @@ class SelfAttention(nn.Module):
     return linear(heads, self.out)
 
   def __call__(self, x_BxTxD: jax.Array, mask_BxTxT: jax.Array) -> jax.Array:
-    return self.merge(attend(*self.project(x_BxTxD), mask_BxTxT))
+    heads = attend_to_past(*self.project(x_BxTxD), mask_BxTxT)
+    return self.merge(heads.reshape(x_BxTxD.shape))
 
   def step(
     self, x_D: jax.Array, cache: Cache, t: jax.Array
@@ -125,9 +188,11 @@ class SelfAttention(nn.Module):
     query = linear(x[-last:], self.query).reshape(x[-last:].shape)
     outs = []
     for seen, q in enumerate(query * cfg.head_dim**-0.5, len(k) - last + 1):
-      scores = ((q * k[:seen]) @ heads_DxH).astype(jnp.float32)
-      probs = nn.softmax(scores, axis=0).astype(x.dtype)
-      outs.append(jnp.sum((probs @ heads_DxH.T) * v[:seen], axis=0))
+      # Term by term, so that neither sum over tokens (of the values, nor of
+      # the queries' gradients) is a reduction: XLA is slow at such small ones.
+      scores = jnp.stack([q * key for key in k[:seen]]) @ heads_DxH
+      probs = nn.softmax(scores.astype(jnp.float32), axis=0).astype(x.dtype)
+      outs.append(sum((probs @ heads_DxH.T) * v[:seen]))
     return self.merge(jnp.stack(outs)), new
 
   def _spread(self, x: jax.Array) -> jax.Array:
@@ -179,6 +244,5 @@ class CrossAttention(nn.Module):
     self, x_BxTxD: jax.Array, prompt_BxPxC: jax.Array, mask_Bx1xP: jax.Array
   ) -> jax.Array:
     query = self.project(x_BxTxD)[..., None, :]
-    return self.merge(
-      attend(query, *self.keys_values(prompt_BxPxC), mask_Bx1xP)
-    )
+    heads = attend(query, *self.keys_values(prompt_BxPxC), mask_Bx1xP)
+    return self.merge(heads.reshape(x_BxTxD.shape))
