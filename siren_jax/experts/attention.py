@@ -8,7 +8,7 @@ from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import linear, parameter
 
 NEGATIVE = -1e9
-QUERY_BLOCK = 128  # of `attend_to_past`; the tile of a TPU's matrix unit
+QUERY_BLOCK = 128  # of `attend_to_past`; the width of a TPU's matrix unit
 
 Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [G, T, H]
 Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [J, ..., D]
@@ -28,7 +28,7 @@ def attend(
   forward pass.
 
   Args:
-    mask_BxTxS: T may be 1, for all alike; False is never attended to.
+    mask_BxTxS: False is never attended to; [B, 1, S] serves all queries.
 
   Returns:
     [B, T, G, R, H], normalised in float32.

@@ -81,7 +81,8 @@ class State:
   Attributes:
     frame: int32 scalar, frames made.
     x_KxBxD: temporal input.
-    caches: for each layer, keys and values [K, B, G, T, H].
+    caches: for each layer, keys and values [K, B, G, T, H]; without B for a
+      batch of one (see `_over_rows`).
   """
 
   frame: jax.Array
@@ -189,9 +190,10 @@ def start(prompted: Prompted, config: ExpertConfig, num_frames: int) -> State:
   """State before the first frame, with room for `num_frames`."""
   experts, batch, width = prompted.summary_KxBxD.shape
   dtype = prompted.summary_KxBxD.dtype
-  shape = (experts, batch, config.kv_heads, num_frames, config.head_dim)
+  rows, names = ((batch,), ("batch",)) if batch > 1 else ((), ())
+  shape = (experts, *rows, config.kv_heads, num_frames, config.head_dim)
   empty = constrain(
-    jnp.zeros(shape, dtype), "expert", "batch", "kv_heads", None, None
+    jnp.zeros(shape, dtype), "expert", *names, "kv_heads", None, None
   )
   sos = jnp.broadcast_to(prompted.sos_KxD[:, None], (experts, batch, width))
   return State(
@@ -242,8 +244,8 @@ def _temporal(prompted, config, state) -> tuple[jax.Array, list[Cache]]:
 def _over_rows(row: Callable, batch: int) -> Callable:
   """`row` for every expert and row of the batch.
 
-  A batch of one is not an axis but taken off and put on again: XLA would copy
-  the caches every frame, on a CPU, if they had an axis of size one.
+  A batch of one is no axis: on a CPU, XLA would copy caches that had an axis
+  of size one every frame.
   """
   if batch > 1:
     return jax.vmap(
@@ -251,10 +253,10 @@ def _over_rows(row: Callable, batch: int) -> Callable:
     )
 
   def single(params, x, cache, cross, mask):
-    x, cache, cross = jax.tree.map(lambda a: a[:, 0], (x, cache, cross))
+    x, cross = jax.tree.map(lambda a: a[:, 0], (x, cross))
     over_experts = jax.vmap(row, in_axes=(0, 0, 0, 0, None))
-    out = over_experts(params, x, cache, cross, mask[0])
-    return jax.tree.map(lambda a: a[:, None], out)
+    x, cache = over_experts(params, x, cache, cross, mask[0])
+    return x[:, None], cache
 
   return single
 
