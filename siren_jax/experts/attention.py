@@ -24,8 +24,8 @@ def attend(
   """Softmax attention with grouped heads: G key-value heads, R queries each.
 
   As in FlashAttention (Dao et al. 2022), its derivative computes the weights
-  again from what normalised them, so that no [T, S] array outlives the
-  forward pass.
+  again from what normalised them, so that they do not outlive the forward
+  pass.
 
   Args:
     mask_BxTxS: False is never attended to; [B, 1, S] serves all queries.

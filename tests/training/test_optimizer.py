@@ -93,7 +93,11 @@ def test_what_is_not_trained_stays_and_does_not_count_in_the_norm():
   )
   np.testing.assert_array_equal(updates["b"], 0)
   np.testing.assert_array_equal(updates["a"], expected["a"])
-  moments = lambda s: [x for x in jax.tree.leaves(s) if x.ndim]  # noqa: E731
   jax.tree.map(
     np.testing.assert_array_equal, moments(state), moments(expected_state)
   )
+
+
+def moments(opt_state):
+  """The arrays of an optimizer's state, without its counters."""
+  return [x for x in jax.tree.leaves(opt_state) if x.ndim]
