@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from siren_jax.common.masks import masked_mean
 from siren_jax.experts.attention import (
+  Blocks,
   Cache,
   CrossAttention,
   Past,
@@ -65,18 +66,18 @@ class TemporalBlock(nn.Module):
   def step(
     self,
     x_D: jax.Array,
-    cache: Cache,
+    blocks: Blocks,
     prompt_cache: Cache,
     mask_P: jax.Array,
     t: jax.Array,
-  ) -> tuple[jax.Array, Cache]:
+  ) -> tuple[jax.Array, Blocks]:
     """Frame t of `__call__` for one row, from what is kept of those before."""
     x = x_D + sinusoid(t, x_D.size).astype(x_D.dtype)
     heard = self.cross_attention.step(self.cross_norm(x), prompt_cache, mask_P)
     x = x + heard
-    past, cache = self.self_attention.step(self.self_norm(x), cache, t)
+    past, blocks = self.self_attention.step(self.self_norm(x), blocks, t)
     x = x + past
-    return x + self.ffn(self.ffn_norm(x)), cache
+    return x + self.ffn(self.ffn_norm(x)), blocks
 
 
 class DepthBlock(nn.Module):

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from siren_jax.common.errors import UserError
 
+GROUP = 32  # codes, in `draw`; about the root of their number
+
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
@@ -85,14 +87,40 @@ def log_probs(logits: jax.Array, config: SamplingConfig) -> jax.Array:
   return jax.nn.log_softmax(logits)
 
 
-def noise(keys_B: jax.Array, *shape: int) -> jax.Array:
-  """What `draw` needs: Gumbel noise [B, *shape], each row from its own key."""
-  return jax.vmap(lambda key: jax.random.gumbel(key, shape))(keys_B)
+def uniforms(keys_B: jax.Array, count: int) -> jax.Array:
+  """What `draw` needs for `count` codes a row, [B, count] in [0, 1).
+
+  Each row's come from its own key.
+  """
+  return jax.vmap(lambda key: jax.random.uniform(key, (count,)))(keys_B)
 
 
-def draw(log_probs: jax.Array, noise: jax.Array) -> jax.Array:
-  """One code for every distribution [..., V], int32 (Gumbel's trick)."""
-  return jnp.argmax(log_probs + noise, -1).astype(jnp.int32)
+def draw(log_probs: jax.Array, uniform: jax.Array) -> jax.Array:
+  """One code for every distribution [..., V], int32.
+
+  The first code up to which the probabilities sum to `uniform` [...]: one
+  random number a code, where Gumbel's trick takes V. First the group of codes
+  is found, then the code in it, because long running sums are slow.
+  """
+  probs = jnp.exp(log_probs)
+  padding = [(0, 0)] * (probs.ndim - 1) + [(0, -probs.shape[-1] % GROUP)]
+  groups = jnp.pad(probs, padding).reshape(*probs.shape[:-1], -1, GROUP)
+  masses = jnp.sum(groups, -1)
+  group, rest = _reach(masses, uniform * jnp.sum(masses, -1))
+  chosen = jnp.take_along_axis(groups, group[..., None, None], -2)
+  code, _ = _reach(chosen[..., 0, :], rest)
+  return GROUP * group + code
+
+
+def _reach(masses: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Where the sum of masses reaches the goal, and what is left of it there."""
+  sums = jnp.cumsum(masses, -1)
+  # Rounding may leave the goal unreached: then the largest sum counts. What
+  # has no mass is never chosen.
+  reached = jnp.where(masses > 0, jnp.minimum(sums, goal[..., None]), -1)
+  index = jnp.argmax(reached, -1).astype(jnp.int32)
+  before = jnp.take_along_axis(sums - masses, index[..., None], -1)[..., 0]
+  return index, goal - before
 
 
 def _keep(values: jax.Array, mass: jax.Array, enough) -> jax.Array:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.common.mesh import constrain
-from siren_jax.experts.attention import Cache
+from siren_jax.experts.attention import Blocks, Cache, cache_blocks
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
 from siren_jax.experts.expert import DepthBlock, ResidualExpert, TemporalBlock
@@ -81,13 +81,13 @@ class State:
   Attributes:
     frame: int32 scalar, frames made.
     x_KxBxD: temporal input.
-    caches: for each layer, keys and values [K, B, G, T, H]; without B for a
-      batch of one (see `_over_rows`).
+    caches: for each layer, blocks of keys and values [K, B, G, S, H]; without
+      B for a batch of one (see `_over_rows`).
   """
 
   frame: jax.Array
   x_KxBxD: jax.Array
-  caches: list[Cache]
+  caches: list[Blocks]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "num_frames"))
@@ -121,16 +121,14 @@ def sample(
 
   def frame(state: State, _):
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
-    noise_BxNxV = methods.noise(
-      keys, config.num_codebooks, config.codebook_size
-    )
+    uniform_BxN = methods.uniforms(keys, config.num_codebooks)
     drawn = []
 
     def choose(n: int, logits: jax.Array) -> jax.Array:
       if guided:
         logits = methods.guide(*jnp.split(logits, 2), sampling.guidance)
       log_probs_BxV = methods.log_probs(logits, sampling)
-      codes_B = methods.draw(log_probs_BxV, noise_BxNxV[:, n])
+      codes_B = methods.draw(log_probs_BxV, uniform_BxN[:, n])
       chosen = jnp.take_along_axis(log_probs_BxV, codes_B[:, None], 1)[:, 0]
       drawn.append((codes_B, chosen))
       return jnp.tile(codes_B, 2) if guided else codes_B
@@ -191,15 +189,19 @@ def start(prompted: Prompted, config: ExpertConfig, num_frames: int) -> State:
   experts, batch, width = prompted.summary_KxBxD.shape
   dtype = prompted.summary_KxBxD.dtype
   rows, names = ((batch,), ("batch",)) if batch > 1 else ((), ())
-  shape = (experts, *rows, config.kv_heads, num_frames, config.head_dim)
-  empty = constrain(
-    jnp.zeros(shape, dtype), "expert", *names, "kv_heads", None, None
-  )
+
+  def empty(slots: int) -> jax.Array:
+    shape = (experts, *rows, config.kv_heads, slots, config.head_dim)
+    return constrain(
+      jnp.zeros(shape, dtype), "expert", *names, "kv_heads", None, None
+    )
+
+  blocks = [(empty(slots), empty(slots)) for slots in cache_blocks(num_frames)]
   sos = jnp.broadcast_to(prompted.sos_KxD[:, None], (experts, batch, width))
   return State(
     frame=jnp.int32(0),
     x_KxBxD=sos.astype(dtype),
-    caches=[(empty, empty) for _ in prompted.temporal],
+    caches=[blocks for _ in prompted.temporal],
   )
 
 
@@ -221,7 +223,7 @@ def step(
   )
 
 
-def _temporal(prompted, config, state) -> tuple[jax.Array, list[Cache]]:
+def _temporal(prompted, config, state) -> tuple[jax.Array, list[Blocks]]:
   """What the temporal paths say about the next frame, [K, B, D]."""
   block = TemporalBlock(config, parent=None)
 

@@ -52,13 +52,32 @@ def test_distribution_is_the_method_s(logits, settings):
     )
 
 
-def test_draws_follow_the_distribution(logits):
-  log_probs = methods.log_probs(logits[0], SamplingConfig(top_k=6))
-  rows = jnp.broadcast_to(log_probs, (20000, 64))
-  noise = methods.noise(jax.random.split(jax.random.key(1), 20000), 64)
-  codes = methods.draw(rows, noise)
-  shares = np.bincount(codes, minlength=64) / 20000
-  np.testing.assert_allclose(shares, np.exp(log_probs), atol=0.015)
+@pytest.mark.parametrize("size", [5, 64, 70])
+def test_draws_follow_the_distribution(size):
+  logits = 2 * jax.random.normal(jax.random.key(0), (size,))
+  log_probs = methods.log_probs(logits, SamplingConfig(top_k=6))
+  uniform = (jnp.arange(20000) + 0.5) / 20000
+  codes = methods.draw(jnp.broadcast_to(log_probs, (20000, size)), uniform)
+  shares = np.bincount(codes, minlength=size) / 20000
+  np.testing.assert_allclose(shares, np.exp(log_probs), atol=2e-4)
+
+
+def test_rows_draw_from_their_own_keys():
+  keys = jax.random.split(jax.random.key(1), 5000)
+  uniform = methods.uniforms(keys, 3)
+  np.testing.assert_array_equal(uniform[7:8], methods.uniforms(keys[7:8], 3))
+  spread = np.histogram(uniform, 10, (0, 1))[0] / uniform.size
+  np.testing.assert_allclose(spread, 0.1, atol=0.015)
+  np.testing.assert_allclose(np.corrcoef(uniform.T), np.eye(3), atol=0.06)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1e-30, 0.5, 1 - 2**-24, 1.0])
+def test_impossible_codes_are_never_drawn(uniform):
+  # Only every third code has a chance, and their sum rounds.
+  logits = jnp.where(jnp.arange(1024) % 3 == 1, 0.1, -jnp.inf)
+  log_probs = methods.log_probs(logits, SamplingConfig())
+  code = methods.draw(log_probs, jnp.float32(uniform))
+  assert log_probs[code] > -jnp.inf
 
 
 def test_greedy_takes_the_first_of_the_best():
