@@ -94,15 +94,23 @@ class Corpus:
 
 
 def prepare(
-  workdir: Path, start: str, make: Callable[[], tuple[Tokenizer, Corpus]]
+  workdir: Path,
+  start: str,
+  make: Callable[[Tokenizer | None], tuple[Tokenizer, Corpus]],
 ) -> tuple[Tokenizer, Corpus]:
   """What `workdir` keeps; at first that of `start`, or else what is made.
+
+  A bundle to start from has a tokenizer and no corpus: one is made for it.
 
   Raises:
     UserError: a file of theirs is missing or broken.
   """
   if not (workdir / CORPUS).is_file():
-    words, corpus = _read(Path(start)) if start else make()
+    if start and (Path(start) / CORPUS).is_file():
+      words, corpus = _read(Path(start))
+    else:
+      words = tokenizer.load(Path(start) / TOKENIZER) if start else None
+      words, corpus = make(words)
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
     corpus.save(workdir / CORPUS)  # last: it says that both are there
@@ -114,6 +122,7 @@ def _read(folder):
 
 
 def make(
+  words_tokenizer: Tokenizer | None,
   captions: Mapping[str, int],
   held_out: Sequence[str],
   vocab_size: int,
@@ -126,6 +135,7 @@ def make(
   """Trains the tokenizer and writes the corpus, in random order.
 
   Args:
+    words_tokenizer: one that is trained already, or None.
     captions: texts to learn whatever else there is, and the class each tells
       (-1 for none).
     held_out: lower-case texts to leave out.
@@ -150,7 +160,8 @@ def make(
   english = rng.sample(english, min(num_sentences, len(english)))
   texts = sorted({*label_of, *words, *written, *english} - set(held_out))
   rng.shuffle(texts)
-  words_tokenizer = tokenizer.train(texts, vocab_size, words)
+  if words_tokenizer is None:
+    words_tokenizer = tokenizer.train(texts, vocab_size, words)
   ids_QxP, mask_QxP = tokenizer.tokenize(words_tokenizer, texts, max_tokens)
   teacher_QxW = teacher(texts) if teacher else np.zeros((len(texts), 0))
   corpus = Corpus(

@@ -43,7 +43,7 @@ class ClapDataConfig:
     wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
-      and its corpus; "" starts afresh.
+      and its corpus, or a bundle, with its tokenizer; "" starts afresh.
   """
 
   path: str = ""
@@ -100,12 +100,12 @@ def build(
   labels = Labels.of(e.data.path)
   make = functools.partial(
     corpus.make,
-    labels.class_of,
-    labels.held_out,
+    captions=labels.class_of,
+    held_out=labels.held_out,
     vocab_size=e.clap.text.vocab_size,
     num_sentences=e.data.texts,
     max_tokens=min(e.data.text_tokens, e.clap.text.max_tokens),
-    with_teacher=e.data.teacher,
+    with_teacher=e.data.teacher and not e.loss.lock_text,
     wordnet_folder=e.data.wordnet,
     seed=e.train.seed,
   )

@@ -1,7 +1,7 @@
 """train the residual experts (Stage 1)
 
   siren-jax train --config=configs/nano.py --workdir=runs/experts \\
-    --config.data.directory=runs/codes
+    --config.data.path=runs/codes
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """train a clap
 
   siren-jax train-clap --config=configs/nano_clap.py --workdir=runs/clap \\
-    --config.data.directory=runs/audio
+    --config.data.path=runs/audio
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """train a codec
 
   siren-jax train-codec --config=configs/nano_codec.py --workdir=runs/codec \\
-    --config.data.directory=runs/audio
+    --config.data.path=runs/audio
 """
 
 import argparse

@@ -68,7 +68,7 @@ def test_wordnet_is_read(tmp_path):
     corpus.wordnet(tmp_path / "none")
 
 
-def _make(**changes):
+def _make(words_tokenizer=None, **changes):
   settings = dict(
     captions={"a dog": 0, "Rain": 1, "both": -1, "kept back": 0},
     held_out=["kept back"],
@@ -79,7 +79,7 @@ def _make(**changes):
     wordnet_folder="",
     seed=0,
   )
-  return corpus.make(**settings | changes)
+  return corpus.make(words_tokenizer, **settings | changes)
 
 
 def test_a_corpus_holds_the_captions_and_not_what_is_held_out():
@@ -97,7 +97,7 @@ def test_a_corpus_holds_the_captions_and_not_what_is_held_out():
   assert texts.teacher_QxW.shape == (len(texts.ids_QxP), 0)
 
 
-def _never():
+def _never(_):
   raise AssertionError("made again")
 
 
@@ -110,6 +110,16 @@ def test_a_corpus_is_made_once_and_can_be_taken_over(tmp_path):
     assert same_words.to_str() == words.to_str()
     for name in ("ids_QxP", "mask_QxP", "teacher_QxW", "label_Q"):
       np.testing.assert_array_equal(getattr(same, name), getattr(texts, name))
+
+
+def test_a_tokenizer_without_a_corpus_gets_one(tmp_path):
+  (tmp_path / "bundle").mkdir()
+  words = tokenizer.train(["quite other words"], 90)
+  (tmp_path / "bundle" / corpus.TOKENIZER).write_text(words.to_str())
+  taken, texts = corpus.prepare(tmp_path, str(tmp_path / "bundle"), _make)
+  assert taken.to_str() == words.to_str()
+  ids, _ = tokenizer.tokenize(words, ["a dog"], 8)
+  assert (texts.ids_QxP == ids).all(1).any()
 
 
 def test_a_broken_corpus_is_named(tmp_path):

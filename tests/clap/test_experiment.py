@@ -2,9 +2,13 @@ import dataclasses
 import itertools
 import json
 
+import chex
+import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
+from siren_jax import clap
 from siren_jax.clap import experiment as experiments
 from siren_jax.clap.task import ClapLossConfig
 from siren_jax.common.errors import UserError
@@ -107,6 +111,29 @@ def test_words_alone_need_no_audio(experiment, tmp_path):
   assert len(list(validation())) == 1
   assert train.get_state() == {"step": 1, "clips": None}
   assert task is not None
+
+
+def test_the_sound_of_a_bundle_is_trained_to_its_text(
+  experiment, tiny_bundle, tmp_path
+):
+  start = clap.load(tiny_bundle)
+  data = dataclasses.replace(
+    experiment.data, start=str(tiny_bundle), seconds=0.2, teacher=True
+  )
+  locked = dataclasses.replace(
+    experiment,
+    clap=start.config,
+    loss=ClapLossConfig(lock_text=True),
+    data=data,
+  )
+  task, train, _ = experiments.build(locked, tmp_path / "work")
+  state, step = jax.jit(task.init)(jax.random.key(0)), jax.jit(task.step)
+  for batch in itertools.islice(train, 2):  # the first one has rate 0
+    state, _ = step(state, batch, jax.random.key(1))
+  params = nn.unbox(state.params)
+  chex.assert_trees_all_equal(params["text"], start.params["text"])
+  with pytest.raises(AssertionError):
+    chex.assert_trees_all_equal(params["audio"], start.params["audio"])
 
 
 def test_impossible_settings_are_refused():
