@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax import clap, codec, sampling
+from siren_jax import clap, sampling
 from siren_jax.clap import tokenizer
 from siren_jax.codec import checks
 from siren_jax.common.errors import UserError
@@ -35,14 +35,8 @@ class Siren:
 
   def __init__(self, bundle: bundles.Bundle):
     self.bundle = bundle
-    self._params = jax.device_put(
-      {
-        "codec": bundle.codec.params,
-        "clap": bundle.clap.params,
-        "experts": bundle.params,
-      }
-    )
-    self._models = bundle.clap.config, bundle.config, bundle.codec.config
+    self._params = jax.device_put(bundle.all_params)
+    self._models = bundle.models
 
   @property
   def sample_rate(self) -> int:
@@ -211,33 +205,22 @@ def _generate(
   sample_B: jax.Array,
   method: sampling.SamplingConfig,
   *,
-  models: tuple[Any, ...],
+  models: sampling.Models,
   candidates: int,
   num_frames: int,
 ) -> jax.Array:
   """Token ids to audio [B, T * hop] as one program."""
-  clap_config, expert_config, codec_config = models
-  prompt_BxPxC, text_BxE = clap.encode_text(
-    params["clap"], clap_config, ids_BxP, mask_BxP
-  )
   keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B)
-  if candidates > 1:
-    keys_B = jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
-  repeat = functools.partial(jnp.repeat, repeats=candidates, axis=0)
-  samples = sampling.sample(
-    params["experts"],
-    expert_config,
-    method,
-    repeat(prompt_BxPxC),
-    repeat(mask_BxP),
-    keys_B.reshape(-1),
-    num_frames,
-  )
-  audio = codec.decode(params["codec"], codec_config, samples.codes_BxNxT)
   if candidates == 1:
-    return audio
-  heard = clap.encode_audio(params["clap"], clap_config, audio)
-  # A row's candidates lie side by side.
-  fit = jnp.sum(repeat(text_BxE) * heard, -1).reshape(-1, candidates)
+    keys_BxG = keys_B[:, None]
+  else:
+    keys_BxG = jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
+  made = sampling.generate(
+    params, models, method, ids_BxP, mask_BxP, keys_BxG, num_frames
+  )
+  if candidates == 1:
+    return made.audio_BxS
+  heard = clap.encode_audio(params["clap"], models.clap, made.audio_BxS)
+  fit = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
   best_B = jnp.arange(len(fit)) * candidates + jnp.argmax(fit, 1)
-  return audio[best_B]
+  return made.audio_BxS[best_B]

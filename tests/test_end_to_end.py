@@ -50,6 +50,16 @@ def train(verb, config, data, workdir, *overrides):
   )
 
 
+def align(start, workdir, *overrides):
+  return (
+    "align",
+    "--config=configs/tiny_align.py",
+    f"--workdir={workdir}",
+    f"--config.data.start={start}",
+    *overrides,
+  )
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
   """Folder with audio, codec, clap, codes, experts and bundle, all tiny."""
@@ -98,6 +108,57 @@ def test_the_bundle_holds_what_was_trained(runs):
   card = (runs / "bundle" / "README.md").read_text()
   assert "Made-up sounds only." in card
   assert "16000 Hz" in card
+
+
+@pytest.fixture(scope="module")
+def aligned(runs):
+  """What `align` printed; its work directory is runs / "align"."""
+  return run(*align(runs / "bundle", runs / "align"))
+
+
+def test_alignment_makes_a_bundle(runs, aligned, tmp_path):
+  folder = runs / "align" / "bundle-4"
+  assert f"--model {folder}" in aligned
+  for told in ("reward", "kl", "clip_fraction", "diversity"):
+    assert f"train/{told} " in aligned
+  before = siren_jax.load(runs / "bundle").bundle
+  after = siren_jax.load(folder).bundle
+  assert (after.name, after.sampling) == ("mine-aligned", before.sampling)
+  heads, old = (b.params["params"]["heads"] for b in (after, before))
+  assert (heads[0] != old[0]).any()  # the policy
+  np.testing.assert_array_equal(heads[1], old[1])
+  card = (folder / "README.md").read_text()
+  assert "deep_likelihood (weight 0.5)" in card
+  assert "Made-up sounds only." in card
+  run("generate", "a beep", "--model", folder, "--out", tmp_path / "x.wav",
+      "--seconds", 0.5)  # fmt: skip
+  assert "mine" in run("inspect", runs / "align")
+
+
+def test_alignment_of_a_work_directory(runs, tmp_path):
+  out = run(*align(runs / "experts", tmp_path, "--name=other"))
+  assert siren_jax.load(tmp_path / "bundle-4").bundle.name == "other"
+  assert "train/reward" in out
+
+
+def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
+  arguments = align(runs / "bundle", tmp_path)
+  run(*arguments, "--config.train.steps=2")
+  run(*arguments)
+  (_, whole, _), (_, parts, _) = (
+    checkpoint.restore_params(folder) for folder in (runs / "align", tmp_path)
+  )
+  jax.tree.map(np.testing.assert_array_equal, whole, parts)
+  assert "there already" in run(*arguments)
+
+
+def test_alignment_without_prompts(runs, tmp_path, user_error):
+  told = user_error(
+    align(runs / "bundle", tmp_path / "w", "--config.data.synthetic=0",
+          "--config.alignment.rewards=('clap',)",
+          "--config.alignment.weights=(1.0,)")
+  )  # fmt: skip
+  assert "data.path" in told
 
 
 def test_another_codec_does_not_fit(runs, tmp_path, user_error):

@@ -20,6 +20,7 @@ from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.corpus import Corpus
 from siren_jax.clap.functional import TRAINING_ONLY, ClapModel, init, normalize
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.mesh import with_values
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
   OptimizerConfig,
@@ -127,7 +128,7 @@ class ClapTask:
     if self._classes is not None:
       shape = (self._classes.count, width)
       heads["classes"] = normal(named_key(key, "classes"), shape)
-    params = _replace(params, self._start) | {TRAINING_ONLY: heads}
+    params = with_values(params, self._start) | {TRAINING_ONLY: heads}
     return TrainState.create(params, self._tx, ema=self._ema)
 
   def evaluate(self, state: TrainState, batch: Batch) -> dict[str, jax.Array]:
@@ -250,13 +251,6 @@ def _cross_entropy(logits, target):
 def _accuracy(found, label):
   """Share of right answers where there is a label (-1: none)."""
   return masked_mean((found == label).astype(jnp.float32), label >= 0)
-
-
-def _replace(tree, new):
-  """`tree` with the leaves that `new` has, boxes kept."""
-  if not isinstance(new, Mapping):
-    return nn.meta.replace_boxed(tree, jnp.asarray(new))
-  return {k: _replace(v, new[k]) if k in new else v for k, v in tree.items()}
 
 
 def _of_sound(path):

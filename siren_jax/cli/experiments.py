@@ -54,6 +54,7 @@ KINDS = {
   "codec": Kind("codec", "CodecExperiment", "train-codec"),
   "clap": Kind("clap", "ClapExperiment", "train-clap"),
   "stage1": Kind("experts", "Stage1Experiment", "train"),
+  "align": Kind("alignment", "AlignExperiment", "align"),
 }
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import siren_jax
 from siren_jax.cli import runtime
-from siren_jax.common.errors import UserError
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
@@ -53,41 +52,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  from siren_jax import sampling
   from siren_jax.weights import bundle
 
   bundle.check_new(args.out)
-  model = _assemble(args)
-  bundle.save(args.out, model, card(model, notes))
-  size = sum(p.stat().st_size for p in pathlib.Path(args.out).iterdir())
-  print(f"{args.out}: {size / 1e6:.1f} MB")
-  print(f'try next: siren-jax generate "a dog barking" --model {args.out}')
-
-
-def _assemble(args: argparse.Namespace) -> Any:
-  from siren_jax import clap, codec, sampling
-  from siren_jax.cli import experiments
-  from siren_jax.common import checkpoint
-  from siren_jax.weights import bundle
-
-  values, params, extra = checkpoint.restore_params(args.experts)
-  experiment = experiments.from_mapping(values, args.experts)
-  if experiments.kind_of(experiment) != "stage1":
-    raise UserError(
-      f"--experts {args.experts} is not a work directory of siren-jax train"
-    )
-  data = experiment.data
-  model = bundle.Bundle(
-    name=args.name,
-    codec=codec.load(args.codec or data.codec or data.path),
-    clap=clap.load(args.clap or data.path),
-    config=experiment.experts,
-    params={"params": params, **extra},
+  model = bundle.from_workdir(
+    args.experts,
+    args.name,
+    codec_folder=args.codec,
+    clap_folder=args.clap,
     sampling=sampling.SamplingConfig(**runtime.given(args, *_SETTINGS)),
     max_seconds=args.max_seconds,
     candidates=args.candidates,
   )
-  bundle.check_parts(model)
-  return model
+  save(args.out, model, notes)
+
+
+def save(out: str | pathlib.Path, model: Any, notes: str | None) -> None:
+  """Writes a bundle with its card, and says where it is."""
+  from siren_jax.weights import bundle
+
+  bundle.save(out, model, card(model, notes))
+  size = sum(p.stat().st_size for p in pathlib.Path(out).iterdir())
+  print(f"{out}: {size / 1e6:.1f} MB")
+  print(f'try next: siren-jax generate "a dog barking" --model {out}')
 
 
 def card(model: Any, notes: str | None) -> str:
@@ -111,11 +99,11 @@ def card(model: Any, notes: str | None) -> str:
     settings=", ".join(f"{k} {v}" for k, v in settings.items()),
     seconds=model.max_seconds,
     candidates=model.candidates,
-    notes=(notes or _NO_NOTES).strip(),
+    notes=(notes or NO_NOTES).strip(),
   )
 
 
-_NO_NOTES = """## Data and licences
+NO_NOTES = """## Data and licences
 
 Whoever made this bundle has not said what it was trained on. Ask before you
 use or share what it makes."""

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+_TOLD = ("loss", "reward")  # ends of names of metrics
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -37,7 +38,7 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   from siren_jax.common import parts
 
   if target and target.endswith(".py"):
-    yield _part_of(experiments.from_file(target))
+    yield from _parts_of(experiments.from_file(target))
     return
   from siren_jax.weights import bundle
 
@@ -45,7 +46,7 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   if (folder / "checkpoints").is_dir():
     values = parts.read_json(folder / "config.json")
     print(_progress(folder, values))
-    yield _part_of(experiments.from_mapping(values, str(folder)))
+    yield from _parts_of(experiments.from_mapping(values, str(folder)))
     return
   model = bundle.load(folder)
   print(
@@ -57,12 +58,16 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   yield "experts", model.params
 
 
-def _part_of(experiment: Any) -> tuple[str, Any]:
+def _parts_of(experiment: Any) -> Iterator[tuple[str, Any]]:
   from siren_jax.cli import experiments
 
-  kind = experiments.KINDS[experiments.kind_of(experiment)]
+  name = experiments.kind_of(experiment)
+  kind = experiments.KINDS[name]
   print(f"{kind.part}: {getattr(experiment, kind.part)}")
-  return kind.part, kind.shapes(experiment)
+  if name == "align":  # It makes no parts, but changes those of its start.
+    yield from _parts(experiment.data.start)
+  else:
+    yield kind.part, kind.shapes(experiment)
 
 
 def _progress(workdir: pathlib.Path, values: dict[str, Any]) -> str:
@@ -77,7 +82,7 @@ def _progress(workdir: pathlib.Path, values: dict[str, Any]) -> str:
         latest |= {k: v for k, v in row.items() if k and v}
   except FileNotFoundError:
     return line
-  shown = [f"{k} {v}" for k, v in latest.items() if k.endswith("loss")]
+  shown = [f"{k} {v}" for k, v in latest.items() if k.endswith(_TOLD)]
   return ", ".join([line, *shown])
 
 

@@ -17,6 +17,7 @@ VERBS = (
   "train-codec",
   "train-clap",
   "train",
+  "align",
   "export",
   "encode",
   "decode",

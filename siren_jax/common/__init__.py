@@ -9,4 +9,5 @@ Shape legend. Array names end in their axes, `codes_BxNxT`, `x_BxTxD`:
   V  codes in a codebook   P  prompt tokens
   F  codec feature width   C  prompt width
   M  mel bands             E  shared text-audio embedding width
+  Q  prompts to align      G  rollouts of each; in attention, key-value heads
 """

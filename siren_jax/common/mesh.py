@@ -13,6 +13,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -27,6 +28,7 @@ AXES = (DATA, EXPERT, FSDP, MODEL)
 RULES = (
   ("batch", (DATA, FSDP)),
   ("expert", EXPERT),
+  ("policy", None),  # The few experts that are aligned, on every device.
   ("embed", FSDP),
   ("mlp", MODEL),
   ("heads", MODEL),
@@ -99,17 +101,17 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, logical_spec(*names))
 
 
-def by_rows(function: Callable, x: jax.Array) -> jax.Array:
-  """`function(x)` where every device treats its own rows of the batch.
+def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
+  """`function(*arrays)` where every device treats its own rows of the batch.
 
   For what works row by row, but is whole on every device if left to the
   partitioner, as FFTs are (measured, jax 0.10.2).
   """
   mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
   ways = 1 if mesh.empty else mesh.shape[DATA] * mesh.shape[FSDP]
-  if ways == 1 or len(x) % ways:
-    return function(x)
-  return jax.shard_map(function, in_specs=rows, out_specs=rows)(x)
+  if ways == 1 or len(arrays[0]) % ways:
+    return function(*arrays)
+  return jax.shard_map(function, in_specs=rows, out_specs=rows)(*arrays)
 
 
 def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
@@ -168,6 +170,16 @@ def shard_batch(
   return {
     name: jax.make_array_from_process_local_data(sharding, np.asarray(value))
     for name, value in batch.items()
+  }
+
+
+def with_values(boxed: Any, values: Any) -> Any:
+  """`boxed` with the leaves that `values` has; logical metadata stays."""
+  if not isinstance(values, Mapping):
+    return nn.meta.replace_boxed(boxed, jnp.asarray(values))
+  return {
+    key: with_values(tree, values[key]) if key in values else tree
+    for key, tree in boxed.items()
   }
 
 

@@ -85,9 +85,13 @@ def listen(audio_S: np.ndarray, sample_rate: int) -> Heard:
 
 
 def _peak_shift(left, mid, right) -> np.ndarray:
-  """Where a parabola through three log powers has its top, in bins."""
+  """Where a parabola through three log powers has its top, in bins.
+
+  Within half a bin: where the middle is no peak, the top lies anywhere.
+  """
   left, mid, right = np.log(left), np.log(mid), np.log(right)
-  return 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)
+  shift = 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)
+  return np.clip(shift, -0.5, 0.5)
 
 
 def events(heard: Heard) -> list[tuple[int, int]]:

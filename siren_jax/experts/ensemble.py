@@ -5,7 +5,7 @@ codec's tables. Every leaf has the leading axis K, logically named "expert".
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import chex
@@ -82,11 +82,16 @@ def logits(
   prompt_BxPxC: jax.Array,
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
+  numbers: Sequence[int] | None = None,
 ) -> jax.Array:
   """Teacher-forced logits [B, N, T, V] of all experts.
 
   Frame t of codebook n depends on all codes of the frames before t and on
   codes 0 .. n-1 of frame t.
+
+  Args:
+    numbers: which experts `params` holds, if not all; N is then the number of
+      their codebooks.
   """
   _check(config, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
 
@@ -98,7 +103,9 @@ def logits(
       )
     )  # fmt: skip
 
-  logits_KxRxBxTxV = over_experts(config, one, nn.unbox(params))
+  logits_KxRxBxTxV = over_experts(
+    config, one, nn.unbox(params), numbers=numbers
+  )
   logits_NxBxTxV = logits_KxRxBxTxV.reshape(-1, *logits_KxRxBxTxV.shape[2:])
   return logits_NxBxTxV.swapaxes(0, 1)
 
@@ -168,14 +175,23 @@ def codebook_metrics(ce_KxR: jax.Array) -> dict[str, jax.Array]:
   return {f"ce_codebook_{n}": ce for n, ce in enumerate(ce_KxR.reshape(-1))}
 
 
-def over_experts(config: ExpertConfig, function: Callable, *stacked) -> Any:
+def over_experts(
+  config: ExpertConfig,
+  function: Callable,
+  *stacked,
+  numbers: Sequence[int] | None = None,
+) -> Any:
   """function(*of one expert, its number) for every expert, stacked.
 
   Batched or one after the other, as `config.expert_loop` says: "auto" takes
   turns on a single CPU device, where a batched product is 2.3 times slower
   than as many plain ones.
+
+  Args:
+    numbers: which experts are stacked; all by default.
   """
-  inputs = (*stacked, jnp.arange(config.num_experts))
+  numbers = range(config.num_experts) if numbers is None else numbers
+  inputs = (*stacked, jnp.array(numbers))
   if _takes_turns(config):
     return jax.lax.map(lambda args: function(*args), inputs)
   return jax.vmap(function)(*inputs)

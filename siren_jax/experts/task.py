@@ -67,7 +67,7 @@ class Stage1Task:
     self.config = config
     self.stage = stage
     self.tables = embedding_tables
-    self.tx = make_optimizer(optimizer, decays=_decays)
+    self.tx = make_optimizer(optimizer, decays=decays)
 
   def init(self, key: jax.Array) -> TrainState:
     variables = init(key, self.config, self.tables)
@@ -137,6 +137,6 @@ def variables(state: TrainState) -> Variables:
   return {"params": state.eval_params, FROZEN: state.extra[FROZEN]}
 
 
-def _decays(path: tuple[str, ...]) -> bool:
+def decays(path: tuple[str, ...]) -> bool:
   """Matrices decay; biases and norms do not, stacked as they may be."""
   return not path[-1].endswith(("bias", "scale"))

@@ -1,6 +1,20 @@
-"""Codes out of prompts: `sample`, by the methods of `SamplingConfig`."""
+"""Codes out of prompts: `sample`, by the methods of `SamplingConfig`.
 
+`generate` goes from words to sound, `score` says how likely given codes are.
+"""
+
+from siren_jax.sampling.generation import Generated, Models, generate
 from siren_jax.sampling.methods import SamplingConfig
 from siren_jax.sampling.sampler import Samples, sample
+from siren_jax.sampling.scoring import Scores, score
 
-__all__ = ["Samples", "SamplingConfig", "sample"]
+__all__ = [
+  "Generated",
+  "Models",
+  "Samples",
+  "SamplingConfig",
+  "Scores",
+  "generate",
+  "sample",
+  "score",
+]

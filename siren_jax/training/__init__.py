@@ -6,7 +6,7 @@ from siren_jax.training.optimizer import (
   make_optimizer,
 )
 from siren_jax.training.state import TrainState, averaged
-from siren_jax.training.task import Task, supervised_step
+from siren_jax.training.task import Task, split_rows, supervised_step
 from siren_jax.training.trainer import TrainConfig, train
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
   "averaged",
   "learning_rate",
   "make_optimizer",
+  "split_rows",
   "supervised_step",
   "train",
 ]

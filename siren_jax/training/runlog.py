@@ -12,11 +12,12 @@ from siren_jax.common.metrics import MetricWriter, Progress
 class RunLog:
   """Metrics of a run: fetched a step late, averaged, written, shown."""
 
-  def __init__(self, workdir, config, step):
+  def __init__(self, workdir, config, step, shown=("loss",)):
     main = jax.process_index() == 0
     self._every, self._last = config.log_every, config.steps
     self._writer = MetricWriter(workdir, step) if main else None
     self._progress = Progress(config.steps, step, "train") if main else None
+    self._shown = shown
     self._pending = None
     self._window = []
 
@@ -49,8 +50,9 @@ class RunLog:
     """Writes and shows scalars of `step`."""
     if self._writer:
       self._writer.write(step, scalars)
-      losses = {k: v for k, v in scalars.items() if k.endswith("/loss")}
-      self._progress.advance(step, losses or scalars)
+      named = {f"{part}/{n}" for part in ("train", "eval") for n in self._shown}
+      shown = {k: v for k, v in scalars.items() if k in named}
+      self._progress.advance(step, shown or scalars)
 
   def say(self, line):
     """Prints a line."""

@@ -17,7 +17,11 @@ LossFn = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
 
 
 class Task(Protocol):
-  """One model and its objective. All three methods are pure and jit-able."""
+  """One model and its objective. All three methods are pure and jit-able.
+
+  A task may have an attribute `shown` too: names of the metrics that the
+  progress bar shows, where they are not the loss.
+  """
 
   def init(self, key: jax.Array) -> TrainState:
     """State before the first update; may carry logical metadata (boxed)."""
@@ -74,7 +78,7 @@ def supervised_step(
 
 def _accumulated(gradients, params, batch, key, count):
   """Mean over `count` microbatches, one after the other in a scan."""
-  micro = jax.tree.map(lambda x: _split(x, count), batch)
+  micro = split_rows(batch, count)
 
   def add(total, inputs):
     index, part = inputs
@@ -88,12 +92,22 @@ def _accumulated(gradients, params, batch, key, count):
   return jax.tree.map(lambda x: x / count, total)
 
 
-def _split(x, count):
-  """[B, ...] to [count, B / count, ...] without moving rows among devices."""
-  if x.shape[0] % count:
-    raise UserError(
-      f"batch of {x.shape[0]} does not divide into accumulate={count}"
-      " microbatches; make it a multiple"
-    )
-  x = x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
-  return constrain(x, None, "batch", *[None] * (x.ndim - 2))
+def split_rows(tree: Any, count: int) -> Any:
+  """Arrays [B, ...] to [count, B / count, ...]; row i goes to i % count.
+
+  So no row moves among devices.
+
+  Raises:
+    UserError: B is no multiple of `count`.
+  """
+
+  def split(x):
+    if x.shape[0] % count:
+      raise UserError(
+        f"batch of {x.shape[0]} does not divide into {count} microbatches"
+        " (accumulate, minibatches); make it a multiple"
+      )
+    x = x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+    return constrain(x, None, "batch", *[None] * (x.ndim - 2))
+
+  return jax.tree.map(split, tree)

@@ -98,7 +98,9 @@ def train(
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
     step = int(state.step)
-    log = stack.enter_context(contextlib.closing(RunLog(workdir, config, step)))
+    shown = getattr(task, "shown", ("loss",))
+    log = RunLog(workdir, config, step, shown)
+    stack.enter_context(contextlib.closing(log))
     update = evaluate = None
     while step < config.steps:
       batch = meshes.shard_batch(_next(train_data, step), mesh)

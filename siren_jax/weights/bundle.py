@@ -68,6 +68,20 @@ class Bundle:
   def __post_init__(self):
     check_candidates(self.candidates)
 
+  @property
+  def models(self) -> sampling.Models:
+    """The configs of all parts."""
+    return sampling.Models(self.clap.config, self.config, self.codec.config)
+
+  @property
+  def all_params(self) -> dict[str, Any]:
+    """The parameters of all parts, by the names in `models`."""
+    return {
+      "clap": self.clap.params,
+      "experts": self.params,
+      "codec": self.codec.params,
+    }
+
 
 def check_candidates(candidates: int) -> int:
   """How many sounds to draw for one.
@@ -124,6 +138,43 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     max_seconds=float(settings["max_seconds"]),
     candidates=int(settings["candidates"]),
   )
+
+
+def from_workdir(
+  workdir: str | os.PathLike,
+  name: str,
+  codec_folder: str | os.PathLike | None = None,
+  clap_folder: str | os.PathLike | None = None,
+  **settings: Any,
+) -> Bundle:
+  """The experts of a work directory of `siren-jax train`, made a bundle.
+
+  Args:
+    codec_folder, clap_folder: other than what made the codes of the run.
+    **settings: other fields of `Bundle`.
+
+  Raises:
+    UserError: no such work directory, or parts that do not fit each other.
+  """
+  # Both take a second to import, which `load` has no use for.
+  from siren_jax.common import checkpoint
+  from siren_jax.experts.experiment import Stage1Experiment
+
+  values, params, extra = checkpoint.restore_params(workdir)
+  if values.pop("kind", None) != "stage1":
+    raise UserError(f"{workdir} is not a work directory of siren-jax train")
+  experiment = configs.from_dict(Stage1Experiment, values)
+  data = experiment.data
+  model = Bundle(
+    name=name,
+    codec=codec.load(codec_folder or data.codec or data.path),
+    clap=clap.load(clap_folder or data.path),
+    config=experiment.experts,
+    params={"params": params, **extra},
+    **settings,
+  )
+  check_parts(model)
+  return model
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:

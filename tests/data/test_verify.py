@@ -178,7 +178,12 @@ def test_silence_broken_and_tiny_audio_score_nothing(kind):
   for audio_S in (np.zeros(RATE), np.ones(10), np.full(RATE, np.nan)):
     assert score(truth, audio_S) == 0.0
   rng = np.random.default_rng(0)
-  shapes = (np.ones(RATE), np.eye(1, RATE, 900)[0], rng.standard_normal(2000))
+  shapes = (
+    np.ones(RATE),
+    np.eye(1, RATE, 900)[0],
+    rng.standard_normal(2000),
+    *np.cumsum(rng.standard_normal((4, RATE)), 1),  # all below hearing
+  )
   for audio_S in shapes:
     assert 0.0 <= score(truth, audio_S) <= 1.0
 

@@ -77,5 +77,5 @@ def test_average_of_parameters(problem, step, decay):
 
 
 def test_batch_that_does_not_divide(problem):
-  with pytest.raises(UserError, match="12 .* accumulate=5"):
+  with pytest.raises(UserError, match="12 .* 5 microbatches"):
     one_step(problem, accumulate=5)

@@ -1,0 +1,172 @@
+"""Is an aligned model better, by judges that did not reward it?
+
+  python -m benchmarks.alignment --manifest ESC10/manifest.csv \\
+    --judge runs/judge nano-stage1 nano-aligned
+
+Every model makes the same clips (same prompts and seeds, one candidate):
+phrasings that are in no training caption, and claims about made-up sounds.
+The first model is what the others are compared with, prompt by prompt.
+
+  judge       cosine of prompt and clip by a CLAP that was trained with another
+              seed on other recordings (`--judge`, a bundle or work directory)
+  named       does the classifier of benchmarks.quality name the clip?
+  margin      by how much that classifier prefers the right class
+  rewarded    cosine by the model's own CLAP, the one that rewarded
+  verified    share of a made-up claim that can be measured in the clip
+  diversity   mean of 1 - cosine, by the judge, between clips of one prompt
+
+p: Wilcoxon signed-rank test over the means of prompts, two-sided. Intervals:
+bootstrap over prompts, 95 %.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+from scipy import stats
+
+import siren_jax
+from benchmarks.quality import SECONDS, classifier, features, recordings
+from siren_jax import clap
+from siren_jax.alignment.prompts import made_up
+from siren_jax.data import phrasebook, verify
+
+CLAIMS_SEED = 1 << 20  # of claims that no alignment is trained on
+MEASURES = ("judge", "named", "margin", "rewarded", "verified", "diversity")
+
+
+class Judges:
+  """Prompts, and all that is measured on the clips made of them.
+
+  Args:
+    manifest: of recordings with fold and category.
+    held_out_fold: trains the classifier.
+    judge: folder of the other CLAP.
+    claims: number of made-up claims.
+    samples: clips a prompt.
+  """
+
+  def __init__(self, manifest, held_out_fold, judge, claims, samples):
+    clips, labels, folds = recordings(manifest)
+    held = folds == held_out_fold
+    self.machine = classifier(clips[held], labels[held])
+    self.judge = clap.load(judge)
+    self.samples = samples
+    self.prompts = [
+      (category, text)
+      for category in sorted(set(labels))
+      for text in phrasebook.held_out(category)
+    ]
+    found = made_up(claims, CLAIMS_SEED, 16000, SECONDS)
+    self.claims = list({id(p.truth): p for p in found}.values())
+    self.real_diversity = np.mean(
+      [
+        self._distance(clips[held & (labels == category)])
+        for category in sorted(set(labels))
+      ]
+    )
+
+  def measure(self, model: siren_jax.Siren, seed: int) -> dict[str, np.ndarray]:
+    """Means over the clips of each prompt, by the names in `MEASURES`."""
+    categories, texts = zip(*self.prompts, strict=True)
+    clips = self._make(model, texts, seed)
+    scores = [self._listen(*row) for row in zip(categories, clips, strict=True)]
+    named, margin = np.array(scores).T
+    claims = self._make(model, [p.text for p in self.claims], seed)
+    verified = [
+      np.mean([verify.verify(p.truth, c, model.sample_rate) for c in made])
+      for p, made in zip(self.claims, claims, strict=True)
+    ]
+    return {
+      "judge": self._cosines(self.judge, texts, clips),
+      "named": named,
+      "margin": margin,
+      "rewarded": self._cosines(model.bundle.clap, texts, clips),
+      "verified": np.array(verified),
+      "diversity": np.array([self._distance(made) for made in clips]),
+    }
+
+  def _make(self, model, texts, seed) -> np.ndarray:
+    """Clips [prompt, sample, S]."""
+    made = model.generate(
+      list(texts), SECONDS, key=seed, num_samples=self.samples, candidates=1
+    )
+    return made.reshape(len(texts), self.samples, -1)
+
+  def _listen(self, category, clips) -> tuple[float, float]:
+    """Share of clips named right, and the mean margin."""
+    scores = self.machine.decision_function([features(c) for c in clips])
+    right = self.machine.classes_ == category
+    margin = scores[:, right][:, 0] - scores[:, ~right].max(1)
+    return float((margin > 0).mean()), float(margin.mean())
+
+  def _cosines(self, judge, texts, clips) -> np.ndarray:
+    text = np.asarray(judge.encode_text(texts)[2])
+    heard = [np.asarray(judge.encode_audio(made)) for made in clips]
+    return np.einsum("qe,qge->q", text, np.stack(heard)) / self.samples
+
+  def _distance(self, clips) -> float:
+    heard = np.asarray(self.judge.encode_audio(clips))
+    pairs = np.triu_indices(len(heard), 1)
+    return float(np.mean(1 - (heard @ heard.T)[pairs]))
+
+
+def compare(base: np.ndarray, other: np.ndarray) -> dict[str, float]:
+  """Means, the difference with its interval, and p, over prompts."""
+  change = other - base
+  rng = np.random.default_rng(0)
+  resampled = rng.choice(change, (2000, len(change))).mean(1)
+  low, high = np.percentile(resampled, [2.5, 97.5])
+  p = stats.wilcoxon(change).pvalue if change.any() else 1.0
+  return {
+    "base": float(base.mean()),
+    "mean": float(other.mean()),
+    "change": float(change.mean()),
+    "low": float(low),
+    "high": float(high),
+    "p": float(p),
+  }
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  add = parser.add_argument
+  add("models", nargs="+", help="the base, then what is compared with it")
+  add("--manifest", type=pathlib.Path, required=True)
+  add("--held-out-fold", default="4")
+  add("--judge", required=True, help="a CLAP that did not reward")
+  add("--claims", type=int, default=50)
+  add("--samples", type=int, default=4, help="clips a prompt")
+  add("--seed", type=int, default=0)
+  add("--json", type=pathlib.Path, help="write all numbers here")
+  args = parser.parse_args()
+  judges = Judges(
+    args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
+  )
+  found = {
+    name: judges.measure(siren_jax.load(name), args.seed)
+    for name in args.models
+  }
+  base = found[args.models[0]]
+  print(
+    f"{len(judges.prompts)} prompts and {len(judges.claims)} claims,"
+    f" {args.samples} clips each; real clips of a class: diversity"
+    f" {judges.real_diversity:.3f}"
+  )
+  table = {}
+  for name in args.models[1:]:
+    print(f"\n{name} against {args.models[0]}")
+    table[name] = {m: compare(base[m], found[name][m]) for m in MEASURES}
+    for measure, row in table[name].items():
+      print(
+        f"  {measure:10}{row['base']:8.3f} ->{row['mean']:7.3f}"
+        f"  {row['change']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        f"  {row['mean'] / row['base'] - 1:+.0%}  p {row['p']:.1e}"
+      )
+  if args.json:
+    args.json.write_text(json.dumps(table, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,122 @@
+"""All settings of an alignment run, and what the trainer needs of them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from siren_jax.alignment import prompts
+from siren_jax.alignment.config import AlignConfig
+from siren_jax.alignment.task import AlignTask
+from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import MeshConfig
+from siren_jax.sampling import Models
+from siren_jax.training import OptimizerConfig, TrainConfig
+
+_HELD_OUT = 1 << 30  # added to the seed: other made-up claims to evaluate by
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignDataConfig:
+  """What is aligned, and the prompts.
+
+  Attributes:
+    start: bundle or Stage-1 work directory to start from; "" is the bundle
+      that ships.
+    path: prompts: a text file, one a line, or a prepared data set, whose
+      captions they are; "" is none.
+    validation: the same to evaluate by; "" is `path` again (a data set has a
+      validation split).
+    synthetic: number of made-up claims that are prompts too; their truth can
+      be verified.
+  """
+
+  start: str = ""
+  path: str = ""
+  validation: str = ""
+  synthetic: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AlignExperiment:
+  """An alignment run; `train.batch_size` counts prompts, not rollouts.
+
+  The optimizer counts minibatches. Weight decay would pull the policy away
+  from its reference, so there is none by default.
+  """
+
+  alignment: AlignConfig = AlignConfig()
+  optimizer: OptimizerConfig = OptimizerConfig(
+    learning_rate=1e-6, warmup_steps=10, final_fraction=1.0, weight_decay=0.0
+  )
+  train: TrainConfig = TrainConfig(batch_size=8)
+  mesh: MeshConfig = MeshConfig()
+  data: AlignDataConfig = AlignDataConfig()
+
+  def __post_init__(self):
+    rows = self.train.batch_size * self.alignment.group_size
+    if rows % self.alignment.minibatches:
+      raise UserError(
+        f"alignment minibatches={self.alignment.minibatches}: must divide"
+        f" batch_size x group_size = {rows} rollouts"
+      )
+
+
+def build(
+  experiment: AlignExperiment,
+  models: Models,
+  params: Mapping[str, Any],
+  words: Tokenizer,
+) -> tuple[AlignTask, Any, Callable[[], Any]]:
+  """Task, endless prompts, and a source of prompts to evaluate by.
+
+  Args:
+    models, params: what is aligned, see `AlignTask`.
+    words: tokenizer of its text tower.
+
+  Raises:
+    UserError: no prompts, or a setting that does not fit the model.
+  """
+  e = experiment
+  train, held_out = (
+    _prompts(e, "train", models),
+    _prompts(e, "validation", models),
+  )
+  truths, of_training = _truths(train + held_out), len(_truths(train))
+  task = AlignTask(models, params, e.alignment, e.optimizer, truths)
+  batches = functools.partial(
+    prompts.PromptBatches,
+    words=words,
+    max_tokens=models.clap.text.max_tokens,
+    batch_size=e.train.batch_size,
+    seed=e.train.seed,
+  )
+  return (
+    task,
+    batches(train),
+    lambda: batches(held_out, first_truth=of_training),
+  )
+
+
+def _truths(found: list[prompts.Prompt]) -> list[Any]:
+  return [p.truth for p in found if p.truth is not None]
+
+
+def _prompts(e, split: str, models: Models) -> list[prompts.Prompt]:
+  """Those of a file or data set, then the made-up ones."""
+  path, seed = e.data.path, e.train.seed
+  if split == "validation":
+    path, seed = e.data.validation or path, seed + _HELD_OUT
+  found = prompts.read(path, split) if path else []
+  if e.data.synthetic:
+    found += prompts.made_up(
+      e.data.synthetic, seed, models.codec.sample_rate, e.alignment.seconds
+    )
+  if not found:
+    raise UserError(
+      "no prompts: set --config.data.path to a text file or a prepared data"
+      " set, or --config.data.synthetic to a number of made-up claims"
+    )
+  return found

@@ -1,0 +1,96 @@
+"""Prompts to align with: lines of a text file, captions, made-up claims."""
+
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tokenizers import Tokenizer
+
+from siren_jax.clap import tokenizer
+from siren_jax.common.errors import UserError
+from siren_jax.data import store, synthetic
+
+
+class Prompt(NamedTuple):
+  """`truth`: what the words claim, None where that is not known."""
+
+  text: str
+  truth: dict[str, Any] | None = None
+
+
+def read(path: str | os.PathLike, split: str) -> list[Prompt]:
+  """Lines of a text file (the same for every split), or captions of a set.
+
+  Raises:
+    UserError: there is neither, or it holds no prompt.
+  """
+  path = pathlib.Path(path)
+  if path.is_file() and path.suffix != ".npz":
+    try:
+      lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+      raise UserError(f"{path}: not UTF-8 text; a prompt a line") from error
+    texts = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+  else:
+    texts = store.captions(path, split)
+  if not texts:
+    raise UserError(f"{path} holds no prompt; write one a line")
+  return [Prompt(text) for text in texts]
+
+
+def made_up(
+  count: int, seed: int, sample_rate: int, seconds: float
+) -> list[Prompt]:
+  """Captions of `count` synthetic sounds, with what they claim."""
+  sounds = synthetic.make_set(count, seed, sample_rate, seconds)
+  return [Prompt(c, s.truth) for s in sounds for c in s.captions]
+
+
+class PromptBatches:
+  """Endless batches of prompts; the n-th follows from the seed and n.
+
+  {"ids_BxP" int32, "mask_BxP" bool, "truth_B" int32}: `truth_B` numbers the
+  prompts that have a truth, from `first_truth` on; the others have -1.
+  """
+
+  def __init__(
+    self,
+    prompts: Sequence[Prompt],
+    words: Tokenizer,
+    max_tokens: int,
+    batch_size: int,
+    seed: int,
+    first_truth: int = 0,
+  ):
+    self._ids, self._mask = tokenizer.tokenize(
+      words, [p.text for p in prompts], max_tokens
+    )
+    known = np.array([p.truth is not None for p in prompts])
+    number = np.cumsum(known) - 1 + first_truth
+    self._truth = np.where(known, number, -1).astype(np.int32)
+    self._size, self._seed, self._step = batch_size, seed, 0
+
+  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    return self
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([self._seed, self._step])
+    self._step += 1
+    count = len(self._ids)
+    rows = rng.choice(count, self._size, replace=self._size > count)
+    # The share of this process of the global batch.
+    rows = np.array_split(rows, jax.process_count())[jax.process_index()]
+    return {
+      "ids_BxP": self._ids[rows],
+      "mask_BxP": self._mask[rows],
+      "truth_B": self._truth[rows],
+    }
+
+  def get_state(self) -> dict[str, int]:
+    return {"step": self._step}
+
+  def set_state(self, state: dict[str, int]) -> None:
+    self._step = state["step"]

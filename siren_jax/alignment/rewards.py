@@ -1,0 +1,137 @@
+"""Rewards: pure functions of what a rollout brought, one number a row.
+
+They exist only when the deeper experts, the decoder and CLAP have spoken;
+from there they come back to the coarse codes.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import by_rows
+from siren_jax.data import verify
+
+_CONTRAST_SCALE = 10.0  # inverse temperature
+
+
+@flax.struct.dataclass
+class Rollout:
+  """What rewards look at; the rollouts of a prompt lie side by side.
+
+  Attributes:
+    codes_BxNxT: int32. log_probs_BxNxT: of each, as it was drawn.
+    deep_N: True for the codebooks of experts that are not tuned.
+    audio_BxS: in [-1, 1] at `sample_rate`.
+    text_BxE, heard_BxE: CLAP embeddings of length one, of the prompt and of
+      the audio.
+    truth_B: index into `truths`, -1 where a prompt has none.
+    truths: what prompts claim, see `siren_jax.data.synthetic`.
+    sample_rate: Hz.
+    group_size: G.
+  """
+
+  codes_BxNxT: jax.Array
+  log_probs_BxNxT: jax.Array
+  deep_N: np.ndarray = flax.struct.field(pytree_node=False)
+  audio_BxS: jax.Array
+  text_BxE: jax.Array
+  heard_BxE: jax.Array
+  truth_B: jax.Array
+  truths: Sequence[Any] = flax.struct.field(pytree_node=False)
+  sample_rate: int = flax.struct.field(pytree_node=False)
+  group_size: int = flax.struct.field(pytree_node=False)
+
+
+Reward = Callable[[Rollout], jax.Array]
+
+
+def clap(rollout: Rollout) -> jax.Array:
+  """Cosine of the prompt and the decoded audio, in [-1, 1]."""
+  return jnp.sum(rollout.text_BxE * rollout.heard_BxE, -1)
+
+
+def contrast(rollout: Rollout) -> jax.Array:
+  """Log-probability that CLAP picks the prompt among those of the batch.
+
+  A sound that is near to any prompt gains nothing, as it does from `clap`.
+  """
+  text_QxE = rollout.text_BxE[:: rollout.group_size]
+  logits_BxQ = _CONTRAST_SCALE * rollout.heard_BxE @ text_QxE.T
+  own_B = jnp.arange(len(logits_BxQ)) // rollout.group_size
+  log_probs = jax.nn.log_softmax(logits_BxQ)
+  return jnp.take_along_axis(log_probs, own_B[:, None], 1)[:, 0]
+
+
+def novelty(rollout: Rollout) -> jax.Array:
+  """Mean of 1 - cosine to the other rollouts of the prompt, in [0, 2]."""
+  group = rollout.group_size
+  heard = rollout.heard_BxE.reshape(-1, group, rollout.heard_BxE.shape[-1])
+  to_all = jnp.einsum("qge,qe->qg", heard, jnp.sum(heard, 1))
+  return 1 - (to_all.reshape(-1) - 1) / (group - 1)
+
+
+def deep_likelihood(rollout: Rollout) -> jax.Array:
+  """Mean log-prob of the deeper codes under the experts that drew them.
+
+  Coarse codes that the deeper experts know how to go on from.
+  """
+  deep = rollout.log_probs_BxNxT[:, rollout.deep_N]
+  return jnp.mean(deep, axis=(1, 2))
+
+
+def verifiable(rollout: Rollout) -> jax.Array:
+  """How far the audio is what the prompt claims, in [0, 1]; else 0.
+
+  `siren_jax.data.verify` measures it, on the host, every device's rows apart.
+  """
+
+  def measure(truth_B, audio_BxS) -> np.ndarray:
+    scores = [
+      verify.verify(rollout.truths[t], np.asarray(audio_S), rollout.sample_rate)
+      if t >= 0
+      else 0.0
+      for t, audio_S in zip(np.asarray(truth_B), np.asarray(audio_BxS))
+    ]
+    return np.array(scores, np.float32)
+
+  def on_host(truth_B, audio_BxS):
+    shape = jax.ShapeDtypeStruct(truth_B.shape, jnp.float32)
+    return jax.pure_callback(measure, shape, truth_B, audio_BxS)
+
+  return by_rows(on_host, rollout.truth_B, rollout.audio_BxS)
+
+
+REWARDS: dict[str, Reward] = {
+  reward.__name__: reward
+  for reward in (clap, contrast, deep_likelihood, novelty, verifiable)
+}
+
+
+def find(name: str) -> Reward:
+  """A reward by its name here, or any function as "module:function".
+
+  Raises:
+    UserError: there is none; the message tells what is near.
+  """
+  if name in REWARDS:
+    return REWARDS[name]
+  module, _, function = name.partition(":")
+  if not function:
+    near = difflib.get_close_matches(name, REWARDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else ", ".join(REWARDS)
+    raise UserError(
+      f"no reward {name!r}; {hint} (one of your own: 'module:function')"
+    )
+  try:
+    return getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError) as error:
+    raise UserError(
+      f"reward {name!r}: {error}; the module must be on PYTHONPATH"
+    ) from error

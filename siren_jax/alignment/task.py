@@ -1,0 +1,266 @@
+"""THE alignment loop: rollouts, rewards, advantages, a few updates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from siren_jax import clap, experts, sampling
+from siren_jax.alignment import advantages, objective, rewards
+from siren_jax.alignment.config import AlignConfig
+from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
+from siren_jax.common.masks import masked_mean
+from siren_jax.common.rng import named_key
+from siren_jax.experts.embedding import FROZEN
+from siren_jax.experts.expert import is_boxed
+from siren_jax.experts.task import decays
+from siren_jax.training import (
+  OptimizerConfig,
+  TrainState,
+  make_optimizer,
+  split_rows,
+)
+
+Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]
+PROMPTS = ("ids_BxP", "mask_BxP", "truth_B")
+
+
+class AlignTask:
+  """`training.Task` that tunes the policy's experts by what becomes of them.
+
+  A step is one program: rollouts of the whole stack, decoded and judged, then
+  an update by each minibatch of them. `state.params` are the policy's experts
+  and nothing else; `state.extra` has what stays as it is: all experts as they
+  started (of which the policy's are the reference), codec and CLAP.
+
+  Args:
+    models: configs of CLAP, experts and codec. params: theirs, by name.
+    config: what is tuned, and how.
+    optimizer: of each expert by itself; it counts minibatches.
+    truths: what prompts may claim, for rewards that look.
+
+  Raises:
+    UserError: unknown expert or reward, or a reward that cannot be had.
+  """
+
+  shown = ("reward", "kl", "clip_fraction", "diversity")
+
+  def __init__(
+    self,
+    models: sampling.Models,
+    params: Mapping[str, Any],
+    config: AlignConfig,
+    optimizer: OptimizerConfig,
+    truths: Sequence[Any] = (),
+  ):
+    self.models, self.config = models, config
+    self._params, self._truths = params, tuple(truths)
+    self._rewards = {name: rewards.find(name) for name in config.rewards}
+    self._tx = make_optimizer(
+      optimizer,
+      decays=decays,
+      trains=_is_tuned(config.tuned, params["experts"]["params"]),
+    )
+    self._policy_N = _codebooks(models.experts, config.policy)
+    self._frames = _frames(config.seconds, models.codec)
+    if "deep_likelihood" in config.rewards and self._policy_N.all():
+      raise UserError(
+        f"alignment policy={config.policy} leaves no deeper experts for the"
+        " reward deep_likelihood; tune fewer, or reward something else"
+      )
+    if "verifiable" in config.rewards and not truths:
+      raise UserError(
+        "reward verifiable needs prompts whose truth is known; set"
+        " data.synthetic, such as --config.data.synthetic=200"
+      )
+
+  def init(self, key: jax.Array) -> TrainState:
+    boxed = experts.init(key, self.models.experts)
+    stack = meshes.with_values(boxed, self._params["experts"])
+    chosen = jnp.array(self.config.policy)
+    policy = jax.tree.map(
+      lambda box: box.replace(
+        value=box.value[chosen], names=("policy", *box.names[1:])
+      ),
+      stack["params"],
+      is_leaf=is_boxed,
+    )
+    others = {name: self._params[name] for name in ("clap", "codec")}
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=policy,
+      opt_state=jax.vmap(self._tx.init)(policy),
+      extra={"experts": stack} | jax.tree.map(jnp.asarray, others),
+    )
+
+  def step(
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
+    """Rollouts for the prompts of a batch of `PROMPTS`, then updates."""
+    made, rollout = self._roll_out(state, batch, key)
+    reward_QxG = self._judge(rollout)
+    weights = dict(zip(self.config.rewards, self.config.weights, strict=True))
+    advantage_QxG = advantages.combine(
+      reward_QxG, weights, self.config.advantage
+    )
+    rows = {
+      "codes_BxNxT": rollout.codes_BxNxT,
+      "drawn_BxNxT": rollout.log_probs_BxNxT[:, self._policy_N],
+      "prompt_BxPxC": made.prompt_BxPxC,
+      "mask_BxP": made.prompt_mask_BxP,
+      "advantage_B": advantage_QxG.reshape(-1),
+    }
+    state, metrics = self._update(rows, state)
+    return state, metrics | self._told(rollout, reward_QxG)
+
+  def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
+    """Rewards of rollouts whose randomness is the same every time."""
+    _, rollout = self._roll_out(state, batch, jax.random.key(0))
+    return self._told(rollout, self._judge(rollout))
+
+  def merged(self, state: TrainState) -> Any:
+    """All experts, the policy's in their places."""
+    chosen = jnp.array(self.config.policy)
+    stack = state.extra["experts"]
+    whole = jax.tree.map(
+      lambda old, new: old.at[chosen].set(new), stack["params"], state.params
+    )
+    return {"params": whole, FROZEN: stack[FROZEN]}
+
+  def gathered(self, state: TrainState) -> Any:
+    """`merged` on the host, whole in every process."""
+    mesh = jax.tree.leaves(state.params)[0].sharding.mesh
+    merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))
+    return jax.device_get(merge(state))
+
+  def _roll_out(self, state, batch, key):
+    ids, mask, truth_Q = (batch[name] for name in PROMPTS)
+    group = self.config.group_size
+    keys_Q = jax.vmap(jax.random.fold_in, (None, 0))(
+      named_key(key, "rollout"), jnp.arange(len(ids))
+    )
+    keys_QxG = jax.vmap(lambda key: jax.random.split(key, group))(keys_Q)
+    params = state.extra | {"experts": self.merged(state)}
+    made = sampling.generate(
+      params, self.models, self.config.sampling, ids, mask, keys_QxG,
+      self._frames,
+    )  # fmt: skip
+    rollout = rewards.Rollout(
+      codes_BxNxT=made.samples.codes_BxNxT,
+      log_probs_BxNxT=made.samples.log_probs_BxNxT,
+      deep_N=~self._policy_N,
+      audio_BxS=made.audio_BxS,
+      text_BxE=made.text_BxE,
+      heard_BxE=clap.encode_audio(
+        params["clap"], self.models.clap, made.audio_BxS
+      ),
+      truth_B=jnp.repeat(truth_Q, group),
+      truths=self._truths,
+      sample_rate=self.models.codec.sample_rate,
+      group_size=group,
+    )
+    return made, rollout
+
+  def _judge(self, rollout) -> dict[str, jax.Array]:
+    """Every reward, [Q, G]."""
+    group = self.config.group_size
+    return {
+      name: reward(rollout).reshape(-1, group)
+      for name, reward in self._rewards.items()
+    }
+
+  def _told(self, rollout, reward_QxG) -> Metrics:
+    """Mean rewards by name and their weighted sum; diversity."""
+    means = {
+      name: masked_mean(reward, jnp.isfinite(reward))
+      for name, reward in reward_QxG.items()
+    }
+    group = self.config.group_size
+    heard = rollout.heard_BxE
+    metrics = {f"reward_{name}": mean for name, mean in means.items()}
+    return metrics | {
+      "reward": sum(
+        weight * means[name]
+        for name, weight in zip(self.config.rewards, self.config.weights)
+      ),
+      "diversity": objective.diversity(
+        heard.reshape(-1, group, heard.shape[-1])
+      ),
+    }
+
+  def _update(self, rows, state) -> tuple[TrainState, Metrics]:
+    """One pass over the rollouts, an update by each minibatch."""
+    config, frozen = self.config, state.extra["experts"]
+    tables, reference = self._of_policy(frozen)
+
+    def log_probs(params, part):
+      return sampling.score(
+        {"params": params, FROZEN: tables}, self.models.experts,
+        config.sampling, part["codes_BxNxT"], part["prompt_BxPxC"],
+        part["mask_BxP"], config.policy,
+      )  # fmt: skip
+
+    def loss_fn(params, part):
+      now = log_probs(params, part)
+      before = log_probs(reference, part).log_probs_BxNxT
+      loss, metrics = objective.policy_loss(
+        now.log_probs_BxNxT, part["drawn_BxNxT"], before,
+        part["advantage_B"], config.clip_low, config.clip_high, config.kl,
+      )  # fmt: skip
+      return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
+
+    def update(carry, part):
+      params, opt_state = carry
+      grad = jax.value_and_grad(loss_fn, has_aux=True)
+      (loss, metrics), grads = grad(params, part)
+      updates, opt_state = jax.vmap(self._tx.update)(grads, opt_state, params)
+      params = optax.apply_updates(params, updates)
+      norm = optax.global_norm(grads)
+      return (params, opt_state), metrics | {"loss": loss, "grad_norm": norm}
+
+    parts = split_rows(rows, config.minibatches)
+    carry = state.params, state.opt_state
+    (params, opt_state), metrics = jax.lax.scan(update, carry, parts)
+    state = state.replace(params=params, opt_state=opt_state)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+  def _of_policy(self, stack) -> tuple[Any, Any]:
+    """Frozen tables, and parameters, of the policy's experts at the start."""
+    chosen = jnp.array(self.config.policy)
+    own = jax.tree.map(lambda x: x[chosen], dict(stack))
+    return own[FROZEN], own["params"]
+
+
+def _codebooks(config: experts.ExpertConfig, policy) -> np.ndarray:
+  """True for the codebooks [N] of the policy's experts."""
+  if not all(0 <= k < config.num_experts for k in policy):
+    raise UserError(
+      f"alignment policy={policy}: this model has experts 0 to"
+      f" {config.num_experts - 1}"
+    )
+  own = np.arange(config.num_codebooks) // config.codebooks_per_expert
+  return np.isin(own, policy)
+
+
+def _is_tuned(tuned: Sequence[str], params: Any) -> Callable | None:
+  """Says by its path which parameter is tuned; None: all are."""
+  paths = ["/".join(p) for p in flax.traverse_util.flatten_dict(params)]
+  for name in tuned:
+    if not any(name in path for path in paths):
+      raise UserError(
+        f"alignment tuned={tuple(tuned)}: no parameter has {name!r} in its"
+        " name; siren-jax inspect MODEL --full shows the names"
+      )
+  if not tuned:
+    return None
+  return lambda path: any(name in "/".join(path) for name in tuned)
+
+
+def _frames(seconds: float, codec) -> int:
+  return max(1, round(seconds * codec.sample_rate / codec.hop))

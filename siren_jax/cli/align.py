@@ -1,0 +1,103 @@
+"""align the experts to rewards (Stage 2)
+
+  siren-jax align --config=configs/align_nano.py --workdir=runs/align \\
+    --config.data.path=prompts.txt
+
+Starts from the bundle that ships, or from --config.data.start (a bundle, or a
+work directory of siren-jax train). When it is done, the aligned model is a
+bundle in the work directory.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from typing import Any
+
+from siren_jax.cli import export, runtime, training
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  training.add_arguments(parser)
+  add = parser.add_argument
+  add("--name", help="what the bundle is called (default: START-aligned)")
+  add(
+    "--notes",
+    metavar="FILE",
+    help="Markdown for the model card (default: that of the start)",
+  )
+
+
+def run(args: argparse.Namespace) -> None:
+  notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  experiment, workdir = training.read(args, "align")
+  import jax
+
+  from siren_jax.alignment.experiment import build
+
+  start, its_notes = _start(experiment.data.start)
+  task, train_data, eval_data = build(
+    experiment, start.models, start.all_params, start.clap.tokenizer
+  )
+  state = training.fit(experiment, workdir, task, train_data, eval_data)
+  model = dataclasses.replace(
+    start,
+    name=args.name or f"{start.name}-aligned",
+    params=task.gathered(state),
+  )
+  out = workdir / f"bundle-{int(state.step)}"
+  if out.exists():
+    runtime.say(f"{out} is there already")
+  elif jax.process_index() == 0:
+    told = _rewarded(experiment, start.name, int(state.step))
+    export.save(out, model, f"{told}\n{notes or its_notes or export.NO_NOTES}")
+
+
+def _start(source: str) -> tuple[Any, str | None]:
+  """What is aligned, and what its model card says of its data."""
+  from siren_jax import sampling
+  from siren_jax.weights import bundle
+
+  folder = bundle.find(source)
+  if (folder / "checkpoints").is_dir():
+    plain = sampling.SamplingConfig()
+    return bundle.from_workdir(folder, folder.name, sampling=plain), None
+  card = (folder / "README.md").read_text("utf-8")
+  _, heading, notes = card.partition("\n## ")
+  return bundle.load(folder), heading.strip() + " " + notes if notes else None
+
+
+def _rewarded(experiment: Any, name: str, steps: int) -> str:
+  """The model card's section on the alignment."""
+  a, data = experiment.alignment, experiment.data
+  rewards = ", ".join(
+    f"{reward} (weight {weight:g})"
+    for reward, weight in zip(a.rewards, a.weights, strict=True)
+  )
+  sampling = ", ".join(
+    f"{k} {v}" for k, v in dataclasses.asdict(a.sampling).items()
+  )
+  sources = [pathlib.Path(data.path).name] if data.path else []
+  sources += [f"{data.synthetic} made-up sounds"] if data.synthetic else []
+  return _SECTION.format(
+    name=name,
+    policy=", ".join(map(str, a.policy)),
+    rewards=rewards,
+    steps=steps,
+    prompts=experiment.train.batch_size,
+    group=a.group_size,
+    seconds=a.seconds,
+    sampling=sampling,
+    kl=a.kl,
+    sources=" and ".join(sources),
+  )
+
+
+_SECTION = """## Alignment
+
+Experts {policy} of {name} were tuned by reinforcement learning \
+(docs/alignment.md) for {steps} steps of {prompts} prompts, with {group} \
+rollouts each of {seconds:g} s, drawn with {sampling}. Prompts: {sources}. \
+Rewarded: {rewards}; weight of the divergence from the start: {kl:g}.
+
+What is rewarded is what the model was pushed to: judge it by something else.
+"""

@@ -1,0 +1,76 @@
+"""Words to sound as one pure function: text tower, sampler, codec."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from siren_jax import clap, codec
+from siren_jax.clap.config import ClapConfig
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.sampler import Samples, sample
+
+
+class Models(NamedTuple):
+  """The configs of what makes sound; static under jit."""
+
+  clap: ClapConfig
+  experts: ExpertConfig
+  codec: SpectralCodecConfig
+
+
+class Generated(NamedTuple):
+  """What `generate` returns; the G draws of a prompt lie side by side.
+
+  Attributes:
+    prompt_BxPxC, prompt_mask_BxP: what the experts read, B = prompts x G.
+    text_BxE: CLAP embedding of the prompt.
+    samples: codes and their log-probs.
+    audio_BxS: the codes decoded, in [-1, 1].
+  """
+
+  prompt_BxPxC: jax.Array
+  prompt_mask_BxP: jax.Array
+  text_BxE: jax.Array
+  samples: Samples
+  audio_BxS: jax.Array
+
+
+def generate(
+  params: Mapping[str, Any],
+  models: Models,
+  sampling: SamplingConfig,
+  ids_QxP: jax.Array,
+  mask_QxP: jax.Array,
+  keys_QxG: jax.Array,
+  num_frames: int,
+) -> Generated:
+  """Draws G sounds for each of Q tokenized prompts.
+
+  Args:
+    params: of each of `models`, by its name.
+    keys_QxG: one random key a sound; a sound depends on nothing but its own
+      prompt and key.
+    num_frames: codec frames of each.
+  """
+  tokens_QxPxC, text_QxE = clap.encode_text(
+    params["clap"], models.clap, ids_QxP, mask_QxP
+  )
+  prompt, mask, text = (
+    jnp.repeat(x, keys_QxG.shape[1], axis=0)
+    for x in (tokens_QxPxC, mask_QxP, text_QxE)
+  )
+  samples = sample(
+    params["experts"],
+    models.experts,
+    sampling,
+    prompt,
+    mask,
+    keys_QxG.reshape(-1),
+    num_frames,
+  )
+  audio = codec.decode(params["codec"], models.codec, samples.codes_BxNxT)
+  return Generated(prompt, mask, text, samples, audio)

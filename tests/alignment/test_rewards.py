@@ -1,0 +1,111 @@
+"""Rewards of rollouts made by hand."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax.alignment import rewards
+from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
+from siren_jax.data import synthetic, verify
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def rollout():
+  sounds = list(synthetic.make_set(8, 0, RATE, 1.0))
+  heard = jax.random.normal(jax.random.key(0), (8, 4))
+  return rewards.Rollout(
+    codes_BxNxT=jnp.zeros((8, 3, 2), jnp.int32),
+    log_probs_BxNxT=-jnp.arange(48.0).reshape(8, 3, 2),
+    deep_N=np.array([False, True, True]),
+    audio_BxS=jnp.stack([s.audio_S for s in sounds]),
+    text_BxE=jnp.repeat(jnp.eye(4)[:2], 4, axis=0),
+    heard_BxE=heard / jnp.linalg.norm(heard, axis=1, keepdims=True),
+    truth_B=jnp.array([0, 1, 2, 3, 4, 5, 6, -1]),
+    truths=tuple(s.truth for s in sounds),
+    sample_rate=RATE,
+    group_size=4,
+  )
+
+
+def test_clap_is_the_cosine(rollout):
+  found = rewards.clap(rollout)
+  own = [rollout.heard_BxE[:4, 0], rollout.heard_BxE[4:, 1]]
+  np.testing.assert_allclose(found, np.concatenate(own), atol=1e-6)
+
+
+def test_contrast_is_the_choice_among_the_prompts(rollout):
+  found = rewards.contrast(rollout)
+  apart = rollout.heard_BxE[:, 0] - rollout.heard_BxE[:, 1]
+  apart = np.where(np.arange(8) < 4, apart, -apart)
+  np.testing.assert_allclose(found, -np.log1p(np.exp(-10 * apart)), atol=1e-5)
+
+
+def test_novelty_is_the_distance_from_the_others(rollout):
+  found = rewards.novelty(rollout)
+  heard = np.asarray(rollout.heard_BxE)
+  third = [1 - heard[6] @ heard[i] for i in (4, 5, 7)]
+  np.testing.assert_allclose(found[6], np.mean(third), atol=1e-6)
+  same = dataclasses.replace(rollout, heard_BxE=jnp.eye(4)[jnp.zeros(8, int)])
+  np.testing.assert_allclose(rewards.novelty(same), 0, atol=1e-6)
+
+
+def test_deep_likelihood_hears_the_deeper_codes_alone(rollout):
+  found = rewards.deep_likelihood(rollout)
+  assert found[0] == -np.mean([2, 3, 4, 5])
+  louder = rollout.log_probs_BxNxT.at[:, 0].set(100.0)
+  other = dataclasses.replace(rollout, log_probs_BxNxT=louder)
+  np.testing.assert_array_equal(rewards.deep_likelihood(other), found)
+
+
+def test_verifiable_is_what_verify_says(rollout):
+  expected = [
+    verify.verify(truth, np.asarray(audio), RATE)
+    for truth, audio in zip(rollout.truths[:7], rollout.audio_BxS)
+  ]
+  found = jax.jit(rewards.verifiable)(rollout)
+  np.testing.assert_allclose(found, [*expected, 0], atol=1e-6)
+  assert min(expected) > 0.5
+
+
+def test_verifiable_over_a_mesh(rollout):
+  mesh = meshes.make_mesh(meshes.MeshConfig(data=4, fsdp=2))
+  expected = jax.jit(rewards.verifiable)(rollout)
+  with jax.set_mesh(mesh):
+    spread = dataclasses.replace(
+      rollout,
+      **meshes.shard_batch(
+        {k: np.asarray(getattr(rollout, k)) for k in ("truth_B", "audio_BxS")},
+        mesh,
+      ),
+    )
+    found = jax.jit(rewards.verifiable)(spread)
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_reward_of_ones_own(rollout, tmp_path, monkeypatch):
+  (tmp_path / "one_reward.py").write_text(
+    "def loud(rollout):\n  return (rollout.audio_BxS**2).mean(-1)\n"
+  )
+  monkeypatch.syspath_prepend(tmp_path)
+  found = rewards.find("one_reward:loud")(rollout)
+  np.testing.assert_allclose(found, jnp.mean(rollout.audio_BxS**2, -1))
+
+
+@pytest.mark.parametrize(
+  "name, told",
+  [
+    ("clpa", "did you mean 'clap'"),
+    ("nothing", "verifiable.*module:function"),
+    ("no_such_module:f", "PYTHONPATH"),
+    ("math:no_such_function", "PYTHONPATH"),
+  ],
+)
+def test_unknown_rewards(name, told):
+  with pytest.raises(UserError, match=told):
+    rewards.find(name)

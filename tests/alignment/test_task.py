@@ -1,0 +1,245 @@
+"""The alignment step: what moves, what stays, one device or eight."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax import sampling
+from siren_jax.alignment import AlignConfig, AlignTask
+from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
+from siren_jax.training import OptimizerConfig
+
+OPTIMIZER = OptimizerConfig(
+  learning_rate=1e-2, warmup_steps=0, final_fraction=1.0, weight_decay=0.0
+)
+CONFIG = AlignConfig(
+  policy=(0,),
+  rewards=("my_rewards:low",),
+  group_size=4,
+  minibatches=2,
+  seconds=0.2,
+  kl=0.0,
+)
+REWARDS = """
+import jax.numpy as jnp
+
+def low(rollout):
+  return (rollout.codes_BxNxT[:, 0] < 32).mean(-1)
+
+def deep(rollout):
+  return (rollout.codes_BxNxT[:, 2:] < 32).mean((1, 2))
+
+def constant(rollout):
+  return jnp.ones(len(rollout.codes_BxNxT))
+
+def broken(rollout):
+  return constant(rollout) * jnp.nan
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def my_rewards(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("rewards")
+  (folder / "my_rewards.py").write_text(REWARDS)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(folder)
+    yield
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+  """A coarse expert that is unsure, and a deep one that listens to it."""
+  params = tiny_model.params["params"]
+  heads = params["heads"] * np.array([0.1, 1.0])[:, None, None, None]
+  embedding = params["embedding"]
+  changed = params | {
+    "heads": heads.astype(np.float32),
+    "embedding": embedding | {"kernel": 30 * embedding["kernel"]},
+  }
+  return dataclasses.replace(
+    tiny_model, params=tiny_model.params | {"params": changed}
+  )
+
+
+@pytest.fixture(scope="module")
+def batch():
+  ids = jax.random.randint(jax.random.key(1), (4, 6), 0, 50)
+  mask = jnp.arange(6) < jnp.array([[6], [3], [5], [2]])
+  return {"ids_BxP": ids, "mask_BxP": mask, "truth_B": jnp.full(4, -1)}
+
+
+@pytest.fixture(scope="module")
+def make(model):
+  """(changes of the config) -> task, its first state, its step."""
+
+  def make(optimizer=OPTIMIZER, **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    task = AlignTask(model.models, model.all_params, config, optimizer)
+    state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
+    return task, state, jax.jit(task.step)
+
+  return make
+
+
+def run(step, state, batch, steps):
+  """State after some steps, and the metrics of each."""
+  told = []
+  for i in range(steps):
+    state, metrics = step(state, batch, jax.random.key(i))
+    told.append(jax.device_get(metrics))
+  return state, told
+
+
+def moved(old, new) -> float:
+  """The largest change of any parameter."""
+  return max(
+    jax.tree.leaves(jax.tree.map(lambda a, b: abs(a - b).max(), old, new))
+  )
+
+
+def same(one, other, **options):
+  close = (
+    np.testing.assert_allclose if options else np.testing.assert_array_equal
+  )
+  jax.tree.map(lambda a, b: close(a, b, **options), one, other)
+
+
+def test_the_policy_starts_as_the_experts_it_is_made_of(make, model):
+  task, state, _ = make(policy=(1,))
+  same(state.params, jax.tree.map(lambda x: x[1:], model.params["params"]))
+  same(task.merged(state), model.params)
+
+
+@pytest.mark.parametrize("advantage", ["group", "leave_one_out"])
+def test_a_reward_rises(make, batch, advantage):
+  """And only the policy moves."""
+  task, state, step = make(advantage=advantage)
+  after, told = run(step, state, batch, 12)
+  evaluate = jax.jit(task.evaluate)
+  before, now = (evaluate(s, batch)["reward"] for s in (state, after))
+  assert now > before + 0.15
+  assert told[0]["entropy"] > told[-1]["entropy"]
+  same(after.extra, state.extra)
+  whole = task.merged(after)["params"]
+  same(
+    jax.tree.map(lambda x: x[1:], whole),
+    jax.tree.map(lambda x: x[1:], state.extra["experts"]["params"]),
+  )
+  assert moved(state.params, after.params) > 0
+
+
+def test_only_what_is_tuned_moves(make, batch):
+  _, state, step = make(tuned=("summary", "scale"))
+  after, _ = run(step, state, batch, 1)
+  still = jax.tree.map(
+    lambda a, b: bool((a == b).all()), state.params, after.params
+  )
+  for path, stays in jax.tree_util.tree_leaves_with_path(still):
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    assert stays != ("summary" in name or "scale" in name), name
+
+
+def test_anti_causal(make, batch):
+  """Coarse experts learn from a reward that sees deeper codes alone."""
+  task, state, step = make(rewards=("my_rewards:deep",), group_size=16)
+  after, _ = run(step, state, batch, 12)
+  evaluate = jax.jit(task.evaluate)
+  before, now = (evaluate(s, batch)["reward"] for s in (state, after))
+  assert now > before + 0.01
+
+
+@pytest.mark.parametrize("reward", ["constant", "broken"])
+def test_nothing_moves_where_the_reward_says_nothing(make, batch, reward):
+  _, state, step = make(rewards=(f"my_rewards:{reward}",))
+  after, told = run(step, state, batch, 2)
+  assert moved(state.params, after.params) == 0
+  assert abs(told[-1]["kl"]) < 1e-9
+
+
+def test_a_broken_reward_does_not_poison_another(make, batch):
+  _, state, step = make()
+  names = ("my_rewards:low", "my_rewards:broken")
+  _, _, beside = make(rewards=names, weights=(1.0, 1.0))
+  alone, _ = step(state, batch, jax.random.key(0))
+  both, metrics = beside(state, batch, jax.random.key(0))
+  same(both.params, alone.params)
+  assert np.isfinite(metrics["reward"])
+
+
+def test_the_reference_holds_the_policy_back(make, batch):
+  _, state, free = make()
+  _, _, held = make(kl=1000.0)
+  _, far = run(free, state, batch, 6)
+  _, near = run(held, state, batch, 6)
+  assert near[-1]["kl"] < 0.1 * far[-1]["kl"]
+
+
+def test_a_policy_that_is_the_reference_has_no_divergence(make, batch):
+  _, state, step = make(minibatches=1, kl=0.1)
+  _, metrics = step(state, batch, jax.random.key(0))
+  assert abs(metrics["kl"]) < 1e-9
+  assert metrics["clip_fraction"] == 0
+
+
+def test_evaluation_is_the_same_every_time(make, batch):
+  task, state, _ = make(rewards=("clap", "deep_likelihood"), weights=(1.0, 2.0))
+  first, second = (jax.jit(task.evaluate)(state, batch) for _ in range(2))
+  same(first, second)
+  parts = first["reward_clap"] + 2 * first["reward_deep_likelihood"]
+  np.testing.assert_allclose(first["reward"], parts, rtol=1e-5)
+  assert 0 < first["diversity"] < 2
+
+
+def test_eight_devices_do_what_one_does(make, model, batch):
+  task, state, step = make(
+    rewards=("clap", "my_rewards:low"), weights=(0.5, 1.0),
+    sampling=sampling.SamplingConfig(guidance=2.0), kl=0.1,
+  )  # fmt: skip
+  reference, expected = step(state, batch, jax.random.key(0))
+  sizes = meshes.MeshConfig(data=2, expert=2, fsdp=2)
+  mesh = meshes.make_mesh(sizes, jax.devices()[:8])
+  with jax.set_mesh(mesh):
+    shardings = meshes.state_shardings(
+      jax.eval_shape(task.init, jax.random.key(0)), mesh
+    )
+    gate = shardings.params["temporal"]["ffn"]["gate"]
+    assert tuple(gate.spec) == (None, None, "fsdp", "model")
+    gate = shardings.extra["experts"]["params"]["temporal"]["ffn"]["gate"]
+    assert tuple(gate.spec) == ("expert", None, "fsdp", "model")
+    after, metrics = jax.jit(task.step)(
+      jax.device_put(state, shardings),
+      meshes.shard_batch(jax.device_get(batch), mesh),
+      jax.random.key(0),
+    )
+    whole = task.gathered(after)
+  same(metrics, expected, rtol=1e-3, atol=1e-4)
+  # Moments, not parameters: Adam makes a full step of a rounding error.
+  same(after.opt_state, reference.opt_state, rtol=1e-2, atol=1e-5)
+  same(whole, jax.device_get(task.merged(after)))
+
+
+@pytest.mark.parametrize(
+  "changes, told",
+  [
+    (dict(policy=(2,)), "experts 0 to 1"),
+    (dict(policy=(0, 1), rewards=("deep_likelihood",)), "no deeper experts"),
+    (dict(rewards=("verifiable",)), "data.synthetic"),
+    (dict(policy=()), "policy"),
+    (dict(tuned=("sumary",)), "sumary"),
+    (dict(policy=(1, 0)), "in order"),
+    (dict(weights=(1.0, 2.0)), "one for each"),
+    (dict(group_size=1), "at least 2"),
+    (dict(advantage="best"), "leave_one_out"),
+    (dict(sampling=sampling.SamplingConfig(top_k=5)), "top_k"),
+    (dict(clip_low=0.0), "clip_low"),
+    (dict(kl=-1.0), "kl"),
+  ],
+)
+def test_settings_that_make_no_sense(make, changes, told):
+  with pytest.raises(UserError, match=told):
+    make(**changes)

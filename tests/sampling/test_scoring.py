@@ -1,0 +1,68 @@
+"""Given codes have the log-probs that the sampler reported for them."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siren_jax import experts, sampling
+
+
+@pytest.fixture(scope="module")
+def model():
+  config = experts.ExpertConfig(
+    dim=16, heads=4, kv_heads=2, temporal_layers=2, depth_layers=2,
+    prompt_dim=8, feature_dim=8, codebook_size=16, num_codebooks=6,
+    num_experts=3, init_std=0.3,
+  )  # fmt: skip
+  tables = {
+    "codebook_NxVx8": jax.random.normal(jax.random.key(0), (6, 16, 8)),
+    "weight_NxFx8": jax.random.normal(jax.random.key(1), (6, 8, 8)),
+    "bias_NxF": jax.random.normal(jax.random.key(2), (6, 8)),
+  }
+  return config, nn.unbox(experts.init(jax.random.key(3), config, tables))
+
+
+@pytest.fixture(scope="module")
+def prompt():
+  tokens = jax.random.normal(jax.random.key(4), (3, 5, 8))
+  return tokens, jnp.arange(5) < jnp.array([[5], [2], [3]])
+
+
+@pytest.mark.parametrize(
+  "method",
+  [
+    sampling.SamplingConfig(temperature=0.7),
+    sampling.SamplingConfig(guidance=3.0, temperature=1.2),
+    sampling.SamplingConfig(top_k=5, guidance=2.0),
+  ],
+)
+@pytest.mark.parametrize("numbers", [None, (1,), (0, 2)])
+def test_scores_are_what_the_sampler_reported(model, prompt, method, numbers):
+  config, params = model
+  keys = jax.random.split(jax.random.key(5), 3)
+  drawn = sampling.sample(params, config, method, *prompt, keys, 6)
+  chosen = np.array(numbers or (0, 1, 2))
+  asked = jax.tree.map(lambda x: x[chosen], params)
+  scores = sampling.score(
+    asked, config, method, drawn.codes_BxNxT, *prompt, numbers
+  )
+  books = np.concatenate([[2 * k, 2 * k + 1] for k in chosen])
+  np.testing.assert_allclose(
+    scores.log_probs_BxNxT, drawn.log_probs_BxNxT[:, books], atol=1e-3
+  )
+  assert np.isfinite(scores.entropy_BxNxT).all()
+
+
+def test_entropy(model, prompt):
+  """Of a heated distribution log V; of one code, none."""
+  config, params = model
+  codes = jnp.zeros((3, 6, 4), jnp.int32)
+  for method, entropy in (
+    (sampling.SamplingConfig(temperature=1e6), np.log(16)),
+    (sampling.SamplingConfig(temperature=1e-6), 0),
+    (sampling.SamplingConfig(temperature=1e6, top_k=4), np.log(4)),
+  ):
+    scores = sampling.score(params, config, method, codes, *prompt)
+    np.testing.assert_allclose(scores.entropy_BxNxT, entropy, atol=1e-3)
