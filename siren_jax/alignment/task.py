@@ -60,7 +60,7 @@ class AlignTask:
     truths: Sequence[Any] = (),
   ):
     self.models, self.config = models, config
-    self._params, self._truths = params, tuple(truths)
+    self.init_args, self._truths = (params,), tuple(truths)
     self._rewards = {name: rewards.find(name) for name in config.rewards}
     self._tx = make_optimizer(
       optimizer,
@@ -80,9 +80,9 @@ class AlignTask:
         " data.synthetic, such as --config.data.synthetic=200"
       )
 
-  def init(self, key: jax.Array) -> TrainState:
+  def init(self, key: jax.Array, params: Mapping[str, Any]) -> TrainState:
     boxed = experts.init(key, self.models.experts)
-    stack = meshes.with_values(boxed, self._params["experts"])
+    stack = meshes.with_values(boxed, params["experts"])
     chosen = jnp.array(self.config.policy)
     policy = jax.tree.map(
       lambda box: box.replace(
@@ -91,7 +91,7 @@ class AlignTask:
       stack["params"],
       is_leaf=is_boxed,
     )
-    others = {name: self._params[name] for name in ("clap", "codec")}
+    others = {name: params[name] for name in ("clap", "codec")}
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=policy,

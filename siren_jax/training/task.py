@@ -19,8 +19,10 @@ LossFn = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
 class Task(Protocol):
   """One model and its objective. All three methods are pure and jit-able.
 
-  A task may have an attribute `shown` too: names of the metrics that the
-  progress bar shows, where they are not the loss.
+  A task may also have the attributes `shown`, names of the metrics that the
+  progress bar shows where they are not the loss, and `init_args`, a
+  tuple of trees that `init` takes after its key: trained parameters would be
+  constants of its program otherwise.
   """
 
   def init(self, key: jax.Array) -> TrainState:

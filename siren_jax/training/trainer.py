@@ -129,11 +129,13 @@ def train(
 def _restore_or_init(task, root, mesh, checkpoints, train_data):
   """State, with the data iterator beside it. The order matters."""
 
-  def init(root):
-    return task.init(named_key(root, "init"))
+  args = getattr(task, "init_args", ())
+
+  def init(root, *args):
+    return task.init(named_key(root, "init"), *args)
 
   # 1. Shapes only, and from their logical metadata the shardings.
-  boxed = jax.eval_shape(init, root)
+  boxed = jax.eval_shape(init, root, *args)
   shardings = meshes.state_shardings(boxed, mesh)
   abstract = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
@@ -147,7 +149,8 @@ def _restore_or_init(task, root, mesh, checkpoints, train_data):
     train_data.set_state(restored.data)
     return restored.state
   # 4. Or else a fresh state, born sharded.
-  return jax.jit(lambda k: nn.unbox(init(k)), out_shardings=shardings)(root)
+  born = jax.jit(lambda *args: nn.unbox(init(*args)), out_shardings=shardings)
+  return born(root, *args)
 
 
 def _compile_update(task, log, state, batch, root):

@@ -80,7 +80,7 @@ def make(model):
   def make(optimizer=OPTIMIZER, **changes):
     config = dataclasses.replace(CONFIG, **changes)
     task = AlignTask(model.models, model.all_params, config, optimizer)
-    state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
+    state = nn.unbox(jax.jit(task.init)(jax.random.key(0), *task.init_args))
     return task, state, jax.jit(task.step)
 
   return make
@@ -205,7 +205,7 @@ def test_eight_devices_do_what_one_does(make, model, batch):
   mesh = meshes.make_mesh(sizes, jax.devices()[:8])
   with jax.set_mesh(mesh):
     shardings = meshes.state_shardings(
-      jax.eval_shape(task.init, jax.random.key(0)), mesh
+      jax.eval_shape(task.init, jax.random.key(0), *task.init_args), mesh
     )
     gate = shardings.params["temporal"]["ffn"]["gate"]
     assert tuple(gate.spec) == (None, None, "fsdp", "model")
