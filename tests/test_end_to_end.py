@@ -193,6 +193,22 @@ def test_running_again_changes_nothing(runs):
   jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
+def test_training_goes_on_from_a_bundle(runs, tmp_path, user_error):
+  start = f"--config.data.start={runs / 'bundle'}"
+  slow = "--config.optimizer.learning_rate=1e-7"
+  run(*train("train", "tiny", runs / "codes", tmp_path / "on", start, slow))
+  _, params, _ = checkpoint.restore_params(tmp_path / "on")
+  before = siren_jax.load(runs / "bundle").bundle.params["params"]
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, before
+  )
+  other = "--config.experts.temporal_layers=2"
+  told = user_error(
+    train("train", "tiny", runs / "codes", tmp_path / "no", start, other)
+  )
+  assert "temporal_layers=1" in told
+
+
 def test_experts_must_fit_the_code_set(runs, tmp_path, user_error):
   for override, told in (
     ("--config.experts.feature_dim=24", "feature_dim=16"),

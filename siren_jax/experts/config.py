@@ -4,6 +4,22 @@ import dataclasses
 
 from siren_jax.common.errors import UserError
 
+# Fields that say how large the parameters are; the others may be changed.
+SIZES = (
+  "dim",
+  "heads",
+  "kv_heads",
+  "temporal_layers",
+  "depth_layers",
+  "prompt_dim",
+  "feature_dim",
+  "num_codebooks",
+  "codebook_size",
+  "num_experts",
+  "code_dim",
+  "ffn_dim",
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExpertConfig:

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 
 from siren_jax import codec
+from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.data import pipeline
-from siren_jax.experts.config import ExpertConfig
+from siren_jax.experts.config import SIZES, ExpertConfig
+from siren_jax.experts.ensemble import init
 from siren_jax.experts.task import Stage1Config, Stage1Task
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -25,10 +28,12 @@ class Stage1DataConfig:
     path: code set that `prepare-data --codec --clap` wrote, or an npz of it.
     codec: folder of the codec that made the codes; "" is `path`, which carries
       a copy of it.
+    start: bundle or work directory of experts to go on from; "" starts afresh.
   """
 
   path: str = ""
   codec: str = ""
+  start: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,7 @@ class Stage1Experiment:
 
   experts: ExpertConfig
   condition_dropout: float = Stage1Config.condition_dropout
+  code_noise: float = Stage1Config.code_noise
   optimizer: OptimizerConfig = OptimizerConfig()
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
@@ -59,10 +65,11 @@ def build(
   check_tables(e.experts, tables)
   stage = Stage1Config(
     condition_dropout=e.condition_dropout,
+    code_noise=e.code_noise,
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )
-  task = Stage1Task(e.experts, e.optimizer, tables, stage)
+  task = Stage1Task(e.experts, e.optimizer, tables, stage, start_of(e))
   batches = functools.partial(
     pipeline.code_batches,
     e.data.path,
@@ -74,6 +81,26 @@ def build(
   train = batches("train")
   _check_prompts(e, batches("validation"))
   return task, train, lambda: batches("validation")
+
+
+def start_of(e: Stage1Experiment) -> Any:
+  """Parameters that training goes on from; None: random ones.
+
+  Raises:
+    UserError: they are not there, or of other sizes.
+  """
+  if not e.data.start:
+    return None
+  config, start = parts.load(
+    e.data.start, "experts", ExpertConfig, lambda *a: nn.unbox(init(*a))
+  )
+  for name in SIZES:
+    if getattr(config, name) != getattr(e.experts, name):
+      raise UserError(
+        f"data.start={e.data.start}: its experts have {name}="
+        f"{getattr(config, name)}, this config {getattr(e.experts, name)}"
+      )
+  return start.get("params", start)  # A bundle has the codec's tables too.
 
 
 def check_tables(config: ExpertConfig, tables: dict[str, jax.Array]) -> None:

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.mesh import with_values
 from siren_jax.common.rng import named_key
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
@@ -34,23 +36,28 @@ class Stage1Config:
   """Attributes:
   condition_dropout: share of examples that train without their prompt, so
     that sampling can be guided.
+  code_noise: share of the codes heard that come from another example of the
+    batch, while what is to be predicted stays: a model that is used to wrong
+    codes goes on from its own (our design).
   ema_decay: of the averaged parameters; 0 keeps none.
   accumulate: microbatches a step.
   """
 
   condition_dropout: float = 0.1
+  code_noise: float = 0.0
   ema_decay: float = 0.0
   accumulate: int = 1
 
   def __post_init__(self):
-    if not 0.0 <= self.condition_dropout <= 1.0:
-      raise UserError(
-        f"condition_dropout={self.condition_dropout} is outside [0, 1]"
-      )
+    for name in ("condition_dropout", "code_noise"):
+      if not 0.0 <= getattr(self, name) <= 1.0:
+        raise UserError(f"{name}={getattr(self, name)} is outside [0, 1]")
 
 
 class Stage1Task:
   """`training.Task` of the ensemble.
+
+  `start` has trained parameters to go on from; those it lacks are drawn.
 
   Each expert has its own loss, gradient, clipping and moments: nothing passes
   from one to another. The codec's tables ride in `state.extra`, out of the
@@ -63,15 +70,19 @@ class Stage1Task:
     optimizer: OptimizerConfig,
     embedding_tables: Mapping[str, jax.Array] | None,
     stage: Stage1Config = Stage1Config(),  # noqa: B008 (frozen)
+    start: Mapping[str, Any] | None = None,
   ):
     self.config = config
     self.stage = stage
     self.tables = embedding_tables
+    self.init_args = () if start is None else (start,)
     self.tx = make_optimizer(optimizer, decays=decays)
 
-  def init(self, key: jax.Array) -> TrainState:
+  def init(
+    self, key: jax.Array, start: Mapping[str, Any] | None = None
+  ) -> TrainState:
     variables = init(key, self.config, self.tables)
-    params = variables["params"]
+    params = with_values(variables["params"], start or {})
     ema = self.stage.ema_decay > 0
     return TrainState(
       step=jnp.zeros((), jnp.int32),
@@ -86,12 +97,16 @@ class Stage1Task:
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of every expert from a batch of the arrays in `BATCH`."""
     batch = self._drop_conditions(batch, named_key(key, "condition"))
+    batch["heard_BxNxT"] = self._misheard(
+      batch["codes_BxNxT"], named_key(key, "codes")
+    )
 
     def one(params, opt_state, ema, frozen, index):
       def loss_fn(params, batch, key):
         total, ce_R = expert_loss(
           {"params": params, FROZEN: frozen}, self.config, index,
           *(batch[name] for name in BATCH), key=key,
+          heard_BxNxT=batch["heard_BxNxT"],
         )  # fmt: skip
         return total, {"ce_R": ce_R}
 
@@ -119,6 +134,12 @@ class Stage1Task:
       variables(state), self.config, *(batch[name] for name in BATCH)
     )
     return {"loss": total, **metrics}
+
+  def _misheard(self, codes_BxNxT, key):
+    if not self.stage.code_noise:
+      return codes_BxNxT
+    wrong = jax.random.bernoulli(key, self.stage.code_noise, codes_BxNxT.shape)
+    return jnp.where(wrong, jnp.roll(codes_BxNxT, 1, axis=0), codes_BxNxT)
 
   def _drop_conditions(self, batch, key):
     rate = self.stage.condition_dropout
