@@ -152,7 +152,12 @@ def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
   assert "there already" in run(*arguments)
 
 
-def test_alignment_without_prompts(runs, tmp_path, user_error):
+def test_alignment_that_cannot_be(runs, tmp_path, user_error):
+  long = "--config.alignment.seconds=3.0"
+  told = user_error(align(runs / "bundle", tmp_path / "w", long))
+  assert "at most 1 seconds" in told
+  told = user_error(align(tmp_path / "nowhere", tmp_path / "w"))
+  assert "nowhere" in told
   told = user_error(
     align(runs / "bundle", tmp_path / "w", "--config.data.synthetic=0",
           "--config.alignment.rewards=('clap',)",

@@ -14,6 +14,7 @@ import pathlib
 from typing import Any
 
 from siren_jax.cli import export, runtime, training
+from siren_jax.common.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,12 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.alignment.experiment import build
 
   start, its_notes = _start(experiment.data.start)
+  seconds = experiment.alignment.seconds
+  if seconds > start.max_seconds:
+    raise UserError(
+      f"alignment seconds={seconds:g}: {start.name} makes at most"
+      f" {start.max_seconds:g} seconds"
+    )
   task, train_data, eval_data = build(
     experiment, start.models, start.all_params, start.clap.tokenizer
   )
@@ -81,6 +88,7 @@ def _rewarded(experiment: Any, name: str, steps: int) -> str:
   return _SECTION.format(
     name=name,
     policy=", ".join(map(str, a.policy)),
+    tuned=", ".join(a.tuned) or "all parameters",
     rewards=rewards,
     steps=steps,
     prompts=experiment.train.batch_size,
@@ -94,7 +102,7 @@ def _rewarded(experiment: Any, name: str, steps: int) -> str:
 
 _SECTION = """## Alignment
 
-Experts {policy} of {name} were tuned by reinforcement learning \
+Experts {policy} of {name} ({tuned}) were tuned by reinforcement learning \
 (docs/alignment.md) for {steps} steps of {prompts} prompts, with {group} \
 rollouts each of {seconds:g} s, drawn with {sampling}. Prompts: {sources}. \
 Rewarded: {rewards}; weight of the divergence from the start: {kl:g}.

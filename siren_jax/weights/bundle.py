@@ -110,7 +110,7 @@ def find(name_or_path: str | os.PathLike | None) -> pathlib.Path:
   shipped = sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())
   raise UserError(
     f"no model {name!r}: neither a folder nor one that ships "
-    f"({', '.join(shipped) or 'none'}); give --model a bundle folder"
+    f"({', '.join(shipped) or 'none'}); name a bundle's folder"
   )
 
 
