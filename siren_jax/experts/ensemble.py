@@ -142,16 +142,10 @@ def expert_loss(
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
   key: jax.Array | None = None,
-  heard_BxNxT: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """One expert's loss and the cross-entropies [R] it is the mean of.
-
-  Args:
-    heard_BxNxT: what the expert hears where it is not the codes themselves.
-  """
-  heard_BxNxT = codes_BxNxT if heard_BxNxT is None else heard_BxNxT
+  """One expert's loss and the cross-entropies [R] it is the mean of."""
   predicted = ResidualExpert(config).apply(
-    variables, heard_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
+    variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
     index, key,
   )  # fmt: skip
   own = config.codebooks_per_expert

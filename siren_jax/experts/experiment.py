@@ -42,7 +42,6 @@ class Stage1Experiment:
 
   experts: ExpertConfig
   condition_dropout: float = Stage1Config.condition_dropout
-  code_noise: float = Stage1Config.code_noise
   optimizer: OptimizerConfig = OptimizerConfig()
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
@@ -65,7 +64,6 @@ def build(
   check_tables(e.experts, tables)
   stage = Stage1Config(
     condition_dropout=e.condition_dropout,
-    code_noise=e.code_noise,
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )

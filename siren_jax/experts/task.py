@@ -36,22 +36,19 @@ class Stage1Config:
   """Attributes:
   condition_dropout: share of examples that train without their prompt, so
     that sampling can be guided.
-  code_noise: share of the codes heard that come from another example of the
-    batch, while what is to be predicted stays: a model that is used to wrong
-    codes goes on from its own (our design).
   ema_decay: of the averaged parameters; 0 keeps none.
   accumulate: microbatches a step.
   """
 
   condition_dropout: float = 0.1
-  code_noise: float = 0.0
   ema_decay: float = 0.0
   accumulate: int = 1
 
   def __post_init__(self):
-    for name in ("condition_dropout", "code_noise"):
-      if not 0.0 <= getattr(self, name) <= 1.0:
-        raise UserError(f"{name}={getattr(self, name)} is outside [0, 1]")
+    if not 0.0 <= self.condition_dropout <= 1.0:
+      raise UserError(
+        f"condition_dropout={self.condition_dropout} is outside [0, 1]"
+      )
 
 
 class Stage1Task:
@@ -97,16 +94,12 @@ class Stage1Task:
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of every expert from a batch of the arrays in `BATCH`."""
     batch = self._drop_conditions(batch, named_key(key, "condition"))
-    batch["heard_BxNxT"] = self._misheard(
-      batch["codes_BxNxT"], named_key(key, "codes")
-    )
 
     def one(params, opt_state, ema, frozen, index):
       def loss_fn(params, batch, key):
         total, ce_R = expert_loss(
           {"params": params, FROZEN: frozen}, self.config, index,
           *(batch[name] for name in BATCH), key=key,
-          heard_BxNxT=batch["heard_BxNxT"],
         )  # fmt: skip
         return total, {"ce_R": ce_R}
 
@@ -134,12 +127,6 @@ class Stage1Task:
       variables(state), self.config, *(batch[name] for name in BATCH)
     )
     return {"loss": total, **metrics}
-
-  def _misheard(self, codes_BxNxT, key):
-    if not self.stage.code_noise:
-      return codes_BxNxT
-    wrong = jax.random.bernoulli(key, self.stage.code_noise, codes_BxNxT.shape)
-    return jnp.where(wrong, jnp.roll(codes_BxNxT, 1, axis=0), codes_BxNxT)
 
   def _drop_conditions(self, batch, key):
     rate = self.stage.condition_dropout

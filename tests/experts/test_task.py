@@ -11,8 +11,6 @@ import pytest
 
 from siren_jax import experts
 from siren_jax.common import mesh as meshes
-from siren_jax.experts.ensemble import expert_loss
-from siren_jax.experts.task import variables
 from siren_jax.training import OptimizerConfig
 
 OPTIMIZER = OptimizerConfig(
@@ -102,26 +100,6 @@ def test_experts_are_isolated(plain, make, batch, loop):
   after, _ = step(state.replace(params=broken), batch, jax.random.key(1))
   first = functools.partial(jax.tree.map, lambda x: x[0])
   _assert_same(first(after.params), first(whole.params), atol=0)
-
-
-def test_code_noise_changes_what_is_heard_and_not_what_is_asked(
-  plain, make, batch
-):
-  _, state, *_ = plain
-  _, _, step = make({"condition_dropout": 0.0, "code_noise": 1.0})
-  _, metrics = step(state, batch, jax.random.key(0))
-  task, *_ = plain
-  names = ("prompt_BxPxC", "frame_mask_BxT", "prompt_mask_BxP")
-  codes = batch["codes_BxNxT"]
-  losses = [
-    expert_loss(
-      jax.tree.map(lambda x, k=k: x[k], variables(state)), task.config, k,
-      codes, *(batch[name] for name in names),
-      heard_BxNxT=jnp.roll(codes, 1, axis=0),
-    )[0]
-    for k in range(2)
-  ]  # fmt: skip
-  assert metrics["loss"] == pytest.approx(float(np.mean(losses)), rel=1e-5)
 
 
 def test_going_on_from_trained_parameters(plain, tables):
