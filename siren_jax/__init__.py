@@ -20,6 +20,7 @@ _HOMES = {
   "UserError": "siren_jax.common.errors",
 }
 _SUBPACKAGES = (
+  "alignment",
   "clap",
   "codec",
   "common",
