@@ -27,7 +27,7 @@ import numpy as np
 from scipy import stats
 
 import siren_jax
-from benchmarks.quality import SECONDS, classifier, features, recordings
+from benchmarks.quality import RATE, SECONDS, classifier, features, recordings
 from siren_jax import clap
 from siren_jax.alignment.prompts import made_up
 from siren_jax.data import phrasebook, verify
@@ -58,7 +58,7 @@ class Judges:
       for category in sorted(set(labels))
       for text in phrasebook.held_out(category)
     ]
-    found = made_up(claims, CLAIMS_SEED, 16000, SECONDS)
+    found = made_up(claims, CLAIMS_SEED, RATE, SECONDS)
     self.claims = list({id(p.truth): p for p in found}.values())
     self.real_diversity = np.mean(
       [

@@ -41,11 +41,3 @@ def policy_loss(
     "clip_fraction": jnp.mean(bounded * advantage < ratio * advantage),
   }
   return kl * divergence - jnp.mean(gain), metrics
-
-
-def diversity(heard_QxGxE: jax.Array) -> jax.Array:
-  """Mean of 1 - cosine over the pairs of each prompt's rollouts."""
-  _, group, _ = heard_QxGxE.shape
-  cosines = jnp.einsum("qge,qhe->qgh", heard_QxGxE, heard_QxGxE)
-  others = 1 - jnp.eye(group)
-  return jnp.sum((1 - cosines) * others) / (len(cosines) * jnp.sum(others))

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.data import store, synthetic
 
@@ -29,11 +30,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   """
   path = pathlib.Path(path)
   if path.is_file() and path.suffix != ".npz":
-    try:
-      lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-      raise UserError(f"{path}: not UTF-8 text; a prompt a line") from error
-    texts = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    texts = list(dict.fromkeys(files.read_lines(path)))
   else:
     texts = store.captions(path, split)
   if not texts:

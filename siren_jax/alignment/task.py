@@ -91,12 +91,11 @@ class AlignTask:
       stack["params"],
       is_leaf=is_boxed,
     )
-    others = {name: params[name] for name in ("clap", "codec")}
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=policy,
       opt_state=jax.vmap(self._tx.init)(policy),
-      extra={"experts": stack} | jax.tree.map(jnp.asarray, others),
+      extra=dict(params, experts=stack),
     )
 
   def step(
@@ -181,17 +180,13 @@ class AlignTask:
       name: masked_mean(reward, jnp.isfinite(reward))
       for name, reward in reward_QxG.items()
     }
-    group = self.config.group_size
-    heard = rollout.heard_BxE
     metrics = {f"reward_{name}": mean for name, mean in means.items()}
     return metrics | {
       "reward": sum(
         weight * means[name]
         for name, weight in zip(self.config.rewards, self.config.weights)
       ),
-      "diversity": objective.diversity(
-        heard.reshape(-1, group, heard.shape[-1])
-      ),
+      "diversity": jnp.mean(rewards.novelty(rollout)),
     }
 
   def _update(self, rows, state) -> tuple[TrainState, Metrics]:

@@ -92,13 +92,7 @@ def _prompts(args: argparse.Namespace) -> list[str]:
       'a prompt is empty; describe a sound: siren-jax generate "a dog barking"'
     )
   if args.file:
-    try:
-      lines = pathlib.Path(args.file).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-      raise UserError(
-        f"{args.file}: not UTF-8 text; save it as plain text, a prompt a line"
-      ) from error
-    prompts += [line.strip() for line in lines if line.strip()]
+    prompts += files.read_lines(args.file)
   if not prompts:
     raise UserError(
       'no prompt; describe a sound: siren-jax generate "a dog barking"'

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and prompts read a line each."""
 
 import contextlib
 import os
@@ -33,3 +33,18 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
       f"{path}: cannot write ({error.strerror or error}); free space or choose"
       " another place"
     ) from error
+
+
+def read_lines(path: str | os.PathLike) -> list[str]:
+  """Lines of a text file without the blank ones, stripped.
+
+  Raises:
+    UserError: it is not UTF-8.
+  """
+  try:
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+  except UnicodeDecodeError as error:
+    raise UserError(
+      f"{path}: not UTF-8 text; save it as plain text, a prompt a line"
+    ) from error
+  return [line.strip() for line in lines if line.strip()]

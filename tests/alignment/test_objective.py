@@ -74,14 +74,6 @@ def test_the_mean_runs_over_rows_and_codes():
   assert metrics == {"kl": 0, "clip_fraction": 0}
 
 
-def test_diversity():
-  same = jnp.array([[1.0, 0], [1, 0], [1, 0]])
-  apart = jnp.array([[1.0, 0], [0, 1], [-1, 0]])  # 1 - cosine: 1, 2, 1
-  assert objective.diversity(same[None]) == pytest.approx(0, abs=1e-6)
-  found = objective.diversity(jnp.stack([same, apart]))
-  assert found == pytest.approx((0 + 4 / 3) / 2)
-
-
 FRAMES, BOOKS, CODES = 2, 2, 3
 POLICY = (0,)
 

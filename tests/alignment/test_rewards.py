@@ -51,8 +51,17 @@ def test_novelty_is_the_distance_from_the_others(rollout):
   heard = np.asarray(rollout.heard_BxE)
   third = [1 - heard[6] @ heard[i] for i in (4, 5, 7)]
   np.testing.assert_allclose(found[6], np.mean(third), atol=1e-6)
-  same = dataclasses.replace(rollout, heard_BxE=jnp.eye(4)[jnp.zeros(8, int)])
-  np.testing.assert_allclose(rewards.novelty(same), 0, atol=1e-6)
+
+
+def test_diversity_is_the_mean_novelty_over_pairs(rollout):
+  same = jnp.array([[1.0, 0], [1, 0], [1, 0]])
+  apart = jnp.array([[1.0, 0], [0, 1], [-1, 0]])  # 1 - cosine: 1, 2, 1
+  both = dataclasses.replace(
+    rollout, heard_BxE=jnp.concatenate([same, apart]), group_size=3
+  )
+  found = rewards.novelty(both)
+  np.testing.assert_allclose(found[:3], 0, atol=1e-6)
+  np.testing.assert_allclose(jnp.mean(found), (0 + 4 / 3) / 2, rtol=1e-5)
 
 
 def test_deep_likelihood_hears_the_deeper_codes_alone(rollout):
