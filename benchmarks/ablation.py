@@ -3,10 +3,11 @@
   python -m benchmarks.ablation --manifest ESC10/manifest.csv \\
     --judge runs/judge --prompts runs/audio --workdir runs/ablation
 
-Aligns the bundle that ships once for every row and seed (`siren-jax align
---config=configs/align_nano.py` with the row's settings; runs that are done are
-not done again), and has the judges of benchmarks.alignment compare each with
-Stage 1. Cells are means over seeds, with the deviation between them.
+Aligns Stage 1 once for every row and seed (`siren-jax align
+--config=configs/align_nano.py` with the row's settings, for --steps steps;
+what is done is not done again), and has the judges of benchmarks.alignment
+compare each with Stage 1. Cells: mean over seeds, and the 95 % interval of the
+difference to Stage 1 by a bootstrap over seeds and prompts.
 """
 
 import argparse
@@ -22,18 +23,20 @@ from benchmarks.alignment import MEASURES, Judges
 BASE = "nano-stage1"
 ROWS = {
   "clap": {"rewards": ("clap",)},
-  "contrast": {"rewards": ("contrast",)},
   "deep_likelihood": {"rewards": ("deep_likelihood",)},
   "clap, deep_likelihood": {"rewards": ("clap", "deep_likelihood")},
-  "contrast, novelty": {"rewards": ("contrast", "novelty")},
-  "clap, expert 0": {"rewards": ("clap",), "policy": (0,)},
+  "clap, experts 0 and 1": {"rewards": ("clap",), "policy": (0, 1)},
   "clap, all experts": {"rewards": ("clap",), "policy": (0, 1, 2, 3, 4, 5)},
+  "contrast": {"rewards": ("contrast",)},
+  "as shipped": {},
 }
 
 
 def align(settings: dict, seed: int, args, workdir: pathlib.Path) -> str:
   """Runs one cell of the table; the folder of its bundle."""
-  settings = {"weights": (1.0,) * len(settings["rewards"]), **settings}
+  bundle = workdir / f"bundle-{args.steps}"
+  if "rewards" in settings:
+    settings = {"weights": (1.0,) * len(settings["rewards"]), **settings}
   command = [
     *(sys.executable, "-m", "siren_jax", "align"),
     "--config=configs/align_nano.py",
@@ -41,11 +44,35 @@ def align(settings: dict, seed: int, args, workdir: pathlib.Path) -> str:
     f"--config.data.start={BASE}",
     f"--config.data.path={args.prompts}",
     f"--config.train.steps={args.steps}",
+    f"--config.optimizer.steps={args.steps}",
     f"--config.train.seed={seed}",
     *(f"--config.alignment.{name}={v}" for name, v in settings.items()),
   ]
-  subprocess.run(command, check=True)
-  return str(workdir / f"bundle-{args.steps}")
+  if not bundle.exists():
+    subprocess.run(command, check=True)
+  return str(bundle)
+
+
+def measure(judges: Judges, model: str, cache: pathlib.Path) -> dict:
+  """What the judges say of a model, kept in `cache`."""
+  if not cache.exists():
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(cache, **judges.measure(siren_jax.load(model), seed=0))
+  return dict(np.load(cache))
+
+
+def interval(base_P: np.ndarray, runs_SxP: np.ndarray) -> tuple[float, float]:
+  """Of the difference of `runs` (seeds, prompts) to the base, 95 %."""
+  rng = np.random.default_rng(0)
+  seeds, prompts = runs_SxP.shape
+  change_SxP = runs_SxP - base_P
+  drawn = [
+    change_SxP[rng.integers(seeds, size=seeds)][
+      :, rng.integers(prompts, size=prompts)
+    ].mean()
+    for _ in range(2000)
+  ]
+  return tuple(np.percentile(drawn, [2.5, 97.5]))
 
 
 def main():
@@ -56,29 +83,34 @@ def main():
   add("--judge", required=True, help="a CLAP that did not reward")
   add("--prompts", required=True, help="text file or prepared data set")
   add("--workdir", type=pathlib.Path, required=True)
-  add("--steps", type=int, default=60, help="of each run")
+  add("--steps", type=int, default=40, help="of each run")
   add("--seeds", type=int, nargs="*", default=[0, 1, 2])
   add("--rows", nargs="*", choices=ROWS, default=list(ROWS))
   add("--samples", type=int, default=2, help="clips a prompt")
+  add("--claims", type=int, default=50)
   args = parser.parse_args()
   judges = Judges(
-    args.manifest, args.held_out_fold, args.judge, 50, args.samples
+    args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
   )
-  found = {BASE: [judges.measure(siren_jax.load(BASE), seed=0)]}
-  for row in args.rows:
-    found[row] = []
-    for seed in args.seeds:
-      workdir = args.workdir / f"{row.replace(', ', '-')}-{seed}"
-      bundle = align(ROWS[row], seed, args, workdir.absolute())
-      found[row].append(judges.measure(siren_jax.load(bundle), seed=0))
+  home = args.workdir.absolute()
+  told = f"judged-{args.samples}-{args.claims}.npz"
+  base = measure(judges, BASE, home / "stage1" / told)
   print(f"| rewarded | {' | '.join(MEASURES)} |")
   print("|" + "---|" * (len(MEASURES) + 1))
-  for row, runs in found.items():
-    means = np.array([[run[m].mean() for m in MEASURES] for run in runs])
-    cells = zip(means.mean(0), means.std(0), strict=True)
-    print(
-      f"| {row} | " + " | ".join(f"{m:.3f} ± {s:.3f}" for m, s in cells), "|"
-    )
+  means = [f"{base[m].mean():.3f}" for m in MEASURES]
+  print(f"| Stage 1 | {' | '.join(means)} |", flush=True)
+  for row in args.rows:
+    runs = []
+    for seed in args.seeds:
+      workdir = home / f"{row.replace(', ', '-').replace(' ', '_')}-{seed}"
+      bundle = align(ROWS[row], seed, args, workdir)
+      runs.append(measure(judges, bundle, workdir / told))
+    cells = []
+    for m in MEASURES:
+      runs_SxP = np.stack([run[m] for run in runs])
+      low, high = interval(base[m], runs_SxP)
+      cells.append(f"{runs_SxP.mean():.3f} [{low:+.3f}, {high:+.3f}]")
+    print(f"| {row} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,14 @@ class AlignTask:
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[TrainState, Metrics]:
     """Rollouts for the prompts of a batch of `PROMPTS`, then updates."""
+    rows, told = self.experience(state, batch, key)
+    state, metrics = self._update(rows, state)
+    return state, metrics | told
+
+  def experience(
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[Batch, Metrics]:
+    """Rollouts as rows for `loss`, and what there is to tell about them."""
     made, rollout = self._roll_out(state, batch, key)
     reward_QxG = self._judge(rollout)
     weights = dict(zip(self.config.rewards, self.config.weights, strict=True))
@@ -115,8 +123,31 @@ class AlignTask:
       "mask_BxP": made.prompt_mask_BxP,
       "advantage_B": advantage_QxG.reshape(-1),
     }
-    state, metrics = self._update(rows, state)
-    return state, metrics | self._told(rollout, reward_QxG)
+    return rows, self._told(rollout, reward_QxG)
+
+  def loss(
+    self, params: Any, stack: Any, rows: Batch
+  ) -> tuple[jax.Array, Metrics]:
+    """The objective of the policy's `params`, for rows of `experience`.
+
+    `stack` holds all experts as they started, the reference among them.
+    """
+    config = self.config
+    tables, reference = self._of_policy(stack)
+
+    def scores(params):
+      return sampling.score(
+        {"params": params, FROZEN: tables}, self.models.experts,
+        config.sampling, rows["codes_BxNxT"], rows["prompt_BxPxC"],
+        rows["mask_BxP"], config.policy,
+      )  # fmt: skip
+
+    now, before = scores(params), scores(reference)
+    loss, metrics = objective.policy_loss(
+      now.log_probs_BxNxT, rows["drawn_BxNxT"], before.log_probs_BxNxT,
+      rows["advantage_B"], config.clip_low, config.clip_high, config.kl,
+    )  # fmt: skip
+    return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Rewards of rollouts whose randomness is the same every time."""
@@ -191,35 +222,18 @@ class AlignTask:
 
   def _update(self, rows, state) -> tuple[TrainState, Metrics]:
     """One pass over the rollouts, an update by each minibatch."""
-    config, frozen = self.config, state.extra["experts"]
-    tables, reference = self._of_policy(frozen)
-
-    def log_probs(params, part):
-      return sampling.score(
-        {"params": params, FROZEN: tables}, self.models.experts,
-        config.sampling, part["codes_BxNxT"], part["prompt_BxPxC"],
-        part["mask_BxP"], config.policy,
-      )  # fmt: skip
-
-    def loss_fn(params, part):
-      now = log_probs(params, part)
-      before = log_probs(reference, part).log_probs_BxNxT
-      loss, metrics = objective.policy_loss(
-        now.log_probs_BxNxT, part["drawn_BxNxT"], before,
-        part["advantage_B"], config.clip_low, config.clip_high, config.kl,
-      )  # fmt: skip
-      return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
+    stack = state.extra["experts"]
 
     def update(carry, part):
       params, opt_state = carry
-      grad = jax.value_and_grad(loss_fn, has_aux=True)
-      (loss, metrics), grads = grad(params, part)
+      grad = jax.value_and_grad(self.loss, has_aux=True)
+      (loss, metrics), grads = grad(params, stack, part)
       updates, opt_state = jax.vmap(self._tx.update)(grads, opt_state, params)
       params = optax.apply_updates(params, updates)
       norm = optax.global_norm(grads)
       return (params, opt_state), metrics | {"loss": loss, "grad_norm": norm}
 
-    parts = split_rows(rows, config.minibatches)
+    parts = split_rows(rows, self.config.minibatches)
     carry = state.params, state.opt_state
     (params, opt_state), metrics = jax.lax.scan(update, carry, parts)
     state = state.replace(params=params, opt_state=opt_state)
