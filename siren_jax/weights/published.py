@@ -6,6 +6,7 @@ unused, no shape bent. Only one tensor is in memory beside the parameters.
 """
 
 import contextlib
+import fnmatch
 import json
 import os
 import pathlib
@@ -121,7 +122,7 @@ def fill(
 
   Args:
     found: what there is. plan: what becomes of it.
-    ignored: ends of the names of tensors that hold nothing learned.
+    ignored: patterns (fnmatch) of tensors that hold nothing learned.
 
   Raises:
     UserError: a tensor is missing, unknown, of another shape or not finite, or
@@ -131,7 +132,11 @@ def fill(
   plan = list(plan)
   used = {name for entry in plan for name in entry.names}
   _check(found.where, "lacks", used - set(found))
-  spare = {n for n in set(found) - used if not n.endswith(tuple(ignored))}
+  spare = {
+    name
+    for name in set(found) - used
+    if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+  }
   _check(found.where, "has", spare)
   _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
   filled = {}
