@@ -17,7 +17,7 @@ from siren_jax.evaluation.networks import Cnn14, Cnn14Config, VGGish
 from siren_jax.weights import published
 from siren_jax.weights.published import Entry
 
-_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _EPSILON = 1e-5
 # The PCA that Google's release quantizes with, which FAD does without.
 _VGGISH_SPARE = ("pproc.*",)
@@ -76,16 +76,16 @@ def _vggish() -> Iterator[Entry]:
 
 
 def _cnn14() -> Iterator[Entry]:
-  norm = tuple(f"bn0.{part}" for part in _BATCH_NORM)
-  yield Entry("mel_scale", norm, lambda *parts: _scale_shift(*parts)[0])
-  yield Entry("mel_shift", norm, lambda *parts: _scale_shift(*parts)[1])
+  norm = tuple(f"bn0.{part}" for part in BATCH_NORM)
+  yield Entry("mel_scale", norm, lambda *parts: scale_shift(*parts)[0])
+  yield Entry("mel_shift", norm, lambda *parts: scale_shift(*parts)[1])
   for i in range(6):
     for j in range(2):
       block, ours = f"conv_block{i + 1}", f"conv_{i}_{j}/conv"
-      norm = tuple(f"{block}.bn{j + 1}.{part}" for part in _BATCH_NORM)
+      norm = tuple(f"{block}.bn{j + 1}.{part}" for part in BATCH_NORM)
       filters = f"{block}.conv{j + 1}.weight"
       yield Entry(f"{ours}/kernel", (filters, *norm), _scaled_filters)
-      yield Entry(f"{ours}/bias", norm, lambda *parts: _scale_shift(*parts)[1])
+      yield Entry(f"{ours}/bias", norm, lambda *parts: scale_shift(*parts)[1])
   yield from _dense("dense", "fc1")
   yield from _dense("classes", "fc_audioset")
 
@@ -103,11 +103,11 @@ def _filters(x):
   return x.transpose(2, 3, 1, 0)
 
 
-def _scale_shift(weight, bias, mean, variance):
+def scale_shift(weight, bias, mean, variance):
   """Batch norm as an affine map."""
   scale = weight / np.sqrt(variance + _EPSILON)
   return scale, bias - mean * scale
 
 
 def _scaled_filters(filters, *norm):
-  return _filters(filters) * _scale_shift(*norm)[0]
+  return _filters(filters) * scale_shift(*norm)[0]
