@@ -18,6 +18,7 @@ VERBS = (
   "train-clap",
   "train",
   "align",
+  "evaluate",
   "export",
   "encode",
   "decode",
