@@ -29,7 +29,7 @@ ROBERTA = TextConfig(
 
 @dataclasses.dataclass(frozen=True)
 class LaionConfig:
-  """Both towers and the width E of the space they share."""
+  """Both towers and the width E of the space they share; see `CONFIGS`."""
 
   kind: str = "laion"
   text: TextConfig = ROBERTA

@@ -6,8 +6,8 @@
 
 Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
 are pairs (KL); captions are in the JSON files that generate writes. Without
-published weights (--vggish, --cnn14, --clap) the CLAP of a bundle judges, and
-the figures compare only with others of the same bundle.
+published weights (siren-jax import-weights, then --vggish, --cnn14, --clap) the
+CLAP of a bundle judges; its figures compare only with others of that bundle.
 """
 
 import argparse
@@ -27,10 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--model", help="bundle that makes them, and whose CLAP fills in")
   add("--seconds", type=float, default=5.0, help="of clips that are made")
   add("--seed", type=int, default=0, help="of clips that are made")
-  add("--vggish", metavar="FILE", help="published weights, for FAD")
-  add("--cnn14", metavar="FILE", help="published weights, for FD, IS and KL")
-  add("--cnn14-rate", type=int, default=16000, help="16000 or 32000")
-  add("--clap", metavar="DIR", help="LAION's CLAP, for the CLAP score")
+  add("--vggish", metavar="DIR", help="imported weights, for FAD")
+  add("--cnn14", metavar="DIR", help="imported weights, for FD, IS and KL")
+  add("--clap", metavar="DIR", help="imported weights, for the CLAP score")
   add("--json", metavar="FILE", help="write all figures here")
   add("--markdown", metavar="FILE", help="write the table here")
 
@@ -53,9 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
   from siren_jax.evaluation import clips, report, scorers
 
-  panel = scorers.panel(
-    args.model, args.vggish, args.cnn14, args.clap, args.cnn14_rate
-  )
+  panel = scorers.panel(args.model, args.vggish, args.cnn14, args.clap)
   cache = platformdirs.user_cache_path("siren-jax") / "heard"
   found = {f: clips.find(f) for f in (args.generated, args.reference)}
   total = sum(map(len, found.values())) * len(panel.scorers)

@@ -19,6 +19,7 @@ VERBS = (
   "train",
   "align",
   "evaluate",
+  "import-weights",
   "export",
   "encode",
   "decode",

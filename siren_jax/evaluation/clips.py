@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from siren_jax.common import files
+from siren_jax.common import files, resample
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio
-from siren_jax.evaluation import resample
 from siren_jax.evaluation.scorers import Heard, Scorer
 
 BATCH = 16

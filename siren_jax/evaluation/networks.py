@@ -7,6 +7,7 @@ into the convolutions when weights are imported (`weights.vggish`,
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -27,14 +28,18 @@ class Convolution(nn.Module):
     return nn.relu(nn.Conv(self.width, (3, 3), name="conv")(x_BxTxMxD))
 
 
-class VGGish(nn.Module):
-  """Log mel patches [B, 96, 64] to embeddings [B, 128] (Hershey et al. 2017).
-
-  `relu` keeps the network's last ReLU, which FAD leaves out.
-  """
+@dataclasses.dataclass(frozen=True)
+class VGGishConfig:
+  """`relu` keeps the network's last ReLU, which FAD leaves out."""
 
   relu: bool = False
   hidden: int = 4096
+
+
+class VGGish(nn.Module):
+  """Log mel [B, 96, 64] to embeddings [B, 128] (Hershey et al. 2017)."""
+
+  config: VGGishConfig = VGGishConfig()
 
   @nn.compact
   def __call__(self, patches_BxTxM: jax.Array) -> jax.Array:
@@ -44,10 +49,10 @@ class VGGish(nn.Module):
         x = Convolution(width, name=f"conv_{i}_{j}")(x)
       x = nn.max_pool(x, (2, 2), (2, 2))
     x = x.reshape(len(x), -1)
-    for i, width in enumerate((self.hidden, self.hidden)):
+    for i, width in enumerate((self.config.hidden, self.config.hidden)):
       x = nn.relu(nn.Dense(width, name=f"dense_{i}")(x))
     x = nn.Dense(128, name="embedding")(x)
-    return nn.relu(x) if self.relu else x
+    return nn.relu(x) if self.config.relu else x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +134,17 @@ def _frames(x_BxS: jax.Array, size: int, hop: int) -> jax.Array:
   count = 1 + (x_BxS.shape[1] - size) // hop
   starts = hop * np.arange(count)
   return x_BxS[:, starts[:, None] + np.arange(size)]
+
+
+def init_vggish(key: jax.Array, config: VGGishConfig) -> Any:
+  """Random parameters."""
+  return VGGish(config).init(key, jnp.zeros((1, 96, 64)))["params"]
+
+
+def init_cnn14(key: jax.Array, config: Cnn14Config) -> Any:
+  """Random parameters."""
+  audio_BxS = jnp.zeros((1, config.sample_rate))
+  return Cnn14(config).init(key, audio_BxS)["params"]
 
 
 @functools.lru_cache

@@ -8,21 +8,19 @@ all three places; its figures compare only with figures of the same bundle.
 import dataclasses
 import hashlib
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from siren_jax import clap
-from siren_jax.clap import laion, tokenizer
-from siren_jax.clap.functional import normalize
-from siren_jax.common.errors import UserError
+from siren_jax.common import parts
 from siren_jax.data import phrasebook
 from siren_jax.evaluation import networks
-from siren_jax.weights import bundle, laion_clap, scorers
+from siren_jax.weights import bundle
 
 Heard = Mapping[str, np.ndarray]
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
@@ -74,15 +72,12 @@ def panel(
   vggish: str | os.PathLike | None = None,
   cnn14: str | os.PathLike | None = None,
   clap_folder: str | os.PathLike | None = None,
-  cnn14_rate: int = 16000,
 ) -> Panel:
   """The scorers at hand.
 
   Args:
     model: bundle whose CLAP fills the places of the others.
-    vggish, cnn14: files of published weights.
-    clap_folder: LAION's CLAP, a Hugging Face folder.
-    cnn14_rate: 16000 or 32000, the rate that the Cnn14 was trained at.
+    vggish, cnn14, clap_folder: folders that `siren-jax import-weights` made.
 
   Raises:
     UserError: weights that cannot be read.
@@ -90,8 +85,8 @@ def panel(
   nano = of_bundle(model) if not (vggish and cnn14 and clap_folder) else None
   return Panel(
     windows=of_vggish(vggish) if vggish else nano,
-    tagger=of_cnn14(cnn14, cnn14_rate) if cnn14 else nano,
-    text=of_laion(clap_folder) if clap_folder else nano,
+    tagger=of_cnn14(cnn14) if cnn14 else nano,
+    text=of_clap(clap_folder) if clap_folder else nano,
   )
 
 
@@ -132,35 +127,34 @@ def of_bundle(model: str | None = None) -> Scorer:
   )
 
 
-def of_vggish(path: str | os.PathLike) -> Scorer:
+def of_vggish(folder: str | os.PathLike) -> Scorer:
   """VGGish, before its last ReLU."""
-  network = networks.VGGish()
-  params = scorers.load_vggish(path)
+  config, params = parts.load(
+    folder, "vggish", networks.VGGishConfig, networks.init_vggish
+  )
 
   @jax.jit
   def hear(params, audio_BxS):
     patches = networks.vggish_patches(audio_BxS)
     flat = patches.reshape(-1, *patches.shape[2:])
-    heard = network.apply({"params": params}, flat)
+    heard = networks.VGGish(config).apply({"params": params}, flat)
     return {"windows": heard.reshape(*patches.shape[:2], -1)}
 
   return Scorer(
     name="VGGish",
     sample_rate=16000,
     hear=lambda audio: hear(params, audio),
-    fingerprint=_fingerprint(params, "vggish"),
+    fingerprint=_fingerprint(params, config),
     # 96 frames every 10 ms, the last one 25 ms long.
     shortest=0.975,
   )
 
 
-def of_cnn14(path: str | os.PathLike, rate: int = 16000) -> Scorer:
+def of_cnn14(folder: str | os.PathLike) -> Scorer:
   """PANNs' Cnn14 at 16 or 32 kHz."""
-  configs = {c.sample_rate: c for c in (networks.CNN14_16K, networks.CNN14_32K)}
-  if rate not in configs:
-    raise UserError(f"Cnn14 at {rate} Hz: published are 16000 and 32000")
-  config = configs[rate]
-  params = scorers.load_cnn14(path, config)
+  config, params = parts.load(
+    folder, "cnn14", networks.Cnn14Config, networks.init_cnn14
+  )
 
   @jax.jit
   def hear(params, audio_BxS):
@@ -168,8 +162,8 @@ def of_cnn14(path: str | os.PathLike, rate: int = 16000) -> Scorer:
     return {"clip": clip, "logits": logits}
 
   return Scorer(
-    name=f"PANNs Cnn14 {rate // 1000} kHz",
-    sample_rate=rate,
+    name=f"PANNs Cnn14 {config.sample_rate // 1000} kHz",
+    sample_rate=config.sample_rate,
     hear=lambda audio: hear(params, audio),
     fingerprint=_fingerprint(params, config),
     # Five halvings of the frames.
@@ -177,35 +171,16 @@ def of_cnn14(path: str | os.PathLike, rate: int = 16000) -> Scorer:
   )
 
 
-def of_laion(folder: str | os.PathLike) -> Scorer:
-  """LAION's CLAP, of a Hugging Face folder with its tokenizer."""
-  config, params = laion_clap.load(folder)
-  words = tokenizer.load(os.path.join(folder, "tokenizer.json"))
-  model = laion.LaionModel(config)
-
-  @jax.jit
-  def hear(params, audio_BxS):
-    heard = model.apply({"params": params}, audio_BxS, method="embed_audio")
-    return {"text_space": normalize(heard)}
-
-  @jax.jit
-  def embed(params, ids_BxP, mask_BxP):
-    variables = {"params": params}
-    return normalize(
-      model.apply(variables, ids_BxP, mask_BxP, method="embed_text")[1]
-    )
-
-  def read(texts: Sequence[str]) -> np.ndarray:
-    ids, mask = tokenizer.tokenize(words, texts, config.text.max_tokens)
-    return np.asarray(embed(params, jnp.asarray(ids), jnp.asarray(mask)))
-
+def of_clap(folder: str | os.PathLike) -> Scorer:
+  """Any CLAP, for its score alone."""
+  bound = clap.load(folder)
   return Scorer(
-    name=f"CLAP {os.path.basename(os.path.abspath(folder))}",
-    sample_rate=config.audio.sample_rate,
-    hear=lambda audio: hear(params, audio),
-    fingerprint=_fingerprint(params, config),
+    name=f"CLAP {pathlib.Path(folder).resolve().name}",
+    sample_rate=bound.config.audio.sample_rate,
+    hear=lambda audio: {"text_space": bound.encode_audio(audio)},
+    fingerprint=_fingerprint(bound.params, bound.config),
     shortest=0.05,
-    read=read,
+    read=lambda texts: np.asarray(bound.encode_text(texts)[2]),
   )
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax import clap, codec
-from siren_jax.clap.config import ClapConfig
+from siren_jax.clap.functional import Config as ClapConfig
 from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.sampling.methods import SamplingConfig

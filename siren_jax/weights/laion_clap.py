@@ -11,12 +11,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from siren_jax import clap
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import HtsatConfig
-from siren_jax.clap.laion import LaionConfig, LaionModel
+from siren_jax.clap.laion import LaionConfig
 from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.weights import published
@@ -35,19 +35,13 @@ _SPARE = (
 
 
 def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
-  """Config and parameters.
+  """Config and parameters; the tokenizer is in the folder.
 
   Raises:
     UserError: not readable, or not the CLAP that its config describes.
   """
   config = read_config(Path(folder))
-  shapes = jax.eval_shape(
-    LaionModel(config).init,
-    jax.random.key(0),
-    jnp.zeros((1, 2), jnp.int32),
-    jnp.ones((1, 2), bool),
-    jnp.zeros((1, config.audio.sample_rate)),
-  )["params"]
+  shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
   with published.tensors(folder) as found:
     params = published.fill(found, plan(config), nn.unbox(shapes), _SPARE)
   return config, params

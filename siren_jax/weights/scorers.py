@@ -6,19 +6,27 @@ VGGish as torchvggish names it (features.0.weight, ...), Cnn14 as PANNs does
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.evaluation.networks import Cnn14, Cnn14Config, VGGish
+from siren_jax.common.errors import UserError
+from siren_jax.evaluation.networks import (
+  CNN14_16K,
+  CNN14_32K,
+  Cnn14Config,
+  VGGishConfig,
+  init_cnn14,
+  init_vggish,
+)
 from siren_jax.weights import published
 from siren_jax.weights.published import Entry
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _EPSILON = 1e-5
+_FOURIER = "spectrogram_extractor.stft.conv_real.weight"
 # The PCA that Google's release quantizes with, which FAD does without.
 _VGGISH_SPARE = ("pproc.*",)
 _CNN14_SPARE = (
@@ -38,32 +46,39 @@ _VGGISH_CONVS = {
 _VGGISH_DENSE = {"dense_0": 0, "dense_1": 2, "embedding": 4}
 
 
-def load_vggish(path: str | os.PathLike, network: VGGish = VGGish()) -> Any:
-  """Parameters of VGGish.
+def load_vggish(path: str | os.PathLike) -> tuple[VGGishConfig, Any]:
+  """Config and parameters of VGGish.
 
   Raises:
     UserError: not readable, or not a VGGish.
   """
+  config = VGGishConfig()
+  shapes = _shapes(init_vggish, config)
   with published.tensors(path) as found:
-    shapes = _shapes(network, (1, 96, 64))
-    return published.fill(found, _vggish(), shapes, _VGGISH_SPARE)
+    return config, published.fill(found, _vggish(), shapes, _VGGISH_SPARE)
 
 
-def load_cnn14(path: str | os.PathLike, config: Cnn14Config) -> Any:
-  """Parameters of a Cnn14, 16 or 32 kHz as `config` says.
+def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
+  """Config and parameters of a Cnn14; its Fourier filters tell the rate.
 
   Raises:
-    UserError: not readable, or not a Cnn14.
+    UserError: not readable, or no Cnn14 of 16 or 32 kHz.
   """
   with published.tensors(path) as found:
-    shapes = _shapes(Cnn14(config), (1, config.sample_rate))
-    return published.fill(found, _cnn14(), shapes, _CNN14_SPARE)
+    window = found.shapes.get(_FOURIER, (0, 0, 0))[-1]
+    configs = {c.window: c for c in (CNN14_16K, CNN14_32K)}
+    if window not in configs:
+      raise UserError(
+        f"{path} is no Cnn14 of 16 or 32 kHz: {_FOURIER} is"
+        f" {window or 'not there'}"
+      )
+    config = configs[window]
+    shapes = _shapes(init_cnn14, config)
+    return config, published.fill(found, _cnn14(), shapes, _CNN14_SPARE)
 
 
-def _shapes(network: Any, shape: tuple[int, ...]) -> Any:
-  return jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))[
-    "params"
-  ]
+def _shapes(init: Callable, config: Any) -> Any:
+  return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
 
 
 def _vggish() -> Iterator[Entry]:

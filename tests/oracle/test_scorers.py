@@ -53,7 +53,7 @@ def test_vggish(audio, tmp_path, monkeypatch):
   from torchvggish.vggish_input import waveform_to_examples
 
   model = _randomise(vggish._vgg())
-  params = scorers.load_vggish(_save(model, tmp_path / "v.safetensors"))
+  _, params = scorers.load_vggish(_save(model, tmp_path / "v.safetensors"))
   patches = torch.cat([waveform_to_examples(x, 16000) for x in audio]).detach()
   ours = networks.vggish_patches(audio)
   assert ours.shape == (2, 5, 96, 64)
@@ -66,7 +66,9 @@ def test_vggish(audio, tmp_path, monkeypatch):
   embeddings = networks.VGGish().apply({"params": params}, ours)
   scale = np.abs(theirs).max()
   np.testing.assert_allclose(embeddings, theirs, atol=1e-4 * scale)
-  with_relu = networks.VGGish(relu=True).apply({"params": params}, ours)
+  with_relu = networks.VGGish(networks.VGGishConfig(relu=True)).apply(
+    {"params": params}, ours
+  )
   np.testing.assert_allclose(with_relu, whole, atol=1e-4 * scale)
 
 
@@ -81,7 +83,8 @@ def test_cnn14(config, audio, tmp_path, monkeypatch):
       config.low, config.high, 527,
     )
   )  # fmt: skip
-  params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"), config)
+  found, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
+  assert found == config
   with torch.no_grad():
     theirs = {k: v.numpy() for k, v in model(torch.tensor(audio)).items()}
   embedding, logits = networks.Cnn14(config).apply({"params": params}, audio)

@@ -1,9 +1,10 @@
 """Resampling keeps tones and lengths."""
 
+import jax
 import numpy as np
 import pytest
 
-from siren_jax.evaluation.resample import resample
+from siren_jax.common.resample import resample
 
 
 @pytest.mark.parametrize("rates", [(44100, 16000), (16000, 48000)])
@@ -25,3 +26,10 @@ def test_what_the_new_rate_cannot_hold_is_gone():
 def test_the_same_rate_changes_nothing():
   audio = np.random.default_rng(0).normal(size=100).astype("f4")
   np.testing.assert_array_equal(resample(audio, 16000, 16000), audio)
+
+
+def test_traced_rows_are_the_rows_of_numpy():
+  audio = np.random.default_rng(0).normal(size=(3, 1001)).astype("f4")
+  made = jax.jit(lambda x: resample(x, 16000, 48000))(audio)
+  alone = np.stack([resample(x, 16000, 48000) for x in audio])
+  np.testing.assert_allclose(made, alone, atol=1e-6)

@@ -7,23 +7,35 @@ Nyquist frequency. For everything else there is soxr (`data.audio.resample`).
 import functools
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+Array = np.ndarray | jax.Array
 
 _CROSSINGS = 6
 _ROLLOFF = 0.99
 
 
-def resample(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-  """Audio [ceil(S * new_rate / rate)] float32 of `torchaudio.resample`."""
+def resample(audio: Array, rate: int, new_rate: int) -> Array:
+  """Audio [..., ceil(S * new_rate / rate)] of `torchaudio.resample`.
+
+  NumPy in, NumPy out; JAX arrays may be traced.
+  """
   if rate == new_rate:
-    return np.asarray(audio_S, np.float32)
+    return audio
+  xp = np if isinstance(audio, np.ndarray) else jnp
   common = math.gcd(rate, new_rate)
   old, new = rate // common, new_rate // common
   filters, width = _filters(old, new)
-  padded = np.pad(np.asarray(audio_S, np.float32), (width, width + old))
-  frames = np.lib.stride_tricks.sliding_window_view(padded, filters.shape[0])
-  length = -(-new * len(audio_S) // old)
-  return (frames[::old] @ filters).reshape(-1)[:length]
+  *lead, size = audio.shape
+  edges = [(0, 0)] * len(lead) + [(width, width + old)]
+  padded = xp.pad(audio.astype(np.float32), edges)
+  starts = np.arange(0, size + old, old)[:, None]
+  starts = starts[starts[:, 0] + len(filters) <= padded.shape[-1]]
+  frames = padded[..., starts + np.arange(len(filters))]
+  made = (frames @ filters).reshape(*lead, -1)
+  return made[..., : -(-new * size // old)]
 
 
 @functools.lru_cache
