@@ -220,7 +220,9 @@ def _generate(
   )
   if candidates == 1:
     return made.audio_BxS
-  heard = clap.encode_audio(params["clap"], models.clap, made.audio_BxS)
+  heard = clap.encode_audio(
+    params["clap"], models.clap, made.audio_BxS, models.codec.sample_rate
+  )
   fit = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
   best_B = jnp.arange(len(fit)) * candidates + jnp.argmax(fit, 1)
   return made.audio_BxS[best_B]

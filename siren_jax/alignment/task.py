@@ -188,7 +188,10 @@ class AlignTask:
       audio_BxS=made.audio_BxS,
       text_BxE=made.text_BxE,
       heard_BxE=clap.encode_audio(
-        params["clap"], self.models.clap, made.audio_BxS
+        params["clap"],
+        self.models.clap,
+        made.audio_BxS,
+        self.models.codec.sample_rate,
       ),
       truth_B=jnp.repeat(truth_Q, group),
       truths=self._truths,

@@ -96,8 +96,9 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class ClapConfig:
-  """Both towers and the width E of the space they share."""
+  """Both towers (our design) and the width E of the space they share."""
 
+  kind: str = "nano"
   text: TextConfig = field(default_factory=TextConfig)
   audio: AudioConfig = field(default_factory=AudioConfig)
   embed_dim: int = 128

@@ -16,9 +16,13 @@ from tokenizers import Tokenizer
 from siren_jax.clap import tokenizer as tokenizers
 from siren_jax.clap.audio import AudioEncoder
 from siren_jax.clap.config import ClapConfig
+from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text import TextEncoder, dense
 from siren_jax.common import parts
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.resample import resample
+
+Config = ClapConfig | LaionConfig  # `kind` says which
 
 # Heads that only the loss needs: in checkpoints, not in what ships.
 TRAINING_ONLY = "training"
@@ -55,11 +59,17 @@ class ClapModel(nn.Module):
     return self.project_audio(self.audio(audio_BxS))
 
 
-def init(key: jax.Array, config: ClapConfig) -> Any:
+def module(config: Config) -> ClapModel | LaionModel:
+  """The model of that kind."""
+  kind = LaionModel if isinstance(config, LaionConfig) else ClapModel
+  return kind(config)
+
+
+def init(key: jax.Array, config: Config) -> Any:
   """Random parameters, boxed in their logical axis names."""
   ids_BxP = jnp.zeros((1, 2), jnp.int32)
-  audio_BxS = jnp.zeros((1, config.audio.hop * config.audio.stride))
-  variables = ClapModel(config).init(key, ids_BxP, ids_BxP == 0, audio_BxS)
+  audio_BxS = jnp.zeros((1, config.audio.sample_rate))
+  variables = module(config).init(key, ids_BxP, ids_BxP == 0, audio_BxS)
   return variables["params"]
 
 
@@ -70,7 +80,7 @@ def normalize(x_BxE: jax.Array) -> jax.Array:
 
 
 def encode_text(
-  params: Any, config: ClapConfig, ids_BxP: jax.Array, mask_BxP: jax.Array
+  params: Any, config: Config, ids_BxP: jax.Array, mask_BxP: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Last hidden states and the sentence embedding of tokenized prompts.
 
@@ -85,21 +95,24 @@ def encode_text(
   """
   chex.assert_rank([ids_BxP, mask_BxP], 2)
   chex.assert_equal_shape([ids_BxP, mask_BxP])
-  tokens_BxPxC, embedding_BxE = ClapModel(config).apply(
-    {"params": params}, ids_BxP, mask_BxP, method=ClapModel.embed_text
+  tokens_BxPxC, embedding_BxE = module(config).apply(
+    {"params": params}, ids_BxP, mask_BxP, method="embed_text"
   )
   return tokens_BxPxC, normalize(embedding_BxE)
 
 
 def encode_audio(
-  params: Any, config: ClapConfig, audio_BxS: jax.Array
+  params: Any,
+  config: Config,
+  audio_BxS: jax.Array,
+  sample_rate: int | None = None,
 ) -> jax.Array:
-  """embedding_BxE of length one of audio at `config.audio.sample_rate`."""
+  """embedding_BxE of length one; None: audio at `config.audio.sample_rate`."""
   chex.assert_rank(audio_BxS, 2)
+  rate = config.audio.sample_rate
+  audio_BxS = resample(audio_BxS, sample_rate or rate, rate)
   return normalize(
-    ClapModel(config).apply(
-      {"params": params}, audio_BxS, method=ClapModel.embed_audio
-    )
+    module(config).apply({"params": params}, audio_BxS, method="embed_audio")
   )
 
 
@@ -107,7 +120,7 @@ def encode_audio(
 class Clap:
   """A trained CLAP: what it needs to read words and hear sounds."""
 
-  config: ClapConfig
+  config: Config
   params: Any
   tokenizer: Tokenizer
 
@@ -145,7 +158,7 @@ def load(folder: str | os.PathLike) -> Clap:
     UserError: there is none, or a tensor does not fit the config.
   """
   config, params = parts.load(
-    folder, "clap", ClapConfig, lambda *args: nn.unbox(init(*args))
+    folder, "clap", Config, lambda *args: nn.unbox(init(*args))
   )
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   return Clap(config, params, tokenizers.load(Path(folder) / "tokenizer.json"))

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   targets = runtime.targets(args.codes, args.out, ".wav")
   runtime.use_compilation_cache()
-  import numpy as np
 
   from siren_jax import codec
+  from siren_jax.codec import chunks
   from siren_jax.data import audio
   from siren_jax.weights import bundle
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
   rate = model.config.sample_rate
   for source, target in zip(args.codes, targets):
     codes_NxT, num_samples = _read(source, model.config)
-    audio_S = np.asarray(model.decode(codes_NxT[None])[0])[:num_samples]
+    audio_S = chunks.decode(model, codes_NxT[None])[0][:num_samples]
     audio.write_wav(target, audio_S, rate)
     print(f"{target}  {len(audio_S) / rate:.2f} s")
 

@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> None:
   import numpy as np
 
   from siren_jax import codec
+  from siren_jax.codec import chunks
   from siren_jax.data import audio
   from siren_jax.weights import bundle
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     audio_S, notes = audio.read_audio(source, rate)
     for note in notes:
       runtime.say(f"{source}: {note}")
-    codes_NxT = np.asarray(model.encode(audio_S[None])[0])
+    codes_NxT = chunks.encode(model, audio_S[None])[0]
     with files.replacing(target) as file:
       np.savez_compressed(
         file, codes=codes_NxT, sample_rate=rate, num_samples=len(audio_S)

@@ -18,6 +18,8 @@ VERBS = (
   "train-clap",
   "train",
   "align",
+  "evaluate",
+  "import-weights",
   "export",
   "encode",
   "decode",

@@ -1,6 +1,10 @@
 """Audio to codes and back: `encode`, `decode`, `load`."""
 
-from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.config import (
+  CodecConfig,
+  DacConfig,
+  SpectralCodecConfig,
+)
 from siren_jax.codec.functional import (
   Codec,
   decode,
@@ -12,6 +16,8 @@ from siren_jax.codec.functional import (
 
 __all__ = [
   "Codec",
+  "CodecConfig",
+  "DacConfig",
   "SpectralCodecConfig",
   "decode",
   "embedding_tables",

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.config import CodecConfig
 from siren_jax.common.errors import UserError
 
 
-def check_codes(codes_BxNxT: np.ndarray, config: SpectralCodecConfig) -> None:
+def check_codes(codes_BxNxT: np.ndarray, config: CodecConfig) -> None:
   """Refuses what cannot be codes [B, N, T] of this codec.
 
   Raises:

@@ -1,6 +1,7 @@
-"""Sizes of the spectral codec."""
+"""Sizes of the codecs."""
 
 import dataclasses
+import math
 
 from siren_jax.common.errors import UserError
 
@@ -84,3 +85,64 @@ class SpectralCodecConfig:
   def num_frames(self, seconds: float) -> int:
     """Code frames that cover `seconds` of audio."""
     return max(1, round(seconds * self.frame_rate))
+
+
+@dataclasses.dataclass(frozen=True)
+class DacConfig:
+  """The Descript Audio Codec; defaults are the published 16 kHz model's.
+
+  Attributes:
+    sample_rate: Hz of the audio in and out, mono.
+    encoder_width: channels at the waveform's rate; doubled by every stride.
+    decoder_width: channels at the frame rate; halved by every stride.
+    strides: of the encoder; the decoder goes back through them.
+    num_codebooks, codebook_size, code_dim: residual quantizer.
+  """
+
+  kind: str = "dac"
+  sample_rate: int = 16000
+  encoder_width: int = 64
+  decoder_width: int = 1536
+  strides: tuple[int, ...] = (2, 4, 5, 8)
+  num_codebooks: int = 12
+  codebook_size: int = 1024
+  code_dim: int = 8
+
+  @property
+  def feature_dim(self) -> int:
+    """Width of the latents."""
+    return self.encoder_width * 2 ** len(self.strides)
+
+  @property
+  def hop(self) -> int:
+    """Samples of audio in one code frame."""
+    return math.prod(self.strides)
+
+  @property
+  def hop_length(self) -> int:
+    """Samples between frames of analysis: there are none but code frames."""
+    return self.hop
+
+  @property
+  def rest(self) -> int:
+    """Samples by which decoded audio is shorter than its frames.
+
+    Every odd stride loses one sample of its own rate.
+    """
+    rate, rest = 1, 0
+    for stride in self.strides:
+      rest += rate * (stride % 2)
+      rate *= stride
+    return rest
+
+  @property
+  def frame_rate(self) -> float:
+    """Code frames a second."""
+    return self.sample_rate / self.hop
+
+  def num_frames(self, seconds: float) -> int:
+    """Code frames that cover `seconds` of audio."""
+    return max(1, round(seconds * self.frame_rate))
+
+
+CodecConfig = SpectralCodecConfig | DacConfig  # `kind` says which

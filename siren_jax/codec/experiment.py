@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from siren_jax.codec import functional
-from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.config import CodecConfig, SpectralCodecConfig
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
@@ -39,7 +39,7 @@ class CodecDataConfig:
 class CodecExperiment:
   """A codec training run."""
 
-  codec: SpectralCodecConfig = SpectralCodecConfig()
+  codec: CodecConfig = SpectralCodecConfig()
   loss: CodecLossConfig = CodecLossConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
   train: TrainConfig = TrainConfig()

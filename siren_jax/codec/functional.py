@@ -8,51 +8,46 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.config import CodecConfig, DacConfig
+from siren_jax.codec.dac import Dac
 from siren_jax.codec.spectral import SpectralCodec
 from siren_jax.common import parts
 
 
-def init(key: jax.Array, config: SpectralCodecConfig) -> Any:
+def module(config: CodecConfig) -> SpectralCodec | Dac:
+  """The codec of that kind."""
+  kind = Dac if isinstance(config, DacConfig) else SpectralCodec
+  return kind(config)
+
+
+def init(key: jax.Array, config: CodecConfig) -> Any:
   """Random parameters."""
   audio_BxS = jnp.zeros((1, 2 * config.hop))
-  return SpectralCodec(config).init(key, audio_BxS)["params"]
+  return module(config).init(key, audio_BxS)["params"]
 
 
-def encode(
-  params: Any, config: SpectralCodecConfig, audio_BxS: jax.Array
-) -> jax.Array:
+def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
   chex.assert_rank(audio_BxS, 2)
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % config.hop)))
-  return SpectralCodec(config).apply(
-    {"params": params}, audio, method=SpectralCodec.encode
-  )
+  return module(config).apply({"params": params}, audio, method="encode")
 
 
 def decode(
-  params: Any, config: SpectralCodecConfig, codes_BxNxT: jax.Array
+  params: Any,
+  config: CodecConfig,
+  codes_BxNxT: jax.Array,
+  first_frame: int | jax.Array = 0,
 ) -> jax.Array:
-  """Audio [B, T * hop] in [-1, 1] of codes; the same codes, the same audio."""
+  """Audio [B, T * hop] in [-1, 1] of codes; the same codes, the same audio.
+
+  `first_frame` is where in a longer sound they stand.
+  """
   chex.assert_rank(codes_BxNxT, 3)
-  noise_S = fixed_noise(config, codes_BxNxT.shape[2])
-  noise_BxS = jnp.broadcast_to(noise_S, (len(codes_BxNxT), len(noise_S)))
-  audio = SpectralCodec(config).apply(
-    {"params": params}, codes_BxNxT, noise_BxS, method=SpectralCodec.decode
+  audio = module(config).apply(
+    {"params": params}, codes_BxNxT, first_frame, method="decode"
   )
   return jnp.clip(audio, -1, 1)
-
-
-def fixed_noise(config: SpectralCodecConfig, num_frames: int) -> jax.Array:
-  """The white noise of `decode` [T * hop].
-
-  Drawn frame by frame, so that a longer clip begins as a shorter one does.
-  """
-  keys_T = jax.vmap(jax.random.fold_in, (None, 0))(
-    jax.random.key(0), jnp.arange(num_frames)
-  )
-  draw = jax.vmap(lambda key: jax.random.normal(key, (config.hop,)))
-  return draw(keys_T).reshape(-1)
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
@@ -73,16 +68,17 @@ def embedding_tables(params: Any) -> dict[str, jax.Array]:
 class Codec:
   """A codec with its parameters. `encode` and `decode` are jitted."""
 
-  config: SpectralCodecConfig
+  config: CodecConfig
   params: Any
 
   def encode(self, audio_BxS: jax.Array) -> jax.Array:
     """Codes [B, N, T] int32 of audio [B, S] in [-1, 1]."""
     return _encode(self.params, self.config, jnp.asarray(audio_BxS))
 
-  def decode(self, codes_BxNxT: jax.Array) -> jax.Array:
-    """Audio [B, T * hop] in [-1, 1] of codes [B, N, T]."""
-    return _decode(self.params, self.config, jnp.asarray(codes_BxNxT))
+  def decode(self, codes_BxNxT: jax.Array, first_frame: int = 0) -> jax.Array:
+    """Audio [B, T * hop] in [-1, 1] of codes [B, N, T]; see `decode`."""
+    codes = jnp.asarray(codes_BxNxT)
+    return _decode(self.params, self.config, codes, first_frame)
 
 
 def load(folder: str | os.PathLike) -> Codec:
@@ -91,7 +87,7 @@ def load(folder: str | os.PathLike) -> Codec:
   Raises:
     UserError: there is none, or a tensor does not fit the config.
   """
-  return Codec(*parts.load(folder, "codec", SpectralCodecConfig, init))
+  return Codec(*parts.load(folder, "codec", CodecConfig, init))
 
 
 _encode = jax.jit(encode, static_argnames="config")

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec import stft
-from siren_jax.codec.config import SpectralCodecConfig
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
 _FLOOR = 1e-5
+_SWING_BANDS = 64
 
 
 def _log_spectra(audio_BxS: jax.Array, size: int, mels: int, rate: int):
@@ -60,13 +60,14 @@ def energy_distance(target: list, one: list, other: list) -> jax.Array:
   return distance(target, one) + distance(target, other) - distance(one, other)
 
 
-def swing(audio_BxS: jax.Array, config: SpectralCodecConfig) -> jax.Array:
+def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   """How much the level of each band changes from frame to frame: [B, M].
 
-  Mean absolute step of its natural log power, every `hop_length`. White noise
+  Mean absolute step of its natural log power, every `hop` samples. White noise
   swings by its chance; an engine's hum hardly at all.
   """
-  power = _power(audio_BxS, config.fft_size, config.hop_length)
-  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
+  audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % hop)))
+  power = _power(audio, 2 * hop, hop)
+  mel = stft.mel_matrix(_SWING_BANDS, 2 * hop, sample_rate)
   levels_BxTxM = jnp.log(power @ mel + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)

@@ -5,6 +5,7 @@ say how loud it is where, and how steadily. The decoder gives noise that shape:
 white noise is rain and surf, noise whose spectrum hardly flickers an engine.
 """
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -114,17 +115,65 @@ class SpectralCodec(nn.Module):
     """Latents [B, T, F] of codes; the first few codebooks will do."""
     return self.quantizer.embed(codes_BxNxT)
 
-  def shape(self, latents_BxTxF: jax.Array) -> NoiseShape:
-    return self.decoder(latents_BxTxF)
+  @property
+  def reach(self) -> int:
+    """Frames on either side that a frame's codes or audio depend on."""
+    c = self.config
+    layers = max(
+      c.encoder_code_layers + c.encoder_frame_layers / c.code_stride,
+      c.decoder_code_layers + c.decoder_frame_layers / c.code_stride,
+    )
+    window = c.fft_size / c.hop
+    return math.ceil(layers * (c.kernel_size // 2) + 2 * window) + 1
 
-  def decode(self, codes_BxNxT: jax.Array, noise_BxS: jax.Array) -> jax.Array:
-    return synthesise(
-      self.config, self.decoder(self.embed(codes_BxNxT)), noise_BxS
+  def decode(
+    self, codes_BxNxT: jax.Array, first_frame: int | jax.Array = 0
+  ) -> jax.Array:
+    """Audio [B, T * hop]; the same codes, the same audio."""
+    noise_S = fixed_noise(self.config, codes_BxNxT.shape[2], first_frame)
+    noise_BxS = jnp.broadcast_to(noise_S, (len(codes_BxNxT), len(noise_S)))
+    shape = self.decoder(self.embed(codes_BxNxT))
+    return synthesise(self.config, shape, noise_BxS)
+
+  def renderings(
+    self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Two for the energy distance and one for the swing, each [B, S].
+
+    The energy distance would have all noise white, so it sets the gain alone;
+    the swing sets the steadiness alone.
+    """
+    shape = self.decoder(latents_BxTxF)
+    set_gain = shape._replace(
+      steadiness_BxTxW=jax.lax.stop_gradient(shape.steadiness_BxTxW)
+    )
+    set_steadiness = shape._replace(
+      gain_BxTxW=jax.lax.stop_gradient(shape.gain_BxTxW)
+    )
+    one, other = noises_2xBxS
+    return (
+      synthesise(self.config, set_gain, one),
+      synthesise(self.config, set_gain, other),
+      synthesise(self.config, set_steadiness, one),
     )
 
   def __call__(self, audio_BxS: jax.Array) -> jax.Array:
     """Touches every parameter (for `init`)."""
-    return self.decode(self.encode(audio_BxS), jnp.zeros_like(audio_BxS))
+    return self.decode(self.encode(audio_BxS))
+
+
+def fixed_noise(
+  config: SpectralCodecConfig, num_frames: int, first: int | jax.Array
+) -> jax.Array:
+  """The white noise of `decode` [T * hop].
+
+  Drawn frame by frame, so that a longer clip begins as a shorter one does.
+  """
+  keys_T = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(0), first + jnp.arange(num_frames)
+  )
+  draw = jax.vmap(lambda key: jax.random.normal(key, (config.hop,)))
+  return draw(keys_T).reshape(-1)
 
 
 def synthesise(

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from siren_jax.codec import discriminators, functional, losses
-from siren_jax.codec.config import SpectralCodecConfig
-from siren_jax.codec.spectral import SpectralCodec, synthesise
+from siren_jax.codec.config import CodecConfig
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
@@ -77,15 +76,11 @@ class CodecTask:
     start: parameters to start from; None draws them at random.
   """
 
-  config: SpectralCodecConfig
+  config: CodecConfig
   loss: CodecLossConfig
   optimizer: OptimizerConfig
   ema_decay: float = 0.0
   start: Any = dataclasses.field(default=None, compare=False)
-
-  @property
-  def _module(self) -> SpectralCodec:
-    return SpectralCodec(self.config)
 
   @property
   def _adversary(self) -> discriminators.Discriminators:
@@ -150,32 +145,23 @@ class CodecTask:
     )
 
   def _codec_loss(self, params, adversary, audio_BxS, key):
-    variables = {"params": params}
-    quantized = self._module.apply(
+    module, variables = functional.module(self.config), {"params": params}
+    quantized = module.apply(
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
     if self.loss.lock_codes:
       quantized = jax.lax.stop_gradient(quantized)
-    shape = self._module.apply(
-      variables, quantized.latents_BxTxF, method="shape"
+    *rendered, for_swing = module.apply(
+      variables, quantized.latents_BxTxF, noises, method="renderings"
     )
-    # The energy distance would have all noise white, so it sets the gain alone;
-    # the swing sets the steadiness alone.
-    set_gain = shape._replace(
-      steadiness_BxTxW=jax.lax.stop_gradient(shape.steadiness_BxTxW)
-    )
-    set_steadiness = shape._replace(
-      gain_BxTxW=jax.lax.stop_gradient(shape.gain_BxTxW)
-    )
-    rendered = [synthesise(self.config, set_gain, noise) for noise in noises]
     target, one, other = (
       losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
     )
     energy = losses.energy_distance(target, one, other)
     swings_BxM = [
-      losses.swing(x, self.config)
-      for x in (audio_BxS, synthesise(self.config, set_steadiness, noises[0]))
+      losses.swing(x, self.config.hop_length, self.config.sample_rate)
+      for x in (audio_BxS, for_swing)
     ]
     swing = jnp.mean(jnp.abs(swings_BxM[1] - swings_BxM[0]))
     total = (

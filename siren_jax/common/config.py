@@ -34,10 +34,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
   """Builds dataclass `cls` from `values`; absent keys keep their defaults.
 
+  Of a union of dataclasses, `values["kind"]` says which; the first by default.
+
   Raises:
     UserError: an unknown key (with the nearest known one), a missing key
       without a default, or a value of the wrong type.
   """
+  cls = _of_kind(cls, values, path)
   fields = {f.name: f for f in dataclasses.fields(cls)}
   hints = typing.get_type_hints(cls)
   for key in values:
@@ -51,6 +54,19 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     return cls(**kwargs)
   except TypeError as error:
     raise UserError(f"config {path or cls.__name__}: {error}") from error
+
+
+def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:
+  options = typing.get_args(cls)
+  if not options:
+    return cls
+  kinds = {option.kind: option for option in options}
+  kind = values.get("kind", options[0].kind)
+  if kind not in kinds:
+    raise UserError(
+      f"config {path}kind={kind!r}: known kinds are {', '.join(kinds)}"
+    )
+  return kinds[kind]
 
 
 def unknown_key(full: str, key: str, known: list[str]) -> str:
@@ -74,6 +90,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if value is None and type(None) in options:
       return None
     rest = [o for o in options if o is not type(None)]
+    if all(map(dataclasses.is_dataclass, rest)) and isinstance(value, Mapping):
+      return from_dict(hint, value, f"{path}.")
     if len(rest) == 1:
       return _convert(rest[0], value, path)
     return value

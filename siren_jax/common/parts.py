@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import jax
 
 from siren_jax.common import config as configs
-from siren_jax.common import tensors
+from siren_jax.common import files, tensors
 from siren_jax.common.errors import UserError
 
 Config = TypeVar("Config")
@@ -46,6 +46,17 @@ def load(
     return config, checkpoint.restore_params(folder)[1]
   shapes = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
   return config, tensors.load(folder / f"{part}.safetensors", shapes)
+
+
+def save(
+  folder: str | os.PathLike, part: str, config: Any, params: Any
+) -> None:
+  """Writes config.json and `part`.safetensors, which `load` reads."""
+  folder = pathlib.Path(folder)
+  tensors.save(folder / f"{part}.safetensors", params)
+  text = json.dumps({part: configs.to_dict(config)}, indent=2) + "\n"
+  with files.replacing(folder / "config.json") as file:
+    file.write(text.encode())
 
 
 def read_json(path: pathlib.Path) -> Any:

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ SILENCE = 1e-4  # peak below which a recording counts as silent (-80 dBFS)
 
 
 def read_audio(
-  path: str | os.PathLike, sample_rate: int
+  path: str | os.PathLike,
+  sample_rate: int,
+  resampler: Callable[[np.ndarray, int, int], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Reads a sound file as mono at `sample_rate`.
+
+  Args:
+    resampler: in place of `resample`.
 
   Returns:
     audio_S float32, and one note for each change that was made, such as
@@ -46,7 +52,7 @@ def read_audio(
     )
   if file_rate != sample_rate:
     notes.append(f"resampled {file_rate} -> {sample_rate} Hz")
-    audio_S = resample(audio_S, file_rate, sample_rate)
+    audio_S = (resampler or resample)(audio_S, file_rate, sample_rate)
   if not audio_S.size:
     raise UserError(f"{path}: too short for a sample at {sample_rate} Hz")
   return audio_S, tuple(notes)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax import clap, codec
-from siren_jax.clap.config import ClapConfig
-from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.clap.functional import Config as ClapConfig
+from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.sampling.methods import SamplingConfig
 from siren_jax.sampling.sampler import Samples, sample
@@ -19,7 +19,7 @@ class Models(NamedTuple):
 
   clap: ClapConfig
   experts: ExpertConfig
-  codec: SpectralCodecConfig
+  codec: CodecConfig
 
 
 class Generated(NamedTuple):

@@ -1,0 +1,242 @@
+"""LAION's audio tower: HTSAT, a Swin transformer over a folded spectrogram.
+
+Chen et al. 2022; Wu et al. 2023 (section 3.3 for fusion). Ten seconds of log
+mel frames are stretched to 1024, folded to a square picture of 256 x 256, and
+cut to patches. A longer clip is heard whole, squeezed, and, where the model
+fuses, in three parts beside.
+"""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_MASKED = -100.0  # as the published model was trained with
+
+
+@dataclasses.dataclass(frozen=True)
+class HtsatConfig:
+  """Defaults are those of laion/clap-htsat-unfused.
+
+  Attributes:
+    sample_rate: Hz. window, hop: samples of a frame, and between frames.
+    low, high: Hz, of the `num_mels` bands.
+    seconds: that it hears; shorter clips are repeated, longer ones cut.
+    picture: side of the folded spectrogram. patch: side of a patch.
+    width: of the first stage; each later one doubles it.
+    blocks, heads: of every stage.
+    grid: side of an attention window, in patches.
+    fusion: hears the parts of longer clips too.
+  """
+
+  sample_rate: int = 48000
+  window: int = 1024
+  hop: int = 480
+  num_mels: int = 64
+  low: float = 50.0
+  high: float = 14000.0
+  seconds: float = 10.0
+  picture: int = 256
+  patch: int = 4
+  width: int = 96
+  blocks: tuple[int, ...] = (2, 2, 6, 2)
+  heads: tuple[int, ...] = (4, 8, 16, 32)
+  grid: int = 8
+  fusion: bool = False
+
+
+class WindowAttention(nn.Module):
+  """Attention among the patches of each window [W, N, D]."""
+
+  heads: int
+  grid: int
+
+  @nn.compact
+  def __call__(self, x_WxNxD: jax.Array, mask_WxNxN: jax.Array | None):
+    windows, count, width = x_WxNxD.shape
+
+    def project(name):
+      y = nn.Dense(width, name=name)(x_WxNxD)
+      return y.reshape(windows, count, self.heads, -1)
+
+    query, key, value = (project(name) for name in ("query", "key", "value"))
+    scores = jnp.einsum("wnhd,wmhd->whnm", query, key)
+    scores = scores / query.shape[-1] ** 0.5
+    table = self.param(
+      "bias", nn.initializers.zeros, ((2 * self.grid - 1) ** 2, self.heads)
+    )
+    bias_NxNxH = table[_relative(self.grid)]
+    scores = scores + jnp.moveaxis(bias_NxNxH, -1, 0)
+    if mask_WxNxN is not None:
+      repeats = windows // len(mask_WxNxN)
+      scores = scores + jnp.tile(mask_WxNxN, (repeats, 1, 1))[:, None]
+    y = jnp.einsum("whnm,wmhd->wnhd", jax.nn.softmax(scores), value)
+    return nn.Dense(width, name="out")(y.reshape(x_WxNxD.shape))
+
+
+class SwinBlock(nn.Module):
+  """Windowed attention, shifted by `shift` patches, and a perceptron."""
+
+  heads: int
+  grid: int
+  shift: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxD: jax.Array) -> jax.Array:
+    batch, height, breadth, width = x_BxHxWxD.shape
+    grid, shift = self.grid, self.shift
+    y = nn.LayerNorm(1e-5, name="attention_norm")(x_BxHxWxD)
+    y = jnp.roll(y, (-shift, -shift), (1, 2))
+    y = y.reshape(batch, height // grid, grid, breadth // grid, grid, width)
+    y = y.swapaxes(2, 3)
+    tiled = y.shape
+    mask = _seams(height, breadth, grid, shift) if shift else None
+    y = WindowAttention(self.heads, grid, name="attention")(
+      y.reshape(-1, grid * grid, width), mask
+    )
+    y = y.reshape(tiled).swapaxes(2, 3).reshape(x_BxHxWxD.shape)
+    x = x_BxHxWxD + jnp.roll(y, (shift, shift), (1, 2))
+    y = nn.LayerNorm(1e-5, name="mlp_norm")(x)
+    y = nn.gelu(nn.Dense(4 * width, name="up")(y), approximate=False)
+    return x + nn.Dense(width, name="down")(y)
+
+
+class Merge(nn.Module):
+  """Four neighbouring patches to one of twice the width."""
+
+  @nn.compact
+  def __call__(self, x_BxHxWxD: jax.Array) -> jax.Array:
+    parts = [x_BxHxWxD[:, i::2, j::2] for j in range(2) for i in range(2)]
+    x = nn.LayerNorm(1e-5, name="norm")(jnp.concatenate(parts, -1))
+    return nn.Dense(x.shape[-1] // 2, use_bias=False, name="reduce")(x)
+
+
+class Fusion(nn.Module):
+  """The whole and the parts, weighed against each other (Dai et al. 2021)."""
+
+  @nn.compact
+  def __call__(self, whole_BxHxWxD: jax.Array, parts_BxHxWxD: jax.Array):
+    both = whole_BxHxWxD + parts_BxHxWxD
+    width = both.shape[-1]
+
+    def squeeze(x, name):
+      y = nn.relu(nn.Dense(width // 4, name=f"{name}_in")(x))
+      return nn.Dense(width, name=f"{name}_out")(y)
+
+    share = nn.sigmoid(
+      squeeze(both, "local")
+      + squeeze(jnp.mean(both, (1, 2), keepdims=True), "overall")
+    )
+    return 2 * whole_BxHxWxD * share + 2 * parts_BxHxWxD * (1 - share)
+
+
+class Htsat(nn.Module):
+  """Log mel frames [B, C, T, M] in dB to features [B, D].
+
+  C is 1, or 4 with fusion (the whole, then three parts); `longer_B` says for
+  which clips the parts count.
+  """
+
+  config: HtsatConfig
+
+  @nn.compact
+  def __call__(
+    self, mel_BxCxTxM: jax.Array, longer_B: jax.Array | None = None
+  ) -> jax.Array:
+    cfg = self.config
+    scale = self.param("mel_scale", nn.initializers.ones, (cfg.num_mels,))
+    shift = self.param("mel_shift", nn.initializers.zeros, (cfg.num_mels,))
+    pictures = fold(mel_BxCxTxM * scale + shift, cfg)
+    side = cfg.picture // cfg.patch
+    whole = _patches(pictures[:, 0], cfg.patch, cfg.patch)
+    x = nn.Dense(cfg.width, name="patch")(whole)
+    if cfg.fusion:
+      # A part is seen three times as coarsely, so that three fit beside.
+      parts = _patches(pictures[:, 1:], cfg.patch, 3 * cfg.patch)
+      parts = nn.Dense(cfg.width, name="part_patch")(parts)
+      parts = jnp.moveaxis(parts, 1, 2).reshape(len(x), side, -1, cfg.width)
+      parts = jnp.pad(
+        parts, ((0, 0), (0, 0), (0, side - parts.shape[2]), (0, 0))
+      )
+      fused = Fusion(name="fusion")(x, parts)
+      x = jnp.where(longer_B[:, None, None, None], fused, x)
+    x = nn.LayerNorm(1e-5, name="patch_norm")(x)
+    for i, (blocks, heads) in enumerate(zip(cfg.blocks, cfg.heads)):
+      if i:
+        x = Merge(name=f"merge_{i}")(x)
+      grid = min(cfg.grid, x.shape[1])
+      for j in range(blocks):
+        # One window sees it all: nothing to shift.
+        shift = grid // 2 if j % 2 and grid < x.shape[1] else 0
+        x = SwinBlock(heads, grid, shift, name=f"block_{i}_{j}")(x)
+    return jnp.mean(nn.LayerNorm(1e-5, name="norm")(x), (1, 2))
+
+
+def fold(mel_BxCxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
+  """Pictures [B, C, side, side]: pieces of time over one another."""
+  pieces = config.picture // config.num_mels
+  frames = config.picture * pieces
+  stretch = _bicubic(mel_BxCxTxM.shape[2], frames)
+  mel = jnp.einsum("st,bctm->bcsm", stretch, mel_BxCxTxM)
+  batch, channels = mel.shape[:2]
+  mel = mel.reshape(batch, channels, pieces, config.picture, config.num_mels)
+  return mel.swapaxes(-1, -2).reshape(
+    batch, channels, config.picture, config.picture
+  )
+
+
+def _patches(x: jax.Array, height: int, breadth: int) -> jax.Array:
+  """Pictures [..., H, W] to patches [..., H/h, W/w, h * w]; a rest is cut."""
+  *lead, rows, columns = x.shape
+  x = x[..., : columns - columns % breadth]
+  x = x.reshape(*lead, rows // height, height, columns // breadth, breadth)
+  x = x.swapaxes(-2, -3)
+  return x.reshape(*x.shape[:-2], height * breadth)
+
+
+@functools.lru_cache
+def _relative(grid: int) -> np.ndarray:
+  """Row of the bias table for every pair of patches of a window [N, N]."""
+  row, column = np.divmod(np.arange(grid * grid), grid)
+  rows = row[:, None] - row + grid - 1
+  columns = column[:, None] - column + grid - 1
+  return rows * (2 * grid - 1) + columns
+
+
+@functools.lru_cache
+def _seams(height: int, breadth: int, grid: int, shift: int) -> np.ndarray:
+  """Keeps apart, in each window, what rolling brought together [W, N, N]."""
+
+  def regions(length):
+    place = np.arange(length)
+    return (place >= length - grid).astype(int) + (place >= length - shift)
+
+  region = 3 * regions(height)[:, None] + regions(breadth)
+  region = region.reshape(height // grid, grid, breadth // grid, grid)
+  region_WxN = region.swapaxes(1, 2).reshape(-1, grid * grid)
+  apart = region_WxN[:, :, None] != region_WxN[:, None]
+  return np.where(apart, _MASKED, 0.0).astype("f4")
+
+
+@functools.lru_cache
+def _bicubic(size: int, new_size: int) -> np.ndarray:
+  """Cubic interpolation between the ends as torch does it [new, size]."""
+  place = np.linspace(0, size - 1, new_size)
+  first = np.floor(place).astype(int)
+  matrix = np.zeros((new_size, size), "f4")
+  for offset in (-1, 0, 1, 2):
+    column = np.clip(first + offset, 0, size - 1)
+    weight = _cubic(np.abs(place - first - offset))
+    np.add.at(matrix, (np.arange(new_size), column), weight)
+  return matrix
+
+
+def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
+  """Keys' kernel (1981)."""
+  d = distance
+  near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+  far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+  return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

@@ -1,0 +1,116 @@
+"""measure generated clips against reference clips
+
+  siren-jax evaluate --generated sounds/ --reference recordings/ --json out.json
+  siren-jax evaluate --model nano-stage1 --prompts prompts.txt \\
+    --generated sounds/ --reference recordings/
+
+Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
+are pairs (KL); captions are in the JSON files that generate writes. Without
+published weights (siren-jax import-weights, then --vggish, --cnn14, --clap) the
+CLAP of a bundle judges; its figures compare only with others of that bundle.
+"""
+
+import argparse
+import json
+import pathlib
+
+from siren_jax.cli import runtime
+from siren_jax.common import files
+from siren_jax.common.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--generated", required=True, metavar="DIR", help="clips to measure")
+  add("--reference", required=True, metavar="DIR", help="real clips")
+  add("--prompts", metavar="FILE", help="make --generated from these first")
+  add("--model", help="bundle that makes them, and whose CLAP fills in")
+  add("--seconds", type=float, default=5.0, help="of clips that are made")
+  add("--seed", type=int, default=0, help="of clips that are made")
+  add("--vggish", metavar="DIR", help="imported weights, for FAD")
+  add("--cnn14", metavar="DIR", help="imported weights, for FD, IS and KL")
+  add("--clap", metavar="DIR", help="imported weights, for the CLAP score")
+  add("--json", metavar="FILE", help="write all figures here")
+  add("--markdown", metavar="FILE", help="write the table here")
+
+
+def run(args: argparse.Namespace) -> None:
+  outputs = [
+    (runtime.check_file(path, suffix), make)
+    for path, suffix, make in (
+      (args.json, ".json", _json),
+      (args.markdown, ".md", None),
+    )
+    if path
+  ]
+  if args.prompts:
+    _generate(args)
+  runtime.use_compilation_cache()
+  import numpy as np
+  import platformdirs
+  import tqdm
+
+  from siren_jax.evaluation import clips, report, scorers
+
+  panel = scorers.panel(args.model, args.vggish, args.cnn14, args.clap)
+  cache = platformdirs.user_cache_path("siren-jax") / "heard"
+  found = {f: clips.find(f) for f in (args.generated, args.reference)}
+  total = sum(map(len, found.values())) * len(panel.scorers)
+  with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
+    heard = {
+      folder: _heard(folder_clips, panel, cache, bar.update)
+      for folder, folder_clips in found.items()
+    }
+  generated, reference = heard[args.generated], heard[args.reference]
+  rows = {
+    f"generated ({len(generated.names)})": report.figures(
+      reference, generated, panel
+    ),
+    f"reference ({len(reference.names)})": report.alone(
+      reference, panel, np.random.default_rng(0)
+    ),
+  }
+  told = report.markdown(rows, report.head(panel))
+  print(told)
+  for path, make in outputs:
+    text = make(report.as_json(rows, report.head(panel))) if make else told
+    with files.replacing(path) as file:
+      file.write(text.encode())
+
+
+def _json(values) -> str:
+  return json.dumps(values, indent=2) + "\n"
+
+
+def _heard(folder_clips, panel, cache, progress):
+  """What the panel hears in a folder; who has several places hears once."""
+  from siren_jax.evaluation import clips, report
+
+  by_scorer = {
+    scorer.name: clips.hear(folder_clips, scorer, cache, progress)
+    for scorer in panel.scorers
+  }
+  return report.Heards(
+    names=[clip.name for clip in folder_clips],
+    windows=by_scorer[panel.windows.name],
+    tagger=by_scorer[panel.tagger.name],
+    text=by_scorer[panel.text.name],
+    captions=[clip.caption for clip in folder_clips],
+  )
+
+
+def _generate(args: argparse.Namespace) -> None:
+  """`siren-jax generate` into an empty folder."""
+  from siren_jax.cli import generate
+
+  folder = pathlib.Path(args.generated)
+  if folder.exists() and any(folder.iterdir()):
+    raise UserError(
+      f"{folder} is not empty; name a new folder for the clips of --prompts"
+    )
+  parser = argparse.ArgumentParser()
+  generate.add_arguments(parser)
+  command = ["--prompts", args.prompts, "--out", str(folder)]
+  command += [f"--seconds={args.seconds}", f"--seed={args.seed}"]
+  command += ["--model", args.model] if args.model else []
+  generate.run(parser.parse_args(command))

@@ -1,0 +1,204 @@
+"""The Descript Audio Codec (Kumar et al. 2023), as published.
+
+Snake activations, dilated filters at the waveform's rate, strided convolutions
+down to the frame rate and transposed ones back. Padding is explicit, and an
+odd stride has no middle: T frames make `hop * T - rest` samples.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from siren_jax.codec.config import DacConfig
+from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
+
+_DILATIONS = (1, 3, 9)
+_KERNEL = 7
+_LATENT_KERNEL = 3  # the encoder's last filter
+
+
+class Snake(nn.Module):
+  """x + sin(alpha x)^2 / alpha, one alpha a channel (Ziyin et al. 2020)."""
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    alpha = self.param("alpha", nn.initializers.ones, (x_BxTxD.shape[-1],))
+    return x_BxTxD + jnp.sin(alpha * x_BxTxD) ** 2 / (alpha + 1e-9)
+
+
+class Filter(nn.Module):
+  """Convolution along time that keeps the length."""
+
+  width: int
+  kernel_size: int
+  dilation: int = 1
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    shape = self.kernel_size, x_BxTxD.shape[-1], self.width
+    kernel, bias = _weights(self, shape)
+    reach = (self.kernel_size - 1) * self.dilation // 2
+    y = jax.lax.conv_general_dilated(
+      x_BxTxD,
+      kernel,
+      window_strides=(1,),
+      padding=[(reach, reach)],
+      rhs_dilation=(self.dilation,),
+      dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+    return y + bias
+
+
+class Down(nn.Module):
+  """Convolution of kernel 2 x stride that moves by `stride`.
+
+  A matrix product: two groups of `stride` samples to one.
+  """
+
+  width: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    batch, length, width = x_BxTxD.shape
+    kernel, bias = _weights(self, (2 * self.stride, width, self.width))
+    frames, edge = length // self.stride, -(-self.stride // 2)
+    after = (frames + 1) * self.stride - edge - length
+    x = jnp.pad(x_BxTxD, ((0, 0), (edge, after), (0, 0)))
+    x = x.reshape(batch, frames + 1, self.stride * width)
+    first, second = kernel.reshape(2, -1, self.width)
+    return x[:, :-1] @ first + x[:, 1:] @ second + bias
+
+
+class Up(nn.Module):
+  """Transposed convolution of kernel 2 x stride; `Down` the other way round.
+
+  T to T x stride samples, or one less where the stride is odd.
+  """
+
+  width: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    batch, frames, width = x_BxTxD.shape
+    kernel, bias = _weights(self, (2 * self.stride, width, self.width))
+    first, second = (
+      jnp.moveaxis(kernel, 1, 0).reshape(width, 2, -1).swapaxes(0, 1)
+    )
+    pad = lambda *edges: ((0, 0), edges, (0, 0))  # noqa: E731
+    y = jnp.pad(x_BxTxD @ first, pad(0, 1)) + jnp.pad(
+      x_BxTxD @ second, pad(1, 0)
+    )
+    y = y.reshape(batch, (frames + 1) * self.stride, self.width)
+    edge = -(-self.stride // 2)
+    return y[:, edge : y.shape[1] - edge] + bias
+
+
+class ResidualUnit(nn.Module):
+  """Two Snakes, a dilated filter and a mix of channels."""
+
+  dilation: int
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    width = x_BxTxD.shape[-1]
+    y = Snake(name="snake_in")(x_BxTxD)
+    y = Filter(width, _KERNEL, self.dilation, name="filter")(y)
+    y = Filter(width, 1, name="mix")(Snake(name="snake_out")(y))
+    return x_BxTxD + y
+
+
+class Encoder(nn.Module):
+  """Audio [B, S] to latents [B, S/hop, F]."""
+
+  config: DacConfig
+
+  @nn.compact
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    cfg = self.config
+    x = Filter(cfg.encoder_width, _KERNEL, name="first")(audio_BxS[..., None])
+    for i, stride in enumerate(cfg.strides):
+      for j, dilation in enumerate(_DILATIONS):
+        x = ResidualUnit(dilation, name=f"unit_{i}_{j}")(x)
+      x = Snake(name=f"snake_{i}")(x)
+      x = Down(cfg.encoder_width * 2 ** (i + 1), stride, name=f"down_{i}")(x)
+    x = Snake(name="snake")(x)
+    return Filter(cfg.feature_dim, _LATENT_KERNEL, name="last")(x)
+
+
+class Decoder(nn.Module):
+  """Latents [B, T, F] to audio [B, T * hop - rest]."""
+
+  config: DacConfig
+
+  @nn.compact
+  def __call__(self, latents_BxTxF: jax.Array) -> jax.Array:
+    cfg = self.config
+    x = Filter(cfg.decoder_width, _KERNEL, name="first")(latents_BxTxF)
+    for i, stride in enumerate(reversed(cfg.strides)):
+      x = Snake(name=f"snake_{i}")(x)
+      x = Up(cfg.decoder_width // 2 ** (i + 1), stride, name=f"up_{i}")(x)
+      for j, dilation in enumerate(_DILATIONS):
+        x = ResidualUnit(dilation, name=f"unit_{i}_{j}")(x)
+    x = Filter(1, _KERNEL, name="last")(Snake(name="snake")(x))
+    return jnp.tanh(x[..., 0])
+
+
+class Dac(nn.Module):
+  """Encoder, residual quantizer and decoder."""
+
+  config: DacConfig
+
+  def setup(self):
+    cfg = self.config
+    self.encoder = Encoder(cfg)
+    self.quantizer = ResidualQuantizer(
+      cfg.num_codebooks, cfg.codebook_size, cfg.code_dim, cfg.feature_dim
+    )
+    self.decoder = Decoder(cfg)
+
+  def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
+    return self.quantizer(self.encoder(audio_BxS), depth_B)
+
+  def encode(self, audio_BxS: jax.Array) -> jax.Array:
+    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
+    return self.quantize(audio_BxS, depth_B).codes_BxNxT
+
+  @property
+  def reach(self) -> int:
+    """Frames on either side that a frame's codes or audio depend on."""
+    filters = sum(_DILATIONS) * (_KERNEL // 2)
+    edge = _KERNEL // 2
+    rate, samples = 1, edge
+    for stride in self.config.strides:
+      samples += (filters + stride) * rate
+      rate *= stride
+    return -(-(samples + edge * rate) // rate)
+
+  def decode(
+    self, codes_BxNxT: jax.Array, first_frame: int | jax.Array = 0
+  ) -> jax.Array:
+    """Audio [B, T * hop]; the last `rest` samples are zeros."""
+    del first_frame  # It sounds the same everywhere.
+    return self._whole(self.decoder(self.quantizer.embed(codes_BxNxT)))
+
+  def renderings(
+    self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """As `SpectralCodec.renderings`; there is no noise, so they are one."""
+    del noises_2xBxS
+    return (self._whole(self.decoder(latents_BxTxF)),) * 3
+
+  def _whole(self, audio_BxS: jax.Array) -> jax.Array:
+    return jnp.pad(audio_BxS, ((0, 0), (0, self.config.rest)))
+
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    """Touches every parameter (for `init`)."""
+    return self.decode(self.encode(audio_BxS))
+
+
+def _weights(module: nn.Module, shape: tuple[int, int, int]):
+  """Kernel [K, in, out] and bias; weight norm is folded in."""
+  kernel = module.param("kernel", nn.initializers.truncated_normal(0.02), shape)
+  return kernel, module.param("bias", nn.initializers.zeros, shape[-1:])

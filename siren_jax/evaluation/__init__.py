@@ -1,0 +1,1 @@
+"""How good generated sound is, by the measures that the field compares."""

@@ -1,0 +1,178 @@
+"""The networks whose embeddings the field compares: VGGish and PANNs' Cnn14.
+
+Both hear log mel spectra and stack 3 x 3 convolutions. Batch norm is folded
+into the convolutions when weights are imported (`weights.vggish`,
+`weights.panns`).
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_VGGISH_WIDTHS = ((64,), (128,), (256, 256), (512, 512))
+_CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)
+
+
+class Convolution(nn.Module):
+  """3 x 3, zero padded, then ReLU; over [B, T, M, D]."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, x_BxTxMxD: jax.Array) -> jax.Array:
+    return nn.relu(nn.Conv(self.width, (3, 3), name="conv")(x_BxTxMxD))
+
+
+@dataclasses.dataclass(frozen=True)
+class VGGishConfig:
+  """`relu` keeps the network's last ReLU, which FAD leaves out."""
+
+  relu: bool = False
+  hidden: int = 4096
+
+
+class VGGish(nn.Module):
+  """Log mel [B, 96, 64] to embeddings [B, 128] (Hershey et al. 2017)."""
+
+  config: VGGishConfig = VGGishConfig()
+
+  @nn.compact
+  def __call__(self, patches_BxTxM: jax.Array) -> jax.Array:
+    x = patches_BxTxM[..., None]
+    for i, widths in enumerate(_VGGISH_WIDTHS):
+      for j, width in enumerate(widths):
+        x = Convolution(width, name=f"conv_{i}_{j}")(x)
+      x = nn.max_pool(x, (2, 2), (2, 2))
+    x = x.reshape(len(x), -1)
+    for i, width in enumerate((self.config.hidden, self.config.hidden)):
+      x = nn.relu(nn.Dense(width, name=f"dense_{i}")(x))
+    x = nn.Dense(128, name="embedding")(x)
+    return nn.relu(x) if self.config.relu else x
+
+
+@dataclasses.dataclass(frozen=True)
+class Cnn14Config:
+  """Front end of a Cnn14; the two published ones are below.
+
+  Attributes:
+    sample_rate: Hz.
+    window, hop: samples. low, high: Hz, of the mel bands.
+    classes: of AudioSet.
+  """
+
+  sample_rate: int = 16000
+  window: int = 512
+  hop: int = 160
+  low: float = 50.0
+  high: float = 8000.0
+  mels: int = 64
+  classes: int = 527
+
+
+CNN14_16K = Cnn14Config()
+CNN14_32K = Cnn14Config(sample_rate=32000, window=1024, hop=320, high=14000.0)
+
+
+class Cnn14(nn.Module):
+  """Audio [B, S] to embeddings [B, 2048] and class logits (Kong et al. 2020).
+
+  Published outputs are sigmoids of the logits.
+  """
+
+  config: Cnn14Config
+
+  @nn.compact
+  def __call__(self, audio_BxS: jax.Array) -> tuple[jax.Array, jax.Array]:
+    cfg = self.config
+    x = decibels(audio_BxS, cfg)
+    scale = self.param("mel_scale", nn.initializers.ones, (cfg.mels,))
+    shift = self.param("mel_shift", nn.initializers.zeros, (cfg.mels,))
+    x = (x * scale + shift)[..., None]
+    last = len(_CNN14_WIDTHS) - 1
+    for i, width in enumerate(_CNN14_WIDTHS):
+      for j in range(2):
+        x = Convolution(width, name=f"conv_{i}_{j}")(x)
+      if i < last:
+        x = nn.avg_pool(x, (2, 2), (2, 2))
+    x_BxTxD = jnp.mean(x, 2)
+    x = jnp.max(x_BxTxD, 1) + jnp.mean(x_BxTxD, 1)
+    embedding = nn.relu(nn.Dense(x.shape[-1], name="dense")(x))
+    return embedding, nn.Dense(cfg.classes, name="classes")(embedding)
+
+
+def decibels(audio_BxS: jax.Array, config: Cnn14Config) -> jax.Array:
+  """Log mel power [B, T, M] in dB, frames centred, reflected at the ends."""
+  half = config.window // 2
+  audio = jnp.pad(audio_BxS, ((0, 0), (half, half)), mode="reflect")
+  window = np.hanning(config.window + 1)[:-1].astype("f4")
+  spectra = jnp.fft.rfft(_frames(audio, config.window, config.hop) * window)
+  power = spectra.real**2 + spectra.imag**2
+  mel = power @ _slaney(config)
+  return 10 * jnp.log10(jnp.maximum(mel, 1e-10))
+
+
+def vggish_patches(audio_BxS: jax.Array) -> jax.Array:
+  """Patches [B, P, 96, 64] of 0.96 s of audio at 16 kHz, without overlap.
+
+  Windows of 25 ms every 10 ms; what does not fill a patch is left out.
+  """
+  window = np.hanning(401)[:-1].astype("f4")
+  frames = _frames(audio_BxS, 400, 160) * window
+  magnitudes = jnp.abs(jnp.fft.rfft(frames, 512))
+  mel = jnp.log(magnitudes @ _htk() + 0.01)
+  patches = mel.shape[1] // 96
+  return mel[:, : patches * 96].reshape(len(mel), patches, 96, -1)
+
+
+def _frames(x_BxS: jax.Array, size: int, hop: int) -> jax.Array:
+  """Frames [B, T, size] every `hop`, as many as fit."""
+  count = 1 + (x_BxS.shape[1] - size) // hop
+  starts = hop * np.arange(count)
+  return x_BxS[:, starts[:, None] + np.arange(size)]
+
+
+def init_vggish(key: jax.Array, config: VGGishConfig) -> Any:
+  """Random parameters."""
+  return VGGish(config).init(key, jnp.zeros((1, 96, 64)))["params"]
+
+
+def init_cnn14(key: jax.Array, config: Cnn14Config) -> Any:
+  """Random parameters."""
+  audio_BxS = jnp.zeros((1, config.sample_rate))
+  return Cnn14(config).init(key, audio_BxS)["params"]
+
+
+@functools.lru_cache
+def _slaney(config: Cnn14Config) -> np.ndarray:
+  """Slaney's mel filters, of equal area [window/2 + 1, M]."""
+  import librosa  # Takes a second to import.
+
+  return librosa.filters.mel(
+    sr=config.sample_rate,
+    n_fft=config.window,
+    n_mels=config.mels,
+    fmin=config.low,
+    fmax=config.high,
+  ).T.astype("f4")
+
+
+@functools.lru_cache
+def _htk() -> np.ndarray:
+  """VGGish's 64 mel filters [257, 64], straight lines over mel, not over Hz."""
+
+  def mel(hz):
+    return 1127.0 * np.log1p(hz / 700.0)
+
+  bins = mel(np.linspace(0, 8000, 257))[:, None]
+  edges = np.linspace(mel(125.0), mel(7500.0), 66)
+  low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+  rising = (bins - low) / (middle - low)
+  falling = (high - bins) / (high - middle)
+  filters = np.maximum(0, np.minimum(rising, falling))
+  filters[0] = 0
+  return filters.astype("f4")

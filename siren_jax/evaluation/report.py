@@ -1,0 +1,194 @@
+"""Figures of generated clips against reference clips, and how they are shown.
+
+Keys: fad, fad_inf (extrapolated), fd, is, kl, clap. Intervals are of 95 %, by
+a bootstrap over clips. A Fréchet distance of drawn clips is too large by what
+repeats in the draw, so its interval is moved to lie about the figure.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from siren_jax.common.errors import UserError
+from siren_jax.evaluation import divergence, frechet
+from siren_jax.evaluation.scorers import Heard, Panel
+
+DRAWS = 200
+MEANING = {
+  "fad": "Fréchet distance of windows, lower is better",
+  "fad_inf": "the same, as of endlessly many clips",
+  "fd": "Fréchet distance of clips, lower is better",
+  "is": "inception score, higher is better",
+  "kl": "KL(reference || generated) of pairs, lower is better",
+  "clap": "cosine of caption and clip, higher is better",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Heards:
+  """What the panel heard in a folder, one entry a clip.
+
+  Attributes:
+    names: of the clips; same names are pairs.
+    windows, tagger, text: what each scorer heard.
+    captions: of the clips, None where there is none.
+  """
+
+  names: Sequence[str]
+  windows: Sequence[Heard]
+  tagger: Sequence[Heard]
+  text: Sequence[Heard]
+  captions: Sequence[str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A figure with its interval, and the number of clips behind it."""
+
+  value: float
+  low: float
+  high: float
+  clips: int
+
+
+def figures(
+  reference: Heards, generated: Heards, panel: Panel, seed: int = 0
+) -> dict[str, Figure]:
+  """All figures that can be had; `kl` needs pairs, `clap` captions.
+
+  Raises:
+    UserError: fewer than two clips in a folder.
+  """
+  for name, side in (("reference", reference), ("generated", generated)):
+    if len(side.names) < 2:
+      raise UserError(f"{len(side.names)} {name} clip: two are needed at least")
+  rng = np.random.default_rng(seed)
+  between = functools.partial(_distance, rng, reference, generated)
+  made = {
+    "fad": between("windows", "windows", frechet.frechet_distance),
+    "fad_inf": between(
+      "windows", "windows", frechet.frechet_extrapolated, draws=20
+    ),
+    "fd": between("tagger", "clip", frechet.frechet_distance),
+  }
+  made |= alone(generated, panel, rng)
+  pairs = _pairs(reference, generated)
+  if pairs:
+    probs = [
+      divergence.probabilities([side.tagger[i]["logits"] for i in indices])
+      for side, indices in zip((reference, generated), zip(*pairs))
+    ]
+    made["kl"] = _mean(rng, divergence.kl_divergence(*probs))
+  return {key: made[key] for key in MEANING if key in made}
+
+
+def alone(
+  side: Heards, panel: Panel, rng: np.random.Generator
+) -> dict[str, Figure]:
+  """Figures that need no other clips."""
+  logits = np.array([heard["logits"] for heard in side.tagger])
+  probs = divergence.probabilities(logits)
+
+  def score(rows):
+    return divergence.inception_score(probs[rows])[0]
+
+  made = {"is": _bootstrap(rng, score, len(probs), centred=True)}
+  known = [i for i, caption in enumerate(side.captions) if caption]
+  if known:
+    read = panel.text.read([side.captions[i] for i in known])
+    heard = np.array([side.text[i]["text_space"] for i in known])
+    made["clap"] = _mean(rng, np.sum(read * heard, -1))
+  return made
+
+
+def _distance(
+  rng, reference, generated, role, name, distance: Callable, draws=DRAWS
+) -> Figure:
+  """A distance of distributions; clips are drawn with all their windows."""
+  fixed = _rows(getattr(reference, role), name)
+  clips = [np.atleast_2d(heard[name]) for heard in getattr(generated, role)]
+
+  def of(rows):
+    return distance(fixed, np.concatenate([clips[i] for i in rows]))
+
+  return _bootstrap(rng, of, len(clips), centred=True, draws=draws)
+
+
+def _rows(heards: Sequence[Heard], name: str) -> np.ndarray:
+  return np.concatenate([np.atleast_2d(heard[name]) for heard in heards])
+
+
+def _mean(rng: np.random.Generator, values: np.ndarray) -> Figure:
+  return _bootstrap(rng, lambda rows: values[rows].mean(), len(values))
+
+
+def _bootstrap(
+  rng: np.random.Generator,
+  of: Callable[[np.ndarray], float],
+  count: int,
+  centred: bool = False,
+  draws: int = DRAWS,
+) -> Figure:
+  value = float(of(np.arange(count)))
+  drawn = [of(rng.integers(count, size=count)) for _ in range(draws)]
+  low, high = np.percentile(drawn, [2.5, 97.5])
+  if centred:
+    low, high = np.array([low, high]) - np.median(drawn) + value
+  return Figure(value, float(low), float(high), count)
+
+
+def _pairs(reference: Heards, generated: Heards) -> list[tuple[int, int]]:
+  """Places of clips of the same name in both."""
+  places = {name: i for i, name in enumerate(reference.names)}
+  return [
+    (places[name], i)
+    for i, name in enumerate(generated.names)
+    if name in places
+  ]
+
+
+def head(panel: Panel) -> dict[str, str]:
+  """Who judged what, at which rate, and how clips were resampled."""
+  roles = {"fad": panel.windows, "fd, is, kl": panel.tagger, "clap": panel.text}
+  return {
+    keys: f"{s.name}, {s.sample_rate} Hz, {s.resampler}"
+    for keys, s in roles.items()
+  }
+
+
+def markdown(
+  rows: dict[str, dict[str, Figure]], scorers: dict[str, str]
+) -> str:
+  """A table, one row a folder, with what it was measured by."""
+  keys = [key for key in MEANING if any(key in row for row in rows.values())]
+  lines = [f"{keys_}: {told}" for keys_, told in scorers.items()]
+  lines += ["", f"| clips | {' | '.join(keys)} |"]
+  lines.append("|---" * (len(keys) + 1) + "|")
+  for name, row in rows.items():
+    cells = [_cell(row[key]) if key in row else "" for key in keys]
+    lines.append(f"| {name} | {' | '.join(cells)} |")
+  lines.append("")
+  lines += [f"{key}: {MEANING[key]}" for key in keys]
+  return "\n".join(lines) + "\n"
+
+
+def _cell(figure: Figure) -> str:
+  return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def as_json(
+  rows: dict[str, dict[str, Figure]], scorers: dict[str, str]
+) -> dict[str, Any]:
+  """The same for machines: the generated clips' figures on top."""
+  first = next(iter(rows.values()))
+  return {
+    **{key: figure.value for key, figure in first.items()},
+    "scorers": scorers,
+    "rows": {
+      name: {k: dataclasses.asdict(f) for k, f in row.items()}
+      for name, row in rows.items()
+    },
+  }

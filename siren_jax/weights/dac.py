@@ -1,0 +1,173 @@
+"""The published Descript Audio Codec: Hugging Face's folder, or Descript's.
+
+Theirs are torch's convolutions [out, in, taps], transposed ones [in, out,
+taps]; ours [taps, in, out], and dense layers where there is one tap.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from siren_jax.codec import functional
+from siren_jax.codec.config import DacConfig
+from siren_jax.common import parts
+from siren_jax.common.errors import UserError
+from siren_jax.weights import published
+from siren_jax.weights.published import Entry
+
+_UNITS = 3
+_MOST = 64  # blocks, and codebooks, that are looked for
+
+
+class _Layer(NamedTuple):
+  """One layer: our path, its name at Hugging Face's and at Descript's."""
+
+  kind: str  # "filter", "up", "snake", "dense", "table"
+  path: str
+  hugging_face: str
+  descript: str
+
+
+def load(path: str | os.PathLike, sample_rate: int = 16000) -> functional.Codec:
+  """Reads either publisher's checkpoint; its sizes follow from its tensors.
+
+  Args:
+    path: folder as on the Hub (its config.json has the sample rate), or one
+      file of tensors.
+    sample_rate: Hz, where no config.json says it.
+
+  Raises:
+    UserError: not readable, or not a DAC.
+  """
+  path = Path(path)
+  if (path / "config.json").is_file():
+    settings = parts.read_json(path / "config.json")
+    sample_rate = settings.get("sampling_rate", sample_rate)
+  with published.tensors(path) as found:
+    config = _sizes(found, sample_rate)
+    params = published.fill(found, plan(config, found), shapes(config))
+  return functional.Codec(config, params)
+
+
+def shapes(config: DacConfig) -> Any:
+  """Tree of our parameters' shapes."""
+  return jax.eval_shape(
+    lambda key: functional.init(key, config), jax.random.key(0)
+  )
+
+
+def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:
+  """How `names`, of either publisher, become our parameters."""
+  descript = _is_descript(names)
+  for layer in _layers(config):
+    theirs = layer.descript if descript else layer.hugging_face
+    if layer.kind == "snake":
+      yield Entry(f"{layer.path}/alpha", (f"{theirs}.alpha",), np.ravel)
+    elif layer.kind == "table":
+      yield Entry(layer.path, (f"{theirs}.weight",), lambda x: x)
+    else:
+      make = _MAKE[layer.kind]
+      yield Entry(f"{layer.path}/kernel", (f"{theirs}.weight",), make)
+      yield Entry(f"{layer.path}/bias", (f"{theirs}.bias",), lambda x: x)
+
+
+_MAKE = {
+  "filter": lambda x: x.transpose(2, 1, 0),
+  "up": lambda x: x.transpose(2, 0, 1),
+  "dense": lambda x: x[..., 0].T,
+}
+
+
+def _sizes(found: published.Tensors, sample_rate: int) -> DacConfig:
+  """The config that the shapes of `found` tell."""
+  first, down, out = (
+    ("encoder.block.0", "encoder.block.{}.block.4", "decoder.model.0")
+    if _is_descript(found)
+    else ("encoder.conv1", "encoder.block.{}.conv1", "decoder.conv1")
+  )
+
+  def shape(layer: str) -> Sequence[int] | None:
+    return found.shapes.get(f"{layer}.weight")
+
+  try:
+    downs = [shape(down.format(i)) for i in range(_MOST)]
+    tables = [shape(f"quantizer.quantizers.{n}.codebook") for n in range(_MOST)]
+    tables = [table for table in tables if table]
+    return DacConfig(
+      sample_rate=sample_rate,
+      encoder_width=shape(first)[0],
+      decoder_width=shape(out)[0],
+      strides=tuple(taps // 2 for _, _, taps in filter(None, downs)),
+      num_codebooks=len(tables),
+      codebook_size=tables[0][0],
+      code_dim=tables[0][1],
+    )
+  except (TypeError, IndexError, ValueError) as error:
+    raise UserError(
+      f"{found.where} is no Descript Audio Codec: it lacks {first}.weight or"
+      " what belongs to it; import-weights dac takes Hugging Face's folder or"
+      " Descript's weights"
+    ) from error
+
+
+def _is_descript(names: Iterable[str]) -> bool:
+  return any(name.startswith("decoder.model.") for name in names)
+
+
+def _layers(config: DacConfig) -> Iterator[_Layer]:
+  last = len(config.strides) + 1
+  for side, body in (("encoder", "block"), ("decoder", "model")):
+    theirs = f"{side}.{body}"
+    yield _Layer("filter", f"{side}/first", f"{side}.conv1", f"{theirs}.0")
+    for i in range(len(config.strides)):
+      yield from _block(side, i, f"{theirs}.{i + 1}.block")
+    yield _Layer("snake", f"{side}/snake", f"{side}.snake1", f"{theirs}.{last}")
+    yield _Layer(
+      "filter", f"{side}/last", f"{side}.conv2", f"{theirs}.{last + 1}"
+    )
+  for n in range(config.num_codebooks):
+    ours, theirs = f"quantizer/stage_{n}", f"quantizer.quantizers.{n}"
+    for name, their in (("project_in", "in_proj"), ("project_out", "out_proj")):
+      their = f"{theirs}.{their}"
+      yield _Layer("dense", f"{ours}/{name}", their, their)
+    codebook = f"{theirs}.codebook"
+    yield _Layer("table", f"{ours}/codebook", codebook, codebook)
+
+
+def _block(side: str, i: int, descript: str) -> Iterator[_Layer]:
+  """Units, a Snake and a change of rate; the decoder has the units last."""
+  block = f"{side}.block.{i}"
+  encodes = side == "encoder"
+  first_unit, first_other = (0, _UNITS) if encodes else (2, 0)
+  for j in range(_UNITS):
+    unit = f"{descript}.{first_unit + j}.block"
+    for k, (kind, ours, theirs) in enumerate(
+      (
+        ("snake", "snake_in", "snake1"),
+        ("filter", "filter", "conv1"),
+        ("snake", "snake_out", "snake2"),
+        ("filter", "mix", "conv2"),
+      )
+    ):
+      yield _Layer(
+        kind,
+        f"{side}/unit_{i}_{j}/{ours}",
+        f"{block}.res_unit{j + 1}.{theirs}",
+        f"{unit}.{k}",
+      )
+  yield _Layer(
+    "snake", f"{side}/snake_{i}", f"{block}.snake1", f"{descript}.{first_other}"
+  )
+  kind, ours, theirs = (
+    ("filter", "down", "conv1") if encodes else ("up", "up", "conv_t1")
+  )
+  yield _Layer(
+    kind,
+    f"{side}/{ours}_{i}",
+    f"{block}.{theirs}",
+    f"{descript}.{first_other + 1}",
+  )

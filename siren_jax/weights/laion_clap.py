@@ -1,0 +1,216 @@
+"""LAION's CLAP from a Hugging Face folder (laion/clap-htsat-unfused, ...).
+
+Torch's dense layers are [out, in], ours [in, out]; a convolution that steps by
+its own size is a dense layer over patches. Batch norm is folded in.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from siren_jax import clap
+from siren_jax.clap.config import TextConfig
+from siren_jax.clap.htsat import HtsatConfig
+from siren_jax.clap.laion import LaionConfig
+from siren_jax.common import parts
+from siren_jax.common.errors import UserError
+from siren_jax.weights import published
+from siren_jax.weights.published import Entry
+from siren_jax.weights.scorers import BATCH_NORM, scale_shift
+
+# The first two rows of RoBERTa's positions stand for padding.
+_PADDING_ROWS = 2
+_SPARE = (
+  "logit_scale_*",
+  "*.num_batches_tracked",
+  "*.position_ids",
+  "*.token_type_ids",
+  "*.relative_position_index",
+)
+
+
+def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
+  """Config and parameters; the tokenizer is in the folder.
+
+  Raises:
+    UserError: not readable, or not the CLAP that its config describes.
+  """
+  config = read_config(Path(folder))
+  shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
+  with published.tensors(folder) as found:
+    params = published.fill(found, plan(config), nn.unbox(shapes), _SPARE)
+  return config, params
+
+
+def read_config(folder: Path) -> LaionConfig:
+  """Sizes from config.json and preprocessor_config.json."""
+  values = parts.read_json(folder / "config.json")
+  path = folder / "preprocessor_config.json"
+  heard = parts.read_json(path) if path.is_file() else {}
+  try:
+    text, audio = values["text_config"], values["audio_config"]
+    fusion = bool(audio.get("enable_fusion", False))
+    return LaionConfig(
+      text=TextConfig(
+        vocab_size=text.get("vocab_size", 50265),
+        word_width=text.get("hidden_size", 768),
+        width=text.get("hidden_size", 768),
+        layers=text.get("num_hidden_layers", 12),
+        heads=text.get("num_attention_heads", 12),
+        mlp_width=text.get("intermediate_size", 3072),
+        max_tokens=text.get("max_position_embeddings", 514) - _PADDING_ROWS,
+        norm_eps=text.get("layer_norm_eps", 1e-12),
+      ),
+      audio=HtsatConfig(
+        sample_rate=heard.get("sampling_rate", 48000),
+        window=heard.get("fft_window_size", 1024),
+        hop=heard.get("hop_length", 480),
+        low=heard.get("frequency_min", 50),
+        high=heard.get("frequency_max", 14000),
+        seconds=heard.get("max_length_s", 10),
+        num_mels=audio.get("num_mel_bins", 64),
+        picture=audio.get("spec_size", 256),
+        patch=audio.get("patch_size", 4),
+        width=audio.get("patch_embeds_hidden_size", 96),
+        blocks=tuple(audio.get("depths", (2, 2, 6, 2))),
+        heads=tuple(audio.get("num_attention_heads", (4, 8, 16, 32))),
+        grid=audio.get("window_size", 8),
+        fusion=fusion,
+      ),
+      embed_dim=values.get("projection_dim", 512),
+    )
+  except (KeyError, TypeError, AttributeError) as error:
+    raise UserError(
+      f"{folder}/config.json is not that of LAION's CLAP: {error}"
+    ) from error
+
+
+def plan(config: LaionConfig) -> Iterator[Entry]:
+  """How the published tensors become our parameters."""
+  yield from _text(config.text)
+  yield from _audio(config.audio)
+  yield from _dense("pool_text", "text_model.pooler.dense")
+  for tower in ("text", "audio"):
+    yield from _dense(f"{tower}_head/in", f"{tower}_projection.linear1")
+    yield from _dense(f"{tower}_head/out", f"{tower}_projection.linear2")
+
+
+def _text(config: TextConfig) -> Iterator[Entry]:
+  theirs = "text_model.embeddings"
+  yield Entry("text/words", (f"{theirs}.word_embeddings.weight",), _same)
+  # There is one type of token: its embedding is added to every position.
+  yield Entry(
+    "text/positions",
+    (
+      f"{theirs}.position_embeddings.weight",
+      f"{theirs}.token_type_embeddings.weight",
+    ),
+    lambda positions, types: positions[_PADDING_ROWS:] + types[0],
+  )
+  yield from _norm("text/norm", f"{theirs}.LayerNorm")
+  for i in range(config.layers):
+    ours, theirs = f"text/layer_{i}", f"text_model.encoder.layer.{i}"
+    for name in ("query", "key", "value"):
+      yield from _dense(
+        f"{ours}/attention/{name}", f"{theirs}.attention.self.{name}"
+      )
+    yield from _dense(
+      f"{ours}/attention/out", f"{theirs}.attention.output.dense"
+    )
+    yield from _norm(
+      f"{ours}/attention_norm", f"{theirs}.attention.output.LayerNorm"
+    )
+    yield from _dense(f"{ours}/up", f"{theirs}.intermediate.dense")
+    yield from _dense(f"{ours}/down", f"{theirs}.output.dense")
+    yield from _norm(f"{ours}/mlp_norm", f"{theirs}.output.LayerNorm")
+
+
+def _audio(config: HtsatConfig) -> Iterator[Entry]:
+  theirs = "audio_model.audio_encoder"
+  norm = tuple(f"{theirs}.batch_norm.{part}" for part in BATCH_NORM)
+  yield Entry("audio/mel_scale", norm, lambda *x: scale_shift(*x)[0])
+  yield Entry("audio/mel_shift", norm, lambda *x: scale_shift(*x)[1])
+  embed = f"{theirs}.patch_embed"
+  yield from _dense("audio/patch", f"{embed}.proj", _patch)
+  yield from _norm("audio/patch_norm", f"{embed}.norm")
+  if config.fusion:
+    yield from _dense("audio/part_patch", f"{embed}.mel_conv2d", _patch)
+    yield from _fusion(f"{embed}.fusion_model")
+  yield from _norm("audio/norm", f"{theirs}.norm")
+  for i, blocks in enumerate(config.blocks):
+    layer = f"{theirs}.layers.{i}"
+    if i + 1 < len(config.blocks):
+      merge = f"audio/merge_{i + 1}"
+      yield from _norm(f"{merge}/norm", f"{layer}.downsample.norm")
+      yield Entry(
+        f"{merge}/reduce/kernel",
+        (f"{layer}.downsample.reduction.weight",),
+        np.transpose,
+      )
+    for j in range(blocks):
+      yield from _block(f"audio/block_{i}_{j}", f"{layer}.blocks.{j}")
+
+
+def _block(ours: str, theirs: str) -> Iterator[Entry]:
+  attention = f"{theirs}.attention.self"
+  for name in ("query", "key", "value"):
+    yield from _dense(f"{ours}/attention/{name}", f"{attention}.{name}")
+  yield Entry(
+    f"{ours}/attention/bias",
+    (f"{attention}.relative_position_bias_table",),
+    _same,
+  )
+  yield from _dense(f"{ours}/attention/out", f"{theirs}.attention.output.dense")
+  yield from _norm(f"{ours}/attention_norm", f"{theirs}.layernorm_before")
+  yield from _norm(f"{ours}/mlp_norm", f"{theirs}.layernorm_after")
+  yield from _dense(f"{ours}/up", f"{theirs}.intermediate.dense")
+  yield from _dense(f"{ours}/down", f"{theirs}.output.dense")
+
+
+def _fusion(theirs: str) -> Iterator[Entry]:
+  """Two small networks of two layers, each with its batch norm."""
+  for ours, name, first in (
+    ("local", "local_att", 0),
+    ("overall", "global_att", 1),
+  ):
+    for layer, place in (("in", first), ("out", first + 3)):
+      weights = tuple(
+        f"{theirs}.{name}.{place}.{p}" for p in ("weight", "bias")
+      )
+      norm = tuple(f"{theirs}.{name}.{place + 1}.{p}" for p in BATCH_NORM)
+      path = f"audio/fusion/{ours}_{layer}"
+      yield Entry(f"{path}/kernel", (weights[0], *norm), _scaled)
+      yield Entry(f"{path}/bias", (weights[1], *norm), _scaled_bias)
+
+
+def _dense(ours: str, theirs: str, make=np.transpose) -> Iterator[Entry]:
+  yield Entry(f"{ours}/kernel", (f"{theirs}.weight",), make)
+  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), _same)
+
+
+def _norm(ours: str, theirs: str) -> Iterator[Entry]:
+  yield Entry(f"{ours}/scale", (f"{theirs}.weight",), _same)
+  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), _same)
+
+
+def _same(x):
+  return x
+
+
+def _patch(x):
+  """Filters [out, 1, h, w] as a dense layer over patches of h * w."""
+  return x.reshape(len(x), -1).T
+
+
+def _scaled(weight, *norm):
+  return weight[..., 0, 0].T * scale_shift(*norm)[0]
+
+
+def _scaled_bias(bias, *norm):
+  scale, shift = scale_shift(*norm)
+  return bias * scale + shift

@@ -1,0 +1,221 @@
+"""Tensors of published checkpoints, one at a time, into our parameters.
+
+A plan says of every parameter which of their tensors it is made of and how;
+`fill` follows it and lets nothing pass: no parameter unfilled, no tensor
+unused, no shape bent. Only one tensor is in memory beside the parameters.
+"""
+
+import contextlib
+import fnmatch
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import numpy as np
+import safetensors
+
+from siren_jax.common.errors import UserError
+
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin")
+# How torch's two generations of weight norm name magnitude and direction.
+_WEIGHT_NORM = (
+  (".weight_g", ".weight_v"),
+  (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
+)
+
+
+class Entry(NamedTuple):
+  """One parameter of ours.
+
+  Attributes:
+    path: its place, '/' between names.
+    names: of their tensors that it is made of.
+    make: these tensors, in order, to the parameter.
+  """
+
+  path: str
+  names: tuple[str, ...]
+  make: Callable[..., np.ndarray]
+
+
+class Tensors(Mapping[str, np.ndarray]):
+  """Tensors by name, read when asked for. Weight norm is folded in.
+
+  Args:
+    shapes: of all by name; afterwards also those of what is folded.
+    read: gives one of them.
+    where: for messages.
+  """
+
+  def __init__(
+    self,
+    shapes: Mapping[str, Sequence[int]],
+    read: Callable[[str], np.ndarray],
+    where: str,
+  ):
+    self.where, self.shapes, self._read = where, dict(shapes), read
+    self._parts = {name: (name,) for name in shapes}
+    for magnitude, direction in _WEIGHT_NORM:
+      for name in [n for n in shapes if n.endswith(magnitude)]:
+        base = name.removesuffix(magnitude)
+        if base + direction in shapes:
+          del self._parts[name], self._parts[base + direction]
+          self._parts[base + ".weight"] = (name, base + direction)
+          self.shapes[base + ".weight"] = self.shapes[base + direction]
+
+  def __getitem__(self, name: str) -> np.ndarray:
+    parts = [self._read(part) for part in self._parts[name]]
+    if len(parts) == 1:
+      return parts[0]
+    magnitude, direction = (np.asarray(p, np.float32) for p in parts)
+    axes = tuple(range(1, direction.ndim))
+    return magnitude * (
+      direction / np.sqrt(np.sum(direction**2, axes, keepdims=True))
+    )
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._parts)
+
+  def __len__(self) -> int:
+    return len(self._parts)
+
+
+@contextlib.contextmanager
+def tensors(path: str | os.PathLike) -> Iterator[Tensors]:
+  """The tensors of a checkpoint: a file, or a folder as on the Hub.
+
+  safetensors (one file, or several with an index); a pickle of torch if torch
+  is installed, read without running what it holds.
+
+  Raises:
+    UserError: there is none, it is broken, or it needs torch.
+  """
+  path = pathlib.Path(path)
+  files = _files(path)
+  if files[0].suffix in _PICKLES:
+    yield _from_torch(files[0])
+    return
+  with contextlib.ExitStack() as stack:
+    where = {}
+    for file in files:
+      try:
+        opened = stack.enter_context(safetensors.safe_open(file, "np"))
+      except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(
+          f"{file}: not a whole safetensors file ({error}); download it again"
+        ) from error
+      where |= dict.fromkeys(opened.keys(), opened)
+    shapes = {n: f.get_slice(n).get_shape() for n, f in where.items()}
+    yield Tensors(shapes, lambda n: where[n].get_tensor(n), str(path))
+
+
+def fill(
+  found: Tensors,
+  plan: Iterable[Entry],
+  shapes: Any,
+  ignored: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Parameters of the tree `shapes` (of `jax.eval_shape`), float32.
+
+  Args:
+    found: what there is. plan: what becomes of it.
+    ignored: patterns (fnmatch) of tensors that hold nothing learned.
+
+  Raises:
+    UserError: a tensor is missing, unknown, of another shape or not finite, or
+      a parameter is not in the plan; the message names it.
+  """
+  wanted = flax.traverse_util.flatten_dict(shapes, sep="/")
+  plan = list(plan)
+  used = {name for entry in plan for name in entry.names}
+  _check(found.where, "lacks", used - set(found))
+  spare = {
+    name
+    for name in set(found) - used
+    if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+  }
+  _check(found.where, "has", spare)
+  _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
+  filled = {}
+  for entry in plan:
+    theirs = [found[name] for name in entry.names]
+    try:
+      value = np.ascontiguousarray(entry.make(*theirs), np.float32)
+    except ValueError:
+      value = None  # told below, as the shape that it is
+    shape = wanted[entry.path].shape
+    if value is None or value.shape != shape:
+      raise UserError(
+        f"{found.where}: tensor {entry.names[0]!r} has shape"
+        f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
+        f" {list(shape)}; its config belongs to another model"
+      )
+    if not np.isfinite(value).all():
+      raise UserError(
+        f"{found.where}: tensor {entry.names[0]!r} is not finite; download it"
+        " again"
+      )
+    filled[entry.path] = value
+  return flax.traverse_util.unflatten_dict(filled, sep="/")
+
+
+def _check(where: str, what: str, names: set[str]) -> None:
+  if names:
+    first = sorted(names)[0]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    raise UserError(
+      f"{where} {what} tensor {first!r}{more}; it is not the model that its"
+      " config describes"
+    )
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+  if path.is_file():
+    return [path]
+  index = path / "model.safetensors.index.json"
+  if index.is_file():
+    try:
+      names = json.loads(index.read_text())["weight_map"].values()
+      return [path / name for name in sorted(set(names))]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+      raise UserError(f"{index}: not an index ({error})") from error
+  for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in _PICKLES)):
+    found = sorted(path.glob(pattern))
+    if len(found) == 1:
+      return found
+    if found:
+      raise UserError(
+        f"{path} holds {', '.join(f.name for f in found)}; name one of them"
+      )
+  raise UserError(
+    f"{path}: no such file, nor a folder with safetensors or a torch pickle"
+  )
+
+
+def _from_torch(path: pathlib.Path) -> Tensors:
+  try:
+    import torch
+  except ImportError as error:
+    raise UserError(
+      f"{path} is a torch pickle, which takes torch to read: pip install torch,"
+      " or give the safetensors of the same model"
+    ) from error
+  try:
+    state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+  except Exception as error:  # torch raises what it likes
+    raise UserError(
+      f"{path}: torch cannot read it as plain tensors ({error})"
+    ) from error
+  # Most wrap their tensors in an entry of this name.
+  for key in ("state_dict", "model"):
+    if isinstance(state, dict) and isinstance(state.get(key), dict):
+      state = state[key]
+  state = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+  return Tensors(
+    {name: value.shape for name, value in state.items()},
+    lambda name: state[name].float().numpy(),
+    str(path),
+  )

@@ -1,0 +1,35 @@
+"""Resampling keeps tones and lengths."""
+
+import jax
+import numpy as np
+import pytest
+
+from siren_jax.common.resample import resample
+
+
+@pytest.mark.parametrize("rates", [(44100, 16000), (16000, 48000)])
+def test_a_tone_stays_the_tone(rates):
+  old, new = (
+    np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate) for rate in rates
+  )
+  made = resample(old, *rates)
+  assert made.shape == new.shape and made.dtype == np.float32
+  np.testing.assert_allclose(made[200:-200], new[200:-200], atol=2e-3)
+
+
+def test_what_the_new_rate_cannot_hold_is_gone():
+  time = np.arange(44100) / 44100
+  made = resample(np.sin(2 * np.pi * 12000 * time), 44100, 16000)
+  assert np.abs(made[200:-200]).max() < 0.02
+
+
+def test_the_same_rate_changes_nothing():
+  audio = np.random.default_rng(0).normal(size=100).astype("f4")
+  np.testing.assert_array_equal(resample(audio, 16000, 16000), audio)
+
+
+def test_traced_rows_are_the_rows_of_numpy():
+  audio = np.random.default_rng(0).normal(size=(3, 1001)).astype("f4")
+  made = jax.jit(lambda x: resample(x, 16000, 48000))(audio)
+  alone = np.stack([resample(x, 16000, 48000) for x in audio])
+  np.testing.assert_allclose(made, alone, atol=1e-6)

@@ -1,0 +1,104 @@
+"""Figures of made-up hearings."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.evaluation import report
+from siren_jax.evaluation.scorers import Panel, Scorer
+
+WORDS = {"low": np.array([1.0, 0, 0]), "high": np.array([0, 1.0, 0])}
+SCORER = Scorer(
+  name="made up",
+  sample_rate=16000,
+  hear=None,
+  fingerprint="",
+  shortest=0.1,
+  read=lambda texts: np.array([WORDS[text] for text in texts]),
+)
+PANEL = Panel(SCORER, SCORER, SCORER)
+
+
+def _hearing(count=60, noise=0.3, seed=0):
+  """Clips of one of two kinds."""
+  rng = np.random.default_rng(seed)
+  heard, captions = [], []
+  for i in range(count):
+    word = "low" if i % 2 else "high"
+    vector = WORDS[word] + noise * rng.normal(size=3)
+    heard.append(
+      {
+        "windows": vector + 0.1 * rng.normal(size=(4, 3)),
+        "clip": vector,
+        "logits": 5 * vector,
+        "text_space": vector / np.linalg.norm(vector),
+      }
+    )
+    captions.append(word)
+  names = [f"{i:03}" for i in range(count)]
+  return report.Heards(names, heard, heard, heard, captions)
+
+
+def test_the_same_clips():
+  same = report.figures(_hearing(), _hearing(), PANEL)
+  assert list(same) == list(report.MEANING)
+  assert same["fad"].value < 1e-8 and same["fd"].value < 1e-8
+  assert same["kl"].value == 0.0
+  assert same["clap"].value > 0.8
+  for figure in same.values():
+    assert figure.clips == 60 and figure.low <= figure.high
+
+
+def test_worse_clips_are_worse_in_everything():
+  reference = _hearing()
+  near = report.figures(reference, _hearing(noise=0.35, seed=1), PANEL)
+  far = report.figures(reference, _hearing(noise=2.0, seed=1), PANEL)
+  for key in ("fad", "fd", "kl"):
+    assert far[key].value > near[key].high
+  assert far["clap"].value < near["clap"].low
+
+
+def test_shuffled_pairs_have_a_worse_kl():
+  reference, generated = _hearing(), _hearing(noise=0.35, seed=1)
+  shifted = dataclasses.replace(
+    generated, names=generated.names[1:] + generated.names[:1]
+  )
+  kl = [report.figures(reference, g, PANEL)["kl"] for g in (generated, shifted)]
+  assert kl[1].low > kl[0].high
+
+
+def test_without_pairs_or_captions_there_is_no_such_figure():
+  generated = dataclasses.replace(
+    _hearing(), names=[f"x{i}" for i in range(60)], captions=[None] * 60
+  )
+  found = report.figures(_hearing(), generated, PANEL)
+  assert set(found) == {"fad", "fad_inf", "fd", "is"}
+
+
+def test_one_clip_is_too_few():
+  with pytest.raises(UserError, match="1 generated clip"):
+    report.figures(_hearing(), _hearing(1), PANEL)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+  rng = np.random.default_rng(0)
+  inside = 0
+  for _ in range(100):
+    figure = report._mean(rng, rng.normal(1.0, 1.0, 40))
+    inside += figure.low <= 1.0 <= figure.high
+  assert 85 <= inside <= 99
+
+
+def test_table_and_json():
+  rows = {"generated (60)": report.figures(_hearing(), _hearing(), PANEL)}
+  rows["reference (60)"] = report.alone(
+    _hearing(), PANEL, np.random.default_rng(0)
+  )
+  told = report.markdown(rows, report.head(PANEL))
+  assert "| clips | fad | fad_inf | fd | is | kl | clap |" in told
+  assert "made up, 16000 Hz, torchaudio" in told
+  values = report.as_json(rows, report.head(PANEL))
+  assert values["kl"] == 0.0
+  assert set(values["rows"]["reference (60)"]) == {"is", "clap"}

@@ -1,0 +1,114 @@
+"""The published DAC: transformers' and Descript's answers, and bad files."""
+
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from siren_jax.codec.dac import Dac
+from siren_jax.common.errors import UserError
+from siren_jax.weights import dac
+
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "dac"
+PUBLISHERS = ("hugging_face", "descript")
+
+
+@pytest.fixture(scope="module", params=PUBLISHERS)
+def published(request):
+  folder = FIXTURES / request.param
+  return dac.load(folder), dict(np.load(folder / "expected.npz"))
+
+
+def test_latents_codes_and_audio_are_theirs(published):
+  codec, theirs = published
+  latents = Dac(codec.config).apply(
+    {"params": codec.params}, theirs["audio"], method=lambda m, x: m.encoder(x)
+  )
+  np.testing.assert_allclose(
+    latents, theirs["latents"].transpose(0, 2, 1), atol=2e-5
+  )
+  np.testing.assert_array_equal(codec.encode(theirs["audio"]), theirs["codes"])
+  audio = codec.decode(theirs["codes"])
+  length = theirs["decoded"].shape[1]
+  assert length == theirs["audio"].shape[1] - codec.config.rest
+  np.testing.assert_allclose(audio[:, :length], theirs["decoded"], atol=2e-5)
+  assert audio.shape == theirs["audio"].shape
+  assert np.all(audio[:, length:] == 0)
+
+
+@pytest.fixture(params=PUBLISHERS)
+def copy(request, tmp_path):
+  """A copy to break, and its tensors."""
+  folder = shutil.copytree(FIXTURES / request.param, tmp_path / "copy")
+  file = next(folder.glob("*.safetensors"))
+  return folder, file, load_file(file)
+
+
+NAMED = {
+  "hugging_face": ("decoder.block.1.conv_t1.bias", "encoder.conv1.weight"),
+  "descript": ("decoder.model.2.block.1.bias", "encoder.block.0.weight_v"),
+}
+
+
+def test_a_missing_tensor_is_named(copy, request):
+  folder, file, tensors = copy
+  name = NAMED[request.node.callspec.params["copy"]][0]
+  del tensors[name]
+  save_file(tensors, file)
+  with pytest.raises(UserError, match=f"lacks tensor '{name}'"):
+    dac.load(folder)
+
+
+def test_a_tensor_too_many_is_named(copy):
+  folder, file, tensors = copy
+  save_file(tensors | {"decoder.extra": np.zeros(1)}, file)
+  with pytest.raises(UserError, match="has tensor 'decoder.extra'"):
+    dac.load(folder)
+
+
+def test_a_misshapen_tensor_is_named(copy, request):
+  folder, file, tensors = copy
+  name = NAMED[request.node.callspec.params["copy"]][0]
+  save_file(tensors | {name: tensors[name][:-1].copy()}, file)
+  with pytest.raises(UserError, match=f"tensor '{name}' has shape"):
+    dac.load(folder)
+
+
+def test_nan_is_refused(copy, request):
+  folder, file, tensors = copy
+  name = NAMED[request.node.callspec.params["copy"]][1]
+  save_file(tensors | {name: np.full_like(tensors[name], np.nan)}, file)
+  with pytest.raises(UserError, match="not finite"):
+    dac.load(folder)
+
+
+def test_another_model_is_refused(tmp_path):
+  save_file({"a": np.zeros(2)}, tmp_path / "model.safetensors")
+  with pytest.raises(UserError, match="no Descript Audio Codec"):
+    dac.load(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 60, -100])
+def test_a_truncated_file_is_refused(copy, keep):
+  folder, file, _ = copy
+  file.write_bytes(file.read_bytes()[:keep])
+  with pytest.raises(UserError, match="not a whole safetensors file"):
+    dac.load(folder)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+  with pytest.raises(UserError, match="no such file"):
+    dac.load(tmp_path)
+  with pytest.raises(UserError, match="no such file"):
+    dac.load(tmp_path / "nowhere")
+
+
+def test_shapes_are_those_of_the_published_model():
+  """12 codebooks, 74 million parameters (Descript's 16 kHz release)."""
+  tree = dac.shapes(dac.DacConfig())
+  count = sum(x.size for x in jax.tree.leaves(tree))
+  assert 74.0e6 < count < 74.5e6
+  assert dac.DacConfig().hop == 320 and dac.DacConfig().rest == 8
