@@ -43,22 +43,24 @@ class Judges:
     manifest: of recordings with fold and category.
     held_out_fold: trains the classifier.
     judge: folder of the other CLAP.
-    claims: number of made-up claims.
+    claims: number of made-up claims. claim_seconds: length of their clips.
     samples: clips a prompt.
   """
 
-  def __init__(self, manifest, held_out_fold, judge, claims, samples):
+  def __init__(
+    self, manifest, held_out_fold, judge, claims, samples, claim_seconds=SECONDS
+  ):
     clips, labels, folds = recordings(manifest)
     held = folds == held_out_fold
     self.machine = classifier(clips[held], labels[held])
     self.judge = clap.load(judge)
-    self.samples = samples
+    self.samples, self.claim_seconds = samples, claim_seconds
     self.prompts = [
       (category, text)
       for category in sorted(set(labels))
       for text in phrasebook.held_out(category)
     ]
-    found = made_up(claims, CLAIMS_SEED, RATE, SECONDS)
+    found = made_up(claims, CLAIMS_SEED, RATE, claim_seconds)
     self.claims = list({id(p.truth): p for p in found}.values())
     self.real_diversity = np.mean(
       [
@@ -70,10 +72,11 @@ class Judges:
   def measure(self, model: siren_jax.Siren, seed: int) -> dict[str, np.ndarray]:
     """Means over the clips of each prompt, by the names in `MEASURES`."""
     categories, texts = zip(*self.prompts, strict=True)
-    clips = self._make(model, texts, seed)
+    clips = self._make(model, texts, SECONDS, seed)
     scores = [self._listen(*row) for row in zip(categories, clips, strict=True)]
     named, margin = np.array(scores).T
-    claims = self._make(model, [p.text for p in self.claims], seed)
+    claims = [p.text for p in self.claims]
+    claims = self._make(model, claims, self.claim_seconds, seed)
     verified = [
       np.mean([verify.verify(p.truth, c, model.sample_rate) for c in made])
       for p, made in zip(self.claims, claims, strict=True)
@@ -87,10 +90,10 @@ class Judges:
       "diversity": np.array([self._distance(made) for made in clips]),
     }
 
-  def _make(self, model, texts, seed) -> np.ndarray:
+  def _make(self, model, texts, seconds, seed) -> np.ndarray:
     """Clips [prompt, sample, S]."""
     made = model.generate(
-      list(texts), SECONDS, key=seed, num_samples=self.samples, candidates=1
+      list(texts), seconds, key=seed, num_samples=self.samples, candidates=1
     )
     return made.reshape(len(texts), self.samples, -1)
 
@@ -137,12 +140,18 @@ def main():
   add("--held-out-fold", default="4")
   add("--judge", required=True, help="a CLAP that did not reward")
   add("--claims", type=int, default=50)
+  add("--claim-seconds", type=float, default=SECONDS)
   add("--samples", type=int, default=4, help="clips a prompt")
   add("--seed", type=int, default=0)
   add("--json", type=pathlib.Path, help="write all numbers here")
   args = parser.parse_args()
   judges = Judges(
-    args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
+    args.manifest,
+    args.held_out_fold,
+    args.judge,
+    args.claims,
+    args.samples,
+    args.claim_seconds,
   )
   found = {
     name: judges.measure(siren_jax.load(name), args.seed)

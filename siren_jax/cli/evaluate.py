@@ -50,9 +50,14 @@ def run(args: argparse.Namespace) -> None:
   import platformdirs
   import tqdm
 
+  from siren_jax import clap
   from siren_jax.evaluation import clips, report, scorers
+  from siren_jax.weights import bundle
 
-  panel = scorers.panel(args.model, args.vggish, args.cnn14, args.clap)
+  home = bundle.find(args.model)
+  panel = scorers.panel(
+    clap.load(home), home.name, args.vggish, args.cnn14, args.clap
+  )
   cache = platformdirs.user_cache_path("siren-jax") / "heard"
   found = {f: clips.find(f) for f in (args.generated, args.reference)}
   total = sum(map(len, found.values())) * len(panel.scorers)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   """Names and parameter trees (or their shapes) of what `target` holds."""
   from siren_jax.cli import experiments
-  from siren_jax.common import parts
+  from siren_jax.common import parts, tensors
 
   if target and target.endswith(".py"):
     yield from _parts_of(experiments.from_file(target))
@@ -47,6 +47,10 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
     values = parts.read_json(folder / "config.json")
     print(_progress(folder, values))
     yield from _parts_of(experiments.from_mapping(values, str(folder)))
+    return
+  if "format" not in parts.read_json(folder / "config.json"):
+    for path in sorted(folder.glob("*.safetensors")):  # of import-weights
+      yield path.stem, tensors.read(path)
     return
   model = bundle.load(folder)
   print(

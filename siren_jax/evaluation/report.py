@@ -17,6 +17,7 @@ from siren_jax.evaluation import divergence, frechet
 from siren_jax.evaluation.scorers import Heard, Panel
 
 DRAWS = 200
+ENOUGH = 20  # clips, for a line through distances of parts of them
 MEANING = {
   "fad": "Fréchet distance of windows, lower is better",
   "fad_inf": "the same, as of endlessly many clips",
@@ -57,7 +58,9 @@ class Figure:
 def figures(
   reference: Heards, generated: Heards, panel: Panel, seed: int = 0
 ) -> dict[str, Figure]:
-  """All figures that can be had; `kl` needs pairs, `clap` captions.
+  """All figures that can be had.
+
+  `kl` needs pairs, `clap` captions, and `fad_inf` `ENOUGH` clips.
 
   Raises:
     UserError: fewer than two clips in a folder.
@@ -69,11 +72,12 @@ def figures(
   between = functools.partial(_distance, rng, reference, generated)
   made = {
     "fad": between("windows", "windows", frechet.frechet_distance),
-    "fad_inf": between(
-      "windows", "windows", frechet.frechet_extrapolated, draws=20
-    ),
     "fd": between("tagger", "clip", frechet.frechet_distance),
   }
+  if len(generated.names) >= ENOUGH:
+    made["fad_inf"] = between(
+      "windows", "windows", frechet.frechet_extrapolated, draws=20
+    )
   made |= alone(generated, panel, rng)
   pairs = _pairs(reference, generated)
   if pairs:

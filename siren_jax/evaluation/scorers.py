@@ -20,7 +20,6 @@ from siren_jax import clap
 from siren_jax.common import parts
 from siren_jax.data import phrasebook
 from siren_jax.evaluation import networks
-from siren_jax.weights import bundle
 
 Heard = Mapping[str, np.ndarray]
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
@@ -68,7 +67,8 @@ class Panel:
 
 
 def panel(
-  model: str | None = None,
+  model: clap.Clap,
+  name: str,
   vggish: str | os.PathLike | None = None,
   cnn14: str | os.PathLike | None = None,
   clap_folder: str | os.PathLike | None = None,
@@ -76,28 +76,27 @@ def panel(
   """The scorers at hand.
 
   Args:
-    model: bundle whose CLAP fills the places of the others.
+    model, name: a CLAP that fills the places of the others, and what to
+      call it.
     vggish, cnn14, clap_folder: folders that `siren-jax import-weights` made.
 
   Raises:
     UserError: weights that cannot be read.
   """
-  nano = of_bundle(model) if not (vggish and cnn14 and clap_folder) else None
+  filler = in_all_places(model, name)
   return Panel(
-    windows=of_vggish(vggish) if vggish else nano,
-    tagger=of_cnn14(cnn14) if cnn14 else nano,
-    text=of_clap(clap_folder) if clap_folder else nano,
+    windows=of_vggish(vggish) if vggish else filler,
+    tagger=of_cnn14(cnn14) if cnn14 else filler,
+    text=of_clap(clap_folder) if clap_folder else filler,
   )
 
 
-def of_bundle(model: str | None = None) -> Scorer:
-  """The CLAP of a bundle, in all places.
+def in_all_places(bound: clap.Clap, name: str) -> Scorer:
+  """A CLAP that does the work of the others too.
 
   Windows and clips are its embeddings; class probabilities come from the
   words of the phrase book's categories.
   """
-  folder = bundle.find(model)
-  bound = clap.load(folder)
   words = bound.encode_text(phrasebook.categories())[2]
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
@@ -117,7 +116,7 @@ def of_bundle(model: str | None = None) -> Scorer:
     }
 
   return Scorer(
-    name=f"CLAP of {folder.name}",
+    name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
     hear=lambda audio: hear(bound.params, audio),
     fingerprint=_fingerprint(bound.params, bound.config),

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shutil
 
+import chex
+import flax.traverse_util
 import jax
 import numpy as np
 import pytest
@@ -151,3 +153,23 @@ def test_prompts_of_another_width_are_refused(tiny_model):
   )
   with pytest.raises(UserError, match="prompts"):
     bundle.check_parts(dataclasses.replace(tiny_model, config=config))
+
+
+def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
+  """What its model card says: parts of expert 0 were tuned, nothing else."""
+  before, after = (
+    bundle.load(f"nano-{name}") for name in ("stage1", "aligned")
+  )
+  assert after.sampling == before.sampling
+  for part in ("codec", "clap"):
+    chex.assert_trees_all_equal(
+      getattr(after, part).params, getattr(before, part).params
+    )
+  flat = [
+    flax.traverse_util.flatten_dict(m.params, sep="/") for m in (before, after)
+  ]
+  tuned = ("params/temporal", "params/depth", "params/summary")
+  for name, old in flat[0].items():
+    new = flat[1][name]
+    np.testing.assert_array_equal(new[1:], old[1:])
+    assert np.array_equal(new[0], old[0]) != name.startswith(tuned), name

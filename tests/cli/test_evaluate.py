@@ -1,0 +1,99 @@
+"""`siren-jax evaluate` and `import-weights`, in this process."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from siren_jax import codec
+from siren_jax.cli.main import main
+from siren_jax.data import audio
+
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "dac"
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+  """Tones and, under the same names, other tones; noises."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  rng = np.random.default_rng(0)
+  time = np.arange(20000) / 16000
+  for i in range(6):
+    for name in ("real", "near", "noise"):
+      wave = np.sin(2 * np.pi * 200 * (i + 1 + rng.uniform(0, 0.05)) * time)
+      if name == "noise":
+        wave = rng.normal(size=len(time))
+      path = tmp_path / name / f"{i}.wav"
+      audio.write_wav(path, 0.2 * wave.astype("f4"), 16000)
+      path.with_suffix(".json").write_text(json.dumps({"prompt": "a beep"}))
+  return tmp_path
+
+
+def _evaluate(tiny_bundle, generated, reference, *args):
+  command = ["evaluate", "--generated", generated, "--reference", reference]
+  return main([*command, "--model", str(tiny_bundle), *args])
+
+
+def test_figures_and_files(folders, tiny_bundle, capsys):
+  files = ["--json", "out.json", "--markdown", "out.md"]
+  assert _evaluate(tiny_bundle, "real", "real", *files) == 0
+  told = capsys.readouterr().out
+  assert told.strip() == (folders / "out.md").read_text().strip()
+  same = json.loads((folders / "out.json").read_text())
+  assert same["fad"] < 1e-6 and same["fd"] < 1e-6 and same["kl"] == 0
+  assert "CLAP of" in same["scorers"]["fad"]
+  assert set(same["rows"]) == {"generated (6)", "reference (6)"}
+  assert _evaluate(tiny_bundle, "noise", "real", "--json", "noise.json") == 0
+  noise = json.loads((folders / "noise.json").read_text())
+  for key in ("fad", "fd", "kl"):
+    assert noise[key] > same[key]
+
+
+def test_prompts_are_made_first(folders, tiny_bundle):
+  (folders / "list.txt").write_text("a dog barking\nrain\n")
+  args = ["--prompts", "list.txt", "--seconds", "1", "--json", "out.json"]
+  assert _evaluate(tiny_bundle, "made", "real", *args) == 0
+  values = json.loads((folders / "out.json").read_text())
+  assert "kl" not in values and "clap" in values
+  assert len(list((folders / "made").glob("*.wav"))) == 2
+
+
+def test_bad_input(folders, tiny_bundle, user_error):
+  command = ["evaluate", "--model", tiny_bundle, "--reference", "real"]
+  assert "no sound files" in user_error([*command, "--generated", "none"])
+  told = user_error([*command, "--generated", "near", "--prompts", "x.txt"])
+  assert "not empty" in told
+  (folders / "near" / "3.wav").write_bytes(b"RIFF")
+  assert "3.wav" in user_error([*command, "--generated", "near"])
+  told = user_error([*command, "--generated", "real", "--json", "out.txt"])
+  assert ".json" in told
+
+
+@pytest.mark.parametrize("publisher", ["hugging_face", "descript"])
+def test_import_dac(publisher, tmp_path, capsys):
+  out = tmp_path / "dac"
+  source = str(FIXTURES / publisher)
+  assert main(["import-weights", "dac", source, "--out", str(out)]) == 0
+  assert "try next" in capsys.readouterr().out
+  theirs = np.load(FIXTURES / publisher / "expected.npz")
+  imported = codec.load(out)
+  np.testing.assert_array_equal(
+    imported.encode(theirs["audio"]), theirs["codes"]
+  )
+
+
+def test_import_stops_before_it_writes(tmp_path, user_error):
+  source = shutil.copytree(FIXTURES / "descript", tmp_path / "source")
+  (source / "weights.safetensors").write_bytes(b"broken")
+  out = tmp_path / "out"
+  told = user_error(["import-weights", "dac", source, "--out", out])
+  assert "safetensors" in told and not out.exists()
+  told = user_error(["import-weights", "clap", source, "--out", out])
+  assert "config.json" in told and not out.exists()
+  pickled = tmp_path / "vggish.pth"
+  pickled.write_bytes(b"no pickle")
+  told = user_error(["import-weights", "vggish", pickled, "--out", out])
+  assert "torch" in told and not out.exists()
