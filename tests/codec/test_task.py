@@ -106,6 +106,31 @@ def test_the_adversary_joins_at_its_step(tiny, batch):
   assert judged[-1] < judged[0]
 
 
+def test_the_dac_is_trained_by_the_same_task(batch):
+  config = codec.DacConfig(
+    encoder_width=4,
+    decoder_width=32,
+    strides=(4, 5),
+    num_codebooks=3,
+    codebook_size=32,
+    code_dim=4,
+  )
+  task = _task(
+    config,
+    swing=0.0,
+    adversarial=0.1,
+    adversarial_start=30,
+    discriminator_windows=(64,),
+    discriminator_width=4,
+  )
+  batch = {"audio_BxS": batch["audio_BxS"][:, :2000]}
+  state, history = _train(task, batch, 40)
+  distances = [float(m["mel_distance"]) for m in history]
+  assert distances[29] < 0.7 * distances[0]
+  assert history[29]["judge"] == 0 and history[-1]["judge"] > 0
+  assert np.isfinite(task.evaluate(state, batch)["mel_distance"])
+
+
 def test_energy_distance_prefers_noise_to_its_average():
   """A plain distance is least for a blur; this one for a fresh draw."""
   key = jax.random.key(0)
