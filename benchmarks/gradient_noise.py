@@ -45,12 +45,22 @@ def gradients(task, state, batches, count: int) -> list[dict]:
   return found
 
 
-def signal(vectors: np.ndarray) -> tuple[float, float]:
-  """Squared lengths of what the rows have in common, and of a row."""
-  gram = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+def share(gram: np.ndarray) -> tuple[float, float]:
+  """Signal over signal and noise, and its standard error (jackknife).
+
+  `gram` has the inner products of all pairs of batches.
+  """
   count = len(gram)
-  own = np.trace(gram)
-  return (gram.sum() - own) / (count * (count - 1)), own / count
+
+  def of(kept):
+    part = gram[np.ix_(kept, kept)]
+    own = np.trace(part)
+    common = (part.sum() - own) / (len(kept) - 1)
+    return common / own if own else 0.0
+
+  left_out = [of(np.delete(np.arange(count), i)) for i in range(count)]
+  error = np.std(left_out) * np.sqrt(count - 1)
+  return of(np.arange(count)), error
 
 
 def main():
@@ -89,18 +99,18 @@ def main():
   )
   state = nn.unbox(task.init(jax.random.key(0), model.all_params))
   found = gradients(task, state, batches, args.batches)
-  rows = [
-    (expert, name, *signal(np.stack([g[name][i] for g in found])))
-    for i, expert in enumerate(args.policy)
-    for name in found[0]
-  ]
-  for expert in args.policy:
-    own = [row for row in rows if row[0] == expert]
-    common, total = np.sum([row[2:] for row in own], axis=0)
-    print(f"expert {expert}: signal {common:.2e}, share {common / total:.3f}")
-    for _, name, common, total in sorted(own, key=lambda r: -r[2] / r[3]):
+  for i, expert in enumerate(args.policy):
+    grams = {}
+    for name in found[0]:
+      vectors = np.stack([g[name][i] for g in found]).astype(np.float64)
+      grams[name] = vectors @ vectors.T
+    print(
+      "expert {}: {:.3f} +- {:.3f}".format(expert, *share(sum(grams.values())))
+    )
+    for name in sorted(grams, key=lambda n: -share(grams[n])[0]):
       size = found[0][name].shape[1]
-      print(f"  {name:34}{size:8}  {common:.1e}  {common / total:6.3f}")
+      own, error = share(grams[name])
+      print(f"  {name:36}{size:8}  {own:6.3f} +- {error:.3f}")
 
 
 if __name__ == "__main__":

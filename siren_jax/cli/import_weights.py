@@ -16,6 +16,7 @@ import pathlib
 import shutil
 
 from siren_jax.cli import runtime
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
 _HUB = "from_hub:"
@@ -37,15 +38,15 @@ def run(args: argparse.Namespace) -> None:
   out = bundle.check_new(args.out)
   source = _fetched(args.source)
   part, config, params = _read(args.kind, source)
-  out.mkdir(parents=True, exist_ok=True)
-  words = pathlib.Path(source) / "tokenizer.json"
-  if part == "clap":
-    if not words.is_file():
-      raise UserError(
-        f"{words} is missing; save the model's tokenizer there under that name"
-      )
-    shutil.copyfile(words, out / "tokenizer.json")
-  parts.save(out, part, config, params)
+  with files.new_folder(out) as folder:
+    parts.save(folder, part, config, params)
+    if part == "clap":
+      words = pathlib.Path(source) / "tokenizer.json"
+      if not words.is_file():
+        raise UserError(
+          f"{words} is missing; save the tokenizer of the model there"
+        )
+      shutil.copyfile(words, folder / "tokenizer.json")
   print(f"{out}: {part} with {_size(params) / 1e6:.1f} M parameters")
   print(f"try next: {_NEXT[args.kind].format(out=out)}")
 

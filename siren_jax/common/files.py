@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +35,25 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
       f"{path}: cannot write ({error.strerror or error}); free space or choose"
       " another place"
     ) from error
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
+  """A folder that takes its name when the block ends well: all or nothing.
+
+  `folder` must not be there yet, or be empty.
+  """
+  folder = Path(folder)
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  temporary = Path(
+    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
+  )
+  try:
+    yield temporary
+    temporary.chmod(0o755)
+    os.replace(temporary, folder)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:

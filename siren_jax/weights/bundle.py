@@ -13,8 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 from typing import Any
 
 import flax.linen as nn
@@ -24,7 +22,7 @@ import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
-from siren_jax.common import parts, tensors
+from siren_jax.common import files, parts, tensors
 from siren_jax.common.errors import UserError
 
 FORMAT = 1
@@ -200,17 +198,8 @@ def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:
     UserError: `folder` exists and holds something, or a value does not fit
       into float16.
   """
-  folder = check_new(folder)
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  temporary = pathlib.Path(
-    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
-  )
-  try:
+  with files.new_folder(check_new(folder)) as temporary:
     _write(temporary, bundle, card)
-    temporary.chmod(0o755)
-    os.replace(temporary, folder)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_new(folder: str | os.PathLike) -> pathlib.Path:

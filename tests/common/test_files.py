@@ -4,7 +4,7 @@ import resource
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import replacing
+from siren_jax.common.files import new_folder, replacing
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -53,3 +53,16 @@ def test_not_a_folder(tmp_path):
     replacing(tmp_path / "file" / "a.bin"),
   ):
     pass
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+  home = tmp_path / "deep" / "down"
+  with pytest.raises(ValueError), new_folder(home) as folder:
+    (folder / "half").write_text("x")
+    raise ValueError
+  assert os.listdir(home.parent) == []
+  with new_folder(home) as folder:
+    (folder / "whole").write_text("x")
+    assert not home.exists()
+  assert os.listdir(home.parent) == ["down"]
+  assert os.listdir(home) == ["whole"]
