@@ -13,14 +13,13 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import replacing
+from siren_jax.common.files import read_npz, replacing
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 
@@ -64,12 +63,12 @@ class Corpus:
     Raises:
       UserError: it is broken.
     """
+    found = read_npz(path, "remove it and run again")
     try:
-      with np.load(path, allow_pickle=False) as file:
-        return cls(**{f.name: file[f.name] for f in dataclasses.fields(cls)})
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+      return cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
+    except KeyError as error:
       raise UserError(
-        f"{path} is not readable ({error}); remove it and run again"
+        f"{path} lacks {error}; remove it and run again"
       ) from error
 
   def word_table(self, vocab_size: int, width: int) -> np.ndarray:

@@ -4,9 +4,9 @@ siren-jax decode bark.npz --out bark.wav
 """
 
 import argparse
-import zipfile
 
 from siren_jax.cli import runtime
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
 
@@ -20,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   targets = runtime.targets(args.codes, args.out, ".wav")
   runtime.use_compilation_cache()
-
   from siren_jax import codec
   from siren_jax.codec import chunks
   from siren_jax.data import audio
@@ -37,28 +36,23 @@ def run(args: argparse.Namespace) -> None:
 
 def _read(path, config):
   """Codes [N, T] and the number of audio samples they stand for."""
-  import numpy as np
-
   from siren_jax.codec import checks
 
+  found = files.read_npz(path, _REMEDY)
   try:
-    with np.load(path, allow_pickle=False) as file:
-      codes_NxT, rate, num_samples = (
-        file[name] for name in ("codes", "sample_rate", "num_samples")
-      )
-      rate, num_samples = int(rate), int(num_samples)
-  except OSError as error:
-    if error.filename:
-      raise  # No such file, or not allowed: told as it is.
-    raise UserError(_BROKEN.format(path, error)) from error
-  except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as e:
-    raise UserError(_BROKEN.format(path, e)) from e
+    codes_NxT = found["codes"]
+    rate, num_samples = int(found["sample_rate"]), int(found["num_samples"])
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError(f"{path}: no file of codes ({error}); {_REMEDY}") from error
   if rate != config.sample_rate:
     raise UserError(
       f"{path}: codes of a {rate} Hz codec, this one works at "
       f"{config.sample_rate} Hz; give --model the codec that made them"
     )
-  checks.check_codes(codes_NxT[None], config)
+  try:
+    checks.check_codes(codes_NxT[None], config)
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from error
   frames = codes_NxT.shape[1]
   if not 0 < num_samples <= frames * config.hop:
     raise UserError(
@@ -68,4 +62,4 @@ def _read(path, config):
   return codes_NxT, num_samples
 
 
-_BROKEN = "{}: no file of codes ({}); make one with siren-jax encode"
+_REMEDY = "make one with siren-jax encode"

@@ -3,12 +3,30 @@
 import contextlib
 import os
 import shutil
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from siren_jax.common.errors import UserError
+
+# What zipfile, zlib and NumPy raise at broken files.
+_NPZ_ERRORS = (
+  OSError,
+  ValueError,
+  TypeError,
+  KeyError,
+  EOFError,
+  MemoryError,
+  OverflowError,
+  RuntimeError,  # encrypted, or a compression that is not known
+  struct.error,
+  zipfile.BadZipFile,
+  zlib.error,
+)
 
 
 @contextlib.contextmanager
@@ -54,6 +72,24 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
     os.replace(temporary, folder)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
+  """All arrays of an npz; pickles are refused.
+
+  Raises:
+    UserError: it is missing or broken; the message ends with `remedy`.
+  """
+  import numpy as np  # `siren-jax --help` does without.
+
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return dict(file)
+  except FileNotFoundError as error:
+    raise UserError(f"{path}: no such file; check the path") from error
+  except _NPZ_ERRORS as error:
+    told = " ".join(str(error).split()) or type(error).__name__
+    raise UserError(f"{path}: not a whole npz ({told}); {remedy}") from error
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:

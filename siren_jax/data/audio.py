@@ -13,6 +13,8 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_RATES = (1000, 768000)  # Hz, of files worth reading
+_BLOCK = 1 << 20  # samples
 SILENCE = 1e-4  # peak below which a recording counts as silent (-80 dBFS)
 
 
@@ -87,9 +89,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     raise UserError(f"{path}: no such file; check the path")
   try:
     with soundfile.SoundFile(path) as file:
-      expected = file.frames
-      audio_SxC = file.read(dtype="float32", always_2d=True)
-      rate = file.samplerate
+      expected, rate = file.frames, file.samplerate
+      audio_SxC = _read_blocks(file)
   except (soundfile.SoundFileError, OSError) as error:
     raise UserError(
       f"{path}: cannot be read as audio ({_reason(error)}); supported:"
@@ -97,7 +98,20 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     ) from error
   if len(audio_SxC) < expected or _wav_is_cut(path):
     raise UserError(f"{path}: truncated; copy or download the file again")
+  if not _RATES[0] <= rate <= _RATES[1]:
+    raise UserError(
+      f"{path}: sample rate {rate} Hz, outside {_RATES[0]} to {_RATES[1]};"
+      " export the file again"
+    )
   return audio_SxC.T, rate
+
+
+def _read_blocks(file: soundfile.SoundFile) -> np.ndarray:
+  """All samples; a header that promises too many costs no memory."""
+  blocks = [np.zeros((0, file.channels), "f4")]
+  while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    blocks.append(block)
+  return np.concatenate(blocks)
 
 
 def _wav_is_cut(path: Path) -> bool:

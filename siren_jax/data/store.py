@@ -6,7 +6,6 @@ TFDS, and for carrying a set as one file. Both give the same records.
 
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import replacing
+from siren_jax.common.files import read_npz, replacing
 
 Element = dict[str, Any]
 Source = Sequence[Element]
@@ -38,8 +37,7 @@ def splits(path: str | os.PathLike) -> tuple[str, ...]:
   """Names of the splits of a prepared set."""
   path = Path(path)
   if _is_npz(path):
-    with _load(path) as file:
-      return tuple(_texts(file))
+    return tuple(_texts(path, _load(path)))
   return tuple(_tfds_builder(path).info.splits)
 
 
@@ -98,16 +96,16 @@ class _NpzSource:
   """A split of an npz file, in memory."""
 
   def __init__(self, path: Path, split: str):
-    with _load(path) as file:
-      texts = _texts(file)
-      _check_split(path, split, texts)
-      self._texts = texts[split]
-      prefix = f"{split}/"
-      arrays = {
-        key.removeprefix(prefix): file[key]
-        for key in file.files
-        if key.startswith(prefix)
-      }
+    found = _load(path)
+    texts = _texts(path, found)
+    _check_split(path, split, texts)
+    self._texts = texts[split]
+    prefix = f"{split}/"
+    arrays = {
+      key.removeprefix(prefix): value
+      for key, value in found.items()
+      if key.startswith(prefix)
+    }
     self._names = [name for name in arrays if not name.endswith(".offsets")]
     self._arrays = arrays
 
@@ -126,19 +124,17 @@ def _is_npz(path: Path) -> bool:
   return path.suffix == ".npz"
 
 
-def _load(path: Path):
+def _load(path: Path) -> dict[str, np.ndarray]:
+  return read_npz(path, "export it again")
+
+
+def _texts(path: Path, found: dict[str, np.ndarray]) -> dict[str, Any]:
   try:
-    return np.load(path, allow_pickle=False)
-  except FileNotFoundError as error:
-    raise UserError(f"{path}: no such file; check the path") from error
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f"{path}: not a readable npz; export it again") from error
-
-
-def _texts(file) -> dict[str, Any]:
-  if _TEXTS not in file:
-    raise UserError(f"no {_TEXTS!r} in this npz; make it with export_npz")
-  return json.loads(str(file[_TEXTS]))
+    return dict(json.loads(str(found[_TEXTS])))
+  except (KeyError, ValueError, TypeError) as error:
+    raise UserError(
+      f"{path}: no set of recordings; make it with siren_jax.data.export_npz"
+    ) from error
 
 
 def _tfds_builder(path: Path):

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -136,7 +135,6 @@ def _kept(home: pathlib.Path | None, clip: Clip) -> Heard | None:
   if home is None:
     return None
   try:
-    with np.load(home / f"{clip.content}.npz", allow_pickle=False) as file:
-      return dict(file)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    return files.read_npz(home / f"{clip.content}.npz", "it is made anew")
+  except UserError:
     return None

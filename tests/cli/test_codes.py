@@ -65,7 +65,7 @@ def test_folders_rates_and_channels(folder, codec, capsys):
     (["encode", "mono.wav", "cut.wav", "--out", "x.npz"], "2 inputs"),
     (["encode", "mono.wav", "a/mono.flac"], "mono.npz"),
     (["decode", "none.npz"], "none.npz"),
-    (["decode", "mono.wav"], "mono.wav: no file of codes"),
+    (["decode", "mono.wav"], "mono.wav: not a whole npz"),
   ],
 )
 def test_bad_files(args, told, folder, codec, user_error):
@@ -87,7 +87,7 @@ def good(config):
     (lambda v: v["codes"] * 1.0, "integers"),
     (lambda v: v["codes"][:2], "shape"),
     (lambda v: v["codes"][0], "shape"),
-    (lambda v: np.array([{}], dtype=object), "no file of codes"),
+    (lambda v: np.array([{}], dtype=object), "not a whole npz"),
   ],
 )
 def test_bad_codes(change, told, folder, codec, tiny_model, user_error):
