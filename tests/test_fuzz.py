@@ -13,7 +13,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.data import audio, sources, store
 from siren_jax.weights import published
 
-TRIALS = 400  # of each reader
+TRIALS = 1000  # of each reader
 
 
 def _break(data: bytes, rng: np.random.Generator) -> bytes:
