@@ -3,6 +3,7 @@
 from siren_jax.clap.config import AudioConfig, ClapConfig, TextConfig
 from siren_jax.clap.functional import (
   Clap,
+  Config,
   encode_audio,
   encode_text,
   init,
@@ -13,6 +14,7 @@ __all__ = [
   "AudioConfig",
   "Clap",
   "ClapConfig",
+  "Config",
   "TextConfig",
   "encode_audio",
   "encode_text",

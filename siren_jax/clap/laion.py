@@ -11,8 +11,8 @@ import numpy as np
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import Htsat, HtsatConfig
 from siren_jax.clap.text import TextEncoder
+from siren_jax.common import mel
 
-_FLOOR = 1e-10
 _PARTS = 3  # of a longer clip, heard beside the whole
 
 ROBERTA = TextConfig(
@@ -91,24 +91,23 @@ def features(
   """
   wanted = round(config.seconds * config.sample_rate)
   batch, length = audio_BxS.shape
+  channels = 1 + _PARTS * config.fusion
   if length <= wanted:
     repeated = jnp.tile(audio_BxS, (1, wanted // length))
-    rest = wanted - repeated.shape[1]
-    mel = log_mel(jnp.pad(repeated, ((0, 0), (0, rest))), config)
-    channels = 1 + _PARTS * config.fusion
-    mel = jnp.repeat(mel[:, None], channels, 1)
-    return mel, jnp.zeros(batch, bool)
-  if not config.fusion:
+    audio_BxS = jnp.pad(repeated, ((0, 0), (0, wanted - repeated.shape[1])))
+  elif not config.fusion:
     start = (length - wanted) // 2
-    mel = log_mel(audio_BxS[:, start : start + wanted], config)
-    return mel[:, None], jnp.ones(batch, bool)
-  mel = log_mel(audio_BxS, config)
-  frames = wanted // config.hop + 1
-  if mel.shape[1] == frames:
-    return jnp.repeat(mel[:, None], 1 + _PARTS, 1), jnp.zeros(batch, bool)
-  starts = part_starts(mel.shape[1], frames)
-  parts = [mel[:, start : start + frames] for start in starts]
-  whole = jnp.einsum("st,btm->bsm", _bilinear(mel.shape[1], frames), mel)
+    audio_BxS = audio_BxS[:, start : start + wanted]
+  heard_BxTxM = _log_mel(audio_BxS, config)
+  total, frames = heard_BxTxM.shape[1], wanted // config.hop + 1
+  if total == frames:
+    longer_B = jnp.full(batch, length > wanted and not config.fusion)
+    return jnp.repeat(heard_BxTxM[:, None], channels, 1), longer_B
+  parts = [
+    heard_BxTxM[:, start : start + frames]
+    for start in part_starts(total, frames)
+  ]
+  whole = jnp.einsum("st,btm->bsm", _bilinear(total, frames), heard_BxTxM)
   return jnp.stack([whole, *parts], 1), jnp.ones(batch, bool)
 
 
@@ -118,32 +117,12 @@ def part_starts(total: int, frames: int) -> list[int]:
   return [int(r[len(r) // 2]) if len(r) else 0 for r in ranges]
 
 
-def log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
-  """Mel power in dB [B, 1 + S/hop, M], frames centred, ends reflected."""
-  half = config.window // 2
-  audio = jnp.pad(audio_BxS, ((0, 0), (half, half)), mode="reflect")
-  count = 1 + (audio.shape[1] - config.window) // config.hop
-  places = config.hop * np.arange(count)[:, None] + np.arange(config.window)
-  window = np.hanning(config.window + 1)[:-1].astype("f4")
-  spectra = jnp.fft.rfft(audio[:, places] * window)
-  mel = (spectra.real**2 + spectra.imag**2) @ _mel_filters(config)
-  return 10 * jnp.log10(jnp.maximum(mel, _FLOOR))
-
-
-@functools.lru_cache
-def _mel_filters(config: HtsatConfig) -> np.ndarray:
-  """HTK's with fusion, else Slaney's of equal area [window/2 + 1, M]."""
-  import librosa  # Takes a second to import.
-
-  return librosa.filters.mel(
-    sr=config.sample_rate,
-    n_fft=config.window,
-    n_mels=config.num_mels,
-    fmin=config.low,
-    fmax=config.high,
-    htk=config.fusion,
-    norm=None if config.fusion else "slaney",
-  ).T
+def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
+  c = config
+  return mel.decibels(
+    audio_BxS, c.sample_rate, c.window, c.hop, c.num_mels, c.low, c.high,
+    htk=c.fusion,
+  )  # fmt: skip
 
 
 @functools.lru_cache

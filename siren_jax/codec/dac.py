@@ -86,10 +86,9 @@ class Up(nn.Module):
     first, second = (
       jnp.moveaxis(kernel, 1, 0).reshape(width, 2, -1).swapaxes(0, 1)
     )
-    pad = lambda *edges: ((0, 0), edges, (0, 0))  # noqa: E731
-    y = jnp.pad(x_BxTxD @ first, pad(0, 1)) + jnp.pad(
-      x_BxTxD @ second, pad(1, 0)
-    )
+    early = jnp.pad(x_BxTxD @ first, ((0, 0), (0, 1), (0, 0)))
+    late = jnp.pad(x_BxTxD @ second, ((0, 0), (1, 0), (0, 0)))
+    y = early + late
     y = y.reshape(batch, (frames + 1) * self.stride, self.width)
     edge = -(-self.stride // 2)
     return y[:, edge : y.shape[1] - edge] + bias

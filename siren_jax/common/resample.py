@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common import mel
+
 Array = np.ndarray | jax.Array
 
 _CROSSINGS = 6
@@ -31,10 +33,7 @@ def resample(audio: Array, rate: int, new_rate: int) -> Array:
   *lead, size = audio.shape
   edges = [(0, 0)] * len(lead) + [(width, width + old)]
   padded = xp.pad(audio.astype(np.float32), edges)
-  starts = np.arange(0, size + old, old)[:, None]
-  starts = starts[starts[:, 0] + len(filters) <= padded.shape[-1]]
-  frames = padded[..., starts + np.arange(len(filters))]
-  made = (frames @ filters).reshape(*lead, -1)
+  made = (mel.frames(padded, len(filters), old) @ filters).reshape(*lead, -1)
   return made[..., : -(-new * size // old)]
 
 

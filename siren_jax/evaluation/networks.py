@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common import mel
+
 _VGGISH_WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 _CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)
 
@@ -89,7 +91,10 @@ class Cnn14(nn.Module):
   @nn.compact
   def __call__(self, audio_BxS: jax.Array) -> tuple[jax.Array, jax.Array]:
     cfg = self.config
-    x = decibels(audio_BxS, cfg)
+    x = mel.decibels(
+      audio_BxS, cfg.sample_rate, cfg.window, cfg.hop, cfg.mels, cfg.low,
+      cfg.high,
+    )  # fmt: skip
     scale = self.param("mel_scale", nn.initializers.ones, (cfg.mels,))
     shift = self.param("mel_shift", nn.initializers.zeros, (cfg.mels,))
     x = (x * scale + shift)[..., None]
@@ -105,35 +110,16 @@ class Cnn14(nn.Module):
     return embedding, nn.Dense(cfg.classes, name="classes")(embedding)
 
 
-def decibels(audio_BxS: jax.Array, config: Cnn14Config) -> jax.Array:
-  """Log mel power [B, T, M] in dB, frames centred, reflected at the ends."""
-  half = config.window // 2
-  audio = jnp.pad(audio_BxS, ((0, 0), (half, half)), mode="reflect")
-  window = np.hanning(config.window + 1)[:-1].astype("f4")
-  spectra = jnp.fft.rfft(_frames(audio, config.window, config.hop) * window)
-  power = spectra.real**2 + spectra.imag**2
-  mel = power @ _slaney(config)
-  return 10 * jnp.log10(jnp.maximum(mel, 1e-10))
-
-
 def vggish_patches(audio_BxS: jax.Array) -> jax.Array:
   """Patches [B, P, 96, 64] of 0.96 s of audio at 16 kHz, without overlap.
 
   Windows of 25 ms every 10 ms; what does not fill a patch is left out.
   """
-  window = np.hanning(401)[:-1].astype("f4")
-  frames = _frames(audio_BxS, 400, 160) * window
+  frames = mel.frames(audio_BxS, 400, 160) * mel.hann(400)
   magnitudes = jnp.abs(jnp.fft.rfft(frames, 512))
-  mel = jnp.log(magnitudes @ _htk() + 0.01)
-  patches = mel.shape[1] // 96
-  return mel[:, : patches * 96].reshape(len(mel), patches, 96, -1)
-
-
-def _frames(x_BxS: jax.Array, size: int, hop: int) -> jax.Array:
-  """Frames [B, T, size] every `hop`, as many as fit."""
-  count = 1 + (x_BxS.shape[1] - size) // hop
-  starts = hop * np.arange(count)
-  return x_BxS[:, starts[:, None] + np.arange(size)]
+  heard = jnp.log(magnitudes @ _htk() + 0.01)
+  patches = heard.shape[1] // 96
+  return heard[:, : patches * 96].reshape(len(heard), patches, 96, -1)
 
 
 def init_vggish(key: jax.Array, config: VGGishConfig) -> Any:
@@ -148,28 +134,14 @@ def init_cnn14(key: jax.Array, config: Cnn14Config) -> Any:
 
 
 @functools.lru_cache
-def _slaney(config: Cnn14Config) -> np.ndarray:
-  """Slaney's mel filters, of equal area [window/2 + 1, M]."""
-  import librosa  # Takes a second to import.
-
-  return librosa.filters.mel(
-    sr=config.sample_rate,
-    n_fft=config.window,
-    n_mels=config.mels,
-    fmin=config.low,
-    fmax=config.high,
-  ).T.astype("f4")
-
-
-@functools.lru_cache
 def _htk() -> np.ndarray:
   """VGGish's 64 mel filters [257, 64], straight lines over mel, not over Hz."""
 
-  def mel(hz):
+  def to_mel(hz):
     return 1127.0 * np.log1p(hz / 700.0)
 
-  bins = mel(np.linspace(0, 8000, 257))[:, None]
-  edges = np.linspace(mel(125.0), mel(7500.0), 66)
+  bins = to_mel(np.linspace(0, 8000, 257))[:, None]
+  edges = np.linspace(to_mel(125.0), to_mel(7500.0), 66)
   low, middle, high = edges[:-2], edges[1:-1], edges[2:]
   rising = (bins - low) / (middle - low)
   falling = (high - bins) / (high - middle)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax import clap, codec
-from siren_jax.clap.functional import Config as ClapConfig
 from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.sampling.methods import SamplingConfig
@@ -17,7 +16,7 @@ from siren_jax.sampling.sampler import Samples, sample
 class Models(NamedTuple):
   """The configs of what makes sound; static under jit."""
 
-  clap: ClapConfig
+  clap: clap.Config
   experts: ExpertConfig
   codec: CodecConfig
 

@@ -17,7 +17,7 @@ from siren_jax.codec.config import DacConfig
 from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.weights import published
-from siren_jax.weights.published import Entry
+from siren_jax.weights.published import Entry, same
 
 _UNITS = 3
 _MOST = 64  # blocks, and codebooks, that are looked for
@@ -68,11 +68,11 @@ def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:
     if layer.kind == "snake":
       yield Entry(f"{layer.path}/alpha", (f"{theirs}.alpha",), np.ravel)
     elif layer.kind == "table":
-      yield Entry(layer.path, (f"{theirs}.weight",), lambda x: x)
+      yield Entry(layer.path, (f"{theirs}.weight",), same)
     else:
       make = _MAKE[layer.kind]
       yield Entry(f"{layer.path}/kernel", (f"{theirs}.weight",), make)
-      yield Entry(f"{layer.path}/bias", (f"{theirs}.bias",), lambda x: x)
+      yield Entry(f"{layer.path}/bias", (f"{theirs}.bias",), same)
 
 
 _MAKE = {

@@ -20,8 +20,13 @@ from siren_jax.clap.laion import LaionConfig
 from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.weights import published
-from siren_jax.weights.published import Entry
-from siren_jax.weights.scorers import BATCH_NORM, scale_shift
+from siren_jax.weights.published import (
+  BATCH_NORM,
+  Entry,
+  dense,
+  same,
+  scale_shift,
+)
 
 # The first two rows of RoBERTa's positions stand for padding.
 _PADDING_ROWS = 2
@@ -94,15 +99,15 @@ def plan(config: LaionConfig) -> Iterator[Entry]:
   """How the published tensors become our parameters."""
   yield from _text(config.text)
   yield from _audio(config.audio)
-  yield from _dense("pool_text", "text_model.pooler.dense")
+  yield from dense("pool_text", "text_model.pooler.dense")
   for tower in ("text", "audio"):
-    yield from _dense(f"{tower}_head/in", f"{tower}_projection.linear1")
-    yield from _dense(f"{tower}_head/out", f"{tower}_projection.linear2")
+    yield from dense(f"{tower}_head/in", f"{tower}_projection.linear1")
+    yield from dense(f"{tower}_head/out", f"{tower}_projection.linear2")
 
 
 def _text(config: TextConfig) -> Iterator[Entry]:
   theirs = "text_model.embeddings"
-  yield Entry("text/words", (f"{theirs}.word_embeddings.weight",), _same)
+  yield Entry("text/words", (f"{theirs}.word_embeddings.weight",), same)
   # There is one type of token: its embedding is added to every position.
   yield Entry(
     "text/positions",
@@ -116,17 +121,17 @@ def _text(config: TextConfig) -> Iterator[Entry]:
   for i in range(config.layers):
     ours, theirs = f"text/layer_{i}", f"text_model.encoder.layer.{i}"
     for name in ("query", "key", "value"):
-      yield from _dense(
+      yield from dense(
         f"{ours}/attention/{name}", f"{theirs}.attention.self.{name}"
       )
-    yield from _dense(
+    yield from dense(
       f"{ours}/attention/out", f"{theirs}.attention.output.dense"
     )
     yield from _norm(
       f"{ours}/attention_norm", f"{theirs}.attention.output.LayerNorm"
     )
-    yield from _dense(f"{ours}/up", f"{theirs}.intermediate.dense")
-    yield from _dense(f"{ours}/down", f"{theirs}.output.dense")
+    yield from dense(f"{ours}/up", f"{theirs}.intermediate.dense")
+    yield from dense(f"{ours}/down", f"{theirs}.output.dense")
     yield from _norm(f"{ours}/mlp_norm", f"{theirs}.output.LayerNorm")
 
 
@@ -136,10 +141,10 @@ def _audio(config: HtsatConfig) -> Iterator[Entry]:
   yield Entry("audio/mel_scale", norm, lambda *x: scale_shift(*x)[0])
   yield Entry("audio/mel_shift", norm, lambda *x: scale_shift(*x)[1])
   embed = f"{theirs}.patch_embed"
-  yield from _dense("audio/patch", f"{embed}.proj", _patch)
+  yield from dense("audio/patch", f"{embed}.proj", _patch)
   yield from _norm("audio/patch_norm", f"{embed}.norm")
   if config.fusion:
-    yield from _dense("audio/part_patch", f"{embed}.mel_conv2d", _patch)
+    yield from dense("audio/part_patch", f"{embed}.mel_conv2d", _patch)
     yield from _fusion(f"{embed}.fusion_model")
   yield from _norm("audio/norm", f"{theirs}.norm")
   for i, blocks in enumerate(config.blocks):
@@ -159,17 +164,17 @@ def _audio(config: HtsatConfig) -> Iterator[Entry]:
 def _block(ours: str, theirs: str) -> Iterator[Entry]:
   attention = f"{theirs}.attention.self"
   for name in ("query", "key", "value"):
-    yield from _dense(f"{ours}/attention/{name}", f"{attention}.{name}")
+    yield from dense(f"{ours}/attention/{name}", f"{attention}.{name}")
   yield Entry(
     f"{ours}/attention/bias",
     (f"{attention}.relative_position_bias_table",),
-    _same,
+    same,
   )
-  yield from _dense(f"{ours}/attention/out", f"{theirs}.attention.output.dense")
+  yield from dense(f"{ours}/attention/out", f"{theirs}.attention.output.dense")
   yield from _norm(f"{ours}/attention_norm", f"{theirs}.layernorm_before")
   yield from _norm(f"{ours}/mlp_norm", f"{theirs}.layernorm_after")
-  yield from _dense(f"{ours}/up", f"{theirs}.intermediate.dense")
-  yield from _dense(f"{ours}/down", f"{theirs}.output.dense")
+  yield from dense(f"{ours}/up", f"{theirs}.intermediate.dense")
+  yield from dense(f"{ours}/down", f"{theirs}.output.dense")
 
 
 def _fusion(theirs: str) -> Iterator[Entry]:
@@ -188,18 +193,9 @@ def _fusion(theirs: str) -> Iterator[Entry]:
       yield Entry(f"{path}/bias", (weights[1], *norm), _scaled_bias)
 
 
-def _dense(ours: str, theirs: str, make=np.transpose) -> Iterator[Entry]:
-  yield Entry(f"{ours}/kernel", (f"{theirs}.weight",), make)
-  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), _same)
-
-
 def _norm(ours: str, theirs: str) -> Iterator[Entry]:
-  yield Entry(f"{ours}/scale", (f"{theirs}.weight",), _same)
-  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), _same)
-
-
-def _same(x):
-  return x
+  yield Entry(f"{ours}/scale", (f"{theirs}.weight",), same)
+  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), same)
 
 
 def _patch(x):

@@ -19,6 +19,8 @@ import safetensors
 
 from siren_jax.common.errors import UserError
 
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+_BATCH_NORM_EPSILON = 1e-5
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin")
 # How torch's two generations of weight norm name magnitude and direction.
 _WEIGHT_NORM = (
@@ -160,6 +162,23 @@ def fill(
       )
     filled[entry.path] = value
   return flax.traverse_util.unflatten_dict(filled, sep="/")
+
+
+def same(x: np.ndarray) -> np.ndarray:
+  """A tensor as it is."""
+  return x
+
+
+def dense(ours: str, theirs: str, make=np.transpose) -> Iterator[Entry]:
+  """A dense layer: torch's is [out, in]."""
+  yield Entry(f"{ours}/kernel", (f"{theirs}.weight",), make)
+  yield Entry(f"{ours}/bias", (f"{theirs}.bias",), same)
+
+
+def scale_shift(weight, bias, mean, variance):
+  """Batch norm, of the tensors `BATCH_NORM`, as an affine map."""
+  scale = weight / np.sqrt(variance + _BATCH_NORM_EPSILON)
+  return scale, bias - mean * scale
 
 
 def _check(where: str, what: str, names: set[str]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.evaluation.networks import (
@@ -22,10 +21,14 @@ from siren_jax.evaluation.networks import (
   init_vggish,
 )
 from siren_jax.weights import published
-from siren_jax.weights.published import Entry
+from siren_jax.weights.published import (
+  BATCH_NORM,
+  Entry,
+  dense,
+  same,
+  scale_shift,
+)
 
-BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-_EPSILON = 1e-5
 _FOURIER = "spectrogram_extractor.stft.conv_real.weight"
 # The PCA that Google's release quantizes with, which FAD does without.
 _VGGISH_SPARE = ("pproc.*",)
@@ -85,9 +88,9 @@ def _vggish() -> Iterator[Entry]:
   for ours, place in _VGGISH_CONVS.items():
     name = f"features.{place}"
     yield Entry(f"{ours}/conv/kernel", (f"{name}.weight",), _filters)
-    yield Entry(f"{ours}/conv/bias", (f"{name}.bias",), _same)
+    yield Entry(f"{ours}/conv/bias", (f"{name}.bias",), same)
   for ours, place in _VGGISH_DENSE.items():
-    yield from _dense(ours, f"embeddings.{place}")
+    yield from dense(ours, f"embeddings.{place}")
 
 
 def _cnn14() -> Iterator[Entry]:
@@ -101,27 +104,12 @@ def _cnn14() -> Iterator[Entry]:
       filters = f"{block}.conv{j + 1}.weight"
       yield Entry(f"{ours}/kernel", (filters, *norm), _scaled_filters)
       yield Entry(f"{ours}/bias", norm, lambda *parts: scale_shift(*parts)[1])
-  yield from _dense("dense", "fc1")
-  yield from _dense("classes", "fc_audioset")
-
-
-def _dense(ours: str, name: str) -> Iterator[Entry]:
-  yield Entry(f"{ours}/kernel", (f"{name}.weight",), np.transpose)
-  yield Entry(f"{ours}/bias", (f"{name}.bias",), _same)
-
-
-def _same(x):
-  return x
+  yield from dense("dense", "fc1")
+  yield from dense("classes", "fc_audioset")
 
 
 def _filters(x):
   return x.transpose(2, 3, 1, 0)
-
-
-def scale_shift(weight, bias, mean, variance):
-  """Batch norm as an affine map."""
-  scale = weight / np.sqrt(variance + _EPSILON)
-  return scale, bias - mean * scale
 
 
 def _scaled_filters(filters, *norm):

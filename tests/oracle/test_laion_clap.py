@@ -89,8 +89,7 @@ def test_audio(pair, seconds, monkeypatch):
   audio = (rise + rng.normal(0, 0.02, (2, size))).astype("f4")
   # Where it draws a place, let it take the middle, as we do.
   monkeypatch.setattr(np.random, "choice", lambda r: r[len(r) // 2])
-  middle = lambda low, high: (high - 1) // 2  # noqa: E731
-  monkeypatch.setattr(np.random, "randint", middle)
+  monkeypatch.setattr(np.random, "randint", lambda low, high: (high - 1) // 2)
   found = [
     extractor(x, sampling_rate=48000, return_tensors="np") for x in audio
   ]
