@@ -45,6 +45,8 @@ def align(settings: dict, seed: int, args, workdir: pathlib.Path) -> str:
     f"--config.data.path={args.prompts}",
     f"--config.train.steps={args.steps}",
     f"--config.optimizer.steps={args.steps}",
+    f"--config.optimizer.learning_rate={args.learning_rate}",
+    f"--config.train.eval_every={args.steps}",
     f"--config.train.seed={seed}",
     *(f"--config.alignment.{name}={v}" for name, v in settings.items()),
   ]
@@ -84,6 +86,8 @@ def main():
   add("--prompts", required=True, help="text file or prepared data set")
   add("--workdir", type=pathlib.Path, required=True)
   add("--steps", type=int, default=40, help="of each run")
+  # Few steps, so each is three times as long as in the config.
+  add("--learning-rate", type=float, default=1.5e-4)
   add("--seeds", type=int, nargs="*", default=[0, 1, 2])
   add("--rows", nargs="*", choices=ROWS, default=list(ROWS))
   add("--samples", type=int, default=2, help="clips a prompt")

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.files import replacing
 from siren_jax.data import augment, builder, describe, phrasebook, synthetic
 from siren_jax.data.audio import SILENCE, read_audio
 from siren_jax.data.codes import CodesConfig, prepare_codes
@@ -28,6 +29,7 @@ __all__ = [
   "prepare_codes",
 ]
 
+SKIPPED = "skipped.txt"  # in the audio set: what could not be used, a line each
 VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
 DROPPED_TAIL = 0.25  # of a window: a rest shorter than this is left out
 MIXED = augment.AugmentConfig(
@@ -88,8 +90,8 @@ def prepare_audio(
     config: what to make.
 
   Returns:
-    Counts: records and seconds by split, skipped, notes (what was resampled or
-    mixed down).
+    Counts: records and seconds by split, skipped (what: skipped.txt in `out`),
+    notes (what was resampled or mixed down).
 
   Raises:
     UserError: nothing usable, or `out` cannot be written.
@@ -104,6 +106,9 @@ def prepare_audio(
   }
   with maker.progress:
     builder.write(out, builder.audio_features(), examples)
+  if problems.messages:
+    with replacing(Path(out) / SKIPPED) as file:
+      file.write("".join(f"{m}\n" for m in problems.messages).encode())
   return maker.summary()
 
 

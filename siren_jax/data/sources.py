@@ -1,7 +1,8 @@
 """Finds recordings and what is known of them; reads no audio.
 
-Three layouts, told apart by looking: a manifest (CSV or JSONL, or a folder
-that holds manifest.csv / manifest.jsonl), ESC-50 (audio/ and meta/esc50.csv),
+Layouts, told apart by looking: a manifest (CSV or JSONL, or a folder that
+holds manifest.csv / manifest.jsonl), ESC-50 (audio/ and meta/esc50.csv),
+AudioCaps and Clotho (their CSV files, and clips somewhere below the folder),
 and a plain folder of sound files.
 """
 
@@ -16,11 +17,12 @@ from pathlib import Path
 from absl import logging
 
 from siren_jax.common.errors import UserError
+from siren_jax.data import corpora
 from siren_jax.data.audio import SUFFIXES
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
-PATH_COLUMNS = ("path", "file", "audio", "filename")
+PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 SPLITS = {
   "train": "train",
   "training": "train",
@@ -31,6 +33,7 @@ SPLITS = {
   "test": "validation",
 }
 MAX_SHOWN = 3
+_LONGEST_HEAD = 10_000  # characters of a CSV file's first line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +104,21 @@ def find(
 
 def _read(source: Path, problems: Problems) -> Iterator[Recording]:
   if source.is_file():
+    if _corpus(source):
+      return _from_corpus([source], source.parent, problems)
     return _from_manifest(source, source.parent, problems)
   for name in MANIFESTS:
     if (source / name).exists():
       return _from_manifest(source / name, source, problems)
   if (source / ESC50).exists():
     return _from_manifest(source / ESC50, source / "audio", problems)
+  files = [p for p in sorted(source.glob("**/*.csv")) if _corpus(p)]
+  kept = [p for p in files if corpora.split_of(p) != corpora.TEST]
+  for path in files:
+    if path not in kept:
+      logging.warning("%s is left out: siren-jax evaluate is for it", path)
+  if kept:
+    return _from_corpus(kept, source, problems)
   return _from_folder(source)
 
 
@@ -151,6 +163,40 @@ def _words(name: str) -> str:
   letters = "".join(c if c.isalpha() or c == "'" else " " for c in name)
   words = letters.lower().split()
   return " ".join(words) if any(len(w) > 1 for w in words) else ""
+
+
+def _corpus(path: Path) -> corpora.Corpus | None:
+  """The published corpus that a CSV file belongs to."""
+  if path.suffix.lower() != ".csv":
+    return None
+  with path.open(encoding="utf-8-sig", errors="replace") as file:
+    return corpora.of(next(csv.reader([file.readline(_LONGEST_HEAD)]), []))
+
+
+def _from_corpus(
+  files: Iterable[Path], root: Path, problems: Problems
+) -> Iterator[Recording]:
+  """Clips with all their captions; what is not there is a problem."""
+  clips = corpora.Clips(root)
+  for file in files:
+    corpus, split = _corpus(file), corpora.split_of(file)
+    captions = collections.defaultdict(list)
+    for line, row in _rows(file, problems):
+      stems = corpus.stems(row)
+      path = clips.find(stems, near=file.stem.split("_")[-1])
+      if path and _captions(row):
+        captions[path] += _captions(row)
+        continue
+      what = f"clip {stems[0]}" if stems else "name of a clip"
+      what = "caption" if path else what
+      problems.add(f"{file}:{line}: no {what} ({corpus.name})")
+    for path, told in captions.items():
+      yield Recording(
+        id=str(path.relative_to(root)),
+        path=path,
+        captions=tuple(dict.fromkeys(told)),
+        split=SPLITS.get(split, ""),
+      )
 
 
 def _from_manifest(

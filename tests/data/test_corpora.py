@@ -1,0 +1,102 @@
+"""AudioCaps and Clotho in the layouts that people have on their disks."""
+
+import pytest
+
+from siren_jax.data import corpora, prepare, sources, store
+from tests.data.test_prepare import SMALL, sound
+
+AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
+CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
+
+
+def _audiocaps(root, clip_name):
+  """Two clips to train, one to validate, one to test, one vanished."""
+  root.mkdir()
+  rows = {
+    "train": [("1", "-abc", 30, "A dog, barking"), ("2", "xyz_1", 0, "Rain")],
+    "val": [("3", "val3", 7, "Bells"), ("4", "val3", 7, "A bell rings")],
+    "test": [("5", "test5", 90, "Wind")],
+  }
+  for split, found in rows.items():
+    lines = [f'{i},{y},{start},"{c}"\n' for i, y, start, c in found]
+    if split == "train":
+      lines.append("9,gone,10,A train\n")
+    (root / f"{split}.csv").write_text(AUDIOCAPS + "".join(lines))
+    for i, youtube_id, start, _ in found:
+      sound(root / "wavs" / split / f"{clip_name(i, youtube_id, start)}.wav")
+  return root
+
+
+@pytest.mark.parametrize(
+  "clip_name",
+  [
+    lambda i, y, s: y,
+    lambda i, y, s: f"Y{y}",
+    lambda i, y, s: f"{y}_{s}",
+    lambda i, y, s: f"{y}_{s}_{s + 10}",
+    lambda i, y, s: f"Y{y}_{s * 1000}_{(s + 10) * 1000}",
+  ],
+)
+def test_audiocaps(tmp_path, clip_name):
+  problems = sources.Problems()
+  root = _audiocaps(tmp_path / "audiocaps", clip_name)
+  found = {r.path.stem: r for r in sources.find(root, problems)}
+  dog = found[clip_name("1", "-abc", 30)]
+  assert (dog.captions, dog.split) == (("A dog, barking",), "train")
+  bells = found[clip_name("3", "val3", 7)]
+  assert bells.captions == ("Bells", "A bell rings")
+  assert bells.split == "validation"
+  assert len(found) == 3, "the test split is left out"
+  assert len(problems.messages) == 1 and "no clip gone" in problems.messages[0]
+  (test,) = sources.find(root / "test.csv")
+  assert test.captions == ("Wind",) and "test" in test.path.parts
+
+
+def test_audiocaps_by_number_and_broken_rows(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: i)
+  with (root / "train.csv").open("a") as file:
+    file.write("7,,3,no name\n8,a,soon,no time\n2,xyz_1,0,\n")
+  problems = sources.Problems()
+  assert len(sources.find(root, problems)) == 4
+  told = [m.split(": ")[1] for m in problems.messages]
+  assert told == [
+    "no clip gone (AudioCaps)",
+    "no name of a clip (AudioCaps)",
+    "no name of a clip (AudioCaps)",
+    "no caption (AudioCaps)",
+  ]
+
+
+def test_clotho(tmp_path):
+  for split in ("development", "validation", "evaluation"):
+    (tmp_path / f"clotho_captions_{split}.csv").write_text(
+      f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'
+    )
+    sound(tmp_path / split / "same name.wav")
+  train, validation = sources.find(tmp_path, sources.Problems(strict=True))
+  assert train.captions[:2] == ("development, one", "two")
+  assert len(train.captions) == 5
+  assert train.path == tmp_path / "development" / "same name.wav"
+  assert (train.split, validation.split) == ("train", "validation")
+  assert "validation" in validation.path.parts
+  (test,) = sources.find(tmp_path / "clotho_captions_evaluation.csv")
+  assert test.captions[0] == "evaluation, one"
+
+
+def test_prepared_with_a_list_of_what_is_missing(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
+  out = tmp_path / "out"
+  summary = prepare.prepare_audio([root], out, prepare.AudioConfig(**SMALL))
+  assert (summary["train"], summary["validation"]) == (2, 1)
+  assert summary["skipped"] == 1
+  assert "no clip gone" in (out / prepare.SKIPPED).read_text()
+  assert store.captions(out, "validation") == ["Bells", "A bell rings"]
+
+
+def test_other_tables_are_no_corpus(tmp_path):
+  assert corpora.of(["file_name", "caption_1", "category"]) is None
+  assert corpora.of([]) is None
+  (tmp_path / "notes.csv").write_text("")
+  sound(tmp_path / "rain.wav")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("rain",)
