@@ -4,10 +4,18 @@
   siren-jax evaluate --model nano-stage1 --prompts prompts.txt \\
     --generated sounds/ --reference recordings/
 
+  siren-jax evaluate --model my-siren --prompts audiocaps/test.csv \\
+    --generated sounds/ --reference audiocaps/test.csv
+
 Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
-are pairs (KL); captions are in the JSON files that generate writes. Without
-published weights (siren-jax import-weights, then --vggish, --cnn14, --clap) the
-CLAP of a bundle judges; its figures compare only with others of that bundle.
+are pairs (KL); captions are in the JSON files that generate writes, or in the
+table. Without published weights (siren-jax import-weights, then --vggish,
+--cnn14, --clap) the CLAP of a bundle judges; its figures compare only with
+others of that bundle.
+
+A codec's renderings are compared with what they are of by their samples:
+
+  siren-jax evaluate --paired --generated decoded/ --reference recordings/
 """
 
 import argparse
@@ -22,8 +30,22 @@ from siren_jax.common.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("--generated", required=True, metavar="DIR", help="clips to measure")
-  add("--reference", required=True, metavar="DIR", help="real clips")
-  add("--prompts", metavar="FILE", help="make --generated from these first")
+  add(
+    "--reference",
+    required=True,
+    metavar="DIR",
+    help="real clips: a folder, or a table (CSV, JSONL) of them",
+  )
+  add(
+    "--prompts",
+    metavar="FILE",
+    help="make --generated first: prompts, one a line, or a table of clips",
+  )
+  add(
+    "--paired",
+    action="store_true",
+    help="also distances of the waveforms of pairs: mel, stft, si_sdr",
+  )
   add("--model", help="bundle that makes them, and whose CLAP fills in")
   add("--seconds", type=float, default=5.0, help="of clips that are made")
   add("--seed", type=int, default=0, help="of clips that are made")
@@ -67,10 +89,12 @@ def run(args: argparse.Namespace) -> None:
       for folder, folder_clips in found.items()
     }
   generated, reference = heard[args.generated], heard[args.reference]
+  figures = report.figures(reference, generated, panel)
+  if args.paired:
+    distances = clips.distances(found[args.reference], found[args.generated])
+    figures |= report.means(distances)
   rows = {
-    f"generated ({len(generated.names)})": report.figures(
-      reference, generated, panel
-    ),
+    f"generated ({len(generated.names)})": figures,
     f"reference ({len(reference.names)})": report.alone(
       reference, panel, np.random.default_rng(0)
     ),
@@ -105,17 +129,24 @@ def _heard(folder_clips, panel, cache, progress):
 
 
 def _generate(args: argparse.Namespace) -> None:
-  """`siren-jax generate` into an empty folder."""
+  """Clips of --prompts into an empty folder."""
   from siren_jax.cli import generate
+  from siren_jax.evaluation import clips
 
-  folder = pathlib.Path(args.generated)
+  folder = runtime.check_folder(args.generated)
   if folder.exists() and any(folder.iterdir()):
     raise UserError(
       f"{folder} is not empty; name a new folder for the clips of --prompts"
     )
-  parser = argparse.ArgumentParser()
-  generate.add_arguments(parser)
-  command = ["--prompts", args.prompts, "--out", str(folder)]
-  command += [f"--seconds={args.seconds}", f"--seed={args.seed}"]
-  command += ["--model", args.model] if args.model else []
-  generate.run(parser.parse_args(command))
+  source = pathlib.Path(args.prompts)
+  if clips.is_table(source):
+    # Under the recordings' names, so that each is one of a pair.
+    told = [clip for clip in clips.find(source) if clip.caption]
+    prompts = [clip.caption for clip in told]
+    paths = [folder / f"{clip.name}.wav" for clip in told]
+  else:
+    prompts = files.read_lines(source)
+    paths = generate.names(folder, [(p, 0) for p in prompts], args.seed)
+  if not prompts:
+    raise UserError(f"{source}: no prompts in it; write one a line")
+  generate.make(prompts, paths, args.model, args.seconds, args.seed)

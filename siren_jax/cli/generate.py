@@ -15,6 +15,8 @@ import pathlib
 import re
 import shlex
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import siren_jax
 from siren_jax.cli import runtime
@@ -41,48 +43,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--model", help="bundle folder, or the name of one that ships")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
-  prompt: str
-  sample: int
-  path: pathlib.Path
-
-
 def run(args: argparse.Namespace) -> None:
-  start = time.perf_counter()
   prompts = _prompts(args)
-  plan = _plan(args, prompts)
+  make(
+    prompts,
+    _paths(args, prompts),
+    args.model,
+    args.seconds,
+    args.seed,
+    num_samples=args.num_samples,
+    candidates=args.candidates,
+    spectrogram=args.spectrogram,
+    **runtime.given(args, *_SETTINGS),
+  )
+  print(f"try next: {_next(args, prompts)}")
+
+
+def make(
+  prompts: Sequence[str],
+  paths: Sequence[pathlib.Path],
+  model: str | None,
+  seconds: float,
+  seed: int,
+  num_samples: int = 1,
+  candidates: int | None = None,
+  spectrogram: bool = False,
+  **settings: Any,
+) -> None:
+  """Writes clips, each with its JSON file, and tells what it took.
+
+  Args:
+    prompts: what to make. paths: a wav file for each sample of each.
+    model: by which bundle; None is the default one.
+    seconds: of each. seed: of all. spectrogram: a PNG beside each.
+    candidates, **settings: other than the bundle's own.
+  """
+  start = time.perf_counter()
   runtime.use_compilation_cache()
   import tqdm
 
   from siren_jax import api
 
-  siren = api.load(args.model)
-  settings = runtime.given(args, *_SETTINGS)
-  candidates = siren.num_candidates(args.candidates)
+  siren = api.load(model)
+  candidates = siren.num_candidates(candidates)
   clips = siren.clips(
     prompts,
-    args.seconds,
-    key=args.seed,
-    num_samples=args.num_samples,
+    seconds,
+    key=seed,
+    num_samples=num_samples,
     candidates=candidates,
     **settings,
   )
   clock = runtime.CompileClock()
   loaded = time.perf_counter()
   runtime.say("getting ready; new lengths and settings compile once ...")
-  bar = tqdm.tqdm(clips, total=len(plan), unit="clip", disable=None)
+  bar = tqdm.tqdm(clips, total=len(paths), unit="clip", disable=None)
   config = dataclasses.asdict(siren.sampling_config(**settings))
-  config["candidates"] = candidates
-  for clip, audio_S in zip(plan, bar, strict=True):
-    _write(clip, audio_S, siren, args, config)
-    bar.write(f'{clip.path}  "{clip.prompt}"')
+  told = {
+    "seed": seed,
+    "seconds": seconds,
+    "sample_rate": siren.sample_rate,
+    "settings": config | {"candidates": candidates},
+    "model": siren.bundle.name,
+    "version": siren_jax.__version__,
+  }
+  rows = _rows(prompts, num_samples)
+  for (prompt, sample), path, audio_S in zip(rows, paths, bar, strict=True):
+    known = {"prompt": prompt, "sample": sample, **told}
+    _write(path, audio_S, known, spectrogram)
+    bar.write(f'{path}  "{prompt}"')
   making = time.perf_counter() - loaded - clock.seconds
   print(
-    f"{len(plan) * args.seconds:g} s of sound; took {loaded - start:.1f} s to "
+    f"{len(paths) * seconds:g} s of sound; took {loaded - start:.1f} s to "
     f"load, {clock.seconds:.1f} s to compile, {making:.1f} s to make"
   )
-  print(f"try next: {_next(args, prompts)}")
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
@@ -100,51 +134,51 @@ def _prompts(args: argparse.Namespace) -> list[str]:
   return prompts
 
 
-def _plan(args: argparse.Namespace, prompts: list[str]) -> list[_Clip]:
-  """Every clip with its own file; tells what cannot be written beforehand."""
-  rows = [(p, i) for p in prompts for i in range(args.num_samples)]
+def _rows(prompts: Sequence[str], samples: int) -> list[tuple[str, int]]:
+  return [(prompt, i) for prompt in prompts for i in range(samples)]
+
+
+def _paths(args: argparse.Namespace, prompts: list[str]) -> list[pathlib.Path]:
+  """Every clip's own file; tells what cannot be written beforehand."""
+  rows = _rows(prompts, args.num_samples)
   if args.out.lower().endswith(".wav"):
     if len(rows) > 1:
       raise UserError(
         f"--out {args.out} is one file for {len(rows)} sounds; name a folder"
       )
-    path = runtime.check_file(args.out, ".wav")
-    return [_Clip(prompt, sample, path) for prompt, sample in rows]
-  folder = runtime.check_folder(args.out)
-  plan, taken = [], set()
+    return [runtime.check_file(args.out, ".wav") for _ in rows]
+  return names(runtime.check_folder(args.out), rows, args.seed)
+
+
+def names(
+  folder: pathlib.Path, rows: Sequence[tuple[str, int]], seed: int
+) -> list[pathlib.Path]:
+  """A wav file for each prompt and sample, called by its first words."""
+  paths, taken = [], set()
   for prompt, sample in rows:
     words = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:48] or "sound"
-    name = stem = f"{words}-seed{args.seed}" + (f"-{sample}" if sample else "")
+    name = stem = f"{words}-seed{seed}" + (f"-{sample}" if sample else "")
     twin = 1
     while name in taken:
       twin += 1
       name = f"{stem}-again{twin}"
     taken.add(name)
-    plan.append(_Clip(prompt, sample, folder / f"{name}.wav"))
-  return plan
+    paths.append(folder / f"{name}.wav")
+  return paths
 
 
-def _write(clip, audio_S, siren, args, config) -> None:
+def _write(path: pathlib.Path, audio_S, known: dict, picture: bool) -> None:
   from siren_jax.data import audio
 
-  audio.write_wav(clip.path, audio_S, siren.sample_rate)
-  sidecar = {
-    "prompt": clip.prompt,
-    "seed": args.seed,
-    "sample": clip.sample,
-    "seconds": args.seconds,
-    "sample_rate": siren.sample_rate,
-    "settings": config,
-    "model": siren.bundle.name,
-    "version": siren_jax.__version__,
-  }
-  with files.replacing(clip.path.with_suffix(".json")) as file:
-    file.write(f"{json.dumps(sidecar, indent=2)}\n".encode())
-  if args.spectrogram:
+  rate = known["sample_rate"]
+  audio.write_wav(path, audio_S, rate)
+  with files.replacing(path.with_suffix(".json")) as file:
+    file.write(f"{json.dumps(known, indent=2)}\n".encode())
+  if picture:
     from siren_jax.cli import spectrogram
 
-    with files.replacing(clip.path.with_suffix(".png")) as file:
-      spectrogram.save(file, audio_S, siren.sample_rate, clip.prompt)
+    with files.replacing(path.with_suffix(".png")) as file:
+      spectrogram.save(file, audio_S, rate, known["prompt"])
 
 
 def _next(args: argparse.Namespace, prompts: list[str]) -> str:

@@ -45,17 +45,24 @@ def decibels(
   framed = frames(audio, window, hop) * hann(window)
   spectra = by_rows(jnp.fft.rfft, framed)
   power = spectra.real**2 + spectra.imag**2
-  mel = power @ _filters(sample_rate, window, num_mels, low, high, htk)
+  mel = power @ filters(sample_rate, window, num_mels, low, high, htk)
   return 10 * jnp.log10(jnp.maximum(mel, _FLOOR))
 
 
 @functools.lru_cache
-def _filters(rate, window, num_mels, low, high, htk) -> np.ndarray:
-  """[window/2 + 1, M]."""
+def filters(
+  sample_rate: int,
+  window: int,
+  num_mels: int,
+  low: float,
+  high: float,
+  htk: bool = False,
+) -> np.ndarray:
+  """Mel filters [window/2 + 1, M]; Slaney's, or HTK's (see `decibels`)."""
   import librosa  # Takes a second to import.
 
   return librosa.filters.mel(
-    sr=rate,
+    sr=sample_rate,
     n_fft=window,
     n_mels=num_mels,
     fmin=low,

@@ -1,8 +1,9 @@
 """Sound files in and out."""
 
+import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -81,29 +82,46 @@ def write_wav(
     file.write(buffer.getbuffer())
 
 
+def file_rate(path: str | os.PathLike) -> int:
+  """Sample rate of a sound file, in Hz.
+
+  Raises:
+    UserError: the file is missing, no audio, or at a rate not worth reading.
+  """
+  with _opened(Path(path)) as file:
+    return file.samplerate
+
+
 def _decode(path: Path) -> tuple[np.ndarray, int]:
   """The whole file as float32 [channels, samples], and its rate."""
+  with _opened(path) as file:
+    expected, rate = file.frames, file.samplerate
+    audio_SxC = _read_blocks(file)
+  if len(audio_SxC) < expected or _wav_is_cut(path):
+    raise UserError(f"{path}: truncated; copy or download the file again")
+  return audio_SxC.T, rate
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+  """A sound file to read; what is wrong with it is a UserError."""
   if path.is_dir():
     raise UserError(f"{path}: is a folder; give a sound file")
   if not path.exists():
     raise UserError(f"{path}: no such file; check the path")
   try:
     with soundfile.SoundFile(path) as file:
-      expected, rate = file.frames, file.samplerate
-      audio_SxC = _read_blocks(file)
+      if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        raise UserError(
+          f"{path}: sample rate {file.samplerate} Hz, outside {_RATES[0]} to"
+          f" {_RATES[1]}; export the file again"
+        )
+      yield file
   except (soundfile.SoundFileError, OSError) as error:
     raise UserError(
       f"{path}: cannot be read as audio ({_reason(error)}); supported:"
       f" {', '.join(s[1:] for s in SUFFIXES)}"
     ) from error
-  if len(audio_SxC) < expected or _wav_is_cut(path):
-    raise UserError(f"{path}: truncated; copy or download the file again")
-  if not _RATES[0] <= rate <= _RATES[1]:
-    raise UserError(
-      f"{path}: sample rate {rate} Hz, outside {_RATES[0]} to {_RATES[1]};"
-      " export the file again"
-    )
-  return audio_SxC.T, rate
 
 
 def _read_blocks(file: soundfile.SoundFile) -> np.ndarray:

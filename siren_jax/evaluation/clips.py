@@ -12,10 +12,12 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from absl import logging
 
 from siren_jax.common import files, resample
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio
+from siren_jax.data import audio, sources
+from siren_jax.evaluation import paired
 from siren_jax.evaluation.scorers import Heard, Scorer
 
 BATCH = 16
@@ -23,43 +25,119 @@ BATCH = 16
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A sound file. `name` pairs it with its like in another folder."""
+  """A sound file.
+
+  Attributes:
+    path: where it is.
+    name: pairs it with its like in another folder.
+    content: hash of the file.
+    told: what a table says of it, "" where there is none.
+  """
 
   path: pathlib.Path
   name: str
   content: str
+  told: str = ""
 
   @property
   def caption(self) -> str | None:
-    """The prompt in the JSON file beside it, as `siren-jax generate` writes."""
+    """What was told, or the prompt in the JSON that `generate` puts beside."""
+    if self.told:
+      return self.told
     try:
       return json.loads(self.path.with_suffix(".json").read_text())["prompt"]
     except (OSError, ValueError, KeyError, TypeError):
       return None
 
 
-def find(folder: str | os.PathLike) -> list[Clip]:
-  """All sound files of a folder and those below it, by name.
+def is_table(source: str | os.PathLike) -> bool:
+  """Is it a CSV or JSONL file of clips, not a folder?"""
+  return pathlib.Path(source).suffix.lower() in (".csv", ".jsonl")
+
+
+def find(source: str | os.PathLike) -> list[Clip]:
+  """All sound files of a folder and those below it, or of a table.
+
+  Names are paths below the folder; those of a table are the files' own. Both
+  are without suffix.
 
   Raises:
-    UserError: there is none.
+    UserError: there is none, or a table has two of one name.
   """
-  folder = pathlib.Path(folder)
+  source = pathlib.Path(source)
+  if is_table(source):
+    return _of_table(source)
   paths = sorted(
-    p for p in folder.rglob("*") if p.suffix.lower() in audio.SUFFIXES
+    p for p in source.rglob("*") if p.suffix.lower() in audio.SUFFIXES
   )
   if not paths:
     raise UserError(
-      f"{folder} holds no sound files ({', '.join(audio.SUFFIXES)})"
+      f"{source} holds no sound files ({', '.join(audio.SUFFIXES)})"
     )
   return [
-    Clip(
-      path,
-      str(path.relative_to(folder).with_suffix("")),
-      hashlib.sha256(path.read_bytes()).hexdigest()[:32],
-    )
+    Clip(path, str(path.relative_to(source).with_suffix("")), _content(path))
     for path in paths
   ]
+
+
+def _of_table(source: pathlib.Path) -> list[Clip]:
+  problems = sources.Problems()
+  found: dict[str, Clip] = {}
+  for recording in sources.find(source, problems):
+    path, told = recording.path, (*recording.captions, "")[0]
+    if path.stem in found:
+      raise UserError(
+        f"{source}: {found[path.stem].path} and {path} have one name; clips are"
+        " paired by it"
+      )
+    found[path.stem] = Clip(path, path.stem, _content(path), told)
+  if problems.messages:
+    logging.warning("%s: %s", source, problems.summary())
+  return list(found.values())
+
+
+def _content(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def pairs(
+  reference: Sequence[str], generated: Sequence[str]
+) -> list[tuple[int, int]]:
+  """Places of the same name in both."""
+  places = {name: i for i, name in enumerate(reference)}
+  return [
+    (places[name], i) for i, name in enumerate(generated) if name in places
+  ]
+
+
+def distances(
+  reference: Sequence[Clip], generated: Sequence[Clip]
+) -> dict[str, np.ndarray]:
+  """Distances of waveforms by name (see `paired`), one a pair.
+
+  At the rate of the generated clip, as long as the shorter one.
+
+  Raises:
+    UserError: no two have the same name, or a clip is broken or too short.
+  """
+  places = pairs([c.name for c in reference], [c.name for c in generated])
+  if not places:
+    raise UserError(
+      f"no clip is called as one of the reference, such as"
+      f" {reference[0].name!r}; pairs go by name"
+    )
+  found = []
+  for i, j in places:
+    path = generated[j].path
+    rate = audio.file_rate(path)
+    both = [audio.read_audio(p, rate)[0] for p in (reference[i].path, path)]
+    size = min(map(len, both))
+    try:
+      rows = (audio_S[None, :size] for audio_S in both)
+      found.append(paired.distances(*rows, rate))
+    except UserError as error:
+      raise UserError(f"{path}: {error}") from error
+  return {name: np.array([f[name][0] for f in found]) for name in found[0]}
 
 
 def hear(

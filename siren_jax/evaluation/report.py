@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
-from siren_jax.evaluation import divergence, frechet
+from siren_jax.evaluation import clips, divergence, frechet
 from siren_jax.evaluation.scorers import Heard, Panel
 
 DRAWS = 200
@@ -25,6 +25,9 @@ MEANING = {
   "is": "inception score, higher is better",
   "kl": "KL(reference || generated) of pairs, lower is better",
   "clap": "cosine of caption and clip, higher is better",
+  "mel": "multi-scale log mel distance of pairs, lower is better",
+  "stft": "multi-scale STFT distance of pairs, lower is better",
+  "si_sdr": "scale-invariant SDR of pairs in dB, higher is better",
 }
 
 
@@ -79,7 +82,7 @@ def figures(
       "windows", "windows", frechet.frechet_extrapolated, draws=20
     )
   made |= alone(generated, panel, rng)
-  pairs = _pairs(reference, generated)
+  pairs = clips.pairs(reference.names, generated.names)
   if pairs:
     probs = [
       divergence.probabilities([side.tagger[i]["logits"] for i in indices])
@@ -144,14 +147,10 @@ def _bootstrap(
   return Figure(value, float(low), float(high), count)
 
 
-def _pairs(reference: Heards, generated: Heards) -> list[tuple[int, int]]:
-  """Places of clips of the same name in both."""
-  places = {name: i for i, name in enumerate(reference.names)}
-  return [
-    (places[name], i)
-    for i, name in enumerate(generated.names)
-    if name in places
-  ]
+def means(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Figure]:
+  """Means of values [N], by the same names."""
+  rng = np.random.default_rng(seed)
+  return {name: _mean(rng, value) for name, value in values.items()}
 
 
 def head(panel: Panel) -> dict[str, str]:

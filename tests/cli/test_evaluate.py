@@ -61,6 +61,42 @@ def test_prompts_are_made_first(folders, tiny_bundle):
   assert len(list((folders / "made").glob("*.wav"))) == 2
 
 
+def test_a_table_names_the_clips_to_make(folders, tiny_bundle):
+  """AudioCaps' own: a clip for each recording, one of the pair, captioned."""
+  lines = [f'{i},{i},0,"a beep, number {i}"\n' for i in (1, 4, 9)]
+  (folders / "test.csv").write_text(
+    "audiocap_id,youtube_id,start_time,caption\n" + "".join(lines)
+  )
+  for path in (folders / "near").iterdir():
+    path.rename(folders / "real" / f"Y{path.name}")  # Names may be either.
+  args = ["--prompts", "test.csv", "--seconds", "1", "--json", "out.json"]
+  assert _evaluate(tiny_bundle, "made", "test.csv", *args) == 0
+  assert {p.stem for p in (folders / "made").iterdir()} == {"1", "4"}
+  told = json.loads((folders / "made" / "4.json").read_text())
+  assert told["prompt"] == "a beep, number 4"
+  values = json.loads((folders / "out.json").read_text())
+  assert values["rows"]["generated (2)"]["kl"]["clips"] == 2
+  assert values["rows"]["reference (2)"]["clap"]["clips"] == 2
+
+
+def test_pairs_by_their_samples(folders, tiny_bundle, user_error, capsys):
+  found = {}
+  for name in ("real", "near", "noise"):
+    args = ["--paired", "--json", f"{name}.json"]
+    assert _evaluate(tiny_bundle, name, "real", *args) == 0
+    found[name] = json.loads((folders / f"{name}.json").read_text())
+  assert "| mel | stft | si_sdr |" in capsys.readouterr().out
+  assert found["real"]["mel"] == found["real"]["stft"] == 0
+  for key in ("mel", "stft"):
+    assert found["near"][key] < found["noise"][key]
+  assert found["real"]["si_sdr"] > 60 > found["noise"]["si_sdr"]
+  for i in range(6):
+    (folders / "near" / f"{i}.wav").rename(folders / "near" / f"x{i}.wav")
+  command = ["evaluate", "--generated", "near", "--reference", "real"]
+  told = user_error([*command, "--paired", "--model", tiny_bundle])
+  assert "pairs go by name" in told
+
+
 def test_bad_input(folders, tiny_bundle, user_error):
   command = ["evaluate", "--model", tiny_bundle, "--reference", "real"]
   assert "no sound files" in user_error([*command, "--generated", "none"])
