@@ -67,7 +67,7 @@ def _start(source: str) -> tuple[Any, str | None]:
   folder = bundle.find(source)
   if (folder / "checkpoints").is_dir():
     plain = sampling.SamplingConfig()
-    return bundle.from_workdir(folder, folder.name, sampling=plain), None
+    return bundle.assemble(folder, folder.name, sampling=plain), None
   card = (folder / "README.md").read_text("utf-8")
   _, heading, notes = card.partition("\n## ")
   return bundle.load(folder), heading.strip() + " " + notes if notes else None

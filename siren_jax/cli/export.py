@@ -5,7 +5,9 @@
 
 The bundle is one folder that `siren-jax generate --model` and
 `siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
-unless --codec and --clap name others.
+unless --codec and --clap name others. For the code of the paper's authors:
+
+  siren-jax export --experts runs/experts --format siren-stage1 --out theirs
 """
 
 import argparse
@@ -21,10 +23,21 @@ _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("--experts", required=True, metavar="DIR", help="work directory")
+  add(
+    "--experts",
+    required=True,
+    metavar="DIR",
+    help="work directory, bundle, or folder of import-weights",
+  )
+  add(
+    "--format",
+    choices=("bundle", "siren-stage1"),
+    default="bundle",
+    help="siren-stage1: the experts alone, as the authors' files",
+  )
   add("--codec", metavar="DIR", help="work directory or bundle")
   add("--clap", metavar="DIR", help="work directory or bundle")
-  add("--name", required=True, help="what the model is called")
+  add("--name", help="what the model is called (default: as its folder)")
   add("--out", required=True, metavar="DIR", help="the bundle to write")
   add(
     "--notes",
@@ -55,10 +68,13 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax import sampling
   from siren_jax.weights import bundle
 
-  bundle.check_new(args.out)
-  model = bundle.from_workdir(
+  out = bundle.check_new(args.out)
+  if args.format == "siren-stage1":
+    _save_theirs(args.experts, out)
+    return
+  model = bundle.assemble(
     args.experts,
-    args.name,
+    args.name or out.resolve().name,
     codec_folder=args.codec,
     clap_folder=args.clap,
     sampling=sampling.SamplingConfig(**runtime.given(args, *_SETTINGS)),
@@ -66,6 +82,18 @@ def run(args: argparse.Namespace) -> None:
     candidates=args.candidates,
   )
   save(args.out, model, notes)
+
+
+def _save_theirs(source: str, out: pathlib.Path) -> None:
+  from siren_jax.weights import bundle, siren_stage1
+
+  folder = source
+  if not pathlib.Path(source).is_dir():
+    folder = bundle.find(source)
+  config, params, _ = bundle.load_experts(folder)
+  siren_stage1.save(out, config, params)
+  print(f"{out}: {config.num_experts} experts in the authors' format")
+  print(f"try next: siren-jax import-weights siren-stage1 {out} --out DIR")
 
 
 def save(out: str | pathlib.Path, model: Any, notes: str | None) -> None:

@@ -138,41 +138,61 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
   )
 
 
-def from_workdir(
-  workdir: str | os.PathLike,
+def assemble(
+  folder: str | os.PathLike,
   name: str,
   codec_folder: str | os.PathLike | None = None,
   clap_folder: str | os.PathLike | None = None,
   **settings: Any,
 ) -> Bundle:
-  """The experts of a work directory of `siren-jax train`, made a bundle.
+  """Experts, made a bundle with the codec and CLAP that they go with.
 
   Args:
-    codec_folder, clap_folder: other than what made the codes of the run.
+    folder: of experts, see `load_experts`.
+    codec_folder, clap_folder: other than what made the codes of the run, or
+      than those of the bundle.
     **settings: other fields of `Bundle`.
 
   Raises:
-    UserError: no such work directory, or parts that do not fit each other.
+    UserError: no experts, codec or CLAP, or parts that do not fit each other.
   """
-  # Both take a second to import, which `load` has no use for.
-  from siren_jax.common import checkpoint
-  from siren_jax.experts.experiment import Stage1Experiment
-
-  values, params, extra = checkpoint.restore_params(workdir)
-  if values.pop("kind", None) != "stage1":
-    raise UserError(f"{workdir} is not a work directory of siren-jax train")
-  experiment = configs.from_dict(Stage1Experiment, values)
-  data = experiment.data
+  config, params, data = load_experts(folder)
   model = Bundle(
     name=name,
     codec=codec.load(codec_folder or data.codec or data.path),
     clap=clap.load(clap_folder or data.path),
-    config=experiment.experts,
-    params={"params": params, **extra},
+    config=config,
+    params=params,
     **settings,
   )
   check_parts(model)
   return model
+
+
+def load_experts(
+  folder: str | os.PathLike,
+) -> tuple[experts.ExpertConfig, Any, Any]:
+  """Config and variables of experts, and the data config of their run.
+
+  Args:
+    folder: a work directory of `siren-jax train`, a bundle, or what
+      `siren-jax import-weights` made.
+
+  Raises:
+    UserError: there are none.
+  """
+  # Both take a second to import, which `load` has no use for.
+  from siren_jax.common import checkpoint
+  from siren_jax.experts.experiment import Stage1DataConfig, Stage1Experiment
+
+  if not (pathlib.Path(folder) / "checkpoints").is_dir():
+    loaded = parts.load(folder, "experts", experts.ExpertConfig, init_experts)
+    return *loaded, Stage1DataConfig(path=str(folder))
+  values, params, extra = checkpoint.restore_params(folder)
+  if values.pop("kind", None) != "stage1":
+    raise UserError(f"{folder} is not a work directory of siren-jax train")
+  experiment = configs.from_dict(Stage1Experiment, values)
+  return experiment.experts, {"params": params, **extra}, experiment.data
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:

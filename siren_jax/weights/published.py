@@ -133,13 +133,7 @@ def fill(
   wanted = flax.traverse_util.flatten_dict(shapes, sep="/")
   plan = list(plan)
   used = {name for entry in plan for name in entry.names}
-  _check(found.where, "lacks", used - set(found))
-  spare = {
-    name
-    for name in set(found) - used
-    if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
-  }
-  _check(found.where, "has", spare)
+  check_names(found, used, ignored)
   _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
   filled = {}
   for entry in plan:
@@ -155,13 +149,30 @@ def fill(
         f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
         f" {list(shape)}; its config belongs to another model"
       )
-    if not np.isfinite(value).all():
-      raise UserError(
-        f"{found.where}: tensor {entry.names[0]!r} is not finite; download it"
-        " again"
-      )
+    check_finite(found, entry.names[0], value)
     filled[entry.path] = value
   return flax.traverse_util.unflatten_dict(filled, sep="/")
+
+
+def check_names(
+  found: Tensors, used: set[str], ignored: Sequence[str] = ()
+) -> None:
+  """Raises UserError if a tensor is missing, or there is one of no use."""
+  _check(found.where, "lacks", used - set(found))
+  spare = {
+    name
+    for name in set(found) - used
+    if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+  }
+  _check(found.where, "has", spare)
+
+
+def check_finite(found: Tensors, name: str, value: np.ndarray) -> None:
+  """Raises UserError if `value`, of tensor `name`, holds NaN or infinity."""
+  if not np.isfinite(value).all():
+    raise UserError(
+      f"{found.where}: tensor {name!r} is not finite; download it again"
+    )
 
 
 def same(x: np.ndarray) -> np.ndarray:

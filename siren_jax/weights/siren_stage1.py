@@ -15,12 +15,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
+from siren_jax.weights import published
 
 # Ours to theirs; what both name alike is not listed.
 _CONFIG = {
@@ -98,38 +99,34 @@ def load(directory: str | os.PathLike) -> tuple[ExpertConfig, Variables]:
   """
   directory = Path(directory)
   config = _read_config(directory / "config.json")
-  experts = []
+  shapes = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+  ours = {
+    path: np.empty(x.shape, np.float32)
+    for path, x in flatten_dict(nn.unbox(shapes), sep="/").items()
+  }
   for k in range(config.num_experts):
     path = directory / f"expert_{k}.safetensors"
-    try:
-      experts.append(_from_torch(load_file(path), config))
-    except (OSError, SafetensorError) as error:
-      raise UserError(f"cannot read {path}: {error}") from error
-    except (KeyError, ValueError) as error:
-      raise UserError(f"{path} does not fit config.json: {error}") from error
-  return config, jax.tree.map(lambda *leaves: np.stack(leaves), *experts)
+    with published.tensors(path) as found:
+      _read(found, {name: x[k] for name, x in ours.items()}, config)
+  return config, unflatten_dict(ours, sep="/")
 
 
 def save(
   directory: str | os.PathLike, config: ExpertConfig, params: Variables
 ) -> None:
-  """Writes the ensemble in the authors' format; the inverse of `load`."""
-  directory = Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
+  """Writes a new folder in the authors' format; the inverse of `load`."""
   params = jax.tree.map(np.asarray, nn.unbox(params))
-  for k in range(config.num_experts):
-    tensors = _to_torch(jax.tree.map(lambda x, k=k: x[k], params), config)
-    part = directory / f".expert_{k}.part"
-    save_file(tensors, part)
-    os.replace(part, directory / f"expert_{k}.safetensors")
   values = {
     _CONFIG.get(name, name): value
     for name, value in dataclasses.asdict(config).items()
     if name not in _RUNTIME
   }
-  part = directory / ".config.part"
-  part.write_text(json.dumps(values | _THEIRS_ALONE, indent=2))
-  os.replace(part, directory / "config.json")
+  with files.new_folder(directory) as folder:
+    for k in range(config.num_experts):
+      tensors = _to_torch(jax.tree.map(lambda x, k=k: x[k], params), config)
+      save_file(tensors, folder / f"expert_{k}.safetensors")
+    text = json.dumps(values | _THEIRS_ALONE, indent=2)
+    (folder / "config.json").write_text(text)
 
 
 def _read_config(path: Path) -> ExpertConfig:
@@ -173,19 +170,17 @@ def _entries(cfg: ExpertConfig) -> Iterator[_Entry]:
       yield from entries(table, f"{prefix}.{i}.", root, i)
 
 
-def _from_torch(tensors: Tensors, cfg: ExpertConfig) -> Variables:
-  """One expert's tensors as our variables.
+def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
+  """Fills one expert's arrays with their tensors.
 
   Raises:
-    KeyError: a tensor is missing. ValueError: it has another shape.
+    UserError: a tensor is missing, unknown, of another shape or not finite.
   """
-  variables = jax.eval_shape(lambda key: init(key, cfg), jax.random.key(0))
-  ours = {
-    path: np.empty(x.shape[1:], np.float32)
-    for path, x in flatten_dict(nn.unbox(variables), sep="/").items()
-  }
-  for name, paths, layer in _entries(cfg):
-    value = tensors[name].astype(np.float32)
+  entries = list(_entries(cfg))
+  published.check_names(found, {entry.name for entry in entries})
+  for name, paths, layer in entries:
+    theirs = found[name]
+    value = theirs.astype(np.float32)
     if value.ndim == 2 and not paths[0].startswith("frozen"):
       value = value.T
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
@@ -193,15 +188,18 @@ def _from_torch(tensors: Tensors, cfg: ExpertConfig) -> Variables:
     widths = [x.shape[1] for x in flat]
     value = value.reshape(value.shape[0] if value.ndim == 2 else 1, -1)
     if value.shape != (flat[0].shape[0], sum(widths)):
-      raise ValueError(f"{name} has shape {tensors[name].shape}")
+      raise UserError(
+        f"{found.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
+        " does not fit config.json; take both from the same training run"
+      )
+    published.check_finite(found, name, value)
     parts = np.split(value, np.cumsum(widths)[:-1], axis=1)
     for slot, part in zip(slots, parts, strict=True):
       slot[...] = part.reshape(slot.shape)
-  return unflatten_dict(ours, sep="/")
 
 
 def _to_torch(variables: Variables, cfg: ExpertConfig) -> Tensors:
-  """The inverse of `_from_torch`."""
+  """One expert's arrays as their tensors, the inverse of `_read`."""
   ours = flatten_dict(variables, sep="/")
   tensors = {}
   for name, paths, layer in _entries(cfg):

@@ -8,6 +8,7 @@ import flax.traverse_util
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from siren_jax import experts
 from siren_jax.common.errors import UserError
@@ -54,8 +55,8 @@ def test_losses(fixture):
 
 def test_written_files_are_those_that_were_read(fixture, tmp_path):
   config, params, *_ = fixture
-  siren_stage1.save(tmp_path, config, params)
-  again_config, again = siren_stage1.load(tmp_path)
+  siren_stage1.save(tmp_path / "out", config, params)
+  again_config, again = siren_stage1.load(tmp_path / "out")
   assert again_config == config
   jax.tree.map(np.testing.assert_array_equal, again, params)
 
@@ -65,8 +66,8 @@ def test_no_tensor_is_left_over(fixture, tmp_path):
   config, params, *_ = fixture
   leaves = flax.traverse_util.flatten_dict(params, sep="/")
   count = sum(leaf[0].size for leaf in leaves.values())
-  siren_stage1.save(tmp_path, config, params)
-  tensors = siren_stage1.load_file(tmp_path / "expert_0.safetensors")
+  siren_stage1.save(tmp_path / "out", config, params)
+  tensors = load_file(tmp_path / "out" / "expert_0.safetensors")
   assert sum(tensor.size for tensor in tensors.values()) == count
 
 
@@ -92,6 +93,22 @@ def test_a_tensor_of_another_shape_is_named(broken):
   config = json.loads((broken / "config.json").read_text())
   (broken / "config.json").write_text(json.dumps(config | {"prompt_dim": 9}))
   with pytest.raises(UserError, match="prompt_summary|cross_attention"):
+    siren_stage1.load(broken)
+
+
+@pytest.mark.parametrize(
+  "change, told",
+  [
+    (lambda t: t.pop("heads.0.weight"), "lacks tensor 'heads.0.weight'"),
+    (lambda t: t.update(more=np.zeros(3)), "has tensor 'more'"),
+    (lambda t: t.update(sos=np.full_like(t["sos"], np.nan)), "'sos' is not fin"),
+  ],
+)
+def test_missing_extra_and_broken_tensors_are_named(broken, change, told):
+  tensors = load_file(broken / "expert_1.safetensors")
+  change(tensors)
+  save_file(tensors, broken / "expert_1.safetensors")
+  with pytest.raises(UserError, match=f"expert_1.safetensors.*{told}"):
     siren_stage1.load(broken)
 
 
