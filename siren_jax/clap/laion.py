@@ -22,7 +22,7 @@ ROBERTA = TextConfig(
   layers=12,
   heads=12,
   mlp_width=3072,
-  max_tokens=512,
+  max_tokens=77,
   norm_eps=1e-12,
 )
 

@@ -91,7 +91,11 @@ def load(path: str | Path) -> Tokenizer:
   if not path.is_file():
     raise UserError(f"no tokenizer at {path}: the folder is incomplete")
   try:
-    return Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(path))
+    # Published ones may carry what they were last called with.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
   except Exception as error:  # tokenizers raises bare Exception
     raise UserError(f"{path} is not a tokenizer: {error}") from error
 
@@ -101,7 +105,7 @@ def tokenize(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Ids `[B, P]` int32 and mask `[B, P]` bool, P = `max_tokens`.
 
-  Longer texts are cut, with a note in the log.
+  Longer texts are cut, with a note in the log; a token that ends texts stays.
 
   Raises:
     UserError: a text is empty or only blanks.
@@ -119,7 +123,8 @@ def tokenize(
         len(ids),
         len(ids) - max_tokens,
       )
-      ids = ids[:max_tokens]
+      last = ids[-1:] if encoding.special_tokens_mask[-1] else []
+      ids = ids[: max_tokens - len(last)] + last
     ids_BxP[row, : len(ids)] = ids
     mask_BxP[row, : len(ids)] = True
   return ids_BxP, mask_BxP

@@ -98,6 +98,8 @@ def _audio(args: argparse.Namespace) -> None:
   summary = prepare.prepare_audio(sources, args.out, config)
   for name, value in summary.items():
     print(f"{name}: {value}")
+  if summary["skipped"]:
+    print(f"what was skipped: {pathlib.Path(args.out) / prepare.SKIPPED}")
   print(
     f"{args.out} is ready; try next: siren-jax train-codec "
     f"--config=configs/nano_codec.py --config.data.path={args.out} "
@@ -124,9 +126,10 @@ def _codes(args: argparse.Namespace) -> None:
   bundle.save_encoders(pathlib.Path(args.out), codec_model, clap_model)
   for split, count in counts.items():
     print(f"{split}: {count} sounds")
+  config = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
   print(
     f"{args.out} is ready; try next: siren-jax train "
-    f"--config=configs/nano.py --config.data.path={args.out} "
+    f"--config=configs/{config}.py --config.data.path={args.out} "
     "--workdir=runs/experts"
   )
 

@@ -30,6 +30,9 @@ from siren_jax.weights.published import (
 
 # The first two rows of RoBERTa's positions stand for padding.
 _PADDING_ROWS = 2
+# LAION's own code reads no more of a caption; RoBERTa could read 512, and every
+# prompt of a code set is as long as the longest may be.
+_MAX_TOKENS = 77
 _SPARE = (
   "logit_scale_*",
   "*.num_batches_tracked",
@@ -68,7 +71,9 @@ def read_config(folder: Path) -> LaionConfig:
         layers=text.get("num_hidden_layers", 12),
         heads=text.get("num_attention_heads", 12),
         mlp_width=text.get("intermediate_size", 3072),
-        max_tokens=text.get("max_position_embeddings", 514) - _PADDING_ROWS,
+        max_tokens=min(
+          text.get("max_position_embeddings", 514) - _PADDING_ROWS, _MAX_TOKENS
+        ),
         norm_eps=text.get("layer_norm_eps", 1e-12),
       ),
       audio=HtsatConfig(
@@ -115,7 +120,9 @@ def _text(config: TextConfig) -> Iterator[Entry]:
       f"{theirs}.position_embeddings.weight",
       f"{theirs}.token_type_embeddings.weight",
     ),
-    lambda positions, types: positions[_PADDING_ROWS:] + types[0],
+    lambda positions, types: (
+      positions[_PADDING_ROWS : _PADDING_ROWS + config.max_tokens] + types[0]
+    ),
   )
   yield from _norm("text/norm", f"{theirs}.LayerNorm")
   for i in range(config.layers):

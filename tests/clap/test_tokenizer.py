@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, processors
 
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
@@ -48,6 +49,27 @@ def test_a_long_text_is_cut_and_said(words, caplog):
   ids, mask = tokenizer.tokenize(words, ["dog " * 9], 4)
   assert ids.shape == (1, 4) and mask.all()
   assert "the last 6 are left out" in caplog.text
+
+
+def test_what_ends_a_text_stays_when_it_is_cut(words):
+  words = Tokenizer.from_str(words.to_str())
+  words.post_processor = processors.TemplateProcessing(
+    single=f"{tokenizer.CLS} $A {tokenizer.UNK}",
+    special_tokens=[(tokenizer.CLS, 1), (tokenizer.UNK, 2)],
+  )
+  ids, _ = tokenizer.tokenize(words, ["dog " * 9, "dog"], 4)
+  dog = words.token_to_id("dog")
+  np.testing.assert_array_equal(ids, [[1, dog, dog, 2], [1, dog, 2, 0]])
+
+
+def test_a_file_that_pads_and_cuts_by_itself(words, tmp_path):
+  words = Tokenizer.from_str(words.to_str())
+  words.enable_padding(length=6)
+  words.enable_truncation(3)
+  words.save(str(tmp_path / "tokenizer.json"))
+  loaded = tokenizer.load(tmp_path / "tokenizer.json")
+  _, mask = tokenizer.tokenize(loaded, ["dog dog dog dog", "dog"], 8)
+  np.testing.assert_array_equal(mask.sum(1), [5, 2])
 
 
 @pytest.mark.parametrize("empty", ["", "  \n"])

@@ -101,7 +101,10 @@ def test_a_tensor_of_another_shape_is_named(broken):
   [
     (lambda t: t.pop("heads.0.weight"), "lacks tensor 'heads.0.weight'"),
     (lambda t: t.update(more=np.zeros(3)), "has tensor 'more'"),
-    (lambda t: t.update(sos=np.full_like(t["sos"], np.nan)), "'sos' is not fin"),
+    (
+      lambda t: t.update(sos=np.full_like(t["sos"], np.nan)),
+      "'sos' is not fin",
+    ),
   ],
 )
 def test_missing_extra_and_broken_tensors_are_named(broken, change, told):

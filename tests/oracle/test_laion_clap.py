@@ -8,43 +8,18 @@ from siren_jax.clap import laion
 from siren_jax.weights import laion_clap
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
+from tests.oracle import published  # noqa: E402 (it takes both)
+
 pytestmark = pytest.mark.oracle
-
-
-def _randomise(model):
-  torch.manual_seed(0)
-  for name, value in model.named_parameters():
-    if "norm" in name.lower() and "weight" in name:
-      value.data.uniform_(0.8, 1.2)
-    elif value.dim() < 2:
-      value.data.normal_(0, 0.1)
-    elif "embeddings" not in name:
-      value.data.normal_(0, np.prod(value.shape[1:]) ** -0.5)
-  for name, value in model.named_buffers():
-    if "running_var" in name:
-      value.uniform_(200, 400)
-    elif "running_mean" in name:
-      value.normal_(-30, 3)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unfused", "fused"])
 def pair(request, tmp_path_factory):
   """The model of transformers, its feature extractor, and ours."""
   folder = tmp_path_factory.mktemp("clap")
-  fused = request.param
-  audio = {"enable_fusion": fused}
-  audio |= {"fusion_type": "aff_2d"} if fused else {}
-  model = transformers.ClapModel(
-    transformers.ClapConfig(audio_config=audio)
-  ).eval()
-  _randomise(model)
+  model, extractor = published.clap(fused=request.param)
   model.save_pretrained(folder)
-  extractor = transformers.ClapFeatureExtractor(
-    frequency_min=50,
-    frequency_max=14000,
-    truncation="fusion" if fused else "rand_trunc",
-  )
   extractor.save_pretrained(folder)
   return model, extractor, laion_clap.load(folder)
 

@@ -1,8 +1,5 @@
 """VGGish and Cnn14 against torchvggish and PANNs, on random weights."""
 
-import sys
-import types
-
 import numpy as np
 import pytest
 
@@ -11,7 +8,10 @@ from siren_jax.evaluation.divergence import probabilities
 from siren_jax.weights import scorers
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
 safetensors_torch = pytest.importorskip("safetensors.torch")
+from tests.oracle import published  # noqa: E402 (it takes both)
+
 pytestmark = pytest.mark.oracle
 
 
@@ -21,25 +21,6 @@ def audio():
   return (np.random.default_rng(0).normal(size=(2, 80000)) * rise).astype("f4")
 
 
-def _randomise(model):
-  torch.manual_seed(0)
-  for name, value in model.named_parameters():
-    if "extractor" in name:
-      continue
-    if value.dim() > 1:
-      value.data.normal_(0, (2 / np.prod(value.shape[1:])) ** 0.5)
-    elif "bn" in name and "weight" in name:
-      value.data.uniform_(0.8, 1.2)
-    else:
-      value.data.normal_(0, 0.05)
-  for name, value in model.named_buffers():
-    if "running_var" in name:
-      value.uniform_(0.5, 1.5)
-    elif "running_mean" in name:
-      value.normal_(0, 0.1)
-  return model.eval()
-
-
 def _save(model, path):
   state = {k: v.contiguous() for k, v in model.state_dict().items()}
   safetensors_torch.save_file(state, path)
@@ -47,12 +28,9 @@ def _save(model, path):
 
 
 def test_vggish(audio, tmp_path, monkeypatch):
-  # It resamples, which is not asked for here.
-  monkeypatch.setitem(sys.modules, "resampy", types.ModuleType("resampy"))
-  vggish = pytest.importorskip("torchvggish.torchvggish")
+  model = published.vggish(monkeypatch)
   from torchvggish.vggish_input import waveform_to_examples
 
-  model = _randomise(vggish._vgg())
   _, params = scorers.load_vggish(_save(model, tmp_path / "v.safetensors"))
   patches = torch.cat([waveform_to_examples(x, 16000) for x in audio]).detach()
   ours = networks.vggish_patches(audio)
@@ -74,15 +52,7 @@ def test_vggish(audio, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("config", [networks.CNN14_16K, networks.CNN14_32K])
 def test_cnn14(config, audio, tmp_path, monkeypatch):
-  # At import it fetches labels with wget; it fails quietly without a network.
-  monkeypatch.setenv("HOME", str(tmp_path))
-  panns = pytest.importorskip("panns_inference.models")
-  model = _randomise(
-    panns.Cnn14(
-      config.sample_rate, config.window, config.hop, 64,
-      config.low, config.high, 527,
-    )
-  )  # fmt: skip
+  model = published.cnn14(config, monkeypatch, tmp_path)
   found, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
   assert found == config
   with torch.no_grad():
