@@ -1,17 +1,12 @@
-"""`siren-jax evaluate` and `import-weights`, in this process."""
+"""`siren-jax evaluate`, in this process."""
 
 import json
-import pathlib
-import shutil
 
 import numpy as np
 import pytest
 
-from siren_jax import codec
 from siren_jax.cli.main import main
 from siren_jax.data import audio
-
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "dac"
 
 
 @pytest.fixture
@@ -106,30 +101,3 @@ def test_bad_input(folders, tiny_bundle, user_error):
   assert "3.wav" in user_error([*command, "--generated", "near"])
   told = user_error([*command, "--generated", "real", "--json", "out.txt"])
   assert ".json" in told
-
-
-@pytest.mark.parametrize("publisher", ["hugging_face", "descript"])
-def test_import_dac(publisher, tmp_path, capsys):
-  out = tmp_path / "dac"
-  source = str(FIXTURES / publisher)
-  assert main(["import-weights", "dac", source, "--out", str(out)]) == 0
-  assert "try next" in capsys.readouterr().out
-  theirs = np.load(FIXTURES / publisher / "expected.npz")
-  imported = codec.load(out)
-  np.testing.assert_array_equal(
-    imported.encode(theirs["audio"]), theirs["codes"]
-  )
-
-
-def test_import_stops_before_it_writes(tmp_path, user_error):
-  source = shutil.copytree(FIXTURES / "descript", tmp_path / "source")
-  (source / "weights.safetensors").write_bytes(b"broken")
-  out = tmp_path / "out"
-  told = user_error(["import-weights", "dac", source, "--out", out])
-  assert "safetensors" in told and not out.exists()
-  told = user_error(["import-weights", "clap", source, "--out", out])
-  assert "config.json" in told and not out.exists()
-  pickled = tmp_path / "vggish.pth"
-  pickled.write_bytes(b"no pickle")
-  told = user_error(["import-weights", "vggish", pickled, "--out", out])
-  assert "torch" in told and not out.exists()
