@@ -51,7 +51,7 @@ def align(settings: dict, seed: int, args, workdir: pathlib.Path) -> str:
     *(f"--config.alignment.{name}={v}" for name, v in settings.items()),
   ]
   if not bundle.exists():
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, stdout=sys.stderr)
   return str(bundle)
 
 

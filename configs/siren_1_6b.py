@@ -4,9 +4,10 @@
     --config.data.path=CODES
 
 CODES is a code set of a codec with 12 codebooks of 1024 codes and features
-1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide. Never trained
-by this project: sizes are checked in the tests, cost and result are not known.
-Widths, layers and the optimizer are the paper's; the number of steps is ours.
+1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide (LAION's CLAP);
+docs/audiocaps.md makes one. Never trained at this size by this project: cost
+and result are not known. Widths, layers and the optimizer are the paper's; the
+number of steps is ours.
 """
 
 from siren_jax.cli.experiments import to_config_dict

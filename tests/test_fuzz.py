@@ -61,6 +61,12 @@ def _csv(path):
   path.write_text("file,caption,fold\na.wav,a dog,1\nb.wav,rain,2\n")
 
 
+def _audiocaps(path):
+  path.write_text(
+    "audiocap_id,youtube_id,start_time,caption\n7,-ab,30,a dog\n8,cd,0,rain\n"
+  )
+
+
 def _jsonl(path):
   rows = [{"path": f"{i}.wav", "captions": ["a", "b"]} for i in range(3)]
   path.write_text("\n".join(map(json.dumps, rows)))
@@ -82,6 +88,7 @@ READERS = {
   "codes.npz": (_codes, lambda p: decode._read(p, _CONFIG)),
   "set.npz": (_set, lambda p: store.captions(p, "train")),
   "manifest.csv": (_csv, lambda p: sources.find(p)),
+  "audiocaps.csv": (_audiocaps, lambda p: sources.find(p)),
   "manifest.jsonl": (_jsonl, lambda p: sources.find(p)),
 }
 

@@ -97,7 +97,8 @@ def alone(
 ) -> dict[str, Figure]:
   """Figures that need no other clips."""
   logits = np.array([heard["logits"] for heard in side.tagger])
-  probs = divergence.probabilities(logits)
+  # In parts of like clips, as folders often have them, it would be about one.
+  probs = rng.permutation(divergence.probabilities(logits))
 
   def score(rows):
     return divergence.inception_score(probs[rows])[0]

@@ -69,6 +69,22 @@ def test_shuffled_pairs_have_a_worse_kl():
   assert kl[1].low > kl[0].high
 
 
+def test_the_order_of_clips_does_not_matter():
+  """Inception scores are of parts: of one kind each, they would be one."""
+  mixed = _hearing()
+  order = sorted(range(60), key=lambda i: mixed.captions[i])
+  ordered = dataclasses.replace(
+    mixed, **{f.name: [getattr(mixed, f.name)[i] for i in order]
+              for f in dataclasses.fields(mixed)},
+  )  # fmt: skip
+  scores = [
+    report.alone(side, PANEL, np.random.default_rng(0))["is"].value
+    for side in (mixed, ordered)
+  ]
+  assert min(scores) > 1.2
+  assert abs(scores[0] - scores[1]) < 0.15
+
+
 def test_without_pairs_or_captions_there_is_no_such_figure():
   generated = dataclasses.replace(
     _hearing(), names=[f"x{i}" for i in range(60)], captions=[None] * 60
