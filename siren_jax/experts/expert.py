@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.mesh import constrain
 from siren_jax.experts.attention import (
   Blocks,
   Cache,
@@ -217,6 +218,7 @@ class ResidualExpert(nn.Module):
     block = TemporalBlock(cfg, parent=None)
 
     def layer(params, x, key):
+      x = constrain(x, "batch", None, None)
       return block.apply(
         {"params": params}, x, prompt_BxPxC, mask_BxTxT, mask_Bx1xP, key
       )
@@ -236,6 +238,7 @@ class ResidualExpert(nn.Module):
     keys = split(key, 2)
 
     def layer(params, x, key, last=None):
+      x = constrain(x, None, "batch", None, None)
       return block.apply({"params": params}, x, key, last)[0]
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import math
+import re
 
 import flax.linen as nn
 import jax
@@ -129,6 +131,51 @@ def test_sharded_over_data_experts_and_heads_it_is_the_same(plain, batch):
     )
   # Moments, not parameters: Adam makes a full step of a rounding error.
   _assert_same(after.opt_state, reference.opt_state, atol=1e-6)
+
+
+def _moved(task, batch, **sizes) -> list[int]:
+  """Elements of every array that the devices of a mesh hand to each other."""
+  count = int(np.prod(list(sizes.values())))
+  mesh = meshes.make_mesh(
+    meshes.MeshConfig(**{"data": 1, **sizes}), jax.devices()[:count]
+  )
+  with jax.set_mesh(mesh):
+    boxed = jax.eval_shape(task.init, jax.random.key(0))
+    shardings = meshes.state_shardings(boxed, mesh)
+
+    def placed(x, sharding):
+      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    rows = meshes.batch_sharding(mesh)
+    step = jax.jit(task.step, donate_argnums=0, out_shardings=(shardings, None))
+    program = step.lower(
+      jax.tree.map(placed, nn.unbox(boxed), shardings),
+      {name: placed(x, rows) for name, x in batch.items()},
+      jax.random.key(0),
+    ).compile()
+  kinds = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
+  results = re.findall(rf"= (.+?) (?:{kinds})(?:-start)?\(", program.as_text())
+  shapes = re.findall(r"\w\[([\d,]*)\]", " ".join(results))
+  return [math.prod(int(n) for n in x.split(",") if n) for x in shapes]
+
+
+def test_nothing_but_metrics_moves_between_experts(make, batch):
+  """On a mesh of experts alone, all that moves is from expert to expert."""
+  task, *_ = make({}, dropout=0.1, scan_layers=True, remat=True)
+  moved = _moved(task, batch, expert=2)
+  assert moved and max(moved) <= task.config.num_codebooks
+
+
+@pytest.mark.parametrize("sizes", [dict(fsdp=4), dict(data=2, fsdp=4)])
+def test_weights_come_to_the_batch(make, batch, sizes):
+  """No activation of the whole batch is gathered on a device."""
+  task, state, _ = make({}, scan_layers=True, remat=True)
+  longer = jax.tree.map(lambda x: jnp.concatenate([x] * 8), batch)
+  cfg = task.config
+  largest = max(x.size for x in jax.tree.leaves(state.params))
+  tokens = len(longer["codes_BxNxT"]) * longer["codes_BxNxT"].shape[2]
+  assert largest < cfg.num_experts * tokens * cfg.dim
+  assert max(_moved(task, longer, **sizes)) <= largest
 
 
 def test_only_matrices_decay(plain):
