@@ -7,10 +7,12 @@ Aligns Stage 1 once for every row and seed (`siren-jax align
 --config=configs/align_nano.py` with the row's settings, for --steps steps;
 what is done is not done again), and has the judges of benchmarks.alignment
 compare each with Stage 1. Cells: mean over seeds, and the 95 % interval of the
-difference to Stage 1 by a bootstrap over seeds and prompts.
+difference to Stage 1 by a bootstrap over seeds and prompts. --plot draws what
+the rollouts of each step got.
 """
 
 import argparse
+import csv
 import pathlib
 import subprocess
 import sys
@@ -77,6 +79,50 @@ def interval(base_P: np.ndarray, runs_SxP: np.ndarray) -> tuple[float, float]:
   return tuple(np.percentile(drawn, [2.5, 97.5]))
 
 
+CURVES = {
+  "train/reward_clap": "cosine of prompt and rollout",
+  "train/reward_deep_likelihood": "log-prob of deeper codes",
+  "train/diversity": "diversity of rollouts",
+  "train/kl": "divergence from Stage 1, nats a code",
+}
+
+
+def curves(workdirs: list[pathlib.Path], name: str) -> np.ndarray:
+  """A metric of some runs, [runs, steps]; none where it was not rewarded."""
+  runs = []
+  for workdir in workdirs:
+    with (workdir / "metrics.csv").open(newline="") as file:
+      rows = [row.get(name) for row in csv.DictReader(file)]
+    runs.append([float(value) for value in rows if value])
+  return np.array(runs)
+
+
+def plot(path: pathlib.Path, workdirs: dict[str, list[pathlib.Path]]) -> None:
+  """Mean over seeds, and from the lowest to the highest, of five steps."""
+  import matplotlib
+
+  matplotlib.use("Agg")
+  from matplotlib import pyplot
+
+  figure, axes = pyplot.subplots(1, len(CURVES), figsize=(15, 3.6))
+  for axis, (name, told) in zip(axes, CURVES.items(), strict=True):
+    for number, (row, folders) in enumerate(workdirs.items()):
+      runs_SxT = curves(folders, name)
+      if not runs_SxT.size:
+        continue
+      smooth = np.ones(5) / 5
+      runs_SxT = np.array([np.convolve(x, smooth, "valid") for x in runs_SxT])
+      steps = 3 + np.arange(runs_SxT.shape[1])
+      color, low, high = f"C{number}", runs_SxT.min(0), runs_SxT.max(0)
+      axis.plot(steps, runs_SxT.mean(0), color=color, label=row)
+      axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+    axis.set(title=told, xlabel="step")
+  handles, labels = axes[-1].get_legend_handles_labels()
+  figure.legend(handles, labels, loc="lower center", ncols=len(labels))
+  figure.tight_layout(rect=(0, 0.08, 1, 1))
+  figure.savefig(path, dpi=80)
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   add = parser.add_argument
@@ -92,6 +138,7 @@ def main():
   add("--rows", nargs="*", choices=ROWS, default=list(ROWS))
   add("--samples", type=int, default=2, help="clips a prompt")
   add("--claims", type=int, default=50)
+  add("--plot", type=pathlib.Path, metavar="PNG", help="draw the runs' curves")
   args = parser.parse_args()
   judges = Judges(
     args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
@@ -103,10 +150,16 @@ def main():
   print("|" + "---|" * (len(MEASURES) + 1))
   means = [f"{base[m].mean():.3f}" for m in MEASURES]
   print(f"| Stage 1 | {' | '.join(means)} |", flush=True)
-  for row in args.rows:
+  workdirs = {
+    row: [
+      home / f"{row.replace(', ', '-').replace(' ', '_')}-{seed}"
+      for seed in args.seeds
+    ]
+    for row in args.rows
+  }
+  for row, folders in workdirs.items():
     runs = []
-    for seed in args.seeds:
-      workdir = home / f"{row.replace(', ', '-').replace(' ', '_')}-{seed}"
+    for seed, workdir in zip(args.seeds, folders, strict=True):
       bundle = align(ROWS[row], seed, args, workdir)
       runs.append(measure(judges, bundle, workdir / told))
     cells = []
@@ -115,6 +168,8 @@ def main():
       low, high = interval(base[m], runs_SxP)
       cells.append(f"{runs_SxP.mean():.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"| {row} | {' | '.join(cells)} |", flush=True)
+  if args.plot:
+    plot(args.plot, workdirs)
 
 
 if __name__ == "__main__":
