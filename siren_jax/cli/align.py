@@ -61,16 +61,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _start(source: str) -> tuple[Any, str | None]:
   """What is aligned, and what its model card says of its data."""
-  from siren_jax import sampling
   from siren_jax.weights import bundle
 
   folder = bundle.find(source)
   if (folder / "checkpoints").is_dir():
-    plain = sampling.SamplingConfig()
-    return bundle.assemble(folder, folder.name, sampling=plain), None
-  card = (folder / "README.md").read_text("utf-8")
-  _, heading, notes = card.partition("\n## ")
-  return bundle.load(folder), heading.strip() + " " + notes if notes else None
+    return bundle.assemble(folder, folder.name), None
+  return bundle.load(folder), bundle.notes(folder)
 
 
 def _rewarded(experiment: Any, name: str, steps: int) -> str:

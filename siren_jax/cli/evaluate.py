@@ -21,8 +21,10 @@ A codec's renderings are compared with what they are of by their samples:
 import argparse
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
-from siren_jax.cli import runtime
+from siren_jax.cli import generate, runtime
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
@@ -65,38 +67,40 @@ def run(args: argparse.Namespace) -> None:
     )
     if path
   ]
-  if args.prompts:
-    _generate(args)
+  from siren_jax.evaluation import clips
+
+  # What may fail comes before what takes long.
+  reference = clips.find(args.reference, apart=args.generated)
+  plan = _plan(args, reference) if args.prompts else None
   runtime.use_compilation_cache()
   import numpy as np
   import platformdirs
   import tqdm
 
   from siren_jax import clap
-  from siren_jax.evaluation import clips, report, scorers
+  from siren_jax.evaluation import report, scorers
   from siren_jax.weights import bundle
 
   home = bundle.find(args.model)
   panel = scorers.panel(
     clap.load(home), home.name, args.vggish, args.cnn14, args.clap
   )
+  if plan:
+    generate.make(*plan, args.model, args.seconds, args.seed)
+  generated = clips.find(args.generated)
+  distances = clips.distances(reference, generated) if args.paired else {}
   cache = platformdirs.user_cache_path("siren-jax") / "heard"
-  found = {f: clips.find(f) for f in (args.generated, args.reference)}
-  total = sum(map(len, found.values())) * len(panel.scorers)
+  total = (len(generated) + len(reference)) * len(panel.scorers)
   with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
-    heard = {
-      folder: _heard(folder_clips, panel, cache, bar.update)
-      for folder, folder_clips in found.items()
-    }
-  generated, reference = heard[args.generated], heard[args.reference]
-  figures = report.figures(reference, generated, panel)
-  if args.paired:
-    distances = clips.distances(found[args.reference], found[args.generated])
-    figures |= report.means(distances)
+    ours, real = (
+      _heard(found, panel, cache, bar.update)
+      for found in (generated, reference)
+    )
+  figures = report.figures(real, ours, panel)
   rows = {
-    f"generated ({len(generated.names)})": figures,
-    f"reference ({len(reference.names)})": report.alone(
-      reference, panel, np.random.default_rng(0)
+    f"generated ({len(generated)})": figures | report.means(distances),
+    f"reference ({len(reference)})": report.alone(
+      real, panel, np.random.default_rng(0)
     ),
   }
   told = report.markdown(rows, report.head(panel))
@@ -128,9 +132,10 @@ def _heard(folder_clips, panel, cache, progress):
   )
 
 
-def _generate(args: argparse.Namespace) -> None:
-  """Clips of --prompts into an empty folder."""
-  from siren_jax.cli import generate
+def _plan(
+  args: argparse.Namespace, reference: Sequence[Any]
+) -> tuple[list[str], list[pathlib.Path]]:
+  """Prompts, and the files in an empty folder to make of them."""
   from siren_jax.evaluation import clips
 
   folder = runtime.check_folder(args.generated)
@@ -138,15 +143,18 @@ def _generate(args: argparse.Namespace) -> None:
     raise UserError(
       f"{folder} is not empty; name a new folder for the clips of --prompts"
     )
-  source = pathlib.Path(args.prompts)
-  if clips.is_table(source):
-    # Under the recordings' names, so that each is one of a pair.
-    told = [clip for clip in clips.find(source) if clip.caption]
-    prompts = [clip.caption for clip in told]
-    paths = [folder / f"{clip.name}.wav" for clip in told]
-  else:
-    prompts = files.read_lines(source)
-    paths = generate.names(folder, [(p, 0) for p in prompts], args.seed)
-  if not prompts:
-    raise UserError(f"{source}: no prompts in it; write one a line")
-  generate.make(prompts, paths, args.model, args.seconds, args.seed)
+  if not clips.is_table(args.prompts):
+    prompts = files.read_lines(args.prompts)
+    if not prompts:
+      raise UserError(f"{args.prompts}: no prompts in it; write one a line")
+    rows = [(prompt, 0) for prompt in prompts]
+    return prompts, generate.names(folder, rows, args.seed)
+  same = args.prompts == args.reference
+  told = [
+    c for c in (reference if same else clips.find(args.prompts)) if c.told
+  ]
+  if not told:
+    raise UserError(f"{args.prompts}: no captions; add a column caption")
+  # Under the recordings' names, so that each is one of a pair.
+  paths = [folder / f"{clip.name}.wav" for clip in told]
+  return [clip.told for clip in told], paths

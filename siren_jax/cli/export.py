@@ -5,7 +5,8 @@
 
 The bundle is one folder that `siren-jax generate --model` and
 `siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
-unless --codec and --clap name others. For the code of the paper's authors:
+or the bundle's own, unless --codec and --clap name others; imported experts
+need both. For the code of the paper's authors:
 
   siren-jax export --experts runs/experts --format siren-stage1 --out theirs
 """
@@ -17,8 +18,10 @@ from typing import Any
 
 import siren_jax
 from siren_jax.cli import runtime
+from siren_jax.common.errors import UserError
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
+_OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--experts",
     required=True,
     metavar="DIR",
-    help="work directory, bundle, or folder of import-weights",
+    help="work directory, bundle (or its name), or folder of import-weights",
   )
   add(
     "--format",
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--codec", metavar="DIR", help="work directory or bundle")
   add("--clap", metavar="DIR", help="work directory or bundle")
   add("--name", help="what the model is called (default: as its folder)")
-  add("--out", required=True, metavar="DIR", help="the bundle to write")
+  add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
     "--notes",
     metavar="FILE",
@@ -47,13 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--max-seconds",
     type=float,
-    default=30.0,
     help="longest clip that generate allows (default: 30)",
   )
   add(
     "--candidates",
     type=int,
-    default=1,
     help="drawn for each sound, the best by CLAP is kept (default: 1)",
   )
   add("--temperature", type=float, help="default of generate, as the next ones")
@@ -65,31 +66,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
-  from siren_jax import sampling
   from siren_jax.weights import bundle
 
   out = bundle.check_new(args.out)
+  folder = bundle.find(args.experts)
   if args.format == "siren-stage1":
-    _save_theirs(args.experts, out)
+    _save_theirs(args, folder, out)
     return
   model = bundle.assemble(
-    args.experts,
+    folder,
     args.name or out.resolve().name,
     codec_folder=args.codec,
     clap_folder=args.clap,
-    sampling=sampling.SamplingConfig(**runtime.given(args, *_SETTINGS)),
-    max_seconds=args.max_seconds,
-    candidates=args.candidates,
+    **runtime.given(args, "max_seconds", "candidates"),
   )
-  save(args.out, model, notes)
+  changed = runtime.given(args, *_SETTINGS)
+  settings = dataclasses.replace(model.sampling, **changed)
+  if notes is None and bundle.is_bundle(folder):
+    notes = bundle.notes(folder)
+  save(args.out, dataclasses.replace(model, sampling=settings), notes)
 
 
-def _save_theirs(source: str, out: pathlib.Path) -> None:
+def _save_theirs(
+  args: argparse.Namespace, folder: pathlib.Path, out: pathlib.Path
+) -> None:
   from siren_jax.weights import bundle, siren_stage1
 
-  folder = source
-  if not pathlib.Path(source).is_dir():
-    folder = bundle.find(source)
+  for name in runtime.given(args, *_OF_BUNDLES, *_SETTINGS):
+    raise UserError(
+      f"--{name.replace('_', '-')} with --format siren-stage1: the authors'"
+      " files hold the experts alone; leave it out"
+    )
   config, params, _ = bundle.load_experts(folder)
   siren_stage1.save(out, config, params)
   print(f"{out}: {config.num_experts} experts in the authors' format")

@@ -101,6 +101,12 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, logical_spec(*names))
 
 
+def alone() -> bool:
+  """Whether there is one device, or no mesh."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return mesh.empty or mesh.size == 1
+
+
 def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   """`function(*arrays)` where every device treats its own rows of the batch.
 

@@ -33,7 +33,12 @@ def save(path: str | os.PathLike, params: Params, dtype: Any = None) -> None:
         "with a lower learning rate"
       )
   with files.replacing(path) as file:
-    safetensors.numpy.save_file(tensors, file.name)
+    try:
+      safetensors.numpy.save_file(tensors, file.name)
+    except safetensors.SafetensorError as error:
+      raise UserError(
+        f"{path}: cannot write ({error}); free space or choose another place"
+      ) from error
 
 
 def load(

@@ -4,8 +4,10 @@ Both publish captions as CSV files. AudioCaps publishes no audio: which name a
 clip has depends on who fetched it, and many are no longer to be had.
 """
 
+import collections
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -14,12 +16,18 @@ from siren_jax.data.audio import SUFFIXES
 Row = Mapping[str, str]
 TEST = "test"  # is evaluated on, and never prepared for training
 _CLIP_SECONDS = 10  # of AudioSet, where AudioCaps' clips are from
-_SPLITS = {
+# Words of file names and of `split` columns.
+SPLITS = {
   "train": "train",
+  "training": "train",
   "development": "train",
-  "val": "validation",
   "validation": "validation",
+  "valid": "validation",
+  "val": "validation",
+  "dev": "validation",
   "test": TEST,
+  "testing": TEST,
+  "eval": TEST,
   "evaluation": TEST,
 }
 
@@ -47,27 +55,36 @@ def of(columns: Iterable[str]) -> Corpus | None:
 
 
 def split_of(path: Path) -> str:
-  """ "train", "validation", "test" or "", by the last word of the name."""
-  return _SPLITS.get(path.stem.lower().split("_")[-1], "")
+  """ "train", "validation", "test" or "", by the words of the file's name."""
+  words = re.split(r"[\W_]+", path.stem.lower())
+  return next((SPLITS[w] for w in reversed(words) if w in SPLITS), "")
 
 
 class Clips:
-  """The sound files below a folder, found by their names."""
+  """The sound files below `root`, but for those below `apart`, by name."""
 
-  def __init__(self, root: Path):
-    self._paths: dict[str, list[Path]] = {}
+  def __init__(self, root: Path, apart: Path | None = None):
+    self._root, self._paths = root, collections.defaultdict(list)
+    apart = apart and apart.resolve()
     for folder, subfolders, names in os.walk(root, followlinks=True):
-      subfolders.sort()
+      subfolders[:] = sorted(
+        name for name in subfolders if Path(folder, name).resolve() != apart
+      )
       for path in (Path(folder, name) for name in sorted(names)):
         if path.suffix.lower() in SUFFIXES:
-          self._paths.setdefault(path.stem, []).append(path)
+          self._paths[path.stem].append(path)
 
-  def find(self, stems: Iterable[str], near: str) -> Path | None:
-    """The first that is there; rather in a folder that is called `near`."""
+  def find(self, stems: Iterable[str], split: str) -> Path | None:
+    """The first that is there; rather in a folder that is called as `split`."""
+
+    def fits(path: Path) -> bool:
+      folders = path.relative_to(self._root).parts[:-1]
+      return any(SPLITS.get(name.lower()) == split for name in folders)
+
     for stem in stems:
       paths = self._paths.get(stem)
       if paths:
-        return next((p for p in paths if near in p.parts), paths[0])
+        return next(filter(fits, paths), paths[0])
     return None
 
 

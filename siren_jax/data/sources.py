@@ -23,15 +23,6 @@ from siren_jax.data.audio import SUFFIXES
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
 PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
-SPLITS = {
-  "train": "train",
-  "training": "train",
-  "validation": "validation",
-  "valid": "validation",
-  "val": "validation",
-  "dev": "validation",
-  "test": "validation",
-}
 MAX_SHOWN = 3
 _LONGEST_HEAD = 10_000  # characters of a CSV file's first line
 
@@ -82,9 +73,16 @@ class Problems:
 
 
 def find(
-  source: str | os.PathLike, problems: Problems | None = None
+  source: str | os.PathLike,
+  problems: Problems | None = None,
+  apart: str | os.PathLike | None = None,
 ) -> list[Recording]:
   """All recordings of one source, in a fixed order.
+
+  Args:
+    source: file or folder.
+    problems: collects what cannot be used.
+    apart: folder in which no clip of a corpus is looked for.
 
   Raises:
     UserError: no such source, an unreadable manifest, or no usable entry.
@@ -93,7 +91,8 @@ def find(
   problems = problems or Problems()
   if not source.exists():
     raise UserError(f"{source}: no such file or folder; check the path")
-  recordings = list(_unique(_read(source, problems), problems))
+  apart = Path(apart) if apart else None
+  recordings = list(_unique(_read(source, problems, apart), problems))
   if not recordings:
     raise UserError(
       f"{source}: no usable recording; "
@@ -102,24 +101,41 @@ def find(
   return recordings
 
 
-def _read(source: Path, problems: Problems) -> Iterator[Recording]:
+def _read(
+  source: Path, problems: Problems, apart: Path | None
+) -> Iterator[Recording]:
   if source.is_file():
     if _corpus(source):
-      return _from_corpus([source], source.parent, problems)
+      return _from_corpus([source], source.parent, problems, apart)
     return _from_manifest(source, source.parent, problems)
   for name in MANIFESTS:
     if (source / name).exists():
       return _from_manifest(source / name, source, problems)
   if (source / ESC50).exists():
     return _from_manifest(source / ESC50, source / "audio", problems)
-  files = [p for p in sorted(source.glob("**/*.csv")) if _corpus(p)]
-  kept = [p for p in files if corpora.split_of(p) != corpora.TEST]
-  for path in files:
-    if path not in kept:
-      logging.warning("%s is left out: siren-jax evaluate is for it", path)
-  if kept:
-    return _from_corpus(kept, source, problems)
+  files = [p for p in sorted(source.glob("*.csv")) if _corpus(p)]
+  if files:
+    return _from_corpus(_trained_on(files), source, problems, apart)
   return _from_folder(source)
+
+
+def _trained_on(files: list[Path]) -> list[Path]:
+  """The CSV files of a corpus but for its test split."""
+  splits = {path: corpora.split_of(path) for path in files}
+  for path, split in splits.items():
+    if split == corpora.TEST:
+      logging.warning("%s is left out: siren-jax evaluate is for it", path)
+    elif not split and len(files) > 1:
+      raise UserError(
+        f"{path}: of which split? Name the files train.csv, val.csv, test.csv"
+      )
+  kept = [path for path, split in splits.items() if split != corpora.TEST]
+  if not kept:
+    raise UserError(
+      f"{files[0]}: a test split alone; give the training split too, or"
+      " name the file itself"
+    )
+  return kept
 
 
 def _unique(
@@ -167,23 +183,23 @@ def _words(name: str) -> str:
 
 def _corpus(path: Path) -> corpora.Corpus | None:
   """The published corpus that a CSV file belongs to."""
-  if path.suffix.lower() != ".csv":
+  if path.suffix.lower() != ".csv" or not path.is_file():
     return None
   with path.open(encoding="utf-8-sig", errors="replace") as file:
     return corpora.of(next(csv.reader([file.readline(_LONGEST_HEAD)]), []))
 
 
 def _from_corpus(
-  files: Iterable[Path], root: Path, problems: Problems
+  files: Iterable[Path], root: Path, problems: Problems, apart: Path | None
 ) -> Iterator[Recording]:
   """Clips with all their captions; what is not there is a problem."""
-  clips = corpora.Clips(root)
+  clips = corpora.Clips(root, apart)
   for file in files:
     corpus, split = _corpus(file), corpora.split_of(file)
     captions = collections.defaultdict(list)
     for line, row in _rows(file, problems):
       stems = corpus.stems(row)
-      path = clips.find(stems, near=file.stem.split("_")[-1])
+      path = clips.find(stems, split)
       if path and _captions(row):
         captions[path] += _captions(row)
         continue
@@ -195,7 +211,7 @@ def _from_corpus(
         id=str(path.relative_to(root)),
         path=path,
         captions=tuple(dict.fromkeys(told)),
-        split=SPLITS.get(split, ""),
+        split=_held(split),
       )
 
 
@@ -245,8 +261,14 @@ def _rows(manifest: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
     raise UserError(f"{manifest}: cannot be read as UTF-8 text") from error
   if manifest.suffix.lower() == ".csv":
     reader = csv.DictReader(text.splitlines())
-    for row in reader:
-      yield reader.line_num, {(k or "").strip().lower(): row[k] for k in row}
+    try:
+      for row in reader:
+        yield reader.line_num, {(k or "").strip().lower(): row[k] for k in row}
+    except csv.Error as error:
+      raise UserError(
+        f"{manifest}:{reader.line_num}: {error}; look for a quote that is not"
+        " closed"
+      ) from error
     return
   for line, content in enumerate(text.splitlines(), 1):
     if not content.strip():
@@ -276,9 +298,14 @@ def _captions(row: Mapping) -> tuple[str, ...]:
 def _split(name: str) -> str:
   if not name:
     return ""
-  if name.lower() not in SPLITS:
-    raise UserError(f"split {name!r}; known: {', '.join(SPLITS)}")
-  return SPLITS[name.lower()]
+  if name.lower() not in corpora.SPLITS:
+    raise UserError(f"split {name!r}; known: {', '.join(corpora.SPLITS)}")
+  return _held(corpora.SPLITS[name.lower()])
+
+
+def _held(split: str) -> str:
+  """What is for tests validates, where it is asked for."""
+  return "validation" if split == corpora.TEST else split
 
 
 def folds(recordings: Iterable[Recording]) -> dict[str, int]:

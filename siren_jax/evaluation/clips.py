@@ -55,18 +55,20 @@ def is_table(source: str | os.PathLike) -> bool:
   return pathlib.Path(source).suffix.lower() in (".csv", ".jsonl")
 
 
-def find(source: str | os.PathLike) -> list[Clip]:
+def find(
+  source: str | os.PathLike, apart: str | os.PathLike | None = None
+) -> list[Clip]:
   """All sound files of a folder and those below it, or of a table.
 
   Names are paths below the folder; those of a table are the files' own. Both
-  are without suffix.
+  are without suffix. In folder `apart`, no clip of a table is looked for.
 
   Raises:
     UserError: there is none, or a table has two of one name.
   """
   source = pathlib.Path(source)
   if is_table(source):
-    return _of_table(source)
+    return _of_table(source, apart)
   paths = sorted(
     p for p in source.rglob("*") if p.suffix.lower() in audio.SUFFIXES
   )
@@ -80,10 +82,12 @@ def find(source: str | os.PathLike) -> list[Clip]:
   ]
 
 
-def _of_table(source: pathlib.Path) -> list[Clip]:
+def _of_table(
+  source: pathlib.Path, apart: str | os.PathLike | None
+) -> list[Clip]:
   problems = sources.Problems()
   found: dict[str, Clip] = {}
-  for recording in sources.find(source, problems):
+  for recording in sources.find(source, problems, apart):
     path, told = recording.path, (*recording.captions, "")[0]
     if path.stem in found:
       raise UserError(
@@ -136,7 +140,9 @@ def distances(
       rows = (audio_S[None, :size] for audio_S in both)
       found.append(paired.distances(*rows, rate))
     except UserError as error:
-      raise UserError(f"{path}: {error}") from error
+      raise UserError(
+        f"{path} and {reference[i].path}: {error}; leave them out"
+      ) from error
   return {name: np.array([f[name][0] for f in found]) for name in found[0]}
 
 

@@ -1,6 +1,6 @@
 """Figures of generated clips against reference clips, and how they are shown.
 
-Keys: fad, fad_inf (extrapolated), fd, is, kl, clap. Intervals are of 95 %, by
+Keys: those of `MEANING`. Intervals are of 95 %, by
 a bootstrap over clips. A Fréchet distance of drawn clips is too large by what
 repeats in the draw, so its interval is moved to lie about the figure.
 """

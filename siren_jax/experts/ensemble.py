@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.mesh import alone
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
 from siren_jax.experts.expert import ResidualExpert, is_boxed
@@ -200,9 +201,7 @@ def over_experts(
 def _takes_turns(config: ExpertConfig) -> bool:
   if config.expert_loop != "auto":
     return config.expert_loop == "map"
-  mesh = jax.sharding.get_abstract_mesh()
-  alone = mesh.empty or mesh.size == 1
-  return alone and jax.default_backend() == "cpu"
+  return alone() and jax.default_backend() == "cpu"
 
 
 def null_prompt(

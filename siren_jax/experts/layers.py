@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from siren_jax.common.mesh import alone
 from siren_jax.experts.config import ExpertConfig
 
 
@@ -54,28 +55,22 @@ def _linear_forward(x, kernel):
 def _linear_backward(saved, dy):
   x, kernel = saved
   flat = kernel.reshape(kernel.shape[0], -1)
-  dy = dy.reshape(*x.shape[:-1], flat.shape[1])
+  width_in, width_out = flat.shape
+  dy = dy.reshape(*x.shape[:-1], width_out)
   dx = dy @ flat.astype(x.dtype).T
-  if x.ndim > 3:
-    # Tokens lie before the batch: in one sum with them, the batch could not
-    # stay on its devices.
-    grad = sum(_kernel_grad(*pair, kernel.dtype) for pair in zip(x, dy))
-  else:
-    grad = _kernel_grad(x, dy, kernel.dtype)
-  return dx, grad.reshape(kernel.shape)
-
-
-def _kernel_grad(x: jax.Array, dy: jax.Array, dtype) -> jax.Array:
-  """Sum over rows of x [..., I] times dy [..., O]: [I, O]."""
-  width_in, width_out = x.shape[-1], dy.shape[-1]
-  narrow, wide = x.reshape(-1, width_in), dy.reshape(-1, width_out)
+  narrow, wide = x, dy
+  if alone():
+    # Faster; over a mesh, a batch inside could not stay on its devices.
+    narrow, wide = x.reshape(-1, width_in), dy.reshape(-1, width_out)
   if width_in > width_out:
     narrow, wide = wide, narrow
-  over_rows = (((0,), (0,)), ((), ()))
+  rows = tuple(range(narrow.ndim - 1))
   grad = jax.lax.dot_general(
-    narrow, wide, over_rows, preferred_element_type=dtype
+    narrow, wide, ((rows, rows), ((), ())), preferred_element_type=kernel.dtype
   )
-  return grad.T if width_in > width_out else grad
+  if width_in > width_out:
+    grad = grad.T
+  return dx, grad.reshape(kernel.shape)
 
 
 linear.defvjp(_linear_forward, _linear_backward)

@@ -29,6 +29,7 @@ FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
 DEFAULT = "nano-stage1"
 MAX_CANDIDATES = 64
+_SETTINGS = ("sampling", "max_seconds", "candidates")
 _KEYS = (
   "name",
   "max_seconds",
@@ -151,22 +152,38 @@ def assemble(
     folder: of experts, see `load_experts`.
     codec_folder, clap_folder: other than what made the codes of the run, or
       than those of the bundle.
-    **settings: other fields of `Bundle`.
+    **settings: other fields of `Bundle`; a bundle's own are taken over.
 
   Raises:
     UserError: no experts, codec or CLAP, or parts that do not fit each other.
   """
   config, params, data = load_experts(folder)
+  if is_bundle(folder):
+    own = load(folder)
+    settings = {k: getattr(own, k) for k in _SETTINGS} | settings
   model = Bundle(
     name=name,
     codec=codec.load(codec_folder or data.codec or data.path),
     clap=clap.load(clap_folder or data.path),
     config=config,
     params=params,
-    **settings,
+    **{"sampling": sampling.SamplingConfig(), **settings},
   )
   check_parts(model)
   return model
+
+
+def is_bundle(folder: str | os.PathLike) -> bool:
+  """Whether a folder holds all parts and their settings."""
+  path = pathlib.Path(folder) / "config.json"
+  return path.is_file() and "format" in parts.read_json(path)
+
+
+def notes(folder: str | os.PathLike) -> str | None:
+  """What a bundle's card says of data and licences: all but its head."""
+  card = (pathlib.Path(folder) / "README.md").read_text("utf-8")
+  _, heading, rest = card.partition("\n## ")
+  return heading.strip() + " " + rest if rest else None
 
 
 def load_experts(

@@ -6,6 +6,7 @@ ours are [in, ...] with axes of their own. Everything else is a renaming.
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors.numpy import save_file
 
-from siren_jax.common import files
+from siren_jax.common import files, tensors
 from siren_jax.common.errors import UserError
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
@@ -123,8 +123,8 @@ def save(
   }
   with files.new_folder(directory) as folder:
     for k in range(config.num_experts):
-      tensors = _to_torch(jax.tree.map(lambda x, k=k: x[k], params), config)
-      save_file(tensors, folder / f"expert_{k}.safetensors")
+      theirs = _to_torch(jax.tree.map(lambda x, k=k: x[k], params), config)
+      tensors.save(folder / f"expert_{k}.safetensors", theirs)
     text = json.dumps(values | _THEIRS_ALONE, indent=2)
     (folder / "config.json").write_text(text)
 
@@ -186,14 +186,15 @@ def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
     flat = [_matrix(p, slot) for p, slot in zip(paths, slots, strict=True)]
     widths = [x.shape[1] for x in flat]
-    value = value.reshape(value.shape[0] if value.ndim == 2 else 1, -1)
-    if value.shape != (flat[0].shape[0], sum(widths)):
+    wanted = (flat[0].shape[0], sum(widths))
+    lines = value.shape[0] if value.ndim == 2 else 1
+    if lines != wanted[0] or value.size != math.prod(wanted):
       raise UserError(
         f"{found.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
         " does not fit config.json; take both from the same training run"
       )
     published.check_finite(found, name, value)
-    parts = np.split(value, np.cumsum(widths)[:-1], axis=1)
+    parts = np.split(value.reshape(wanted), np.cumsum(widths)[:-1], axis=1)
     for slot, part in zip(slots, parts, strict=True):
       slot[...] = part.reshape(slot.shape)
 

@@ -71,6 +71,11 @@ def test_a_table_names_the_clips_to_make(folders, tiny_bundle):
   assert told["prompt"] == "a beep, number 4"
   values = json.loads((folders / "out.json").read_text())
   assert values["rows"]["generated (2)"]["kl"]["clips"] == 2
+  # Made below the folder of the table, they are no reference for themselves.
+  again = ["--json", "again.json"]
+  assert _evaluate(tiny_bundle, "made", "test.csv", *again) == 0
+  assert values["kl"] > 0
+  assert json.loads((folders / "again.json").read_text()) == values
   assert values["rows"]["reference (2)"]["clap"]["clips"] == 2
 
 
@@ -97,6 +102,10 @@ def test_bad_input(folders, tiny_bundle, user_error):
   assert "no sound files" in user_error([*command, "--generated", "none"])
   told = user_error([*command, "--generated", "near", "--prompts", "x.txt"])
   assert "not empty" in told
+  (folders / "list.txt").write_text("rain\n")
+  made = [*command, "--generated", "made", "--prompts", "list.txt"]
+  assert "config.json" in user_error([*made, "--vggish", "typo"])
+  assert not (folders / "made").exists(), "told before clips are made"
   (folders / "near" / "3.wav").write_bytes(b"RIFF")
   assert "3.wav" in user_error([*command, "--generated", "near"])
   told = user_error([*command, "--generated", "real", "--json", "out.txt"])

@@ -1,5 +1,6 @@
 """`siren-jax export`, to the authors' format and back, in this process."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -46,6 +47,26 @@ def test_nothing_is_overwritten_or_half_written(
   command = ["export", "--format", form, "--experts", tmp_path / "full"]
   assert "config.json" in user_error([*command, "--out", tmp_path / "new"])
   assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_bundle_keeps_its_settings_and_notes(tmp_path):
+  """All but what was asked to be otherwise."""
+  out = tmp_path / "mine"
+  _run("export", "--experts", "nano-stage1", "--top-k", 9, "--out", out)
+  shipped, mine = siren_jax.load("nano-stage1").bundle, siren_jax.load(out)
+  assert mine.bundle.max_seconds == shipped.max_seconds
+  assert mine.bundle.candidates == shipped.candidates
+  assert mine.bundle.sampling == dataclasses.replace(shipped.sampling, top_k=9)
+  card = (out / "README.md").read_text()
+  assert "ESC-10" in card and "has not said" not in card
+
+
+def test_what_the_authors_files_do_not_hold_is_refused(
+  tiny_bundle, tmp_path, user_error
+):
+  command = ["export", "--experts", tiny_bundle, "--format", "siren-stage1"]
+  told = user_error([*command, "--guidance", "9", "--out", tmp_path / "out"])
+  assert "--guidance" in told and not (tmp_path / "out").exists()
 
 
 def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):

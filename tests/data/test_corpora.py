@@ -2,6 +2,7 @@
 
 import pytest
 
+from siren_jax.common.errors import UserError
 from siren_jax.data import corpora, prepare, sources, store
 from tests.data.test_prepare import SMALL, sound
 
@@ -93,7 +94,40 @@ def test_prepared_with_a_list_of_what_is_missing(tmp_path):
   assert store.captions(out, "validation") == ["Bells", "A bell rings"]
 
 
+def test_a_test_split_is_never_trained_on(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
+  (root / "test.csv").rename(root / "audiocaps-test_v2.csv")
+  assert not any("test5" in r.id for r in sources.find(root))
+  (root / "audiocaps-test_v2.csv").rename(root / "more.csv")
+  with pytest.raises(UserError, match=r"more\.csv: of which split"):
+    sources.find(root)
+  (root / "more.csv").rename(root / "eval.csv")
+  for name in ("train.csv", "val.csv"):
+    (root / name).unlink()
+  with pytest.raises(UserError, match="a test split alone"):
+    sources.find(root)
+
+
+def test_folders_above_the_corpus_say_nothing(tmp_path):
+  root = tmp_path / "test"
+  root.mkdir()
+  (root / "train.csv").write_text(f"{AUDIOCAPS}1,same,0,rain\n")
+  for split in ("test", "train"):
+    sound(root / split / "same.wav")
+  (found,) = sources.find(root)
+  assert found.path == root / "train" / "same.wav"
+
+
+def test_a_quote_that_is_not_closed_is_told(tmp_path):
+  rows = "".join(f"{i},x{i},0,{'rain ' * 20}\n" for i in range(3000))
+  table = tmp_path / "train.csv"
+  table.write_text(f'{AUDIOCAPS}1,a,0,"rain\n{rows}')
+  with pytest.raises(UserError, match=r"train\.csv:.*quote"):
+    sources.find(table)
+
+
 def test_other_tables_are_no_corpus(tmp_path):
+  (tmp_path / "folder.csv").mkdir()
   assert corpora.of(["file_name", "caption_1", "category"]) is None
   assert corpora.of([]) is None
   (tmp_path / "notes.csv").write_text("")

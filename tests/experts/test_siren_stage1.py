@@ -100,6 +100,7 @@ def test_a_tensor_of_another_shape_is_named(broken):
   "change, told",
   [
     (lambda t: t.pop("heads.0.weight"), "lacks tensor 'heads.0.weight'"),
+    (lambda t: t.update(sos=t["sos"][:0, :0]), "'sos' has shape"),
     (lambda t: t.update(more=np.zeros(3)), "has tensor 'more'"),
     (
       lambda t: t.update(sos=np.full_like(t["sos"], np.nan)),
