@@ -15,6 +15,8 @@ from siren_jax.common import mel
 
 _PARTS = 3  # of a longer clip, heard beside the whole
 
+# LAION's own code reads 77 tokens; RoBERTa could read 512, and every prompt of
+# a code set is as long as the longest may be.
 ROBERTA = TextConfig(
   vocab_size=50265,
   word_width=768,

@@ -29,7 +29,6 @@ FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
 DEFAULT = "nano-stage1"
 MAX_CANDIDATES = 64
-_SETTINGS = ("sampling", "max_seconds", "candidates")
 _KEYS = (
   "name",
   "max_seconds",
@@ -131,12 +130,19 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     clap=clap.load(folder),
     config=config,
     params=params,
-    sampling=configs.from_dict(
+    **_of_generate(settings),
+  )
+
+
+def _of_generate(settings: dict[str, Any]) -> dict[str, Any]:
+  """The fields of `Bundle` that say how `generate` draws by default."""
+  return {
+    "sampling": configs.from_dict(
       sampling.SamplingConfig, settings["sampling"], "sampling."
     ),
-    max_seconds=float(settings["max_seconds"]),
-    candidates=int(settings["candidates"]),
-  )
+    "max_seconds": float(settings["max_seconds"]),
+    "candidates": int(settings["candidates"]),
+  }
 
 
 def assemble(
@@ -159,8 +165,8 @@ def assemble(
   """
   config, params, data = load_experts(folder)
   if is_bundle(folder):
-    own = load(folder)
-    settings = {k: getattr(own, k) for k in _SETTINGS} | settings
+    own = read_config(pathlib.Path(folder))
+    settings = _of_generate(own) | settings
   model = Bundle(
     name=name,
     codec=codec.load(codec_folder or data.codec or data.path),

@@ -16,7 +16,7 @@ import numpy as np
 from siren_jax import clap
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import HtsatConfig
-from siren_jax.clap.laion import LaionConfig
+from siren_jax.clap.laion import ROBERTA, LaionConfig
 from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.weights import published
@@ -30,9 +30,6 @@ from siren_jax.weights.published import (
 
 # The first two rows of RoBERTa's positions stand for padding.
 _PADDING_ROWS = 2
-# LAION's own code reads no more of a caption; RoBERTa could read 512, and every
-# prompt of a code set is as long as the longest may be.
-_MAX_TOKENS = 77
 _SPARE = (
   "logit_scale_*",
   "*.num_batches_tracked",
@@ -72,7 +69,8 @@ def read_config(folder: Path) -> LaionConfig:
         heads=text.get("num_attention_heads", 12),
         mlp_width=text.get("intermediate_size", 3072),
         max_tokens=min(
-          text.get("max_position_embeddings", 514) - _PADDING_ROWS, _MAX_TOKENS
+          text.get("max_position_embeddings", 514) - _PADDING_ROWS,
+          ROBERTA.max_tokens,
         ),
         norm_eps=text.get("layer_norm_eps", 1e-12),
       ),

@@ -202,7 +202,7 @@ def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
 def _to_torch(variables: Variables, cfg: ExpertConfig) -> Tensors:
   """One expert's arrays as their tensors, the inverse of `_read`."""
   ours = flatten_dict(variables, sep="/")
-  tensors = {}
+  theirs = {}
   for name, paths, layer in _entries(cfg):
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
     flat = [_matrix(p, slot) for p, slot in zip(paths, slots, strict=True)]
@@ -213,8 +213,8 @@ def _to_torch(variables: Variables, cfg: ExpertConfig) -> Tensors:
       value = value[0]
     elif not paths[0].startswith("frozen"):
       value = value.T
-    tensors[name] = np.ascontiguousarray(value)
-  return tensors
+    theirs[name] = np.ascontiguousarray(value)
+  return theirs
 
 
 def _is_vector(path: str) -> bool:

@@ -1,13 +1,18 @@
 """AudioCaps and Clotho in the layouts that people have on their disks."""
 
+import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data import corpora, prepare, sources, store
-from tests.data.test_prepare import SMALL, sound
+from siren_jax.data import audio, corpora, prepare, sources, store
 
 AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
 CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
+
+
+def sound(path):
+  noise_S = np.random.default_rng(0).normal(0, 0.1, 8000).astype("f4")
+  audio.write_wav(path, noise_S, 8000)
 
 
 def _audiocaps(root, clip_name):
@@ -87,7 +92,8 @@ def test_clotho(tmp_path):
 def test_prepared_with_a_list_of_what_is_missing(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
   out = tmp_path / "out"
-  summary = prepare.prepare_audio([root], out, prepare.AudioConfig(**SMALL))
+  config = prepare.AudioConfig(sample_rate=8000, seconds=1.0)
+  summary = prepare.prepare_audio([root], out, config)
   assert (summary["train"], summary["validation"]) == (2, 1)
   assert summary["skipped"] == 1
   assert "no clip gone" in (out / prepare.SKIPPED).read_text()

@@ -19,8 +19,6 @@ from siren_jax.evaluation import networks
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from tests.oracle import published  # noqa: E402 (it takes both)
-
 pytestmark = pytest.mark.oracle
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "audiocaps.md"
 CONFIGS = PAGE.parents[1] / "configs"
@@ -78,7 +76,7 @@ def _clips(root: pathlib.Path) -> None:
     (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
 
 
-def _weights(root: pathlib.Path, monkeypatch) -> None:
+def _weights(root: pathlib.Path, published, monkeypatch) -> None:
   published.dac().save_pretrained(root / "published" / "dac")
   model, extractor = published.clap(fused=False)
   for part in (model, extractor):
@@ -98,12 +96,12 @@ def _weights(root: pathlib.Path, monkeypatch) -> None:
   torch.save(state, root / "Cnn14_16k_mAP=0.438.pth")
 
 
-def test_the_page(tmp_path, monkeypatch):
+def test_the_page(tmp_path, published, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   (tmp_path / "configs").symlink_to(CONFIGS)
   _clips(tmp_path / "audiocaps")
-  _weights(tmp_path, monkeypatch)
+  _weights(tmp_path, published, monkeypatch)
   for command in commands():
     changes = SMALLER.get(command[0], {})
     argv = [HUB.get(word, word) for word in command]

@@ -8,12 +8,10 @@ from siren_jax.weights import dac
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from tests.oracle import published  # noqa: E402 (it takes both)
-
 pytestmark = pytest.mark.oracle
 
 
-def test_five_seconds_at_the_published_size(tmp_path):
+def test_five_seconds_at_the_published_size(tmp_path, published):
   model = published.dac()
   model.save_pretrained(tmp_path)
   codec = dac.load(tmp_path)

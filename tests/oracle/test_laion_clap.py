@@ -9,13 +9,11 @@ from siren_jax.weights import laion_clap
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from tests.oracle import published  # noqa: E402 (it takes both)
-
 pytestmark = pytest.mark.oracle
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unfused", "fused"])
-def pair(request, tmp_path_factory):
+def pair(request, tmp_path_factory, published):
   """The model of transformers, its feature extractor, and ours."""
   folder = tmp_path_factory.mktemp("clap")
   model, extractor = published.clap(fused=request.param)

@@ -10,8 +10,6 @@ from siren_jax.weights import scorers
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 safetensors_torch = pytest.importorskip("safetensors.torch")
-from tests.oracle import published  # noqa: E402 (it takes both)
-
 pytestmark = pytest.mark.oracle
 
 
@@ -27,7 +25,7 @@ def _save(model, path):
   return path
 
 
-def test_vggish(audio, tmp_path, monkeypatch):
+def test_vggish(audio, tmp_path, monkeypatch, published):
   model = published.vggish(monkeypatch)
   from torchvggish.vggish_input import waveform_to_examples
 
@@ -51,7 +49,7 @@ def test_vggish(audio, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("config", [networks.CNN14_16K, networks.CNN14_32K])
-def test_cnn14(config, audio, tmp_path, monkeypatch):
+def test_cnn14(config, audio, tmp_path, monkeypatch, published):
   model = published.cnn14(config, monkeypatch, tmp_path)
   found, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
   assert found == config
