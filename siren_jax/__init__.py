@@ -16,6 +16,7 @@ _HOMES = {
   "Siren": "siren_jax.api",
   "load": "siren_jax.api",
   "ExpertConfig": "siren_jax.experts",
+  "MeshConfig": "siren_jax.common.mesh",
   "SamplingConfig": "siren_jax.sampling",
   "UserError": "siren_jax.common.errors",
 }

@@ -1,5 +1,6 @@
 """Siren for users: words to sound, sound to codes, codes to sound."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -11,32 +12,50 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax import clap, sampling
+from siren_jax import clap, experts, sampling
 from siren_jax.clap import tokenizer
 from siren_jax.codec import checks
+from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.weights import bundle as bundles
 
-BATCH_SIZE = 8
+BATCH_SIZE = 8  # sounds drawn at a time; over a mesh, by each of its parts
 MAX_SEED = 2**32
 
 
-def load(model: str | os.PathLike | None = None) -> "Siren":
+def load(
+  model: str | os.PathLike | None = None,
+  mesh: meshes.MeshConfig | None = None,
+) -> "Siren":
   """Loads a bundle: a folder, the name of one that ships, or the default one.
 
+  Args:
+    model: which bundle.
+    mesh: makes sounds on all devices: rows over data and fsdp, experts over
+      expert, heads over model. None: on one.
+
   Raises:
-    UserError: there is no such bundle, or it is broken.
+    UserError: there is no such bundle, or it is broken; or the mesh does not
+      fit the devices or the experts.
   """
-  return Siren(bundles.load(model))
+  return Siren(bundles.load(model), mesh)
 
 
 class Siren:
   """A bundle ready for use; all methods are pure in their arguments."""
 
-  def __init__(self, bundle: bundles.Bundle):
+  def __init__(
+    self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None = None
+  ):
     self.bundle = bundle
-    self._params = jax.device_put(bundle.all_params)
     self._models = bundle.models
+    self._ways, self._over_mesh, shardings = 1, contextlib.nullcontext, None
+    if mesh is not None:
+      devices = meshes.make_mesh(mesh)
+      shardings = _shardings(bundle, devices)
+      self._ways = devices.shape[meshes.DATA] * devices.shape[meshes.FSDP]
+      self._over_mesh = functools.partial(jax.set_mesh, devices)
+    self._params = jax.device_put(bundle.all_params, shardings)
 
   @property
   def sample_rate(self) -> int:
@@ -113,22 +132,24 @@ class Siren:
     )
 
     def batches() -> Iterator[np.ndarray]:
-      size = min(len(rows), max(1, BATCH_SIZE // candidates))
+      most = max(1, BATCH_SIZE // candidates)
+      size = self._ways * min(-(-len(rows) // self._ways), most)
       for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         # A short last batch is filled up: one program serves all of them.
         prompt, sample = np.array(batch + batch[-1:] * (size - len(batch))).T
-        audio_BxS = _generate(
-          self._params,
-          ids_BxP[prompt],
-          mask_BxP[prompt],
-          key,
-          sample,
-          config,
-          models=self._models,
-          candidates=candidates,
-          num_frames=num_frames,
-        )
+        with self._over_mesh():
+          audio_BxS = _generate(
+            self._params,
+            ids_BxP[prompt],
+            mask_BxP[prompt],
+            key,
+            sample,
+            config,
+            models=self._models,
+            candidates=candidates,
+            num_frames=num_frames,
+          )
         yield from np.asarray(audio_BxS)[: len(batch), :num_audio]
 
     return batches()
@@ -176,6 +197,15 @@ class Siren:
     return math.ceil(num_audio / self.bundle.codec.config.hop), num_audio
 
 
+def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:
+  """Of `bundle.all_params`: the experts by the rules, the rest everywhere."""
+  boxed = jax.eval_shape(
+    lambda key: experts.init(key, bundle.config), jax.random.key(0)
+  )
+  everywhere = dict.fromkeys(bundle.all_params, meshes.replicated(mesh))
+  return everywhere | {"experts": meshes.state_shardings(boxed, mesh)}
+
+
 def _checked_prompts(prompts: str | Sequence[str]) -> list[str]:
   prompts = [prompts] if isinstance(prompts, str) else list(prompts)
   if not prompts:
@@ -210,6 +240,9 @@ def _generate(
   num_frames: int,
 ) -> jax.Array:
   """Token ids to audio [B, T * hop] as one program."""
+  ids_BxP, mask_BxP, sample_B = (
+    meshes.constrain(x, "batch") for x in (ids_BxP, mask_BxP, sample_B)
+  )
   keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B)
   if candidates == 1:
     keys_BxG = keys_B[:, None]

@@ -94,3 +94,31 @@ def tiny_bundle(tiny_model, tmp_path_factory):
   folder = tmp_path_factory.mktemp("bundles") / "tiny"
   bundle.save(folder, tiny_model, "# tiny\n")
   return folder
+
+
+@pytest.fixture(
+  params=[
+    dict(data=8),
+    dict(expert=8),
+    dict(fsdp=8),
+    dict(model=8),
+    dict(data=2, expert=2, model=2),
+    dict(expert=2, fsdp=2, model=2),
+  ],
+  ids=str,
+)
+def mesh(request):
+  """Eight devices along every axis alone, and along several."""
+  from siren_jax.common import mesh as meshes
+
+  sizes = meshes.MeshConfig(**request.param)
+  return meshes.make_mesh(sizes, jax.devices()[:8])
+
+
+@pytest.fixture(scope="session")
+def quick():
+  """Options of `jax.jit` with which a program compiles four times as fast."""
+  return {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+  }

@@ -16,10 +16,12 @@ def siren(tiny_bundle):
 
 
 def test_names():
+  from siren_jax.common.mesh import MeshConfig
   from siren_jax.experts import ExpertConfig
   from siren_jax.sampling import SamplingConfig
 
   assert sj.ExpertConfig is ExpertConfig
+  assert sj.MeshConfig is MeshConfig
   assert sj.SamplingConfig is SamplingConfig
   assert callable(sj.experts.logits)
   assert set(sj.__all__) <= set(dir(sj))
@@ -103,6 +105,28 @@ def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
       drawn[best[-1], : len(audio_S)], audio_S, atol=1e-4
     )
   assert set(best) != {0}, "the first of all would do: a weak test"
+
+
+def test_a_mesh_makes_the_same_sounds(siren, tiny_bundle):
+  """In two batches, of which the last is filled up."""
+  sizes = sj.MeshConfig(data=2, expert=2, fsdp=2)
+  spread = sj.load(tiny_bundle, mesh=sizes)
+  gate = spread._params["experts"]["params"]["temporal"]["ffn"]["gate"]
+  assert tuple(gate.sharding.spec) == ("expert", None, "fsdp", "model")
+  made, expected = (
+    s.generate(PROMPTS, 0.2, key=5, num_samples=3, candidates=3)
+    for s in (spread, siren)
+  )
+  np.testing.assert_allclose(made, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("sizes", "told"),
+  [({"data": 3}, "does not fill 8"), ({"model": 2}, "divide among 2")],
+)
+def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, told):
+  with pytest.raises(sj.UserError, match=told):
+    sj.load(tiny_bundle, mesh=sj.MeshConfig(**sizes))
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import store, synthetic
 
 
@@ -61,6 +61,7 @@ class PromptBatches:
     batch_size: int,
     seed: int,
     first_truth: int = 0,
+    share: Share = WHOLE,
   ):
     self._ids, self._mask = tokenizer.tokenize(
       words, [p.text for p in prompts], max_tokens
@@ -69,6 +70,7 @@ class PromptBatches:
     number = np.cumsum(known) - 1 + first_truth
     self._truth = np.where(known, number, -1).astype(np.int32)
     self._size, self._seed, self._step = batch_size, seed, 0
+    self._share = share
 
   def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
     return self
@@ -78,8 +80,7 @@ class PromptBatches:
     self._step += 1
     count = len(self._ids)
     rows = rng.choice(count, self._size, replace=self._size > count)
-    # The share of this process of the global batch.
-    rows = np.array_split(rows, jax.process_count())[jax.process_index()]
+    rows = rows[self._share.rows(self._size)]
     return {
       "ids_BxP": self._ids[rows],
       "mask_BxP": self._mask[rows],

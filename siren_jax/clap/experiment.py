@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -17,6 +16,7 @@ from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
+from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import phrasebook, pipeline, store
 from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -86,12 +86,17 @@ class ClapExperiment:
 
 
 def build(
-  experiment: ClapExperiment, workdir: str | os.PathLike
+  experiment: ClapExperiment,
+  workdir: str | os.PathLike,
+  share: Share = WHOLE,
 ) -> tuple[ClapTask, "Batches", Callable[[], Iterator[Any]]]:
   """Task, endless training batches and a source of validation batches.
 
   Writes `tokenizer.json` and `corpus.npz` (texts as ids, with the teacher's
   embeddings) to the work directory once; a resumed run reads them.
+
+  Args:
+    share: which rows of each batch this process reads.
 
   Raises:
     UserError: the teacher is not installed and the corpus is not made yet.
@@ -119,14 +124,15 @@ def build(
     classes=labels.text_classes(words, e.clap.text.max_tokens),
     start=_start(e, texts),
   )
-  clips = functools.partial(_clips, e, words, labels)
+  clips = functools.partial(_clips, e, words, labels, share)
   train = Batches(
     texts,
     e.data.text_batch,
     e.train.seed,
     clips("train") if e.data.path else None,
+    share,
   )
-  return task, train, functools.partial(_validation, e, texts, clips)
+  return task, train, functools.partial(_validation, e, texts, clips, share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,10 +205,15 @@ class Batches:
   """
 
   def __init__(
-    self, texts: corpus.Corpus, size: int, seed: int, clips: Any = None
+    self,
+    texts: corpus.Corpus,
+    size: int,
+    seed: int,
+    clips: Any = None,
+    share: Share = WHOLE,
   ):
     self._texts, self._size, self._seed = texts, size, seed
-    self._clips = clips
+    self._clips, self._share = clips, share
     self._step = 0
     self._rows = np.arange(
       min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q)
@@ -216,7 +227,7 @@ class Batches:
     rows = rng.choice(self._rows, self._size)
     told = rng.choice(self._told, round(self._size * _TOLD_SHARE))
     rows[: len(told)] = told
-    return _text_batch(self._texts, rows) | (
+    return _text_batch(self._texts, rows[self._share.rows(self._size)]) | (
       next(self._clips) if self._clips else {}
     )
 
@@ -239,8 +250,6 @@ def _recordings(path, split):
 
 
 def _text_batch(texts, rows):
-  """The share of this process of the global batch `rows`."""
-  rows = np.array_split(rows, jax.process_count())[jax.process_index()]
   return {
     "extra_ids_QxP": texts.ids_QxP[rows],
     "extra_mask_QxP": texts.mask_QxP[rows],
@@ -249,7 +258,7 @@ def _text_batch(texts, rows):
   }
 
 
-def _clips(e, words, labels, split):
+def _clips(e, words, labels, share, split):
   """Clips of a split, each with a caption as ids, and the caption's class."""
 
   def features(captions):
@@ -271,14 +280,14 @@ def _clips(e, words, labels, split):
     text_features=features,
     config=e.data.augment if split == "train" else UNCHANGED,
     seed=e.train.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
+    share=share,
   )
 
 
-def _validation(e, texts, clips):
+def _validation(e, texts, clips, share):
   """Validation clips, each batch beside the same texts never trained on."""
-  tested = _text_batch(texts, np.arange(min(e.data.text_batch, _TESTED)))
+  rows = share.rows(min(e.data.text_batch, _TESTED))
+  tested = _text_batch(texts, rows)
   if not e.data.path:
     return iter([tested])
   return (batch | tested for batch in clips("validation"))

@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
-  experiment, workdir = training.read(args, "align")
+  experiment, workdir, mesh = training.read(args, "align")
   import jax
 
   from siren_jax.alignment.experiment import build
+  from siren_jax.common import mesh as meshes
 
   start, its_notes = _start(experiment.data.start)
   seconds = experiment.alignment.seconds
@@ -42,10 +43,14 @@ def run(args: argparse.Namespace) -> None:
       f"alignment seconds={seconds:g}: {start.name} makes at most"
       f" {start.max_seconds:g} seconds"
     )
-  task, train_data, eval_data = build(
-    experiment, start.models, start.all_params, start.clap.tokenizer
+  task, *data = build(
+    experiment,
+    start.models,
+    start.all_params,
+    start.clap.tokenizer,
+    meshes.share(mesh),
   )
-  state = training.fit(experiment, workdir, task, train_data, eval_data)
+  state = training.fit(experiment, workdir, mesh, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",

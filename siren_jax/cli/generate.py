@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--out", default=".", help="a .wav file, or a folder (default: here)")
   add("--spectrogram", action="store_true", help="a PNG beside every wav")
   add("--model", help="bundle folder, or the name of one that ships")
+  add("--mesh", metavar="AXIS=N,...", help="all devices: data=4,expert=2")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
     num_samples=args.num_samples,
     candidates=args.candidates,
     spectrogram=args.spectrogram,
+    mesh=_mesh(args.mesh),
     **runtime.given(args, *_SETTINGS),
   )
   print(f"try next: {_next(args, prompts)}")
@@ -68,6 +70,7 @@ def make(
   num_samples: int = 1,
   candidates: int | None = None,
   spectrogram: bool = False,
+  mesh: Any = None,
   **settings: Any,
 ) -> None:
   """Writes clips, each with its JSON file, and tells what it took.
@@ -76,6 +79,7 @@ def make(
     prompts: what to make. paths: a wav file for each sample of each.
     model: by which bundle; None is the default one.
     seconds: of each. seed: of all. spectrogram: a PNG beside each.
+    mesh: of the devices that make them; None: one device.
     candidates, **settings: other than the bundle's own.
   """
   start = time.perf_counter()
@@ -84,7 +88,7 @@ def make(
 
   from siren_jax import api
 
-  siren = api.load(model)
+  siren = api.load(model, mesh)
   candidates = siren.num_candidates(candidates)
   clips = siren.clips(
     prompts,
@@ -132,6 +136,26 @@ def _prompts(args: argparse.Namespace) -> list[str]:
       'no prompt; describe a sound: siren-jax generate "a dog barking"'
     )
   return prompts
+
+
+def _mesh(text: str | None) -> Any:
+  """The MeshConfig that `data=4,expert=2` says; None: none is asked for."""
+  if text is None:
+    return None
+  from siren_jax.common import mesh
+
+  sizes = {}
+  for word in text.split(","):
+    axis, _, size = word.strip().partition("=")
+    if (
+      axis not in mesh.AXES or axis in sizes or not re.fullmatch(r"-?\d+", size)
+    ):
+      raise UserError(
+        f"--mesh {text}: {word!r} is not an axis and its number of devices;"
+        f" the axes are {', '.join(mesh.AXES)}, as in data=4,expert=2"
+      )
+    sizes[axis] = int(size)
+  return mesh.MeshConfig(**sizes)
 
 
 def _rows(prompts: Sequence[str], samples: int) -> list[tuple[str, int]]:
@@ -185,7 +209,8 @@ def _next(args: argparse.Namespace, prompts: list[str]) -> str:
   """A command worth trying after this one."""
   more = "" if args.spectrogram else " --spectrogram"
   model = f" --model {shlex.quote(args.model)}" if args.model else ""
+  mesh = f" --mesh {shlex.quote(args.mesh)}" if args.mesh else ""
   return (
     f"siren-jax generate {shlex.quote(prompts[0])} --seed {args.seed + 1} "
-    f"--num-samples 4 --out sounds{more}{model}"
+    f"--num-samples 4 --out sounds{more}{model}{mesh}"
   )

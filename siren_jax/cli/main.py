@@ -18,6 +18,7 @@ VERBS = (
   "train-clap",
   "train",
   "align",
+  "compile-check",
   "evaluate",
   "import-weights",
   "export",
@@ -31,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command; returns the exit status (2: the input is at fault)."""
   try:
     args = _parse(sys.argv[1:] if argv is None else list(argv))
-    args.run(args)
-    return 0
+    return args.run(args) or 0
   except UserError as error:
     return _fail(str(error))
   except OSError as error:

@@ -27,6 +27,39 @@ def use_compilation_cache() -> None:
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+def join(others: str) -> None:
+  """Makes this process one of several; before JAX sees any device.
+
+  Args:
+    others: "auto" on a TPU pod, under SLURM or on Kubernetes; elsewhere
+      "HOST:PORT,COUNT,INDEX": where process 0 is, how many there are, and
+      which one this is.
+
+  Raises:
+    UserError: it is neither, or the others are not found.
+  """
+  import jax
+
+  address, *numbers = others.split(",")
+  if others != "auto" and (
+    len(numbers) != 2 or not all(n.isdigit() for n in numbers)
+  ):
+    raise UserError(
+      f"--distributed {others}: expected HOST:PORT,COUNT,INDEX, such as"
+      " 10.0.0.1:8476,4,0, or nothing where JAX finds the processes by itself"
+    )
+  try:
+    if others == "auto":
+      jax.distributed.initialize()
+    else:
+      jax.distributed.initialize(address, *map(int, numbers))
+  except (RuntimeError, ValueError) as error:
+    raise UserError(
+      f"--distributed {others}: {error}; see launch/ for how to start several"
+      " processes"
+    ) from error
+
+
 class CompileClock:
   """Seconds that JAX has spent on tracing and compiling since it was made."""
 

@@ -9,7 +9,10 @@ from siren_jax.common.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """`--config` and `--workdir`; `--config.a.b=v` changes one setting."""
+  """`--config`, `--workdir` and `--distributed`.
+
+  `--config.a.b=v` changes one setting.
+  """
   parser.add_argument(
     "--config",
     required=True,
@@ -22,26 +25,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="DIR",
     help="checkpoints and logs; the same command again continues from there",
   )
+  parser.add_argument(
+    "--distributed",
+    nargs="?",
+    const="auto",
+    metavar="HOST:PORT,COUNT,INDEX",
+    help="this is one of several processes (launch/); nothing after it on TPU"
+    " pods, SLURM and Kubernetes, where JAX finds the others by itself",
+  )
 
 
 def run(args: argparse.Namespace, kind: str) -> None:
   """Trains the experiment of `args`, which must be of this kind."""
+  import jax
+
   from siren_jax.cli import experiments
+  from siren_jax.common import mesh as meshes
 
-  experiment, workdir = read(args, kind)
+  experiment, workdir, mesh = read(args, kind)
   build = experiments.KINDS[kind].module().build
-  fit(experiment, workdir, *build(experiment, workdir))
-  runtime.say(f"done: {workdir} (siren-jax inspect {workdir})")
+  parts = build(experiment, workdir, meshes.share(mesh))
+  fit(experiment, workdir, mesh, *parts)
+  if jax.process_index() == 0:
+    runtime.say(f"done: {workdir} (siren-jax inspect {workdir})")
 
 
-def read(args: argparse.Namespace, kind: str) -> tuple[Any, pathlib.Path]:
-  """The experiment and the work directory; ready to compile.
+def read(args: argparse.Namespace, kind: str) -> tuple[Any, pathlib.Path, Any]:
+  """The experiment, the work directory and the mesh; ready to compile.
 
   Raises:
-    UserError: an experiment of another kind, or a directory that is not
-      writable.
+    UserError: an experiment of another kind, a directory that is not
+      writable, or a mesh that the devices do not fill.
   """
   from siren_jax.cli import experiments
+  from siren_jax.common import mesh as meshes
 
   experiment = experiments.from_file(args.config, args.overrides)
   found = experiments.kind_of(experiment)
@@ -51,21 +68,22 @@ def read(args: argparse.Namespace, kind: str) -> tuple[Any, pathlib.Path]:
     )
   workdir = runtime.check_folder(args.workdir)
   runtime.use_compilation_cache()
-  return experiment, workdir
+  if args.distributed:
+    runtime.join(args.distributed)
+  return experiment, workdir, meshes.make_mesh(experiment.mesh)
 
 
 def fit(
-  experiment: Any, workdir: pathlib.Path, task, train_data, eval_data
+  experiment: Any, workdir: pathlib.Path, mesh, task, train_data, eval_data
 ) -> Any:
-  """Trains over the experiment's mesh; the state at the end."""
+  """Trains over the mesh; the state at the end."""
   from siren_jax import training
   from siren_jax.cli import experiments
-  from siren_jax.common import mesh
 
   return training.train(
     task,
     experiment.train,
-    mesh.make_mesh(experiment.mesh),
+    mesh,
     train_data,
     eval_data,
     workdir,

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from siren_jax.codec import functional
 from siren_jax.codec.config import CodecConfig, SpectralCodecConfig
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
+from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import pipeline
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -54,9 +53,15 @@ class CodecExperiment:
 
 
 def build(
-  experiment: CodecExperiment, workdir: str | os.PathLike
+  experiment: CodecExperiment,
+  workdir: str | os.PathLike,
+  share: Share = WHOLE,
 ) -> tuple[CodecTask, Any, Callable[[], Any]]:
-  """Task, endless training batches and a source of validation batches."""
+  """Task, endless training batches and a source of validation batches.
+
+  Args:
+    share: which rows of each batch this process reads.
+  """
   del workdir  # Nothing but the trainer writes there.
   e = experiment
   task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay, start_of(e))
@@ -67,8 +72,7 @@ def build(
     crop_seconds=e.data.crop_frames * e.codec.hop / e.codec.sample_rate,
     sample_rate=e.codec.sample_rate,
     seed=e.train.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
+    share=share,
   )
   train = batches("train", config=e.data.augment)
   return task, train, lambda: batches("validation")

@@ -22,6 +22,7 @@ _FREE = {
   "keep",
   "log_every",
   "mesh",
+  "profile",
   "steps",
 }
 

@@ -15,9 +15,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import Share
 
 DATA, EXPERT, FSDP, MODEL = "data", "expert", "fsdp", "model"
 # Outermost first: the axes that talk most (fsdp, model) sit on near devices.
@@ -36,7 +38,7 @@ RULES = (
   ("vocab", MODEL),
   ("layers", None),
   ("feature", None),
-  ("prompt", None),
+  ("prompt", FSDP),
   ("embed_vector", None),  # Biases and norms: too small to be worth a gather.
 )
 
@@ -78,7 +80,11 @@ def make_mesh(
       " multiply to that number, or set one of them to -1"
     )
   types = (AxisType.Auto,) * len(AXES)
-  return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
+  # On a torus of 4x4x4, 32 devices are one axis and a half.
+  placed = mesh_utils.create_device_mesh(
+    shape, devices, allow_split_physical_axes=True
+  )
+  return Mesh(placed, AXES, axis_types=types)
 
 
 def logical_spec(*names: str | None) -> PartitionSpec:
@@ -107,6 +113,12 @@ def alone() -> bool:
   return mesh.empty or mesh.size == 1
 
 
+def expert_ways() -> int:
+  """Among how many groups of devices the experts are divided."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return 1 if mesh.empty else mesh.shape[EXPERT]
+
+
 def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   """`function(*arrays)` where every device treats its own rows of the batch.
 
@@ -118,6 +130,38 @@ def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   if ways == 1 or len(arrays[0]) % ways:
     return function(*arrays)
   return jax.shard_map(function, in_specs=rows, out_specs=rows)(*arrays)
+
+
+def by_rows_and_experts(
+  function: Callable, stacked: Any, setting: Any, *arrays: jax.Array
+) -> Any:
+  """`function(stacked, setting, *arrays)`, on every device for its own part.
+
+  Its experts of the leaves of `stacked`, all of `setting`, and its rows of the
+  arrays; what comes back are rows. Weights come together over fsdp once, and
+  only the model axis is left to the partitioner.
+  """
+  mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
+  if mesh.empty or mesh.size == 1:
+    return function(stacked, setting, *arrays)
+  if len(arrays[0]) % (mesh.shape[DATA] * mesh.shape[FSDP]):
+    rows = PartitionSpec()  # Whole on every device, as in `by_rows`.
+  experts = logical_spec("expert")
+  return jax.shard_map(
+    function,
+    in_specs=(experts, PartitionSpec(), *[rows] * len(arrays)),
+    out_specs=rows,
+    axis_names={DATA, EXPERT, FSDP},
+    check_vma=False,
+  )(stacked, setting, *arrays)
+
+
+def from_experts_of(holder: int, values: Any) -> Any:
+  """Inside the above: values of the device of the expert axis so numbered."""
+  mine = jax.lax.axis_index(EXPERT) == holder
+  return jax.lax.psum(
+    jax.tree.map(lambda x: jnp.where(mine, x, 0), values), EXPERT
+  )
 
 
 def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
@@ -144,6 +188,15 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
   )
 
 
+def placed(abstract: Any, shardings: Any) -> Any:
+  """Shapes and types of a tree, unboxed, with their shardings."""
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    nn.unbox(abstract),
+    shardings,
+  )
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Leading axis over data and fsdp, the rest whole."""
   return NamedSharding(mesh, logical_spec("batch"))
@@ -154,29 +207,36 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
+def share(mesh: Mesh) -> Share:
+  """The rows of a batch that the devices of this process hold."""
+  ways = mesh.shape[DATA] * mesh.shape[FSDP]
+  places = batch_sharding(mesh).addressable_devices_indices_map((ways,))
+  blocks = {rows.start or 0 for (rows,) in places.values()}
+  return Share(tuple(sorted(blocks)), ways)
+
+
 def shard_batch(
   batch: Mapping[str, np.ndarray], mesh: Mesh
 ) -> dict[str, jax.Array]:
-  """Host arrays [B, ...] to global arrays, the batch axis sharded.
-
-  With several processes each gives its own rows, and B is theirs together.
+  """Host arrays, the rows of `share(mesh)`, to global arrays [B, ...].
 
   Raises:
     UserError: the batch does not divide among the devices.
   """
-  ways = mesh.shape[DATA] * mesh.shape[FSDP]
-  local_ways = max(1, ways // jax.process_count())
-  for name, value in batch.items():
-    if len(value) % local_ways:
-      raise UserError(
-        f"batch of {len(value)} ({name}) does not divide among {local_ways}"
-        " devices; choose a batch size that is a multiple of it"
-      )
+  blocks, ways = share(mesh)
   sharding = batch_sharding(mesh)
-  return {
-    name: jax.make_array_from_process_local_data(sharding, np.asarray(value))
-    for name, value in batch.items()
-  }
+
+  def place(value: np.ndarray) -> jax.Array:
+    size = len(Share(count=len(blocks)).rows(len(value)))
+
+    def block(index) -> np.ndarray:
+      ours = blocks.index((index[0].start or 0) // size) * size
+      return value[ours : ours + size]
+
+    shape = (ways * size, *value.shape[1:])
+    return jax.make_array_from_callback(shape, sharding, block)
+
+  return {name: place(np.asarray(value)) for name, value in batch.items()}
 
 
 def with_values(boxed: Any, values: Any) -> Any:

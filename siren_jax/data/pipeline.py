@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import augment, stream
 from siren_jax.data.records import to_float
 from siren_jax.data.store import Element, Source, open_source
@@ -35,7 +36,7 @@ def audio_batches(
     sample_rate: refuses a set of another rate, where given.
     config: how sounds are varied.
     **options: `repeat` (default: train only; else ends after one pass),
-      `seed`, `process_index`, `process_count`.
+      `seed`, `share` of each batch (all of it).
 
   Raises:
     UserError: no such set or split, or a batch that cannot be divided.
@@ -121,20 +122,14 @@ def _batches(
   finish: Callable[[Any], Batch] | None = None,
   repeat: bool | None = None,
   seed: int = 0,
-  process_index: int = 0,
-  process_count: int = 1,
+  share: Share = WHOLE,
 ) -> stream.Batches:
-  if batch_size < 1 or batch_size % process_count:
-    raise UserError(
-      f"batch size {batch_size}: must be a positive multiple of the"
-      f" {process_count} processes"
-    )
+  share.rows(batch_size)  # Raises where the batch cannot be cut.
   order = stream.Order(
     seed=seed,
     batch_size=batch_size,
     repeat=split == "train" if repeat is None else repeat,
-    process_index=process_index,
-    process_count=process_count,
+    share=share,
   )
   make = stream.grain_batches if stream.has_grain() else stream.plain_batches
   return make(source, transform, finish or (lambda batch: batch), order)

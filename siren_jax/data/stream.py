@@ -1,17 +1,19 @@
 """The order of a stream of batches: shuffled, sharded, resumable.
 
-The seed alone fixes the order of the whole stream. Process p of n takes the
-p-th part of every global batch, so the state of an iterator (a step count)
-means the same for any number of processes.
+The seed alone fixes the order of the whole stream. A process takes its share
+of every global batch, so the state of an iterator (a step count) means the
+same for any number of processes.
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
+from siren_jax.common.share import Share
 from siren_jax.data.store import Element, Source
 
 Transform = Callable[[Element, np.random.Generator], Element]
@@ -33,28 +35,30 @@ class Order:
 
   Attributes:
     seed: fixes shuffling and transforms.
-    batch_size: rows over all processes; a multiple of `process_count`.
+    batch_size: rows over all processes.
     repeat: shuffle anew for ever. Else one pass in order, its last batch
       filled up with records from the start: every batch has the same shape.
-    process_index: which part of each batch is ours.
-    process_count: number of parts.
+    share: which rows of each batch are ours.
   """
 
   seed: int
   batch_size: int
   repeat: bool
-  process_index: int
-  process_count: int
+  share: Share
+
+  @functools.cached_property
+  def _rows(self) -> np.ndarray:
+    return self.share.rows(self.batch_size)
 
   @property
   def rows(self) -> int:
     """Rows of a batch that are ours."""
-    return self.batch_size // self.process_count
+    return len(self._rows)
 
   def position(self, index: int) -> int:
     """Place in the global stream of our row `index`."""
     batch, row = divmod(index, self.rows)
-    return batch * self.batch_size + self.process_index * self.rows + row
+    return batch * self.batch_size + int(self._rows[row])
 
 
 def has_grain() -> bool:
@@ -68,7 +72,7 @@ def grain_batches(
   import grain
 
   class OurRows(grain.MapDataset):
-    """A block of each batch, not every n-th row: the assembled batch has the
+    """Blocks of each batch, not every n-th row: the assembled batch has the
     same order whatever the number of processes."""
 
     def __len__(self) -> int:

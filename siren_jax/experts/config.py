@@ -45,9 +45,10 @@ class ExpertConfig:
     dtype: of activations and of products; parameters stay as they are stored.
     scan_layers: compile one block and loop over it (deep models).
     remat: recompute a block's activations in the backward pass.
-    expert_loop: "vmap" runs the experts as one batched computation, "map" one
-      after the other (less memory; twice as fast on a single CPU, whose
-      batched products are slow), "auto" chooses.
+    expert_loop: "vmap" runs the experts as one batched computation, "map"
+      those of one device one after the other (less memory, and more of it on
+      the chip; twice as fast on a single CPU, whose batched products are
+      slow), "auto" chooses.
   """
 
   dim: int

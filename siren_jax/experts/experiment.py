@@ -13,6 +13,7 @@ from siren_jax import codec
 from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
+from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.ensemble import init
@@ -49,9 +50,14 @@ class Stage1Experiment:
 
 
 def build(
-  experiment: Stage1Experiment, workdir: str | os.PathLike
+  experiment: Stage1Experiment,
+  workdir: str | os.PathLike,
+  share: Share = WHOLE,
 ) -> tuple[Stage1Task, Any, Callable[[], Any]]:
   """Task, endless training batches and a source of validation batches.
+
+  Args:
+    share: which rows of each batch this process reads.
 
   Raises:
     UserError: the codes are not of the codec, or the experts not for them.
@@ -62,23 +68,29 @@ def build(
     codec.load(e.data.codec or e.data.path).params
   )
   check_tables(e.experts, tables)
-  stage = Stage1Config(
-    condition_dropout=e.condition_dropout,
-    ema_decay=e.train.ema_decay,
-    accumulate=e.train.accumulate,
-  )
-  task = Stage1Task(e.experts, e.optimizer, tables, stage, start_of(e))
+  task = task_of(e, tables, start_of(e))
   batches = functools.partial(
     pipeline.code_batches,
     e.data.path,
     batch_size=e.train.batch_size,
     seed=e.train.seed,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
+    share=share,
   )
   train = batches("train")
   _check_prompts(e, batches("validation"))
   return task, train, lambda: batches("validation")
+
+
+def task_of(
+  e: Stage1Experiment, tables: dict[str, jax.Array] | None, start: Any = None
+) -> Stage1Task:
+  """The task with the codec's tables, or without (shapes only)."""
+  stage = Stage1Config(
+    condition_dropout=e.condition_dropout,
+    ema_decay=e.train.ema_decay,
+    accumulate=e.train.accumulate,
+  )
+  return Stage1Task(e.experts, e.optimizer, tables, stage, start)
 
 
 def start_of(e: Stage1Experiment) -> Any:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from siren_jax.common.mesh import alone
+from siren_jax.common.mesh import alone, constrain
 from siren_jax.experts.config import ExpertConfig
 
 
@@ -101,14 +101,18 @@ def sinusoid(positions: jax.Array, dim: int) -> jax.Array:
 
 
 def dropout_bytes(key: jax.Array | None, rate: float, shape):
-  """Random bytes for the dropouts of one block; None for none.
+  """Random bytes [..., B, T, D] for the dropouts of one block; None for none.
 
   Threefry is what dropout costs on a CPU: hence a byte an element, in one
   flat draw (it compiles five times as fast), shared by the block's dropouts.
+  Over a mesh every device draws those of its own rows, the same bytes.
   """
   if key is None or rate == 0.0:
     return None
-  return jax.random.bits(key, (math.prod(shape),), jnp.uint8).reshape(shape)
+  if alone():
+    return jax.random.bits(key, (math.prod(shape),), jnp.uint8).reshape(shape)
+  bits = jax.random.bits(key, shape, jnp.uint8)
+  return constrain(bits, *[None] * (len(shape) - 3), "batch", None, None)
 
 
 def dropout(

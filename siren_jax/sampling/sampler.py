@@ -4,6 +4,10 @@ Within a frame the experts' temporal paths depend on earlier frames only, so
 they run as one batched computation; only their small depth paths take turns
 (design.md 1.3). What the prompt fixes (keys and values of the cross-attention,
 its summary) is computed once, and so is the map from codes to width.
+
+Over a mesh every device has its own rows and its own experts, and K and B
+below count those. All devices make every turn; what is drawn by the one whose
+expert's turn it is, they hear. Heads are left to the partitioner.
 """
 
 import functools
@@ -16,7 +20,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from siren_jax.common.mesh import constrain
+from siren_jax.common import mesh as meshes
 from siren_jax.experts.attention import Blocks, Cache, cache_blocks
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
@@ -112,6 +116,17 @@ def sample(
   chex.assert_shape(prompt_BxPxC, (batch, None, config.prompt_dim))
   chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
   chex.assert_shape(keys_B, (batch,))
+  return meshes.by_rows_and_experts(
+    functools.partial(_sample, config, num_frames),
+    nn.unbox(params), sampling, prompt_BxPxC, prompt_mask_BxP, keys_B,
+  )  # fmt: skip
+
+
+def _sample(
+  config, num_frames, params, sampling, prompt_BxPxC, prompt_mask_BxP, keys_B
+) -> Samples:
+  """`sample` of the rows, with the experts, of this device."""
+  held = len(jax.tree.leaves(params)[0])
   guided = sampling.guidance is not None
   if guided:
     null, null_mask = null_prompt(prompt_BxPxC, prompt_mask_BxP)
@@ -127,9 +142,14 @@ def sample(
     def choose(n: int, logits: jax.Array) -> jax.Array:
       if guided:
         logits = methods.guide(*jnp.split(logits, 2), sampling.guidance)
+      # Whole on every device: to draw takes dozens of sums over V.
+      logits = meshes.constrain(logits, None, None)
       log_probs_BxV = methods.log_probs(logits, sampling)
       codes_B = methods.draw(log_probs_BxV, uniform_BxN[:, n])
       chosen = jnp.take_along_axis(log_probs_BxV, codes_B[:, None], 1)[:, 0]
+      if held < config.num_experts:
+        holder = n // config.codebooks_per_expert // held
+        codes_B, chosen = meshes.from_experts_of(holder, (codes_B, chosen))
       drawn.append((codes_B, chosen))
       return jnp.tile(codes_B, 2) if guided else codes_B
 
@@ -150,8 +170,7 @@ def prepare(
   prompt_mask_BxP: jax.Array,
 ) -> Prompted:
   """Computes everything that no frame changes."""
-  variables = nn.unbox(params)
-  params = variables["params"]
+  variables, params = params, params["params"]
   prompt_BxPxC = prompt_BxPxC.astype(config.dtype)
   block = TemporalBlock(config, parent=None)
 
@@ -188,12 +207,12 @@ def start(prompted: Prompted, config: ExpertConfig, num_frames: int) -> State:
   """State before the first frame, with room for `num_frames`."""
   experts, batch, width = prompted.summary_KxBxD.shape
   dtype = prompted.summary_KxBxD.dtype
-  rows, names = ((batch,), ("batch",)) if batch > 1 else ((), ())
+  rows, names = ((batch,), (None,)) if batch > 1 else ((), ())
 
   def empty(slots: int) -> jax.Array:
     shape = (experts, *rows, config.kv_heads, slots, config.head_dim)
-    return constrain(
-      jnp.zeros(shape, dtype), "expert", *names, "kv_heads", None, None
+    return meshes.constrain(
+      jnp.zeros(shape, dtype), None, *names, "kv_heads", None, None
     )
 
   blocks = [(empty(slots), empty(slots)) for slots in cache_blocks(num_frames)]
@@ -211,8 +230,9 @@ def step(
   """One frame: the temporal paths together, then codes, expert by expert."""
   x_KxBxD, caches = _temporal(prompted, config, state)
   entries_KxBx8: list[jax.Array] = []
-  for k, x_BxD in enumerate(x_KxBxD):
-    _depth(prompted, config, k, x_BxD, entries_KxBx8, choose)
+  for turn in range(config.num_experts):
+    k = turn % len(x_KxBxD)
+    _depth(prompted, config, k, x_KxBxD[k], entries_KxBx8, choose)
   x_KxBxD = jax.vmap(_embed)(
     prompted.folded_KxNx8xD, prompted.offset_KxNxD, jnp.stack(entries_KxBx8, 2)
   )

@@ -23,6 +23,14 @@ from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
 
+# A product whose matrix is shared out over fsdp is left whole: cut up so that
+# parts of the matrix can travel meanwhile, the sums go through memory three
+# times as often (siren_1_6b on v5e:4x4, docs/scaling.md).
+COMPILER_OPTIONS = {
+  "tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+}
+_WARM_UP = 2  # steps before a profile
+
 
 class TrainData(Protocol):
   """Endless iterator of dictionaries of numpy arrays, with a JSON state."""
@@ -34,7 +42,12 @@ class TrainData(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-  """How long, how often, from which seed; all counts are in steps."""
+  """How long, how often, from which seed; all counts are in steps.
+
+  Attributes:
+    profile: so many steps, after two to warm up, are traced by `jax.profiler`
+      into WORKDIR/profile; 0 traces none.
+  """
 
   steps: int = 1000
   batch_size: int = 16
@@ -46,16 +59,20 @@ class TrainConfig:
   seed: int = 0
   ema_decay: float = 0.0
   accumulate: int = 1
+  profile: int = 0
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.name not in ("seed", "ema_decay") and value < 1:
+      free = ("seed", "ema_decay", "profile")
+      if field.name not in free and value < 1:
         raise UserError(f"train {field.name}={value}: must be at least 1")
     if not 0 <= self.ema_decay < 1:
       raise UserError(
         f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"
       )
+    if self.profile < 0:
+      raise UserError(f"train profile={self.profile}: must be at least 0")
     if self.batch_size % self.accumulate:
       raise UserError(
         f"train batch_size={self.batch_size}: must be a multiple of"
@@ -97,18 +114,24 @@ def train(
     configs.record(workdir, config_json, checkpoints.latest_step() is not None)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
-    step = int(state.step)
+    step = first = int(state.step)
     shown = getattr(task, "shown", ("loss",))
     log = RunLog(workdir, config, step, shown)
     stack.enter_context(contextlib.closing(log))
+    profile = stack.enter_context(contextlib.ExitStack())
     update = evaluate = None
     while step < config.steps:
+      if config.profile and step == first + _WARM_UP:
+        profile.enter_context(jax.profiler.trace(workdir / "profile"))
       batch = meshes.shard_batch(_next(train_data, step), mesh)
       update = update or _compile_update(task, log, state, batch, root)
       with jax.transfer_guard("disallow"):
         state, metrics = update(state, batch, root)
       step += 1
       log.push(step, metrics)
+      if config.profile and step == first + _WARM_UP + config.profile:
+        log.drain()  # Else the last step would be cut off.
+        profile.close()
       checkpoints.check()
       stop, last = stop_asked(step), step == config.steps
       if eval_data and (last or step % config.eval_every == 0):
@@ -126,46 +149,54 @@ def train(
     return state
 
 
-def _restore_or_init(task, root, mesh, checkpoints, train_data):
-  """State, with the data iterator beside it. The order matters."""
-
+def abstract_state(task: Task, mesh: jax.sharding.Mesh) -> TrainState:
+  """The state before the first update: shapes, types and shardings only."""
   args = getattr(task, "init_args", ())
-
-  def init(root, *args):
-    return task.init(named_key(root, "init"), *args)
-
-  # 1. Shapes only, and from their logical metadata the shardings.
-  boxed = jax.eval_shape(init, root, *args)
-  shardings = meshes.state_shardings(boxed, mesh)
-  abstract = jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    nn.unbox(boxed),
-    shardings,
-  )
-  # 2. The newest readable checkpoint, straight to its devices.
-  restored = checkpoints.restore_latest(abstract)
-  # 3. The iterator as it stood at that very step.
-  if restored is not None:
-    train_data.set_state(restored.data)
-    return restored.state
-  # 4. Or else a fresh state, born sharded.
-  born = jax.jit(lambda *args: nn.unbox(init(*args)), out_shardings=shardings)
-  return born(root, *args)
+  boxed = jax.eval_shape(task.init, jax.eval_shape(jax.random.key, 0), *args)
+  return meshes.placed(boxed, meshes.state_shardings(boxed, mesh))
 
 
-def _compile_update(task, log, state, batch, root):
-  """The step as a compiled program: (state, batch, root) -> state, metrics."""
+def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
+  """The jitted step: (state, batch, root key) -> (state, metrics).
+
+  The new state takes the place of the old one, on the devices of `state`
+  (arrays, or what `abstract_state` gives).
+  """
 
   def update(state, batch, root):
     key = named_key(root, "step", state.step)
     new, metrics = task.step(state, batch, key)
     return new.replace(step=state.step + 1), metrics
 
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def _restore_or_init(task, root, mesh, checkpoints, train_data):
+  """State, with the data iterator beside it. The order matters."""
+  # 1. Shapes only, and from their logical metadata the shardings.
+  abstract = abstract_state(task, mesh)
+  # 2. The newest readable checkpoint, straight to its devices.
+  restored = checkpoints.restore_latest(abstract)
+  # 3. The iterator as it stood at that very step.
+  if restored is not None:
+    train_data.set_state(restored.data)
+    return restored.state
+
+  # 4. Or else a fresh state, born sharded.
+  def init(root, *args):
+    return nn.unbox(task.init(named_key(root, "init"), *args))
+
+  shardings = jax.tree.map(lambda x: x.sharding, abstract)
+  born = jax.jit(init, out_shardings=shardings)
+  return born(root, *getattr(task, "init_args", ()))
+
+
+def _compile_update(task, log, state, batch, root):
   log.say("compiling the training step ...")
   start = time.monotonic()
-  shardings = jax.tree.map(lambda x: x.sharding, state)
-  jitted = jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
-  compiled = jitted.lower(state, batch, root).compile()
+  lowered = make_update(task, state).lower(state, batch, root)
+  compiled = lowered.compile(COMPILER_OPTIONS.get(jax.default_backend()))
   log.say(f"compiled in {time.monotonic() - start:.1f} s")
   return compiled
 

@@ -6,6 +6,7 @@ import pytest
 from siren_jax.alignment import prompts
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import Share
 
 
 def test_lines_of_a_file(tmp_path):
@@ -83,13 +84,9 @@ def test_the_order_follows_from_the_seed_and_goes_on(batches):
   assert ids(batches(seed=1), 6) != straight
 
 
-def test_processes_share_a_batch(batches, monkeypatch):
+def test_processes_share_a_batch(batches):
   whole = next(batches(batch_size=4))
-  monkeypatch.setattr("jax.process_count", lambda: 2)
-  parts = []
-  for process in range(2):
-    monkeypatch.setattr("jax.process_index", lambda p=process: p)
-    parts.append(next(batches(batch_size=4)))
+  parts = [next(batches(batch_size=4, share=Share((p,), 2))) for p in (0, 1)]
   for name, value in whole.items():
     joined = np.concatenate([part[name] for part in parts])
     np.testing.assert_array_equal(joined, value)

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 import siren_jax
+from siren_jax import api
 from siren_jax.cli.main import main
 
 
@@ -86,6 +87,21 @@ def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
   np.testing.assert_allclose(written, made, atol=1e-4)
 
 
+def test_a_mesh(generate, monkeypatch, capsys):
+  """It reaches `load`; what that makes of it is tested in test_api."""
+  load, asked = api.load, []
+
+  def spy(model, mesh):
+    asked.append(mesh)
+    return load(model)
+
+  monkeypatch.setattr(api, "load", spy)
+  assert generate("rain") == 0
+  assert generate("rain", "--mesh", "expert=2, data=4") == 0
+  assert asked == [None, siren_jax.MeshConfig(data=4, expert=2)]
+  assert "--mesh 'expert=2, data=4'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ("args", "told"),
   [
@@ -107,6 +123,13 @@ def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
     (["x", "--out", "folder.wav"], "folder"),
     (["x", "y", "--out", "one.wav"], "one.wav is one file for 2 sounds"),
     (["x", "--out", "/proc/nowhere"], "/proc"),
+    (["x", "--mesh", "rows=2"], "'rows=2' is not an axis"),
+    (["x", "--mesh", "data=two"], "'data=two' is not an axis"),
+    (["x", "--mesh", "data=4,data=2"], "'data=2' is not an axis"),
+    (["x", "--mesh", ""], "--mesh"),
+    (["x", "--mesh", "expert=0"], "at least 1"),
+    (["x", "--mesh", "data=3"], "does not fill 8 device"),
+    (["x", "--mesh", "model=2"], "does not divide among 2"),
     (["x", "--model", "no-such-model"], "no-such-model"),
     (["x", "--model", "folder.wav"], "config.json"),
   ],

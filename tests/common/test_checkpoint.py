@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax.common import checkpoint
 from siren_jax.common.checkpoint import Checkpoints, restore_params
 from siren_jax.common.errors import UserError
 
@@ -53,6 +54,28 @@ def test_newest_step_comes_back_whole(workdir):
   assert sorted(p.name for p in (workdir / "checkpoints").iterdir()) == (
     ["2", "3"]
   )
+
+
+def test_restores_and_goes_on_saving(workdir):
+  with Checkpoints(workdir, keep=2) as checkpoints:
+    restored = checkpoints.restore_latest(abstract(state_at(0)))
+    checkpoints.save(4, restored.state, {"n": 4}, {})
+    checkpoints.wait()
+    restored = checkpoints.restore_latest(abstract(state_at(0)))
+  assert restored.step == 4
+  jax.tree.map(np.testing.assert_array_equal, restored.state, state_at(3))
+
+
+def test_files_are_small(tmp_path, monkeypatch):
+  """Each is in memory as a whole (benchmarks/checkpoint_memory.py)."""
+  monkeypatch.setattr(checkpoint, "FILE_BYTES", limit := 1 << 16)
+  noise = jax.random.bits(jax.random.key(0), (60, limit // 4), "uint8")
+  state = {str(i): array for i, array in enumerate(noise)}
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, state, {}, {})
+  sizes = [f.stat().st_size for f in files_of(tmp_path, 1, "state")]
+  assert sum(sizes) > noise.nbytes
+  assert max(sizes) < 3 * limit < noise.nbytes / 4
 
 
 def test_nothing_to_restore(tmp_path):

@@ -10,6 +10,7 @@ from jax.sharding import AxisType
 
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import Share
 
 
 def make(**sizes):
@@ -90,6 +91,11 @@ def test_batch_is_spread_and_whole():
   np.testing.assert_array_equal(batch["x"], x)
   with pytest.raises(UserError, match="batch of 6 .* 4 devices"):
     meshes.shard_batch({"x": x[:6]}, mesh)
+
+
+def test_rows_of_a_share():
+  assert Share((1, 3), 4).rows(8).tolist() == [2, 3, 6, 7]
+  assert meshes.share(make(expert=2, fsdp=2)) == Share((0, 1, 2, 3), 4)
 
 
 @pytest.mark.parametrize("rows", [8, 3])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.share import Share
 from siren_jax.data import augment, builder, pipeline, records, store, stream
 
 RATE = 1000
@@ -127,9 +128,7 @@ def test_resumes_from_json_state(folder):
 def test_processes_share_the_global_batches(folder, processes):
   whole = take(audio(folder, config=VARIED), 7)
   parts = [
-    take(
-      audio(folder, config=VARIED, process_index=p, process_count=processes), 7
-    )
+    take(audio(folder, config=VARIED, share=Share((p,), processes)), 7)
     for p in range(processes)
   ]
   joined = [
@@ -140,7 +139,7 @@ def test_processes_share_the_global_batches(folder, processes):
 
 
 def test_state_survives_another_number_of_processes(folder):
-  two = audio(folder, process_index=0, process_count=2)
+  two = audio(folder, share=Share((0,), 2))
   take(two, 3)
   one = audio(folder)
   one.set_state(two.get_state())
@@ -148,17 +147,14 @@ def test_state_survives_another_number_of_processes(folder):
 
 
 def test_shards_are_disjoint_and_complete_within_an_epoch(folder):
-  batch_size = 2 * COUNT  # an epoch is half of it
+  batch_size = 4 * COUNT  # an epoch is a quarter of it
   shards = [
-    numbers([next(audio(folder, "train", batch_size, **p))])
-    for p in (
-      dict(process_index=0, process_count=2),
-      dict(process_index=1, process_count=2),
-    )
+    numbers([next(audio(folder, "train", batch_size, share=share))])
+    for share in (Share((0, 2), 4), Share((1, 3), 4))
   ]
   counts = collections.Counter(shards[0] + shards[1])
   assert set(counts) == set(range(1, COUNT + 1))
-  assert set(counts.values()) == {2}
+  assert set(counts.values()) == {4}
 
 
 def test_validation_is_finite_fixed_and_filled_up(folder):
@@ -252,9 +248,9 @@ def test_one_record_is_enough(tmp_path):
 
 
 def test_bad_requests(folder):
-  with pytest.raises(UserError, match="batch size 3"):
-    audio(folder, batch_size=3, process_count=2)
-  with pytest.raises(UserError, match="batch size 0"):
+  with pytest.raises(UserError, match="batch of 3 .* 2 devices"):
+    audio(folder, batch_size=3, share=Share((0,), 2))
+  with pytest.raises(UserError, match="batch of 0"):
     audio(folder, batch_size=0)
   with pytest.raises(UserError, match="longer than 0"):
     audio(folder, crop_seconds=0)

@@ -1,4 +1,4 @@
-"""Stage 1: what is trained and what is not, isolation, sharding."""
+"""Stage 1: what is trained and what is not, isolation, what moves."""
 
 import dataclasses
 import functools
@@ -112,25 +112,6 @@ def test_going_on_from_trained_parameters(plain, tables):
   state = nn.unbox(again.init(jax.random.key(9), *again.init_args))
   _assert_same(state.params, trained.params, atol=0)
   _assert_same(state.extra, trained.extra, atol=0)
-
-
-def test_sharded_over_data_experts_and_heads_it_is_the_same(plain, batch):
-  task, state, _, reference = plain
-  sizes = meshes.MeshConfig(data=2, expert=2, model=2)
-  mesh = meshes.make_mesh(sizes, jax.devices()[:8])
-  with jax.set_mesh(mesh):
-    shardings = meshes.state_shardings(
-      jax.eval_shape(task.init, jax.random.key(0)), mesh
-    )
-    gate = shardings.params["temporal"]["ffn"]["gate"]
-    assert tuple(gate.spec) == ("expert", None, "fsdp", "model")
-    after, _ = jax.jit(task.step)(
-      jax.device_put(state, shardings),
-      meshes.shard_batch(jax.device_get(batch), mesh),
-      jax.random.key(1),
-    )
-  # Moments, not parameters: Adam makes a full step of a rounding error.
-  _assert_same(after.opt_state, reference.opt_state, atol=1e-6)
 
 
 def _moved(task, batch, **sizes) -> list[int]:

@@ -218,6 +218,12 @@ def test_state_is_donated(toy, tmp_path, monkeypatch):
   assert all(x.is_deleted() for x in jax.tree.leaves(first[0]))
 
 
+def test_profile_of_some_steps(toy, tmp_path):
+  toy.run(tmp_path, 5, profile=2)
+  traces = list((tmp_path / "profile").rglob("*.xplane.pb"))
+  assert len(traces) == 1 and traces[0].stat().st_size > 0
+
+
 def test_params_for_inference(straight):
   workdir, state = straight
   config, params, extra = checkpoint.restore_params(workdir)

@@ -1,0 +1,88 @@
+"""compile for a TPU pod that is not there: does it fit, how fast at best
+
+  pip install 'siren-jax[tpu]'
+  siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4
+
+Compiles the step that would run, for a described slice of chips, on a machine
+without one, and reads from the compiled program what it holds, moves and
+computes. Exit code 0: it fits; 1: it does not.
+"""
+
+import argparse
+import os
+
+from siren_jax.cli import runtime
+from siren_jax.common.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add(
+    "--config",
+    required=True,
+    metavar="FILE",
+    help="config file of Stage 1; --config.a.b=v after it changes a setting",
+  )
+  add(
+    "--topology",
+    required=True,
+    metavar="CHIP:AxB",
+    help="slice of TPUs, such as v5e:4x4, v6e:2x4 or v5p:4x4x4",
+  )
+  add(
+    "--task",
+    choices=("train", "sample", "align"),
+    default="train",
+    help="train.batch_size is clips, sounds, or rollouts (default: train)",
+  )
+  add(
+    "--frames",
+    type=int,
+    default=300,
+    help="codec frames of each (default: 300, six seconds of DAC)",
+  )
+  add(
+    "--effort",
+    type=float,
+    default=0.0,
+    help="of the compiler; -1 takes a tenth of the time and counts more memory"
+    " traffic than there will be (default: 0, as a training run)",
+  )
+
+
+def run(args: argparse.Namespace) -> int:
+  # The compiler needs neither a TPU, nor its name, nor to be alone.
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  from siren_jax.cli import experiments
+  from siren_jax.scaling import chips, report
+
+  topology = chips.topology(args.topology)
+  experiment = experiments.from_file(args.config, args.overrides)
+  if experiments.kind_of(experiment) != "stage1":
+    raise UserError(f"{args.config} is not a config of Stage 1; give one")
+  if args.frames < 1 or not -1 <= args.effort <= 1:
+    raise UserError(
+      f"frames {args.frames}, effort {args.effort:g}: give 1 or more, and -1"
+      " to 1"
+    )
+  runtime.use_compilation_cache()
+  runtime.say(f"compiling for {topology.count} chips, which takes minutes ...")
+  try:
+    found = report.check(
+      args.task, experiment, topology, args.frames, args.effort
+    )
+  except MemoryError as error:
+    print(f"does not fit: {error}\n{_REMEDY}")
+    return 1
+  print(f"compiled in {found.seconds:.0f} s\n{report.text(found)}")
+  print("it fits" if found.fits else f"it does not fit\n{_REMEDY}")
+  return 0 if found.fits else 1
+
+
+_REMEDY = """what makes it smaller:
+  more microbatches   --config.train.accumulate=4 (activations)
+  smaller batch       --config.train.batch_size (activations)
+  more chips a copy   --config.mesh.fsdp=-1 --config.mesh.data=1 (state)
+  rematerialisation   --config.experts.remat=True (activations)"""

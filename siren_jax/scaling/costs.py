@@ -1,0 +1,263 @@
+"""What one device of a compiled program computes, loads and sends."""
+
+import dataclasses
+import math
+import re
+from collections import Counter
+
+from siren_jax.scaling.hlo import Array, Computation, Instruction, Program
+
+# Neither read nor write: they name what others made.
+_FREE = {
+  "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
+  "conditional", "call", "opt-barrier", "after-all", "partition-id",
+  "replica-id", "iota", "broadcast",
+}  # fmt: skip
+_KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
+_COLLECTIVE = re.compile(rf"^({_KINDS})(-start)?$")
+_CHANNEL = re.compile(r"channel_id=(\d+)")
+_SLICES = ("dynamic-slice", "slice", "gather")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+  """Operations of one kind and size.
+
+  Attributes:
+    devices: that talk to each other. sent: bytes a device receives, each time,
+      with rings: all-reduce sends twice what a gather does.
+    times: how often.
+  """
+
+  kind: str
+  devices: int
+  sent: int
+  times: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+  """Attributes:
+  flops: of products and convolutions. bytes: between HBM and chip.
+  collectives: largest first. unknown_loops: counted once, see `hlo.Program`.
+  """
+
+  flops: int
+  bytes: int
+  collectives: tuple[Collective, ...]
+  unknown_loops: int
+
+  @property
+  def sent(self) -> int:
+    """Bytes that a device receives from others."""
+    return sum(c.sent * c.times for c in self.collectives)
+
+
+def of(text: str) -> Costs:
+  """Costs of a program on one of its devices, from the text of its HLO."""
+  program = Program(text)
+  fused = {
+    name
+    for computation in program.computations.values()
+    for instruction in computation.values()
+    if instruction.kind == "fusion"
+    for name in instruction.called()
+  }
+  flops = moved = 0
+  collectives, channels = Counter(), {}
+  for name, computation in program.computations.items():
+    times = program.times[name]
+    for instruction in computation.values() if times else ():
+      flops += times * _flops(instruction, computation)
+      if name not in fused:
+        moved += times * _moved(instruction, computation, program)
+      if found := _collective(instruction, computation):
+        # One that is spread over several fusions has one channel.
+        channel = _CHANNEL.search(instruction.attributes)
+        channels[channel[1] if channel else id(instruction)] = found, times
+  for found, times in channels.values():
+    collectives[found] += times
+  summed = (Collective(*key, times) for key, times in collectives.items())
+  largest = sorted(summed, key=lambda c: -c.sent * c.times)
+  return Costs(flops, moved, tuple(largest), program.unknown_loops)
+
+
+def _moved(
+  instruction: Instruction, computation: Computation, program: Program
+) -> int:
+  """Bytes read from and written to HBM."""
+  if instruction.kind in _FREE or instruction.kind.endswith("-done"):
+    return 0
+  read = [_result(computation, name) for name in instruction.operands]
+  written = sum(_hbm(a) for a in instruction.results)
+  if instruction.kind in _SLICES:
+    return 2 * written
+  if instruction.kind == "dynamic-update-slice":
+    return 2 * sum(_hbm(a) for a in read[1])
+  if instruction.kind.endswith("-start"):
+    # A copy in the background, of all or of a slice: both ends are results.
+    ends = [a for a in instruction.results if a.size > 1]
+    size = min((a.bytes for a in ends), default=0)
+    return size * sum(not a.on_chip for a in ends)
+  if instruction.kind != "fusion":
+    return written + sum(_hbm(a) for arrays in read for a in arrays)
+  inside = program.computations[instruction.called()[0]]
+  parameters = {
+    int(i.operands[0]): i for i in inside.values() if i.kind == "parameter"
+  }
+  total = 0
+  for number, arrays in enumerate(read):
+    part = _part(parameters[number], inside)
+    whole = sum(_hbm(a) for a in arrays)
+    total += whole if part is None else min(part, whole)
+  root = next(i for i in inside.values() if i.root)
+  return total + min(written, _written(root, inside))
+
+
+def _part(parameter: Instruction, inside: Computation) -> int | None:
+  """Bytes of a fusion's operand that are read, where it is not all of it."""
+  users = [i for i in inside.values() if parameter.name in i.operands]
+  total = 0
+  for user in users:
+    if user.kind in _SLICES and user.operands[0] == parameter.name:
+      total += sum(a.bytes for a in user.results)
+    elif user.kind == "dynamic-update-slice" and (
+      user.operands[0] == parameter.name
+    ):
+      continue  # Overwritten in place.
+    elif user.kind == "bitcast":
+      part = _part(user, inside)
+      if part is None:
+        return None
+      total += part
+    else:
+      return None
+  return total
+
+
+def _written(result: Instruction, inside: Computation) -> int:
+  """Bytes of what a fusion makes: of an update in place the update alone."""
+  if result.kind == "tuple":
+    return sum(_written(inside[name], inside) for name in result.operands)
+  while result.kind in ("bitcast", "copy"):
+    result = inside[result.operands[0]]
+  if result.kind == "dynamic-update-slice":
+    result = inside[result.operands[1]]
+  return sum(a.bytes for a in result.results)
+
+
+def _hbm(array: Array) -> int:
+  return 0 if array.on_chip else array.bytes
+
+
+def _result(computation: Computation, name: str) -> tuple[Array, ...]:
+  return computation[name].results if name in computation else ()
+
+
+def _collective(
+  instruction: Instruction, computation: Computation
+) -> tuple[str, int, int] | None:
+  """Kind, devices and bytes received of a collective."""
+  match = _COLLECTIVE.match(instruction.kind)
+  if not match:
+    return None
+  kind, devices = match[1], _group(instruction.attributes)
+  largest = max(
+    sum(a.bytes for a in instruction.results if not match[2]),
+    max((a.bytes for a in instruction.results), default=0),
+    sum(a.bytes for n in instruction.operands for a in _result(computation, n)),
+  )
+  share = 1.0 if kind == "collective-permute" else (devices - 1) / devices
+  if kind == "all-reduce" and not _scatters(instruction, computation):
+    share *= 2
+  elif kind == "all-reduce":
+    kind = "reduce-scatter"
+  return kind, devices, round(largest * share)
+
+
+def _scatters(instruction: Instruction, computation: Computation) -> bool:
+  """Whether only a slice of what is reduced is kept (one fusion on a TPU)."""
+  users = [i for i in computation.values() if instruction.name in i.operands]
+  while users and all(u.kind == "bitcast" for u in users):
+    names = {u.name for u in users}
+    users = [i for i in computation.values() if names & set(i.operands)]
+  return bool(users) and all(u.kind == "dynamic-slice" for u in users)
+
+
+def _group(attributes: str) -> int:
+  """Devices in one group; 1 where all is one device's."""
+  if match := re.search(r"replica_groups=\{\{([\d,]*)\}", attributes):
+    return match[1].count(",") + 1
+  if match := re.search(r"replica_groups=\[\d+,(\d+)\]", attributes):
+    return int(match[1])
+  return 2 if "source_target_pairs" in attributes else 1
+
+
+def _flops(instruction: Instruction, computation: Computation) -> int:
+  """Operations of a product; two a multiplication and addition."""
+  if instruction.kind not in ("convolution", "dot"):
+    return 0
+  left, right = (_result(computation, n)[0] for n in instruction.operands)
+  out = instruction.results[0]
+  if instruction.kind == "dot":
+    contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}",
+                           instruction.attributes)[1]  # fmt: skip
+    axes = [int(n) for n in contracted.split(",") if n]
+    return 2 * out.size * math.prod(left.shape[axis] for axis in axes)
+  labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.attributes)
+  ins, kernel, outs = labels.groups()
+  total = 2 * out.shape[outs.index("b")] * out.shape[outs.index("f")]
+  total *= right.shape[kernel.index("i")]
+  window = _window(instruction.attributes, len(out.shape) - 2)
+  for axis, settings in enumerate(window):
+    label = str(axis)
+    total *= _taps(
+      left.shape[ins.index(label)], out.shape[outs.index(label)], **settings
+    )
+  return total
+
+
+def _window(attributes: str, axes: int) -> list[dict[str, int]]:
+  """Settings of each spatial axis of a convolution."""
+  text = re.search(r"window=\{([^}]*)\}", attributes)
+  given = dict(f.split("=") for f in text[1].split()) if text else {}
+
+  def values(name: str, default: str) -> list[str]:
+    return given[name].split("x") if name in given else [default] * axes
+
+  return [
+    {
+      "size": int(size),
+      "stride": int(stride),
+      "pad": int(pad.split("_")[0]),
+      "lhs_dilate": int(lhs),
+      "rhs_dilate": int(rhs),
+    }
+    for size, stride, pad, lhs, rhs in zip(
+      values("size", "1"), values("stride", "1"), values("pad", "0_0"),
+      values("lhs_dilate", "1"), values("rhs_dilate", "1"), strict=True,
+    )
+  ]  # fmt: skip
+
+
+def _taps(
+  inputs: int,
+  outputs: int,
+  size: int,
+  stride: int,
+  pad: int,
+  lhs_dilate: int,
+  rhs_dilate: int,
+) -> int:
+  """Pairs of output and window position that meet an input, not a hole.
+
+  A TPU's compiler writes the batch axes of a product as dilated axes: only
+  these pairs are work.
+  """
+  places = (
+    output * stride + tap * rhs_dilate - pad
+    for output in range(outputs)
+    for tap in range(size)
+  )
+  last = (inputs - 1) * lhs_dilate
+  return sum(0 <= p <= last and p % lhs_dilate == 0 for p in places)

@@ -1,0 +1,144 @@
+"""The text of a compiled program, read: computations and how often they run.
+
+XLA's own cost analysis counts the body of a loop once; what is loaded, moved
+and computed here counts as often as the loops around it turn.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator, Mapping
+
+_HEAD = re.compile(r"^(ENTRY )?%([\w.-]+) \(")
+_LINE = re.compile(
+  r"^\s+(ROOT )?%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*))?$"
+)
+_ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\](?:\{([^}]*)\})?")
+_CALLED = re.compile(r"\b(?:calls|body|called_computations)=\{?%([\w.-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_CONDITION = re.compile(r"\bcondition=%([\w.-]+)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_BITS = re.compile(r"\d+")
+_IN_VMEM = "S(1)"  # a layout of on-chip memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """Type, sizes and place of one array."""
+
+  dtype: str
+  shape: tuple[int, ...]
+  on_chip: bool
+
+  @functools.cached_property
+  def size(self) -> int:
+    return functools.reduce(lambda a, b: a * b, self.shape, 1)
+
+  @property
+  def bytes(self) -> int:
+    bits = _BITS.search(self.dtype)
+    return self.size * (int(bits[0]) if bits else 8) // 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One line of a computation.
+
+  Attributes:
+    kind: its opcode. results: arrays that it makes. operands: names.
+    attributes: the rest of the line. root: whether it is the result.
+  """
+
+  name: str
+  kind: str
+  results: tuple[Array, ...]
+  operands: tuple[str, ...]
+  attributes: str
+  root: bool
+
+  def called(self) -> list[str]:
+    """Computations that run inside it; not what a reduction applies."""
+    branches = _BRANCHES.search(self.attributes)
+    names = re.findall(r"[\w.-]+", branches[1]) if branches else []
+    return names + _CALLED.findall(self.attributes)
+
+
+Computation = dict[str, Instruction]
+
+
+class Program:
+  """Computations by name, and how often each of them runs.
+
+  Attributes:
+    computations: instructions by their names.
+    times: runs of each computation in one run of the program.
+    unknown_loops: loops whose length is not in the text; they count once.
+  """
+
+  def __init__(self, text: str):
+    self.computations, entry = _parse(text)
+    self.times = dict.fromkeys(self.computations, 0)
+    self.unknown_loops = 0
+    self._run(entry, 1)
+
+  def instructions(self) -> Iterator[tuple[int, Computation, Instruction]]:
+    """All that runs: how often, in which computation, what."""
+    for name, computation in self.computations.items():
+      if self.times[name]:
+        for instruction in computation.values():
+          yield self.times[name], computation, instruction
+
+  def _run(self, name: str, times: int) -> None:
+    self.times[name] += times
+    for instruction in self.computations[name].values():
+      turns = self._turns(instruction) if instruction.kind == "while" else 1
+      for called in instruction.called():
+        self._run(called, times * turns)
+
+  def _turns(self, loop: Instruction) -> int:
+    """Length of a loop: as the compiler knows it, or its only constant.
+
+    A loop counts by one up to a constant in its condition.
+    """
+    if known := _TRIPS.search(loop.attributes):
+      return int(known[1])
+    condition = self.computations[_CONDITION.search(loop.attributes)[1]]
+    limits = [
+      int(i.operands[0])
+      for i in condition.values()
+      if i.kind == "constant" and i.operands[0].isdigit()
+    ]
+    if len(limits) == 1:
+      return limits[0]
+    self.unknown_loops += 1
+    return 1
+
+
+def arrays(text: str) -> tuple[Array, ...]:
+  """The arrays of a type as HLO writes it."""
+  return tuple(
+    Array(
+      dtype,
+      tuple(int(n) for n in sizes.split(",") if n),
+      _IN_VMEM in layout,
+    )
+    for dtype, sizes, layout in _ARRAY.findall(text)
+  )
+
+
+def _parse(text: str) -> tuple[Mapping[str, Computation], str]:
+  computations, entry, current = {}, "", {}
+  for line in text.splitlines():
+    if head := _HEAD.match(line):
+      current = computations.setdefault(head[2], {})
+      entry = head[2] if head[1] else entry
+    elif match := _LINE.match(line):
+      root, name, shape, kind, operands, rest = match.groups()
+      known = (
+        [operands] if kind in ("constant", "parameter") else
+        re.findall(r"%([\w.-]+)", operands)
+      )  # fmt: skip
+      current[name] = Instruction(
+        name, kind, arrays(shape), tuple(known), rest or "", bool(root)
+      )
+  return computations, entry

@@ -1,0 +1,171 @@
+"""The programs that users run, on shapes alone: nothing is allocated.
+
+Each is what `train`, `generate` and `align` compile, for a mesh of devices
+that need not be there.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from siren_jax import clap, codec, experts, sampling
+from siren_jax.alignment import AlignConfig
+from siren_jax.alignment.task import AlignTask
+from siren_jax.clap.laion import LaionConfig
+from siren_jax.codec.config import DacConfig, SpectralCodecConfig
+from siren_jax.common import mesh as meshes
+from siren_jax.experts.experiment import Stage1Experiment, task_of
+from siren_jax.training import OptimizerConfig, trainer
+
+Shapes = Any  # a tree of `jax.ShapeDtypeStruct`
+
+
+class Program(NamedTuple):
+  """A jitted function and its arguments, as shapes with shardings.
+
+  `codes`: how many one run makes, or learns from.
+  """
+
+  function: Callable
+  args: tuple[Shapes, ...]
+  codes: int
+
+
+def train(
+  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
+) -> Program:
+  """One Stage-1 step on clips of so many frames."""
+  config, rows = experiment.experts, experiment.train.batch_size
+  task = task_of(experiment, None)
+  state = trainer.abstract_state(task, mesh)
+  tokens = _models(config).clap.text.max_tokens
+  batch = {
+    "codes_BxNxT": _rows(mesh, jnp.int32, rows, config.num_codebooks, frames),
+    "frame_mask_BxT": _rows(mesh, bool, rows, frames),
+    "prompt_BxPxC": _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim),
+    "prompt_mask_BxP": _rows(mesh, bool, rows, tokens),
+  }
+  function = trainer.make_update(task, state)
+  codes = rows * config.num_codebooks * frames
+  return Program(function, (state, batch, _key(mesh)), codes)
+
+
+def sample(
+  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
+) -> Program:
+  """Codes of so many frames for a batch of prompts, without guidance.
+
+  Weights are in the type of the activations, as one would load them.
+  """
+  config, rows = experiment.experts, experiment.train.batch_size
+  params = _experts(config, mesh, config.dtype)
+  tokens = _models(config).clap.text.max_tokens
+  prompt = _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim)
+  args = (
+    params,
+    prompt,
+    _rows(mesh, bool, rows, tokens),
+    _rows(mesh, _key(mesh).dtype, rows),
+  )
+
+  @jax.jit
+  def function(params, prompt_BxPxC, prompt_mask_BxP, keys_B):
+    return sampling.sample(
+      params, config, sampling.SamplingConfig(), prompt_BxPxC,
+      prompt_mask_BxP, keys_B, frames,
+    )  # fmt: skip
+
+  return Program(function, args, rows * config.num_codebooks * frames)
+
+
+def align(
+  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
+) -> Program:
+  """One alignment step with the defaults of `AlignConfig`.
+
+  The batch is rollouts.
+  """
+  config, models = experiment.experts, _models(experiment.experts)
+  seconds = frames * models.codec.hop / models.codec.sample_rate
+  settings = AlignConfig(seconds=seconds)
+  prompts = experiment.train.batch_size // settings.group_size
+  params = {
+    "experts": _experts(config, mesh, "float32"),
+    "codec": _whole(functools.partial(codec.init, config=models.codec), mesh),
+    "clap": _whole(functools.partial(clap.init, config=models.clap), mesh),
+  }
+  task = AlignTask(models, params, settings, OptimizerConfig())
+  state = trainer.abstract_state(task, mesh)
+  tokens = models.clap.text.max_tokens
+  batch = {
+    "ids_BxP": _rows(mesh, jnp.int32, prompts, tokens),
+    "mask_BxP": _rows(mesh, bool, prompts, tokens),
+    "truth_B": _rows(mesh, jnp.int32, prompts),
+  }
+  function = trainer.make_update(task, state)
+  codes = prompts * settings.group_size * config.num_codebooks * frames
+  return Program(function, (state, batch, _key(mesh)), codes)
+
+
+TASKS = {"train": train, "sample": sample, "align": align}
+
+
+def as_on_tpu(experiment: Stage1Experiment) -> Stage1Experiment:
+  """Settings that are chosen by the backend, as a TPU's would be."""
+  config = experiment.experts
+  loop = "vmap" if config.expert_loop == "auto" else config.expert_loop
+  config = dataclasses.replace(config, expert_loop=loop)
+  return dataclasses.replace(experiment, experts=config)
+
+
+def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
+  """Keeps every activation: its operations are the useful ones."""
+  config = dataclasses.replace(experiment.experts, remat=False)
+  return dataclasses.replace(experiment, experts=config)
+
+
+def _models(config: experts.ExpertConfig) -> sampling.Models:
+  """The published codec and CLAP where sizes are theirs; else small ones."""
+  laion, dac = LaionConfig(), DacConfig()
+  widths = laion.text.width, dac.feature_dim
+  if (config.prompt_dim, config.feature_dim) == widths:
+    return sampling.Models(laion, config, dac)
+  own = SpectralCodecConfig(
+    num_codebooks=config.num_codebooks,
+    codebook_size=config.codebook_size,
+    feature_dim=config.feature_dim,
+  )
+  words = clap.TextConfig(width=config.prompt_dim)
+  return sampling.Models(clap.ClapConfig(text=words), config, own)
+
+
+def _experts(config, mesh, dtype: str) -> Shapes:
+  boxed = jax.eval_shape(lambda key: experts.init(key, config), _plain_key())
+  shapes = meshes.placed(boxed, meshes.state_shardings(boxed, mesh))
+  weights = jax.tree.map(lambda x: x.update(dtype=dtype), shapes["params"])
+  return dict(shapes, params=weights)
+
+
+def _whole(init: Callable, mesh) -> Shapes:
+  """On every device."""
+  shapes = nn.unbox(jax.eval_shape(init, _plain_key()))
+  everywhere = meshes.replicated(mesh)
+  return jax.tree.map(lambda x: x.update(sharding=everywhere), shapes)
+
+
+def _rows(mesh, dtype, *shape: int) -> jax.ShapeDtypeStruct:
+  sharding = meshes.batch_sharding(mesh)
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+
+def _key(mesh) -> jax.ShapeDtypeStruct:
+  return _plain_key().update(sharding=meshes.replicated(mesh))
+
+
+def _plain_key() -> jax.ShapeDtypeStruct:
+  return jax.eval_shape(jax.random.key, 0)
