@@ -92,7 +92,6 @@ def check(
     raise
   seconds = time.monotonic() - start
   memory = compiled.memory_analysis()
-  plain = programs.without_remat(experiment)
   return Report(
     topology=topology,
     arguments=memory.argument_size_in_bytes
@@ -100,7 +99,7 @@ def check(
     - memory.alias_size_in_bytes,
     temporaries=memory.temp_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
-    useful=_useful(task, plain, mesh, frames),
+    useful=_useful(task, programs.without_remat(experiment), mesh, frames),
     costs=costs.of(compiled.as_text()),
     codes=program.codes,
     seconds=seconds,
@@ -172,9 +171,9 @@ def _collectives(found: costs.Costs) -> list[str]:
 
 
 def _useful(task, experiment, mesh, frames) -> int:
-  with jax.set_mesh(mesh):
-    program = programs.TASKS[task](experiment, mesh, frames)
-    return flops.count(program.function, *program.args)
+  """Operations of the program as one device would run it, nothing twice."""
+  program = programs.TASKS[task](experiment, mesh, frames)
+  return flops.count(program.function, *program.args)
 
 
 def _gib(size: int) -> str:

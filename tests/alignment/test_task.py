@@ -231,9 +231,9 @@ def _placed(task, state, **sizes):
 @pytest.mark.parametrize(
   "sizes",
   [
-    dict(data=4),
-    dict(expert=2),
-    dict(model=2),
+    pytest.param(dict(data=4), marks=pytest.mark.slow),
+    pytest.param(dict(expert=2), marks=pytest.mark.slow),
+    pytest.param(dict(model=2), marks=pytest.mark.slow),
     dict(data=2, expert=2, fsdp=2),
   ],
   ids=str,

@@ -1,5 +1,6 @@
 """Eight devices train as one does, over every mesh axis and over several."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -28,6 +29,8 @@ CONFIG = experts.ExpertConfig(
   dropout=0.1,
 )
 
+OPTIMIZER = OptimizerConfig(warmup_steps=0)  # at the rate of real runs
+
 
 @pytest.fixture(scope="module")
 def batch():
@@ -49,8 +52,7 @@ def task():
     "weight_NxFx8": rng.normal(size=(8, 12, 8)),
     "bias_NxF": rng.normal(size=(8, 12)),
   }
-  # At the rate of real runs.
-  return experts.Stage1Task(CONFIG, OptimizerConfig(warmup_steps=0), tables)
+  return experts.Stage1Task(CONFIG, OPTIMIZER, tables)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,19 @@ def _placed(task, state, mesh):
 
 
 def test_an_update(task, batch, plain, mesh, quick):
+  assert_same_update(task, batch, plain, mesh, quick)
+
+
+def test_experts_of_a_device_take_turns(task, batch, plain, quick):
+  config = dataclasses.replace(CONFIG, expert_loop="map")
+  turns = experts.Stage1Task(config, OPTIMIZER, task.tables)
+  mesh = meshes.make_mesh(
+    meshes.MeshConfig(expert=2, fsdp=2, model=2), jax.devices()[:8]
+  )
+  assert_same_update(turns, batch, plain, mesh, quick)
+
+
+def assert_same_update(task, batch, plain, mesh, quick):
   state, expected, metrics = plain
   with jax.set_mesh(mesh):
     state, shardings = _placed(task, state, mesh)

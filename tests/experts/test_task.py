@@ -140,9 +140,12 @@ def _moved(task, batch, **sizes) -> list[int]:
   return [math.prod(int(n) for n in x.split(",") if n) for x in shapes]
 
 
-def test_nothing_but_metrics_moves_between_experts(make, batch):
+@pytest.mark.parametrize("loop", ["map", "vmap"])
+def test_nothing_but_metrics_moves_between_experts(make, batch, loop):
   """On a mesh of experts alone, all that moves is from expert to expert."""
-  task, *_ = make({}, dropout=0.1, scan_layers=True, remat=True)
+  task, *_ = make(
+    {}, dropout=0.1, scan_layers=True, remat=True, expert_loop=loop
+  )
   moved = _moved(task, batch, expert=2)
   assert moved and max(moved) <= task.config.num_codebooks
 
