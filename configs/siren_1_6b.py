@@ -5,10 +5,10 @@
 
 CODES is a code set of a codec with 12 codebooks of 1024 codes and features
 1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide (LAION's CLAP);
-docs/audiocaps.md makes one. The mesh is for 16 devices, with 24 clips each in
-two groups of three experts; for others see docs/scaling.md. Never trained at
-this size by this project: cost and result are not known. Widths, layers and
-the optimizer are the paper's; the number of steps and the mesh are ours.
+docs/audiocaps.md makes one. The state is divided among whatever devices there
+are; docs/scaling.md has better meshes for pods. Never trained at this size by
+this project: cost and result are not known. Widths, layers and the optimizer
+are the paper's; the number of steps is ours.
 """
 
 from siren_jax.cli.experiments import to_config_dict
@@ -43,6 +43,6 @@ def get_config():
       train=TrainConfig(
         steps=STEPS, batch_size=192, eval_every=2000, checkpoint_every=1000
       ),
-      mesh=MeshConfig(data=1, expert=2, fsdp=-1),
+      mesh=MeshConfig(data=1, fsdp=-1),
     )
   )

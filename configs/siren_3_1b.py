@@ -4,11 +4,11 @@
     --config.data.path=CODES
 
 CODES is a code set of a codec with 12 codebooks of 1024 codes and features
-1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide. The mesh is for
-64 devices, with 24 clips each in two groups of three experts; for others see
-docs/scaling.md. Never trained by this project: sizes are checked in the tests,
-cost and result are not known. Widths, layers and the optimizer are the
-paper's; the number of steps and the mesh are ours.
+1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide. The state is
+divided among whatever devices there are; docs/scaling.md has better meshes for
+pods. Never trained by this project: sizes are checked in the tests, cost and
+result are not known. Widths, layers and the optimizer are the paper's; the
+number of steps is ours.
 """
 
 from siren_jax.cli.experiments import to_config_dict
@@ -41,8 +41,8 @@ def get_config():
         learning_rate=3e-4, steps=STEPS, warmup_steps=2000
       ),
       train=TrainConfig(
-        steps=STEPS, batch_size=768, eval_every=2000, checkpoint_every=1000
+        steps=STEPS, batch_size=192, eval_every=2000, checkpoint_every=1000
       ),
-      mesh=MeshConfig(data=-1, expert=2, fsdp=32),
+      mesh=MeshConfig(data=1, fsdp=-1),
     )
   )

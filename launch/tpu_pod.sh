@@ -3,7 +3,7 @@
 #
 #   TPU=my-slice ZONE=us-west4-a launch/tpu_pod.sh train \
 #     --config=configs/siren_1_6b.py --workdir=/shared/runs/siren \
-#     --config.data.path=/shared/codes
+#     --config.data.path=/shared/codes --config.mesh.expert=2
 #
 # On every host there is a checkout with a virtual environment at $CHECKOUT
 # (pip install -e '.[tpu]'), and the work directory is on a file system that

@@ -53,7 +53,7 @@ class Siren:
     if mesh is not None:
       devices = meshes.make_mesh(mesh)
       shardings = _shardings(bundle, devices)
-      self._ways = devices.shape[meshes.DATA] * devices.shape[meshes.FSDP]
+      self._ways = meshes.batch_ways(devices)
       self._over_mesh = functools.partial(jax.set_mesh, devices)
     self._params = jax.device_put(bundle.all_params, shardings)
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _FLAG = "--xla_force_host_platform_device_count"
@@ -122,3 +123,47 @@ def quick():
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": False,
   }
+
+
+@pytest.fixture(scope="session")
+def moved():
+  """Elements of each array that devices hand to each other in a program.
+
+  Given its text; and how often it has to happen, in loops, to count.
+  """
+  from siren_jax.scaling import hlo
+
+  def moved(text: str, at_least: int = 1) -> list[int]:
+    return [
+      array.size
+      for times, _, instruction in hlo.Program(text).collectives()
+      for array in instruction.results
+      if times >= at_least
+    ]
+
+  return moved
+
+
+@pytest.fixture(scope="session")
+def finished_step():
+  """Newest whole checkpoint of a work directory, 0 for none."""
+
+  def finished_step(workdir: pathlib.Path) -> int:
+    folder = workdir / "checkpoints"
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    return max([int(n) for n in names if n.isdigit()], default=0)
+
+  return finished_step
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+  """Until it holds, the process ends, or far too much time has passed."""
+
+  def wait_for(condition, process) -> None:
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not condition():
+      assert time.monotonic() < deadline, "nothing happened in five minutes"
+      time.sleep(0.01)
+
+  return wait_for

@@ -87,19 +87,6 @@ def trained(workdir):
   return checkpoint.restore_params(workdir)[1]
 
 
-def finished_step(workdir):
-  folder = workdir / "checkpoints"
-  names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-  return max([int(n) for n in names if n.isdigit()], default=0)
-
-
-def wait_for_step(launcher, workdir, step):
-  deadline = time.monotonic() + 300
-  while launcher.poll() is None and finished_step(workdir) < step:
-    assert time.monotonic() < deadline, "nothing happened in five minutes"
-    time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def straight(start, tmp_path_factory):
   """Work directories of one process, and of two, that nothing disturbed."""
@@ -131,9 +118,11 @@ def test_another_number_of_processes_goes_on(start, straight, tmp_path):
   assert_close(tmp_path, straight[1])
 
 
-def test_sigterm_saves_at_one_step_and_exits_0(start, straight, tmp_path):
+def test_sigterm_saves_at_one_step_and_exits_0(
+  start, straight, wait_for, finished_step, tmp_path
+):
   launcher = start(tmp_path, 2, every=1)
-  wait_for_step(launcher, tmp_path, 1)
+  wait_for(lambda: finished_step(tmp_path), launcher)
   launcher.terminate()
   finish(launcher)
   assert 0 < finished_step(tmp_path) < STEPS, "too late to prove anything"
@@ -142,13 +131,15 @@ def test_sigterm_saves_at_one_step_and_exits_0(start, straight, tmp_path):
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_process_costs_nothing(start, straight, tmp_path, kills):
+def test_killed_process_costs_nothing(
+  start, straight, wait_for, finished_step, tmp_path, kills
+):
   dice, workdir = random.Random(kills), tmp_path / "killed"
   steps = max(STEPS, 3 * kills)
   for _ in range(kills):
     newest = finished_step(workdir)
     launcher = start(workdir, 2, steps, every=1)
-    wait_for_step(launcher, workdir, newest + 1)
+    wait_for(lambda old=newest: finished_step(workdir) > old, launcher)
     time.sleep(dice.uniform(0, 0.2))
     os.kill(dice.choice(children(launcher)), signal.SIGKILL)
     told = launcher.communicate(timeout=60)[1]

@@ -1,7 +1,8 @@
 """compile for a TPU pod that is not there: does it fit, how fast at best
 
   pip install 'siren-jax[tpu]'
-  siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4
+  siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4 \\
+    --config.mesh.expert=2
 
 Compiles the step that would run, for a described slice of chips, on a machine
 without one, and reads from the compiled program what it holds, moves and
@@ -67,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
       f"frames {args.frames}, effort {args.effort:g}: give 1 or more, and -1"
       " to 1"
     )
-  runtime.use_compilation_cache()
   runtime.say(f"compiling for {topology.count} chips, which takes minutes ...")
   try:
     found = report.check(

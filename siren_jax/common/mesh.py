@@ -16,7 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import (
+  AbstractMesh,
+  AxisType,
+  Mesh,
+  NamedSharding,
+  PartitionSpec,
+)
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
@@ -126,7 +132,7 @@ def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   partitioner, as FFTs are (measured, jax 0.10.2).
   """
   mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
-  ways = 1 if mesh.empty else mesh.shape[DATA] * mesh.shape[FSDP]
+  ways = 1 if mesh.empty else batch_ways(mesh)
   if ways == 1 or len(arrays[0]) % ways:
     return function(*arrays)
   return jax.shard_map(function, in_specs=rows, out_specs=rows)(*arrays)
@@ -144,7 +150,7 @@ def by_rows_and_experts(
   mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
   if mesh.empty or mesh.size == 1:
     return function(stacked, setting, *arrays)
-  if len(arrays[0]) % (mesh.shape[DATA] * mesh.shape[FSDP]):
+  if len(arrays[0]) % batch_ways(mesh):
     rows = PartitionSpec()  # Whole on every device, as in `by_rows`.
   experts = logical_spec("expert")
   return jax.shard_map(
@@ -188,18 +194,23 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
   )
 
 
-def placed(abstract: Any, shardings: Any) -> Any:
-  """Shapes and types of a tree, unboxed, with their shardings."""
+def placed(abstract_state: Any, mesh: Mesh) -> Any:
+  """The tree of `state_shardings` as shapes and types that carry them."""
   return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    nn.unbox(abstract),
-    shardings,
+    nn.unbox(abstract_state),
+    state_shardings(abstract_state, mesh),
   )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Leading axis over data and fsdp, the rest whole."""
   return NamedSharding(mesh, logical_spec("batch"))
+
+
+def batch_ways(mesh: Mesh | AbstractMesh) -> int:
+  """Among how many devices, or groups of them, rows are divided."""
+  return mesh.shape[DATA] * mesh.shape[FSDP]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -209,7 +220,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def share(mesh: Mesh) -> Share:
   """The rows of a batch that the devices of this process hold."""
-  ways = mesh.shape[DATA] * mesh.shape[FSDP]
+  ways = batch_ways(mesh)
   places = batch_sharding(mesh).addressable_devices_indices_map((ways,))
   blocks = {rows.start or 0 for (rows,) in places.values()}
   return Share(tuple(sorted(blocks)), ways)

@@ -11,10 +11,9 @@ from siren_jax.scaling.hlo import Array, Computation, Instruction, Program
 _FREE = {
   "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
   "conditional", "call", "opt-barrier", "after-all", "partition-id",
-  "replica-id", "iota", "broadcast",
+  "replica-id",
 }  # fmt: skip
-_KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
-_COLLECTIVE = re.compile(rf"^({_KINDS})(-start)?$")
+_MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _SLICES = ("dynamic-slice", "slice", "gather")
 
@@ -64,21 +63,24 @@ def of(text: str) -> Costs:
     for name in instruction.called()
   }
   flops = moved = 0
-  collectives, channels = Counter(), {}
-  for name, computation in program.computations.items():
-    times = program.times[name]
-    for instruction in computation.values() if times else ():
-      flops += times * _flops(instruction, computation)
-      if name not in fused:
-        moved += times * _moved(instruction, computation, program)
-      if found := _collective(instruction, computation):
-        # One that is spread over several fusions has one channel.
-        channel = _CHANNEL.search(instruction.attributes)
-        channels[channel[1] if channel else id(instruction)] = found, times
+  for times, name, instruction in program.instructions():
+    computation = program.computations[name]
+    flops += times * _flops(instruction, computation)
+    if name not in fused:
+      moved += times * _moved(instruction, computation, program)
+  channels = {}
+  for times, name, instruction in program.collectives():
+    found = _collective(instruction, program.computations[name])
+    # One that is spread over several fusions has one channel.
+    channel = _CHANNEL.search(instruction.attributes)
+    channels[channel[1] if channel else id(instruction)] = found, times
+  summed = Counter()
   for found, times in channels.values():
-    collectives[found] += times
-  summed = (Collective(*key, times) for key, times in collectives.items())
-  largest = sorted(summed, key=lambda c: -c.sent * c.times)
+    summed[found] += times
+  largest = sorted(
+    (Collective(*key, times) for key, times in summed.items()),
+    key=lambda c: -c.sent * c.times,
+  )
   return Costs(flops, moved, tuple(largest), program.unknown_loops)
 
 
@@ -156,22 +158,22 @@ def _result(computation: Computation, name: str) -> tuple[Array, ...]:
 
 def _collective(
   instruction: Instruction, computation: Computation
-) -> tuple[str, int, int] | None:
+) -> tuple[str, int, int]:
   """Kind, devices and bytes received of a collective."""
-  match = _COLLECTIVE.match(instruction.kind)
-  if not match:
-    return None
-  kind, devices = match[1], _group(instruction.attributes)
-  largest = max(
-    sum(a.bytes for a in instruction.results if not match[2]),
-    max((a.bytes for a in instruction.results), default=0),
-    sum(a.bytes for n in instruction.operands for a in _result(computation, n)),
-  )
+  kind, started, _ = instruction.kind.partition("-start")
+  devices = _group(instruction.attributes)
+  results = [a.bytes for a in instruction.results]
+  read = [
+    a.bytes for n in instruction.operands for a in _result(computation, n)
+  ]
+  # What is started has its operand among its results.
+  largest = max(max(results) if started else sum(results), sum(read))
   share = 1.0 if kind == "collective-permute" else (devices - 1) / devices
-  if kind == "all-reduce" and not _scatters(instruction, computation):
-    share *= 2
-  elif kind == "all-reduce":
-    kind = "reduce-scatter"
+  if kind == "all-reduce":
+    if _scatters(instruction, computation):
+      kind = "reduce-scatter"
+    else:
+      share *= 2
   return kind, devices, round(largest * share)
 
 
@@ -185,12 +187,22 @@ def _scatters(instruction: Instruction, computation: Computation) -> bool:
 
 
 def _group(attributes: str) -> int:
-  """Devices in one group; 1 where all is one device's."""
+  """Devices in one group, in any of the forms that HLO writes.
+
+  Raises:
+    ValueError: in another one; to count nothing would be wrong.
+  """
+  if "source_target_pairs" in attributes:
+    return 2
   if match := re.search(r"replica_groups=\{\{([\d,]*)\}", attributes):
     return match[1].count(",") + 1
   if match := re.search(r"replica_groups=\[\d+,(\d+)\]", attributes):
     return int(match[1])
-  return 2 if "source_target_pairs" in attributes else 1
+  if match := _MESH_GROUPS.search(attributes):
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
+    axes = re.findall(r"'(\w+)'", match[2])
+    return math.prod(int(sizes[axis]) for axis in axes)
+  raise ValueError(f"groups of devices in another form: {attributes[:200]}")
 
 
 def _flops(instruction: Instruction, computation: Computation) -> int:

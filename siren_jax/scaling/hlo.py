@@ -9,6 +9,13 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 
+COLLECTIVES = (
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+)
 _HEAD = re.compile(r"^(ENTRY )?%([\w.-]+) \(")
 _LINE = re.compile(
   r"^\s+(ROOT )?%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*))?$"
@@ -81,12 +88,18 @@ class Program:
     self.unknown_loops = 0
     self._run(entry, 1)
 
-  def instructions(self) -> Iterator[tuple[int, Computation, Instruction]]:
+  def instructions(self) -> Iterator[tuple[int, str, Instruction]]:
     """All that runs: how often, in which computation, what."""
     for name, computation in self.computations.items():
       if self.times[name]:
         for instruction in computation.values():
-          yield self.times[name], computation, instruction
+          yield self.times[name], name, instruction
+
+  def collectives(self) -> Iterator[tuple[int, str, Instruction]]:
+    """Those of the above that devices do together."""
+    for times, name, instruction in self.instructions():
+      if instruction.kind.removesuffix("-start") in COLLECTIVES:
+        yield times, name, instruction
 
   def _run(self, name: str, times: int) -> None:
     self.times[name] += times

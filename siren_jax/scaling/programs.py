@@ -19,6 +19,7 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.clap.laion import LaionConfig
 from siren_jax.codec.config import DacConfig, SpectralCodecConfig
 from siren_jax.common import mesh as meshes
+from siren_jax.common.share import Share
 from siren_jax.experts.experiment import Stage1Experiment, task_of
 from siren_jax.training import OptimizerConfig, trainer
 
@@ -146,7 +147,7 @@ def _models(config: experts.ExpertConfig) -> sampling.Models:
 
 def _experts(config, mesh, dtype: str) -> Shapes:
   boxed = jax.eval_shape(lambda key: experts.init(key, config), _plain_key())
-  shapes = meshes.placed(boxed, meshes.state_shardings(boxed, mesh))
+  shapes = meshes.placed(boxed, mesh)
   weights = jax.tree.map(lambda x: x.update(dtype=dtype), shapes["params"])
   return dict(shapes, params=weights)
 
@@ -160,6 +161,7 @@ def _whole(init: Callable, mesh) -> Shapes:
 
 def _rows(mesh, dtype, *shape: int) -> jax.ShapeDtypeStruct:
   sharding = meshes.batch_sharding(mesh)
+  Share(count=meshes.batch_ways(mesh)).rows(shape[0])  # Else told why not.
   return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 

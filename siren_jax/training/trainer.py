@@ -23,11 +23,19 @@ from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
 
-# A product whose matrix is shared out over fsdp is left whole: cut up so that
-# parts of the matrix can travel meanwhile, the sums go through memory three
-# times as often (siren_1_6b on v5e:4x4, docs/scaling.md).
+# Both measured on siren_1_6b, docs/scaling.md.
 COMPILER_OPTIONS = {
-  "tpu": {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+  "tpu": {
+    # A product whose matrix is shared out over fsdp is left whole: cut up so
+    # that parts of the matrix can travel meanwhile, the sums go through memory
+    # three times as often.
+    "xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000,
+    # A gradient is laid out so that its sum can be scattered along any axis;
+    # else every device gets the whole sum of most and keeps its part.
+    "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
+    "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
+    "xla_tpu_assign_all_reduce_scatter_layout": True,
+  }
 }
 _WARM_UP = 2  # steps before a profile
 
@@ -153,7 +161,7 @@ def abstract_state(task: Task, mesh: jax.sharding.Mesh) -> TrainState:
   """The state before the first update: shapes, types and shardings only."""
   args = getattr(task, "init_args", ())
   boxed = jax.eval_shape(task.init, jax.eval_shape(jax.random.key, 0), *args)
-  return meshes.placed(boxed, meshes.state_shardings(boxed, mesh))
+  return meshes.placed(boxed, mesh)
 
 
 def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
@@ -196,15 +204,19 @@ def _compile_update(task, log, state, batch, root):
   log.say("compiling the training step ...")
   start = time.monotonic()
   lowered = make_update(task, state).lower(state, batch, root)
-  compiled = lowered.compile(COMPILER_OPTIONS.get(jax.default_backend()))
+  compiled = lowered.compile(_compiler_options())
   log.say(f"compiled in {time.monotonic() - start:.1f} s")
   return compiled
+
+
+def _compiler_options():
+  return COMPILER_OPTIONS.get(jax.default_backend())
 
 
 def _evaluator(task, config, mesh, log):
   """(state, batches) -> means over at most `eval_batches` batches."""
   log.say("compiling the evaluation with its first batch ...")
-  jitted = jax.jit(task.evaluate)
+  jitted = jax.jit(task.evaluate, compiler_options=_compiler_options())
 
   def evaluate(state, batches):
     results = [

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import math
-import re
 
 import flax.linen as nn
 import jax
@@ -13,7 +11,7 @@ import pytest
 
 from siren_jax import experts
 from siren_jax.common import mesh as meshes
-from siren_jax.training import OptimizerConfig
+from siren_jax.training import OptimizerConfig, trainer
 
 OPTIMIZER = OptimizerConfig(
   learning_rate=1e-2, warmup_steps=0, steps=50, weight_decay=0.5
@@ -114,44 +112,31 @@ def test_going_on_from_trained_parameters(plain, tables):
   _assert_same(state.extra, trained.extra, atol=0)
 
 
-def _moved(task, batch, **sizes) -> list[int]:
-  """Elements of every array that the devices of a mesh hand to each other."""
+def _program(task, batch, **sizes) -> str:
+  """The compiled training step for a mesh of these sizes."""
   count = int(np.prod(list(sizes.values())))
   mesh = meshes.make_mesh(
     meshes.MeshConfig(**{"data": 1, **sizes}), jax.devices()[:count]
   )
   with jax.set_mesh(mesh):
-    boxed = jax.eval_shape(task.init, jax.random.key(0))
-    shardings = meshes.state_shardings(boxed, mesh)
-
-    def placed(x, sharding):
-      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-    rows = meshes.batch_sharding(mesh)
-    step = jax.jit(task.step, donate_argnums=0, out_shardings=(shardings, None))
-    program = step.lower(
-      jax.tree.map(placed, nn.unbox(boxed), shardings),
-      {name: placed(x, rows) for name, x in batch.items()},
-      jax.random.key(0),
-    ).compile()
-  kinds = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
-  results = re.findall(rf"= (.+?) (?:{kinds})(?:-start)?\(", program.as_text())
-  shapes = re.findall(r"\w\[([\d,]*)\]", " ".join(results))
-  return [math.prod(int(n) for n in x.split(",") if n) for x in shapes]
+    state = trainer.abstract_state(task, mesh)
+    batch = jax.device_put(batch, meshes.batch_sharding(mesh))
+    step = trainer.make_update(task, state)
+    return step.lower(state, batch, jax.random.key(0)).compile().as_text()
 
 
 @pytest.mark.parametrize("loop", ["map", "vmap"])
-def test_nothing_but_metrics_moves_between_experts(make, batch, loop):
+def test_nothing_but_metrics_moves_between_experts(make, batch, moved, loop):
   """On a mesh of experts alone, all that moves is from expert to expert."""
   task, *_ = make(
     {}, dropout=0.1, scan_layers=True, remat=True, expert_loop=loop
   )
-  moved = _moved(task, batch, expert=2)
-  assert moved and max(moved) <= task.config.num_codebooks
+  sizes = moved(_program(task, batch, expert=2))
+  assert sizes and max(sizes) <= task.config.num_codebooks
 
 
 @pytest.mark.parametrize("sizes", [dict(fsdp=4), dict(data=2, fsdp=4)])
-def test_weights_come_to_the_batch(make, batch, sizes):
+def test_weights_come_to_the_batch(make, batch, moved, sizes):
   """No activation of the whole batch is gathered on a device."""
   task, state, _ = make({}, scan_layers=True, remat=True)
   longer = jax.tree.map(lambda x: jnp.concatenate([x] * 8), batch)
@@ -159,7 +144,7 @@ def test_weights_come_to_the_batch(make, batch, sizes):
   largest = max(x.size for x in jax.tree.leaves(state.params))
   tokens = len(longer["codes_BxNxT"]) * longer["codes_BxNxT"].shape[2]
   assert largest < cfg.num_experts * tokens * cfg.dim
-  assert max(_moved(task, longer, **sizes)) <= largest
+  assert max(moved(_program(task, longer, **sizes))) <= largest
 
 
 def test_only_matrices_decay(plain):

@@ -1,8 +1,6 @@
 """Over a mesh the same codes are drawn, and hardly anything moves."""
 
 import functools
-import math
-import re
 
 import flax.linen as nn
 import jax
@@ -80,19 +78,7 @@ def _same(drawn, expected):
   )
 
 
-def _moved(program) -> list[int]:
-  """Elements of all that the devices hand to each other in a frame."""
-  kinds = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
-  sizes = []
-  for line in program.splitlines():
-    found = re.search(rf"= (.+?) (?:{kinds})(?:-start)?\(", line)
-    if found and ("while/body" in line or "op_name" not in line):
-      shapes = re.findall(r"\w\[([\d,]*)\]", found[1])
-      sizes += [math.prod(int(n) for n in x.split(",") if n) for x in shapes]
-  return sizes
-
-
-def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick):
+def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick, moved):
   """From caches cut along every axis, and no weight or cache moves."""
   cut = mesh.shape
   config, boxed = _model(max(2, cut["expert"]))
@@ -105,13 +91,13 @@ def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick):
   held, heads = config.num_experts // cut["expert"], 8 // cut["model"]
   rows = 2 * ROWS // (cut["data"] * cut["fsdp"])  # Two for each: guidance.
   assert f"f32[{held},{rows},{heads},2,8]" in program  # Blocks of two frames.
-  moved = _moved(program)
+  sizes = moved(program, at_least=FRAMES)  # Those of every frame.
   if cut["model"] > 1:
-    assert 0 < max(moved) <= held * rows * config.dim < config.dim**2
+    assert 0 < max(sizes) <= held * rows * config.dim < config.dim**2
   elif cut["expert"] > 1:
-    assert max(moved) == rows // 2  # Codes.
+    assert max(sizes) == rows // 2  # Codes.
   else:
-    assert not moved
+    assert not sizes
 
 
 def test_rows_that_do_not_divide_are_drawn_too(alone, quick):

@@ -1,6 +1,5 @@
 """What would run on a pod, compiled on a machine without one."""
 
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -12,7 +11,6 @@ from siren_jax.common.errors import UserError
 from siren_jax.scaling import chips
 
 ROOT = pathlib.Path(__file__).parents[2]
-HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 
 
 def test_topologies():
@@ -45,10 +43,21 @@ def test_another_kind_of_config(user_error):
   assert "is not a config of Stage 1" in told
 
 
-@pytest.mark.skipif(HAS_LIBTPU, reason="libtpu is here")
-def test_without_the_compiler(user_error):
-  config = f"--config={ROOT}/configs/tiny.py"
-  told = user_error(["compile-check", config, "--topology=v5e:2x2"])
+def test_without_the_compiler():
+  program = (
+    "import sys; sys.modules['libtpu'] = None  # As if it were not there.\n"
+    "from siren_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
+  )
+  arguments = "compile-check", "--config=configs/tiny.py", "--topology=v5e:2x2"
+  done = subprocess.run(
+    [sys.executable, "-c", program, *arguments],
+    cwd=ROOT,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert done.returncode == 2, done.stderr
+  told = done.stderr.splitlines()[-1]
+  assert told.startswith("siren-jax: error: topology v5e:2x2: ")
   assert "pip install 'siren-jax[tpu]'" in told
 
 
@@ -65,17 +74,23 @@ def check(*arguments):
   )
 
 
-@pytest.mark.skipif(not HAS_LIBTPU, reason="pip install 'siren-jax[tpu]'")
+@pytest.mark.tpu
 @pytest.mark.parametrize("task", ["train", "sample", "align"])
 def test_tasks(task):
   sizes = ("--config.mesh.expert=2", "--config.mesh.data=2")
-  done = check(f"--task={task}", "--frames=20", *sizes)
+  batch = "--config.train.batch_size=16"  # two prompts to align
+  done = check(f"--task={task}", "--frames=20", batch, *sizes)
   assert done.returncode == 0, done.stdout
   assert "it fits" in done.stdout
   assert "loops of unknown length" not in done.stdout
 
 
-@pytest.mark.skipif(not HAS_LIBTPU, reason="pip install 'siren-jax[tpu]'")
+@pytest.mark.tpu
+def test_a_batch_that_does_not_divide():
+  assert check("--config.train.batch_size=6").returncode == 2
+
+
+@pytest.mark.tpu
 def test_too_much_is_told_with_a_remedy():
   done = check("--config.train.batch_size=40000", "--frames=2000")
   assert done.returncode == 1, done.stdout

@@ -139,6 +139,26 @@ def test_a_program_of_a_tpu():
 
 
 @pytest.mark.parametrize(
+  "groups, devices",
+  [
+    ("{{0,1},{2,3}}", 2),
+    ("[2,8]<=[16]", 8),
+    ("[4,2]<=[2,2,2]T(1,0,2)", 2),
+    ("mesh['axis_0'=2,'axis_1'=4,'axis_2'=3] {'axis_1','axis_2'}", 12),
+    ("mesh['a'=2,'b'=4] device_ids=([2,4]<=[8]) {'b'}", 4),
+  ],
+)
+def test_devices_of_a_group(groups, devices):
+  attributes = f"channel_id=1, replica_groups={groups}, dimensions={{0}}"
+  assert costs._group(attributes) == devices
+
+
+def test_a_group_that_cannot_be_read_is_no_group_of_one():
+  with pytest.raises(ValueError, match="another form"):
+    costs._group("replica_groups=<whatever comes next>")
+
+
+@pytest.mark.parametrize(
   "window, ins, out, expected",
   [
     # Eight rows of a batch as a dilated axis: each output has one input.

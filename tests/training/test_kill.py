@@ -39,22 +39,10 @@ def start():
     process.wait()
 
 
-def wait_for(condition, process):
-  """Until it holds, the process ends, or far too much time has passed."""
-  deadline = time.monotonic() + 300
-  while process.poll() is None and not condition():
-    assert time.monotonic() < deadline, "nothing happened in five minutes"
-    time.sleep(0.01)
-
-
-def finished_step(workdir):
-  folder = workdir / "checkpoints"
-  names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-  return max([int(n) for n in names if n.isdigit()], default=0)
-
-
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_run_ends_as_an_uninterrupted_one(toy, start, tmp_path, kills):
+def test_killed_run_ends_as_an_uninterrupted_one(
+  toy, start, wait_for, finished_step, tmp_path, kills
+):
   workdir, steps = tmp_path / "killed", 10 + 10 * kills
   dice = random.Random(0)
   for _ in range(kills):
@@ -73,7 +61,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(toy, start, tmp_path, kills):
   jax.tree.map(np.testing.assert_array_equal, killed, straight)
 
 
-def test_sigterm_saves_and_exits_0(start, tmp_path):
+def test_sigterm_saves_and_exits_0(start, wait_for, finished_step, tmp_path):
   process = start(tmp_path, steps := 1000, checkpoint_every=1000)
   wait_for((tmp_path / "metrics.csv").exists, process)
   process.terminate()
