@@ -5,10 +5,10 @@
 
 CODES is a code set of a codec with 12 codebooks of 1024 codes and features
 1024 wide (Descript's 16 kHz DAC) and of a text tower 768 wide. The state is
-divided among whatever devices there are; docs/scaling.md has better meshes for
-pods. Never trained by this project: sizes are checked in the tests, cost and
-result are not known. Widths, layers and the optimizer are the paper's; the
-number of steps is ours.
+divided among the devices there are, a power of two up to 64; docs/scaling.md
+has meshes for others. Never trained by this project: sizes are checked in the
+tests, cost and result are not known. Widths, layers and the optimizer are the
+paper's; the number of steps is ours.
 """
 
 from siren_jax.cli.experiments import to_config_dict

@@ -28,9 +28,17 @@ def main() -> int:
   args = parser.parse_args()
   if min(args.processes, args.devices) < 1:
     parser.error("--processes and --devices must be at least 1")
-  started = start(args.command, args.processes, args.devices)
+  started, stopped = [], []
+
+  def stop(*_) -> None:
+    stopped.append(True)
+    pass_on(started)
+
   for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: pass_on(started))
+    signal.signal(number, stop)
+  started += start(args.command, args.processes, args.devices)
+  if stopped:  # While they were being started.
+    pass_on(started)
   return wait(started)
 
 

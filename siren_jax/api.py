@@ -112,7 +112,10 @@ class Siren:
     candidates: int | None = None,
     **settings: Any,
   ) -> Iterator[np.ndarray]:
-    """As `generate`, one audio_S after the other, eight drawn at a time.
+    """As `generate`, one audio_S after the other.
+
+    Eight clips, candidates counted, are drawn at a time; over a mesh, by each
+    device that has rows of its own.
 
     Wrong arguments are reported by this call, before the first clip.
     """

@@ -165,7 +165,7 @@ def assert_same(workdir, expected):
 
 @pytest.mark.parametrize("ends, code", [(0, 75), (None, 3)])
 def test_what_stopped_is_told_from_what_ended(ends, code):
-  """launch/resumable.sh, as SLURM and Kubernetes run it."""
+  """launch/resumable.sh, as Kubernetes runs it."""
   program = (
     "import signal, sys, time\n"
     "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
@@ -181,3 +181,38 @@ def test_what_stopped_is_told_from_what_ended(ends, code):
   if ends == 0:
     process.terminate()
   assert process.wait(timeout=30) == code
+
+
+def test_a_slurm_job_saves_and_is_queued_again(tmp_path):
+  """launch/slurm.sbatch, given the signal before its time is over.
+
+  Slurm's commands are stand-ins: `srun` must not be signalled itself.
+  """
+  commands = {
+    "srun": "trap 'exit 9' TERM; sleep 60 & echo $! > step; echo ready; wait",
+    "scancel": 'echo scancel "$@" >> told; kill "$(cat step)"',
+    "scontrol": 'echo scontrol "$@" >> told',
+  }
+  for name, body in commands.items():
+    path = tmp_path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{body}; exit 0\n")
+    path.chmod(0o755)
+  activate = tmp_path / ".venv/bin/activate"
+  activate.parent.mkdir(parents=True)
+  activate.touch()
+  process = subprocess.Popen(
+    ["bash", ROOT / "launch/slurm.sbatch", "train"],
+    env=os.environ
+    | {
+      "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+      "SLURM_JOB_ID": "7",
+      "SLURM_SUBMIT_DIR": str(tmp_path),
+    },
+    stdout=subprocess.PIPE,
+  )
+  process.stdout.readline()
+  process.terminate()
+  assert process.wait(timeout=30) == 0
+  told = (tmp_path / "told").read_text().splitlines()
+  assert told == ["scancel --signal=TERM 7", "scontrol requeue 7"]

@@ -56,10 +56,12 @@ def run(args: argparse.Namespace) -> None:
     name=args.name or f"{start.name}-aligned",
     params=task.gathered(state),
   )
+  if jax.process_index():
+    return
   out = workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
-  elif jax.process_index() == 0:
+  else:
     told = _rewarded(experiment, start.name, int(state.step))
     export.save(out, model, f"{told}\n{notes or its_notes or export.NO_NOTES}")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import json
-import os
 import pathlib
 import types
 import typing
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.files import replacing
 
 T = TypeVar("T")
 
@@ -134,9 +134,8 @@ def record(
           f"config {key}={new.get(key)!r} but {workdir} was trained with"
           f" {old.get(key)!r}; use that value or another work directory"
         )
-  temporary = path.with_suffix(f".{os.getpid()}.tmp")
-  temporary.write_text(text)
-  os.replace(temporary, path)
+  with replacing(path) as file:
+    file.write(text.encode())
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import struct
 import tempfile
@@ -37,7 +38,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     UserError: it cannot be written; `path` is then as it was before.
   """
   path = Path(path)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  # Processes of several machines may write it at once; their numbers be equal.
+  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

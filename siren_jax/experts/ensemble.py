@@ -186,7 +186,7 @@ def over_experts(
 
   Batched or one after the other, as `config.expert_loop` says: "auto" takes
   turns on a single CPU device, where a batched product is 2.3 times slower
-  than as many plain ones. Over a mesh the experts of one device take turns.
+  than as many plain ones. With "map", those of one device of a mesh do.
 
   Args:
     numbers: which experts are stacked; all by default.

@@ -5,7 +5,13 @@ import math
 import re
 from collections import Counter
 
-from siren_jax.scaling.hlo import Array, Computation, Instruction, Program
+from siren_jax.scaling.hlo import (
+  COLLECTIVES,
+  Array,
+  Computation,
+  Instruction,
+  Program,
+)
 
 # Neither read nor write: they name what others made.
 _FREE = {
@@ -14,8 +20,11 @@ _FREE = {
   "replica-id",
 }  # fmt: skip
 _MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
-_CHANNEL = re.compile(r"channel_id=(\d+)")
+_MESH_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")  # all of it, or a part
+_CHAIN = re.compile(r'chain_id="(\d+)"')
 _SLICES = ("dynamic-slice", "slice", "gather")
+# What these start has its operands among its results.
+_WITH_OPERANDS = ("all-gather", "collective-permute")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +34,13 @@ class Collective:
   Attributes:
     devices: that talk to each other. sent: bytes a device receives, each time,
       with rings: all-reduce sends twice what a gather does.
-    times: how often.
+    times: how often; in one of several branches, a part of a time.
   """
 
   kind: str
   devices: int
   sent: int
-  times: int
+  times: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Costs:
   @property
   def sent(self) -> int:
     """Bytes that a device receives from others."""
-    return sum(c.sent * c.times for c in self.collectives)
+    return round(sum(c.sent * c.times for c in self.collectives))
 
 
 def of(text: str) -> Costs:
@@ -68,20 +77,10 @@ def of(text: str) -> Costs:
     flops += times * _flops(instruction, computation)
     if name not in fused:
       moved += times * _moved(instruction, computation, program)
-  channels = {}
-  for times, name, instruction in program.collectives():
-    found = _collective(instruction, program.computations[name])
-    # One that is spread over several fusions has one channel.
-    channel = _CHANNEL.search(instruction.attributes)
-    channels[channel[1] if channel else id(instruction)] = found, times
-  summed = Counter()
-  for found, times in channels.values():
-    summed[found] += times
-  largest = sorted(
-    (Collective(*key, times) for key, times in summed.items()),
-    key=lambda c: -c.sent * c.times,
+  largest = sorted(_collectives(program), key=lambda c: -c.sent * c.times)
+  return Costs(
+    round(flops), round(moved), tuple(largest), program.unknown_loops
   )
-  return Costs(flops, moved, tuple(largest), program.unknown_loops)
 
 
 def _moved(
@@ -92,15 +91,20 @@ def _moved(
     return 0
   read = [_result(computation, name) for name in instruction.operands]
   written = sum(_hbm(a) for a in instruction.results)
-  if instruction.kind in _SLICES:
-    return 2 * written
-  if instruction.kind == "dynamic-update-slice":
-    return 2 * sum(_hbm(a) for a in read[1])
-  if instruction.kind.endswith("-start"):
+  kind, started, _ = instruction.kind.partition("-start")
+  if started and kind not in COLLECTIVES:
     # A copy in the background, of all or of a slice: both ends are results.
     ends = [a for a in instruction.results if a.size > 1]
     size = min((a.bytes for a in ends), default=0)
     return size * sum(not a.on_chip for a in ends)
+  if started and kind in _WITH_OPERANDS:
+    return written
+  if kind in _SLICES:
+    part = sum(a.bytes for a in instruction.results)
+    return written + min(part, sum(_hbm(a) for a in read[0]))
+  if kind == "dynamic-update-slice":
+    part = sum(a.bytes for a in read[1])
+    return sum(_hbm(a) for a in read[1]) + min(part, written)
   if instruction.kind != "fusion":
     return written + sum(_hbm(a) for arrays in read for a in arrays)
   inside = program.computations[instruction.called()[0]]
@@ -156,34 +160,72 @@ def _result(computation: Computation, name: str) -> tuple[Array, ...]:
   return computation[name].results if name in computation else ()
 
 
+def _collectives(program: Program) -> list[Collective]:
+  """All that devices do together, the like of it summed."""
+  chains = {}
+  for times, name, instruction in program.collectives():
+    found = _collective(instruction, program.computations[name])
+    # One that is spread over several fusions is a chain of instructions.
+    chain = _CHAIN.search(instruction.attributes)
+    chains[chain[1] if chain else (name, instruction.name)] = found, times
+  summed = Counter()
+  for found, times in chains.values():
+    for key in found:
+      summed[key] += times
+  return [Collective(*key, times) for key, times in summed.items()]
+
+
 def _collective(
   instruction: Instruction, computation: Computation
-) -> tuple[str, int, int]:
-  """Kind, devices and bytes received of a collective."""
+) -> list[tuple[str, int, int]]:
+  """Kind, devices and bytes received of a collective, or of its two kinds."""
   kind, started, _ = instruction.kind.partition("-start")
   devices = _group(instruction.attributes)
-  results = [a.bytes for a in instruction.results]
+  share = (devices - 1) / devices
   read = [
-    a.bytes for n in instruction.operands for a in _result(computation, n)
+    sum(a.bytes for a in _result(computation, name))
+    for name in instruction.operands
   ]
-  # What is started has its operand among its results.
-  largest = max(max(results) if started else sum(results), sum(read))
-  share = 1.0 if kind == "collective-permute" else (devices - 1) / devices
-  if kind == "all-reduce":
-    if _scatters(instruction, computation):
-      kind = "reduce-scatter"
-    else:
-      share *= 2
-  return kind, devices, round(largest * share)
+  match kind:
+    case "collective-permute":
+      return [(kind, devices, sum(read))]
+    case "all-gather":
+      made = sum(a.bytes for a in instruction.results)
+      made -= sum(read) if started else 0
+      return [(kind, devices, round(made * share))]
+    case "all-reduce":
+      # Of some a slice is kept: on a TPU, one fusion that scatters them.
+      slices = _sliced(instruction, computation)
+      parts = sum(size for n, size in enumerate(read) if n in slices)
+      rest = sum(read) - parts
+      found = [
+        ("reduce-scatter", devices, round(parts * share)),
+        ("all-reduce", devices, round(2 * rest * share)),
+      ]
+      return [each for each in found if each[-1]]
+  return [(kind, devices, round(sum(read) * share))]
 
 
-def _scatters(instruction: Instruction, computation: Computation) -> bool:
-  """Whether only a slice of what is reduced is kept (one fusion on a TPU)."""
-  users = [i for i in computation.values() if instruction.name in i.operands]
-  while users and all(u.kind == "bitcast" for u in users):
-    names = {u.name for u in users}
-    users = [i for i in computation.values() if names & set(i.operands)]
-  return bool(users) and all(u.kind == "dynamic-slice" for u in users)
+def _sliced(instruction: Instruction, computation: Computation) -> set[int]:
+  """Numbers of the results of which nothing but a slice is kept."""
+  if len(instruction.results) == 1:
+    return {0} if _only_sliced(instruction.name, computation) else set()
+  elements = {
+    i.name: int(re.search(r"index=(\d+)", i.attributes)[1])
+    for i in computation.values()
+    if i.kind == "get-tuple-element" and instruction.name in i.operands
+  }
+  return {n for name, n in elements.items() if _only_sliced(name, computation)}
+
+
+def _only_sliced(name: str, computation: Computation) -> bool:
+  users = [i for i in computation.values() if name in i.operands]
+  return bool(users) and all(
+    _only_sliced(u.name, computation)
+    if u.kind == "bitcast"
+    else u.kind == "dynamic-slice"
+    for u in users
+  )
 
 
 def _group(attributes: str) -> int:
@@ -200,8 +242,9 @@ def _group(attributes: str) -> int:
     return int(match[1])
   if match := _MESH_GROUPS.search(attributes):
     sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
-    axes = re.findall(r"'(\w+)'", match[2])
-    return math.prod(int(sizes[axis]) for axis in axes)
+    axes = [_MESH_AXIS.fullmatch(axis) for axis in match[2].split(",")]
+    if all(axes):
+      return math.prod(int(a[2] or sizes[a[1]]) for a in axes)
   raise ValueError(f"groups of devices in another form: {attributes[:200]}")
 
 

@@ -16,7 +16,7 @@ def count(function: Any, *args: Any) -> int:
 
   A multiplication and an addition are two; what a rematerialised block
   computes again is counted again. A `while` loop of unknown length counts
-  once.
+  once; of the branches of a condition each runs as often as the others.
 
   Args:
     function: a traceable function. args: arrays, or shapes and types.
@@ -35,7 +35,8 @@ def _of_equation(equation: Any) -> int:
     case "conv_general_dilated":
       return _of_convolution(equation)
     case "cond":
-      return max(_of_jaxpr(b.jaxpr) for b in equation.params["branches"])
+      branches = [_of_jaxpr(b.jaxpr) for b in equation.params["branches"]]
+      return round(sum(branches) / len(branches))
   inside = sum(
     _of_jaxpr(j) for value in equation.params.values() for j in _jaxprs(value)
   )

@@ -6,6 +6,7 @@ and computed here counts as often as the loops around it turn.
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping
 
@@ -22,7 +23,9 @@ _LINE = re.compile(
 )
 _ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\](?:\{([^}]*)\})?")
 _CALLED = re.compile(r"\b(?:calls|body|called_computations)=\{?%([\w.-]+)")
+_EITHER = re.compile(r"\b(?:true|false)_computation=%([\w.-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_APPLIED = re.compile(r"\bto_apply=%([\w.-]+)")
 _CONDITION = re.compile(r"\bcondition=%([\w.-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _BITS = re.compile(r"\d+")
@@ -39,7 +42,7 @@ class Array:
 
   @functools.cached_property
   def size(self) -> int:
-    return functools.reduce(lambda a, b: a * b, self.shape, 1)
+    return math.prod(self.shape)
 
   @property
   def bytes(self) -> int:
@@ -65,9 +68,15 @@ class Instruction:
 
   def called(self) -> list[str]:
     """Computations that run inside it; not what a reduction applies."""
-    branches = _BRANCHES.search(self.attributes)
-    names = re.findall(r"[\w.-]+", branches[1]) if branches else []
-    return names + _CALLED.findall(self.attributes)
+    if self.kind == "call":
+      return _APPLIED.findall(self.attributes)
+    return self.branches() + _CALLED.findall(self.attributes)
+
+  def branches(self) -> list[str]:
+    """Those of which one runs."""
+    found = _BRANCHES.search(self.attributes)
+    names = found[1] if found else ",".join(_EITHER.findall(self.attributes))
+    return re.findall(r"[\w.-]+", names)
 
 
 Computation = dict[str, Instruction]
@@ -78,7 +87,8 @@ class Program:
 
   Attributes:
     computations: instructions by their names.
-    times: runs of each computation in one run of the program.
+    times: runs of each computation in one run of the program; of the branches
+      of a condition each runs as often as the others.
     unknown_loops: loops whose length is not in the text; they count once.
   """
 
@@ -88,23 +98,25 @@ class Program:
     self.unknown_loops = 0
     self._run(entry, 1)
 
-  def instructions(self) -> Iterator[tuple[int, str, Instruction]]:
+  def instructions(self) -> Iterator[tuple[float, str, Instruction]]:
     """All that runs: how often, in which computation, what."""
     for name, computation in self.computations.items():
       if self.times[name]:
         for instruction in computation.values():
           yield self.times[name], name, instruction
 
-  def collectives(self) -> Iterator[tuple[int, str, Instruction]]:
+  def collectives(self) -> Iterator[tuple[float, str, Instruction]]:
     """Those of the above that devices do together."""
     for times, name, instruction in self.instructions():
       if instruction.kind.removesuffix("-start") in COLLECTIVES:
         yield times, name, instruction
 
-  def _run(self, name: str, times: int) -> None:
+  def _run(self, name: str, times: float) -> None:
     self.times[name] += times
     for instruction in self.computations[name].values():
       turns = self._turns(instruction) if instruction.kind == "while" else 1
+      if branches := instruction.branches():
+        turns = 1 / len(branches)
       for called in instruction.called():
         self._run(called, times * turns)
 

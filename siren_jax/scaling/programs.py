@@ -1,12 +1,12 @@
 """The programs that users run, on shapes alone: nothing is allocated.
 
-Each is what `train`, `generate` and `align` compile, for a mesh of devices
-that need not be there.
+Each is what `train` and `align` compile, and the sampler of `generate`, for a
+mesh of devices that need not be there.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,22 +19,25 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.clap.laion import LaionConfig
 from siren_jax.codec.config import DacConfig, SpectralCodecConfig
 from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
 from siren_jax.experts.experiment import Stage1Experiment, task_of
 from siren_jax.training import OptimizerConfig, trainer
 
 Shapes = Any  # a tree of `jax.ShapeDtypeStruct`
+_TRAINER = trainer.COMPILER_OPTIONS["tpu"]
 
 
 class Program(NamedTuple):
   """A jitted function and its arguments, as shapes with shardings.
 
-  `codes`: how many one run makes, or learns from.
+  `codes`: how many one run makes, or learns from. `options`: of the compiler.
   """
 
   function: Callable
   args: tuple[Shapes, ...]
   codes: int
+  options: Mapping[str, Any]
 
 
 def train(
@@ -53,18 +56,15 @@ def train(
   }
   function = trainer.make_update(task, state)
   codes = rows * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes)
+  return Program(function, (state, batch, _key(mesh)), codes, _TRAINER)
 
 
 def sample(
   experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
 ) -> Program:
-  """Codes of so many frames for a batch of prompts, without guidance.
-
-  Weights are in the type of the activations, as one would load them.
-  """
+  """Codes of so many frames for a batch of prompts, without guidance."""
   config, rows = experiment.experts, experiment.train.batch_size
-  params = _experts(config, mesh, config.dtype)
+  params = _experts(config, mesh)
   tokens = _models(config).clap.text.max_tokens
   prompt = _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim)
   args = (
@@ -81,7 +81,7 @@ def sample(
       prompt_mask_BxP, keys_B, frames,
     )  # fmt: skip
 
-  return Program(function, args, rows * config.num_codebooks * frames)
+  return Program(function, args, rows * config.num_codebooks * frames, {})
 
 
 def align(
@@ -90,13 +90,21 @@ def align(
   """One alignment step with the defaults of `AlignConfig`.
 
   The batch is rollouts.
+
+  Raises:
+    UserError: they are not whole groups.
   """
   config, models = experiment.experts, _models(experiment.experts)
   seconds = frames * models.codec.hop / models.codec.sample_rate
   settings = AlignConfig(seconds=seconds)
-  prompts = experiment.train.batch_size // settings.group_size
+  prompts, rest = divmod(experiment.train.batch_size, settings.group_size)
+  if rest:
+    raise UserError(
+      f"train.batch_size={experiment.train.batch_size}: rollouts come in groups"
+      f" of {settings.group_size}; give a multiple"
+    )
   params = {
-    "experts": _experts(config, mesh, "float32"),
+    "experts": _experts(config, mesh),
     "codec": _whole(functools.partial(codec.init, config=models.codec), mesh),
     "clap": _whole(functools.partial(clap.init, config=models.clap), mesh),
   }
@@ -110,7 +118,7 @@ def align(
   }
   function = trainer.make_update(task, state)
   codes = prompts * settings.group_size * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes)
+  return Program(function, (state, batch, _key(mesh)), codes, _TRAINER)
 
 
 TASKS = {"train": train, "sample": sample, "align": align}
@@ -145,11 +153,9 @@ def _models(config: experts.ExpertConfig) -> sampling.Models:
   return sampling.Models(clap.ClapConfig(text=words), config, own)
 
 
-def _experts(config, mesh, dtype: str) -> Shapes:
+def _experts(config, mesh) -> Shapes:
   boxed = jax.eval_shape(lambda key: experts.init(key, config), _plain_key())
-  shapes = meshes.placed(boxed, mesh)
-  weights = jax.tree.map(lambda x: x.update(dtype=dtype), shapes["params"])
-  return dict(shapes, params=weights)
+  return meshes.placed(boxed, mesh)
 
 
 def _whole(init: Callable, mesh) -> Shapes:

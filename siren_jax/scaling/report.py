@@ -1,6 +1,7 @@
 """Does a program fit a slice of chips, and how fast can it be at best?"""
 
 import dataclasses
+import importlib.util
 import time
 from typing import Any
 
@@ -10,7 +11,6 @@ from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.scaling import costs, flops, programs
 from siren_jax.scaling.chips import GIB, Topology
-from siren_jax.training.trainer import COMPILER_OPTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Report:
     return self.useful / (chips * self.topology.chip.flops * seconds)
 
 
+class DoesNotFit(Exception):
+  """The chips have not enough memory; the compiler said so."""
+
+
 def check(
   task: str, experiment: Any, topology: Topology, frames: int, effort: float
 ) -> Report:
@@ -69,12 +73,12 @@ def check(
 
   Args:
     effort: of the compiler, in [-1, 1]; at -1 products and collectives are
-      the same in a tenth of the time, but nothing is kept on the chip.
+      the same in a fifth of the time, but nothing is kept on the chip.
 
   Raises:
     UserError: libtpu is not installed, does not know the topology, or the
       mesh and the slice do not fit each other.
-    MemoryError: the program does not fit the chips.
+    DoesNotFit: the chips have not enough memory for the program.
   """
   experiment = programs.as_on_tpu(experiment)
   mesh = meshes.make_mesh(experiment.mesh, devices(topology))
@@ -84,11 +88,11 @@ def check(
     lowered = program.function.lower(*program.args)
   try:
     compiled = lowered.compile(
-      {"exec_time_optimization_effort": effort} | COMPILER_OPTIONS["tpu"]
+      {"exec_time_optimization_effort": effort, **program.options}
     )
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" in str(error):
-      raise MemoryError(_first_line(error)) from error
+      raise DoesNotFit(_first_line(error)) from error
     raise
   seconds = time.monotonic() - start
   memory = compiled.memory_analysis()
@@ -119,9 +123,11 @@ def devices(topology: Topology) -> list[Any]:
       platform="tpu", topology_name=topology.name
     )
   except Exception as error:
+    remedy = "give a slice that Google's documentation lists"
+    if importlib.util.find_spec("libtpu") is None:
+      remedy = "the TPU compiler comes with pip install 'siren-jax[tpu]'"
     raise UserError(
-      f"topology {topology.name}: {_first_line(error)}; the TPU compiler comes"
-      " with pip install 'siren-jax[tpu]'"
+      f"topology {topology.name}: {_first_line(error)}; {remedy}"
     ) from error
   return described.devices
 
@@ -165,7 +171,7 @@ def _collectives(found: costs.Costs) -> list[str]:
       times, sent = rows.get((c.kind, c.devices), (0, 0))
       rows[c.kind, c.devices] = times + c.times, sent + c.times * c.sent
   return [
-    f"{kind} among {devices}: {times} times, {sent / 1e9:.3f} GB"
+    f"{kind} among {devices}: {times:g} times, {sent / 1e9:.3f} GB"
     for (kind, devices), (times, sent) in rows.items()
   ]
 

@@ -23,7 +23,7 @@ from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
 
-# Both measured on siren_1_6b, docs/scaling.md.
+# What each is worth: docs/scaling.md.
 COMPILER_OPTIONS = {
   "tpu": {
     # A product whose matrix is shared out over fsdp is left whole: cut up so

@@ -55,6 +55,17 @@ def test_rematerialised_work_counts_again():
   assert grad(jax.checkpoint) == 6 * once
 
 
+def test_a_branch_counts_as_often_as_the_others():
+  x, i = jnp.ones((64, 64)), jnp.int32(0)
+
+  def branches(i, x):
+    return jax.lax.switch(i, [lambda x: x @ x @ x, lambda x: x @ x, jnp.sin], x)
+
+  expected = 3 * (2 * 64**3) / 3
+  assert flops.count(branches, i, x) == expected
+  assert costs.of(compiled(branches, i, x)).flops == expected
+
+
 HLO = """
 HloModule step, is_scheduled=true
 
@@ -146,6 +157,7 @@ def test_a_program_of_a_tpu():
     ("[4,2]<=[2,2,2]T(1,0,2)", 2),
     ("mesh['axis_0'=2,'axis_1'=4,'axis_2'=3] {'axis_1','axis_2'}", 12),
     ("mesh['a'=2,'b'=4] device_ids=([2,4]<=[8]) {'b'}", 4),
+    ("mesh['a'=2,'b'=8] {'a','b':(2)4}", 8),
   ],
 )
 def test_devices_of_a_group(groups, devices):
@@ -153,9 +165,70 @@ def test_devices_of_a_group(groups, devices):
   assert costs._group(attributes) == devices
 
 
-def test_a_group_that_cannot_be_read_is_no_group_of_one():
+@pytest.mark.parametrize(
+  "groups", ["<whatever comes next>", "{}", "mesh['a'=2] {'a'[1:2]}"]
+)
+def test_a_group_that_cannot_be_read_is_no_group_of_one(groups):
   with pytest.raises(ValueError, match="another form"):
-    costs._group("replica_groups=<whatever comes next>")
+    costs._group(f"replica_groups={groups}")
+
+
+COLLECTIVES = """
+%both (p: f32[64,32], q: f32[64]) -> (f32[8,32], f32[64]) {
+  %p = f32[64,32]{1,0} parameter(0)
+  %q = f32[64]{0} parameter(1)
+  %sums = (f32[64,32]{1,0}, f32[64]{0}) all-reduce(%p, %q), channel_id=1, \
+replica_groups=[1,8]<=[8], use_global_device_ids=true, to_apply=%add
+  %first = f32[64,32]{1,0} get-tuple-element(%sums), index=0
+  %second = f32[64]{0} get-tuple-element(%sums), index=1
+  %index = s32[] constant(0)
+  %view = f32[64,32]{1,0} bitcast(%first)
+  %mine = f32[8,32]{1,0} dynamic-slice(%view, %index, %index), \
+dynamic_slice_sizes={8,32}
+  ROOT %out = (f32[8,32]{1,0}, f32[64]{0}) tuple(%mine, %second)
+}
+
+%product (a: f32[8,64], b: f32[64,4]) -> f32[8,4] {
+  %a = f32[8,64]{1,0} parameter(0)
+  %b = f32[64,4]{1,0} parameter(1)
+  ROOT %ab = f32[8,4]{1,0} dot(%a, %b), lhs_contracting_dims={1}, \
+rhs_contracting_dims={0}
+}
+
+ENTRY %main (x: f32[64,32], y: f32[64], a.1: f32[8,64], b.1: f32[64,4]) -> \
+f32[8,4] {
+  %x = f32[64,32]{1,0} parameter(0)
+  %y = f32[64]{0} parameter(1)
+  %a.1 = f32[8,64]{1,0} parameter(2)
+  %b.1 = f32[64,4]{1,0} parameter(3)
+  %scattered = (f32[8,32]{1,0}, f32[64]{0}) fusion(%x, %y), kind=kCustom, \
+calls=%both
+  %begun = f32[512]{0} all-gather(%y), channel_id=1, \
+replica_groups=[1,8]<=[8], frontend_attributes={chain_id="4"}
+  %done = f32[512]{0} all-gather(%y), channel_id=1, \
+replica_groups=[1,8]<=[8], frontend_attributes={chain_id="4"}
+  %start = (f32[64]{0}, f32[64]{0}, f32[512]{0}, f32[512]{0}) \
+all-gather-start(%y, %y), channel_id=1, replica_groups=[1,8]<=[8]
+  ROOT %c = f32[8,4]{1,0} call(%a.1, %b.1), to_apply=%product
+}
+"""
+
+
+def test_collectives_that_share_a_channel_or_an_instruction():
+  found = costs.of(COLLECTIVES)
+  sent = {(c.kind, c.sent): c.times for c in found.collectives}
+  assert sent == {
+    # Two sums in one instruction, of which one is cut up.
+    ("reduce-scatter", 64 * 32 * F32 * 7 // 8): 1,
+    ("all-reduce", 2 * 64 * F32 * 7 // 8): 1,
+    # One gather as a chain of two instructions, and two in one.
+    ("all-gather", 512 * F32 * 7 // 8): 1,
+    ("all-gather", 2 * 512 * F32 * 7 // 8): 1,
+  }
+
+
+def test_what_is_called_counts():
+  assert costs.of(COLLECTIVES).flops == 2 * 8 * 4 * 64
 
 
 @pytest.mark.parametrize(
