@@ -5,9 +5,13 @@ import pathlib
 import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_FLAG = "--xla_force_host_platform_device_count"
-if _FLAG not in os.environ.get("XLA_FLAGS", ""):
-  os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=8"
+# Programs compile three times as fast so, and most tests are compilation.
+_FLAGS = (
+  "--xla_force_host_platform_device_count=8",
+  "--xla_backend_optimization_level=0",
+  "--xla_cpu_use_fusion_emitters=false",
+)
+os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 import jax  # noqa: E402 (it reads the flags when it starts)
 import numpy as np  # noqa: E402
@@ -114,15 +118,6 @@ def mesh(request):
 
   sizes = meshes.MeshConfig(**request.param)
   return meshes.make_mesh(sizes, jax.devices()[:8])
-
-
-@pytest.fixture(scope="session")
-def quick():
-  """Options of `jax.jit` with which a program compiles four times as fast."""
-  return {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-  }
 
 
 @pytest.fixture(scope="session")

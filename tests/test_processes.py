@@ -58,7 +58,6 @@ def start(codes):
           *("--", *command),
         ],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
         stderr=subprocess.PIPE,
         text=True,
       )

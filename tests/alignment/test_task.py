@@ -83,14 +83,14 @@ def batch():
 
 
 @pytest.fixture(scope="module")
-def make(model, quick):
+def make(model):
   """(changes of the config) -> task, its first state, its step."""
 
   def make(optimizer=OPTIMIZER, **changes):
     config = dataclasses.replace(CONFIG, **changes)
     task = AlignTask(model.models, model.all_params, config, optimizer)
     state = nn.unbox(jax.jit(task.init)(jax.random.key(0), *task.init_args))
-    return task, state, jax.jit(task.step, compiler_options=quick)
+    return task, state, jax.jit(task.step)
 
   return make
 
@@ -238,13 +238,11 @@ def _placed(task, state, **sizes):
   ],
   ids=str,
 )
-def test_a_mesh_does_what_one_device_does(plain, batch, quick, sizes):
+def test_a_mesh_does_what_one_device_does(plain, batch, sizes):
   task, state, expected, metrics = plain
   mesh, state, shardings = _placed(task, state, **sizes)
   with jax.set_mesh(mesh):
-    step = jax.jit(
-      task.step, out_shardings=(shardings, None), compiler_options=quick
-    )
+    step = jax.jit(task.step, out_shardings=(shardings, None))
     rows = jax.device_put(jax.device_get(batch), meshes.batch_sharding(mesh))
     after, told = jax.device_get(step(state, rows, jax.random.key(0)))
   same(told, metrics, atol=1e-5, rtol=1e-5)

@@ -56,10 +56,10 @@ def task():
 
 
 @pytest.fixture(scope="module")
-def plain(task, batch, quick):
+def plain(task, batch):
   """First state, state and metrics after an update by one device."""
   state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
-  step = jax.jit(task.step, compiler_options=quick)
+  step = jax.jit(task.step)
   return jax.device_get((state, *step(state, batch, jax.random.key(1))))
 
 
@@ -70,26 +70,24 @@ def _placed(task, state, mesh):
   return jax.device_put(state, shardings), shardings
 
 
-def test_an_update(task, batch, plain, mesh, quick):
-  assert_same_update(task, batch, plain, mesh, quick)
+def test_an_update(task, batch, plain, mesh):
+  assert_same_update(task, batch, plain, mesh)
 
 
-def test_experts_of_a_device_take_turns(task, batch, plain, quick):
+def test_experts_of_a_device_take_turns(task, batch, plain):
   config = dataclasses.replace(CONFIG, expert_loop="map")
   turns = experts.Stage1Task(config, OPTIMIZER, task.tables)
   mesh = meshes.make_mesh(
     meshes.MeshConfig(expert=2, fsdp=2, model=2), jax.devices()[:8]
   )
-  assert_same_update(turns, batch, plain, mesh, quick)
+  assert_same_update(turns, batch, plain, mesh)
 
 
-def assert_same_update(task, batch, plain, mesh, quick):
+def assert_same_update(task, batch, plain, mesh):
   state, expected, metrics = plain
   with jax.set_mesh(mesh):
     state, shardings = _placed(task, state, mesh)
-    step = jax.jit(
-      task.step, out_shardings=(shardings, None), compiler_options=quick
-    )
+    step = jax.jit(task.step, out_shardings=(shardings, None))
     rows = jax.device_put(batch, meshes.batch_sharding(mesh))
     after, told = jax.device_get(step(state, rows, jax.random.key(1)))
   close = functools.partial(np.testing.assert_allclose, atol=1e-5)
@@ -110,7 +108,7 @@ def assert_same_update(task, batch, plain, mesh, quick):
   )  # fmt: skip
 
 
-def test_no_device_has_it_all(task, batch, plain, quick):
+def test_no_device_has_it_all(task, batch, plain):
   """Parameters, moments and logits are cut along all axes that they have."""
   mesh = meshes.make_mesh(
     meshes.MeshConfig(expert=2, fsdp=2, model=2), jax.devices()[:8]
@@ -122,9 +120,7 @@ def test_no_device_has_it_all(task, batch, plain, quick):
       gate = tree["temporal"]["ffn"]["gate"]
       assert tuple(gate.sharding.spec) == ("expert", None, "fsdp", "model")
       assert gate.addressable_shards[0].data.size == gate.size // 8
-    logits_BxNxTxV = jax.jit(
-      experts.logits, static_argnums=1, compiler_options=quick
-    )(
+    logits_BxNxTxV = jax.jit(experts.logits, static_argnums=1)(
       variables(state),
       CONFIG,
       *jax.device_put(

@@ -49,24 +49,24 @@ def _given(rows):
   return prompt_BxPxC, mask_BxP, jax.random.split(jax.random.key(3), rows)
 
 
-def _draw(config, options, *args):
+def _draw(config, *args):
   """Samples, and the program that drew them."""
 
   def run(params, *given):
     return sample(params, config, METHOD, *given, FRAMES)
 
-  program = jax.jit(run, compiler_options=options).lower(*args).compile()
+  program = jax.jit(run).lower(*args).compile()
   return jax.device_get(program(*args)), program.as_text()
 
 
 @pytest.fixture(scope="module")
-def alone(quick):
+def alone():
   """(number of experts, rows) -> what one device draws."""
 
   @functools.cache
   def alone(count, rows):
     config, boxed = _model(count)
-    return _draw(config, quick, nn.unbox(boxed), *_given(rows))[0]
+    return _draw(config, nn.unbox(boxed), *_given(rows))[0]
 
   return alone
 
@@ -78,7 +78,7 @@ def _same(drawn, expected):
   )
 
 
-def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick, moved):
+def test_a_mesh_draws_what_one_device_draws(alone, mesh, moved):
   """From caches cut along every axis, and no weight or cache moves."""
   cut = mesh.shape
   config, boxed = _model(max(2, cut["expert"]))
@@ -86,7 +86,7 @@ def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick, moved):
     shardings = meshes.state_shardings(boxed, mesh)
     params = jax.device_put(nn.unbox(boxed), shardings)
     given = jax.device_put(_given(ROWS), meshes.batch_sharding(mesh))
-    drawn, program = _draw(config, quick, params, *given)
+    drawn, program = _draw(config, params, *given)
   _same(drawn, alone(config.num_experts, ROWS))
   held, heads = config.num_experts // cut["expert"], 8 // cut["model"]
   rows = 2 * ROWS // (cut["data"] * cut["fsdp"])  # Two for each: guidance.
@@ -100,7 +100,7 @@ def test_a_mesh_draws_what_one_device_draws(alone, mesh, quick, moved):
     assert not sizes
 
 
-def test_rows_that_do_not_divide_are_drawn_too(alone, quick):
+def test_rows_that_do_not_divide_are_drawn_too(alone):
   sizes = meshes.MeshConfig(data=2, expert=2)
   mesh = meshes.make_mesh(sizes, jax.devices()[:4])
   config, boxed = _model(2)
@@ -108,5 +108,5 @@ def test_rows_that_do_not_divide_are_drawn_too(alone, quick):
     params = jax.device_put(
       nn.unbox(boxed), meshes.state_shardings(boxed, mesh)
     )
-    drawn, _ = _draw(config, quick, params, *_given(3))
+    drawn, _ = _draw(config, params, *_given(3))
   _same(drawn, alone(2, 3))
