@@ -143,7 +143,7 @@ def main():
   add("--claim-seconds", type=float, default=SECONDS)
   add("--samples", type=int, default=4, help="clips a prompt")
   add("--seed", type=int, default=0)
-  add("--json", type=pathlib.Path, help="write all numbers here")
+  add("--json", type=pathlib.Path, help="write all here, prompt by prompt")
   args = parser.parse_args()
   judges = Judges(
     args.manifest,
@@ -174,7 +174,11 @@ def main():
         f"  {row['mean'] / row['base'] - 1:+.0%}  p {row['p']:.1e}"
       )
   if args.json:
-    args.json.write_text(json.dumps(table, indent=2) + "\n")
+    each = {
+      name: {m: values.tolist() for m, values in measures.items()}
+      for name, measures in found.items()
+    }
+    args.json.write_text(json.dumps({"table": table, "prompts": each}) + "\n")
 
 
 if __name__ == "__main__":
