@@ -63,4 +63,5 @@ def averaged(ema: Any, params: Any, decay: float, step: jax.Array | int) -> Any:
   if ema is None:
     return None
   decay = jnp.minimum(decay, (1 + step) / (10 + step))
-  return optax.incremental_update(params, ema, 1 - decay)
+  # So written, the average of what does not move is exactly that.
+  return jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), ema, params)

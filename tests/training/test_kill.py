@@ -27,7 +27,7 @@ def start():
     processes.append(
       subprocess.Popen(
         [sys.executable, toy, workdir, str(steps), str(checkpoint_every)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
       )
     )
