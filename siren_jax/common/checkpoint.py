@@ -7,8 +7,10 @@ read is moved aside (never deleted) once an older one has been restored.
 
 import contextlib
 import dataclasses
+import json
 import logging
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,9 @@ class Checkpoints:
           ),
           data=ocp.args.JsonSave(data),
           config=ocp.args.JsonSave(dict(config)),
-          sums=ocp.args.JsonSave(_checksums(state)),
+          sums=ocp.args.JsonSave(
+            _checksums(state) | _json_sums(data=data, config=dict(config))
+          ),
         ),
         force=True,
       )
@@ -140,7 +144,7 @@ class Checkpoints:
             sums=ocp.args.JsonRestore(),
           ),
         )
-        _verify(items.state, items.sums)
+        _verify(items.state, items.sums, data=items.data, config=items.config)
       except Exception as error:  # Orbax raises many kinds for a broken file.
         broken[step] = error
         _log.warning(
@@ -238,7 +242,7 @@ def _read_params(manager, step, prefer_ema):
       sums=ocp.args.JsonRestore(),
     ),
   )
-  _verify(items.state, items.sums)
+  _verify(items.state, items.sums, config=items.config)
   return items.config, items.state[name], items.state.get("extra", {})
 
 
@@ -272,10 +276,22 @@ def _bit_sum(array):
   return sum(int(s) for s in sums) % 2**32
 
 
-def _verify(tree, sums):
+def _json_sums(**items):
+  """Checksum of each, as it is after it was written and read."""
+  read = {name: json.loads(json.dumps(item)) for name, item in items.items()}
+  return {
+    f"json {name}": zlib.crc32(json.dumps(item, sort_keys=True).encode())
+    for name, item in read.items()
+  }
+
+
+def _verify(tree, sums, **items):
   for path, value in _checksums(tree).items():
     if sums[path] != value:
       raise ValueError(f"array {path} does not match its checksum")
+  for name, value in _json_sums(**items).items():
+    if sums.get(name, value) != value:  # Before 2026-11-25 there were none.
+      raise ValueError(f"{name} does not match its checksum")
 
 
 @contextlib.contextmanager

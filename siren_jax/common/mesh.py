@@ -25,7 +25,7 @@ from jax.sharding import (
 )
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.share import Share, block_size
 
 DATA, EXPERT, FSDP, MODEL = "data", "expert", "fsdp", "model"
 # Outermost first: the axes that talk most (fsdp, model) sit on near devices.
@@ -238,7 +238,7 @@ def shard_batch(
   sharding = batch_sharding(mesh)
 
   def place(value: np.ndarray) -> jax.Array:
-    size = len(Share(count=len(blocks)).rows(len(value)))
+    size = block_size(len(value), len(blocks))
 
     def block(index) -> np.ndarray:
       ours = blocks.index((index[0].start or 0) // size) * size

@@ -21,15 +21,25 @@ class Share(NamedTuple):
     """Numbers of our rows, in the order of `blocks`.
 
     Raises:
-      UserError: the batch cannot be cut into so many blocks.
+      UserError: as `block_size` does.
     """
-    size, rest = divmod(batch_size, self.count)
-    if batch_size < 1 or rest:
-      raise UserError(
-        f"batch of {batch_size} does not divide among the {self.count} devices"
-        " that share it; choose a positive multiple of that"
-      )
+    size = block_size(batch_size, self.count)
     return np.add.outer(np.array(self.blocks) * size, np.arange(size)).ravel()
 
 
 WHOLE = Share()
+
+
+def block_size(batch_size: int, count: int) -> int:
+  """Rows of each of `count` blocks.
+
+  Raises:
+    UserError: the batch cannot be cut into so many.
+  """
+  size, rest = divmod(batch_size, count)
+  if batch_size < 1 or rest:
+    raise UserError(
+      f"batch of {batch_size} does not divide among the {count} devices that"
+      " share it; choose a positive multiple of that"
+    )
+  return size

@@ -20,7 +20,7 @@ from siren_jax.clap.laion import LaionConfig
 from siren_jax.codec.config import DacConfig, SpectralCodecConfig
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.share import block_size
 from siren_jax.experts.experiment import Stage1Experiment, task_of
 from siren_jax.training import OptimizerConfig, trainer
 
@@ -166,8 +166,8 @@ def _whole(init: Callable, mesh) -> Shapes:
 
 
 def _rows(mesh, dtype, *shape: int) -> jax.ShapeDtypeStruct:
+  block_size(shape[0], meshes.batch_ways(mesh))  # Tells if it does not divide.
   sharding = meshes.batch_sharding(mesh)
-  Share(count=meshes.batch_ways(mesh)).rows(shape[0])  # Else told why not.
   return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that break, and those that do not."""
 
+import json
 import logging
 
 import jax
@@ -116,6 +117,13 @@ def test_damaged_newest_step_is_moved_aside(workdir, damage, item, caplog):
   with Checkpoints(workdir, keep=2) as checkpoints:  # Its number is free.
     checkpoints.save(3, state_at(3), {"n": 3}, {})
   assert restore(workdir).step == 3
+
+
+def test_another_position_of_the_data_is_noticed(workdir):
+  (file,) = [f for f in files_of(workdir, 3, "data") if f.name == "metadata"]
+  assert json.loads(file.read_text()) == {"n": 3}
+  file.write_text('{"n": 2}')
+  assert restore(workdir).step == 2
 
 
 def test_no_readable_step_moves_nothing(workdir):

@@ -69,7 +69,7 @@ def check(*arguments):
     ],
     cwd=ROOT,
     env=os.environ | {"XLA_FLAGS": ""},
-    stdout=subprocess.PIPE,
+    capture_output=True,
     text=True,
   )
 
@@ -87,7 +87,9 @@ def test_tasks(task):
 
 @pytest.mark.tpu
 def test_a_batch_that_does_not_divide():
-  assert check("--config.train.batch_size=6").returncode == 2
+  done = check("--config.train.batch_size=6")
+  assert done.returncode == 2, done.stdout
+  assert "batch of 6 does not divide among the 4 devices" in done.stderr
 
 
 @pytest.mark.tpu

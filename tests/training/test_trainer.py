@@ -90,17 +90,27 @@ def test_interrupted_before_any_checkpoint_starts_afresh(
   assert_same(toy.run(tmp_path, 10), straight[1])
 
 
-def test_corrupt_newest_checkpoint_falls_back(toy, straight, tmp_path, caplog):
-  toy.run(tmp_path, 9)
-  folder = tmp_path / "checkpoints" / "9" / "state"
-  for path in [f for f in folder.rglob("*") if f.is_file()]:
-    content = bytearray(path.read_bytes())  # Some are read by nobody.
+def test_a_flipped_bit_is_told_or_changes_nothing(
+  toy, straight, tmp_path, caplog
+):
+  """In any file of the newest checkpoint; some of them are read by nobody."""
+  toy.run(whole := tmp_path / "whole", 9)
+  newest = whole / "checkpoints" / "9"
+  told = set()
+  for number, path in enumerate(newest.rglob("*")):
+    if path.is_dir():
+      continue
+    copy = shutil.copytree(whole, tmp_path / str(number))
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-  state = toy.run(tmp_path, 10)
-  assert_same(state, straight[1])
-  assert "checkpoint 9 cannot be read" in caplog.text
-  assert (tmp_path / "checkpoints" / "unreadable-9").is_dir()
+    (copy / path.relative_to(whole)).write_bytes(content)
+    caplog.clear()
+    assert_same(toy.run(copy, 10), straight[1])
+    aside = (copy / "checkpoints" / "unreadable-9").is_dir()
+    assert aside == ("checkpoint 9 cannot be read" in caplog.text)
+    if aside:
+      told.add(path.relative_to(newest).parts[0])
+  assert told >= {"state", "data", "config", "sums"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
