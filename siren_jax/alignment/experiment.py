@@ -57,6 +57,7 @@ class AlignExperiment:
   data: AlignDataConfig = AlignDataConfig()
 
   def __post_init__(self):
+    self.train.check_not_accumulated()
     rows = self.train.batch_size * self.alignment.group_size
     if rows % self.alignment.minibatches:
       raise UserError(
@@ -88,7 +89,9 @@ def build(
     _prompts(e, "validation", models),
   )
   truths, of_training = _truths(train + held_out), len(_truths(train))
-  task = AlignTask(models, params, e.alignment, e.optimizer, truths)
+  task = AlignTask(
+    models, params, e.alignment, e.optimizer, truths, e.train.ema_decay
+  )
   batches = functools.partial(
     prompts.PromptBatches,
     words=words,

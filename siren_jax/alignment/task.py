@@ -22,6 +22,7 @@ from siren_jax.experts.task import decays
 from siren_jax.training import (
   OptimizerConfig,
   TrainState,
+  averaged,
   make_optimizer,
   split_rows,
 )
@@ -44,6 +45,8 @@ class AlignTask:
     config: what is tuned, and how.
     optimizer: of each expert by itself; it counts minibatches.
     truths: what prompts may claim, for rewards that look.
+    ema_decay: of the averaged policy, which is evaluated and kept in the end;
+      0 keeps none.
 
   Raises:
     UserError: unknown expert or reward, or a reward that cannot be had.
@@ -58,8 +61,9 @@ class AlignTask:
     config: AlignConfig,
     optimizer: OptimizerConfig,
     truths: Sequence[Any] = (),
+    ema_decay: float = 0.0,
   ):
-    self.models, self.config = models, config
+    self.models, self.config, self._ema_decay = models, config, ema_decay
     self.init_args, self._truths = (params,), tuple(truths)
     self._rewards = {name: rewards.find(name) for name in config.rewards}
     self._tx = make_optimizer(
@@ -96,6 +100,7 @@ class AlignTask:
       params=policy,
       opt_state=jax.vmap(self._tx.init)(policy),
       extra=dict(params, experts=stack),
+      ema=jax.tree.map(jnp.copy, policy) if self._ema_decay else None,
     )
 
   def step(
@@ -151,6 +156,7 @@ class AlignTask:
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Rewards of rollouts whose randomness is the same every time."""
+    state = state.replace(params=state.eval_params)
     _, rollout = self._roll_out(state, batch, jax.random.key(0))
     return self._told(rollout, self._judge(rollout))
 
@@ -164,7 +170,8 @@ class AlignTask:
     return {"params": whole, FROZEN: stack[FROZEN]}
 
   def gathered(self, state: TrainState) -> Any:
-    """`merged` on the host, whole in every process."""
+    """`merged`, averaged, on the host, whole in every process."""
+    state = state.replace(params=state.eval_params)
     mesh = jax.tree.leaves(state.params)[0].sharding.mesh
     merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))
     return jax.device_get(merge(state))
@@ -239,7 +246,8 @@ class AlignTask:
     parts = split_rows(rows, self.config.minibatches)
     carry = state.params, state.opt_state
     (params, opt_state), metrics = jax.lax.scan(update, carry, parts)
-    state = state.replace(params=params, opt_state=opt_state)
+    ema = averaged(state.ema, params, self._ema_decay, state.step)
+    state = state.replace(params=params, opt_state=opt_state, ema=ema)
     return state, jax.tree.map(jnp.mean, metrics)
 
   def _of_policy(self, stack) -> tuple[Any, Any]:

@@ -78,6 +78,7 @@ class ClapExperiment:
   data: ClapDataConfig = ClapDataConfig()
 
   def __post_init__(self):
+    self.train.check_not_accumulated()
     if self.loss.lock_text and not (self.data.start and self.data.path):
       raise UserError(
         "loss lock_text=True: needs a trained text tower (data.start) and"

@@ -22,6 +22,7 @@ VERBS = (
   "evaluate",
   "import-weights",
   "export",
+  "average",
   "encode",
   "decode",
   "inspect",

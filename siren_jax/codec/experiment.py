@@ -46,6 +46,7 @@ class CodecExperiment:
   data: CodecDataConfig = CodecDataConfig()
 
   def __post_init__(self):
+    self.train.check_not_accumulated()
     if self.loss.lock_codes and not self.data.start:
       raise UserError(
         "codec loss lock_codes=True: needs a trained codec; give data.start"

@@ -87,6 +87,14 @@ class TrainConfig:
         f" accumulate={self.accumulate}"
       )
 
+  def check_not_accumulated(self) -> None:
+    """Raises UserError if a task that takes batches whole is to divide them."""
+    if self.accumulate > 1:
+      raise UserError(
+        f"train accumulate={self.accumulate}: only siren-jax train divides a"
+        " batch; leave it 1, and lower train.batch_size to save memory"
+      )
+
 
 def train(
   task: Task,

@@ -13,7 +13,7 @@ from siren_jax import sampling
 from siren_jax.alignment import AlignConfig, AlignTask
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.training import OptimizerConfig
+from siren_jax.training import OptimizerConfig, averaged
 from siren_jax.weights import bundle
 
 OPTIMIZER = OptimizerConfig(
@@ -86,9 +86,11 @@ def batch():
 def make(model):
   """(changes of the config) -> task, its first state, its step."""
 
-  def make(optimizer=OPTIMIZER, **changes):
+  def make(optimizer=OPTIMIZER, ema_decay=0.0, **changes):
     config = dataclasses.replace(CONFIG, **changes)
-    task = AlignTask(model.models, model.all_params, config, optimizer)
+    task = AlignTask(
+      model.models, model.all_params, config, optimizer, ema_decay=ema_decay
+    )
     state = nn.unbox(jax.jit(task.init)(jax.random.key(0), *task.init_args))
     return task, state, jax.jit(task.step)
 
@@ -140,6 +142,25 @@ def test_a_reward_rises(make, batch, advantage):
     jax.tree.map(lambda x: x[1:], state.extra["experts"]["params"]),
   )
   assert moved(state.params, after.params) > 0
+
+
+def test_the_averaged_policy_is_what_is_kept(make, batch):
+  """Rollouts are drawn by the newest one all the same."""
+  _, plain, step = make()
+  task, state, averaging = make(ema_decay=0.75)
+  old, ema = state.params, state.ema
+  for i in range(2):
+    plain, told = step(plain, batch, jax.random.key(i))
+    state, metrics = averaging(state, batch, jax.random.key(i))
+    assert metrics["reward"] == told["reward"]
+    ema = averaged(ema, state.params, 0.75, i)
+    state, plain = (s.replace(step=s.step + 1) for s in (state, plain))
+  same(state.params, plain.params)
+  same(state.ema, ema, atol=1e-6)
+  assert moved(old, state.ema) > 0 < moved(state.ema, state.params)
+  evaluate = jax.jit(task.evaluate)
+  expected = evaluate(state.replace(params=state.ema, ema=None), batch)
+  same(evaluate(state, batch), expected)
 
 
 def test_only_what_is_tuned_moves(make, batch):
@@ -265,6 +286,13 @@ def test_what_is_gathered_is_whole(plain):
   with jax.set_mesh(mesh):
     whole = task.gathered(spread)
   same(whole, jax.device_get(jax.jit(task.merged)(state)))
+  zeros = jax.tree.map(np.zeros_like, jax.device_get(spread.params))
+  ema = jax.device_put(zeros, jax.tree.map(lambda x: x.sharding, spread.params))
+  with jax.set_mesh(mesh):
+    averaged_out = task.gathered(spread.replace(ema=ema))
+  chosen = jnp.array(task.config.policy)
+  tuned = jax.tree.map(lambda x: x[chosen], averaged_out["params"])
+  same(tuned, zeros)
 
 
 @pytest.mark.parametrize(

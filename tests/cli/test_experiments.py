@@ -109,6 +109,15 @@ def test_wrong_overrides(override, told, user_error, tmp_path):
       "def get_config():\n  return ConfigDict({'kind': 'codec', 'lose': 1})",
       "did you mean 'loss'",
     ),
+    *(
+      (
+        "from ml_collections import ConfigDict\n"
+        f"def get_config():\n  return ConfigDict({{'kind': {kind!r},"
+        " 'train': {'accumulate': 2}})",
+        "accumulate=2: only siren-jax train",
+      )
+      for kind in ("codec", "clap", "align")
+    ),
   ],
 )
 def test_wrong_config_files(content, told, tmp_path):

@@ -1,0 +1,86 @@
+"""One model of several that were tuned from the same start."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.clap import Clap
+from siren_jax.codec import Codec
+from siren_jax.common.errors import UserError
+from siren_jax.weights.bundle import Bundle
+
+
+def average(
+  start: Bundle, tuned: Sequence[Bundle], share: float = 1.0
+) -> tuple[Bundle, float]:
+  """`start` and `share` of what `tuned` learned since, on average.
+
+  A policy gradient is mostly noise, which takes every run elsewhere; what runs
+  of several seeds have in common is what was rewarded. A share below 1 gives
+  up some of it for being nearer to the start, one above 1 goes beyond.
+  (WARP, Ramé et al. 2024, averages along arcs instead of straight lines.)
+
+  Args:
+    start: what all of `tuned` were tuned from.
+    tuned: one at least.
+    share: of their mean distance from `start`.
+
+  Returns:
+    The first of `tuned` with other experts; and how far they agree: the mean
+    cosine of the ways that any two went, 1 of one alone.
+
+  Raises:
+    UserError: some have other parts or another config than `start`.
+  """
+  for model in tuned:
+    _check_same(start, model)
+  ways = [
+    jax.tree.map(lambda a, b: a - b, m.params["params"], start.params["params"])
+    for m in tuned
+  ]
+  mean = jax.tree.map(lambda *x: sum(x) / len(x), *ways)
+  params = jax.tree.map(
+    lambda x, way: x + share * way, start.params["params"], mean
+  )
+  model = dataclasses.replace(
+    tuned[0], params=dict(start.params, params=params)
+  )
+  return model, _agreement(ways)
+
+
+def _agreement(ways: Sequence[Any]) -> float:
+  """Mean cosine of any two."""
+  flat = [
+    jnp.concatenate([x.ravel() for x in jax.tree.leaves(way)]) for way in ways
+  ]
+  units = [x / jnp.linalg.norm(x) for x in flat]
+  count = len(units)
+  if count == 1:
+    return 1.0
+  total = jnp.sum(sum(units) ** 2)
+  return float((total - count) / (count * (count - 1)))
+
+
+def _check_same(start: Bundle, model: Bundle) -> None:
+  """Refuses what was not tuned from `start`."""
+  parts = {
+    "experts": (start, model),
+    "codec": (start.codec, model.codec),
+    "CLAP": (start.clap, model.clap),
+  }
+  for part, (ours, theirs) in parts.items():
+    tuned = part == "experts"
+    if ours.config != theirs.config or not (tuned or _equal(ours, theirs)):
+      raise UserError(
+        f"{model.name} was not tuned from {start.name}: its {part} is another;"
+        " average what has one start"
+      )
+
+
+def _equal(one: Codec | Clap, other: Codec | Clap) -> bool:
+  same = jax.tree.map(np.array_equal, one.params, other.params)
+  return all(jax.tree.leaves(same))
