@@ -5,7 +5,8 @@
 
 Runs of siren-jax align with several seeds have in common what was rewarded,
 and differ by chance: their mean is more of the former. --share 0.8 keeps 80 %
-of what they learned, nearer to the start.
+of what was learned, by one run or several: what was gained and what was lost
+by it, such as diversity, become less without another run.
 """
 
 import argparse
@@ -42,16 +43,16 @@ def run(args: argparse.Namespace) -> None:
   start, tuned = bundle.load(args.start), list(map(bundle.load, args.models))
   model, agreement = average(start, tuned, args.share)
   model = dataclasses.replace(model, name=args.name or out.resolve().name)
-  print(f"what they learned agrees by a cosine of {agreement:.3f}")
-  told = _SECTION.format(
-    share=args.share, count=len(tuned), start=start.name, cosine=agreement
-  )
+  runs = "a run"
+  if len(tuned) > 1:
+    runs = f"{len(tuned)} runs (any two went ways of cosine {agreement:.3f})"
+    print(f"what they learned agrees by a cosine of {agreement:.3f}")
+  told = _SECTION.format(start=start.name, share=args.share, runs=runs)
   export.save(out, model, f"{told}\n{bundle.notes(args.models[0]) or ''}")
 
 
 _SECTION = """## Average
 
-{start}, and {share:g} of what {count} runs from it learned on average \
-(siren-jax average); the ways that any two went have a cosine of {cosine:.3f}. \
-What follows is the card of the first of them.
+{start}, and {share:g} of what {runs} learned from there, on average \
+(siren-jax average). The sections below are those of the first run.
 """

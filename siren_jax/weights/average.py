@@ -34,22 +34,29 @@ def average(
     cosine of the ways that any two went, 1 of one alone.
 
   Raises:
-    UserError: some have other parts or another config than `start`.
+    UserError: some have other parts or another config than `start`, or its
+      experts.
   """
-  for model in tuned:
-    _check_same(start, model)
-  ways = [
-    jax.tree.map(lambda a, b: a - b, m.params["params"], start.params["params"])
-    for m in tuned
-  ]
+  ways = [_way(start, model) for model in tuned]
   mean = jax.tree.map(lambda *x: sum(x) / len(x), *ways)
-  params = jax.tree.map(
-    lambda x, way: x + share * way, start.params["params"], mean
+  old = start.params["params"]
+  new = jax.tree.map(lambda x, way: x + share * way, old, mean)
+  params = dict(start.params, params=new)
+  return dataclasses.replace(tuned[0], params=params), _agreement(ways)
+
+
+def _way(start: Bundle, model: Bundle) -> Any:
+  """From the parameters of `start` to those of `model`."""
+  _check_same(start, model)
+  way = jax.tree.map(
+    lambda a, b: a - b, model.params["params"], start.params["params"]
   )
-  model = dataclasses.replace(
-    tuned[0], params=dict(start.params, params=params)
-  )
-  return model, _agreement(ways)
+  if not any(jnp.any(x) for x in jax.tree.leaves(way)):
+    raise UserError(
+      f"{model.name} has the experts of {start.name}; name what was tuned from"
+      " it"
+    )
+  return way
 
 
 def _agreement(ways: Sequence[Any]) -> float:
@@ -57,8 +64,7 @@ def _agreement(ways: Sequence[Any]) -> float:
   flat = [
     jnp.concatenate([x.ravel() for x in jax.tree.leaves(way)]) for way in ways
   ]
-  units = [x / jnp.linalg.norm(x) for x in flat]
-  count = len(units)
+  units, count = [x / jnp.linalg.norm(x) for x in flat], len(flat)
   if count == 1:
     return 1.0
   total = jnp.sum(sum(units) ** 2)

@@ -77,6 +77,11 @@ def test_what_has_another_start_is_refused(tiny_model, part):
     average(tiny_model, [tuned(tiny_model, 0), model])
 
 
+def test_the_start_itself_is_refused(tiny_model):
+  with pytest.raises(UserError, match="tiny has the experts of tiny"):
+    average(tiny_model, [tuned(tiny_model, 0), tiny_model])
+
+
 def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   runs = [tmp_path / "a", tmp_path / "b"]
   for seed, run in enumerate(runs):
@@ -92,7 +97,7 @@ def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   )
   close(made.params, expected.params, rtol=1e-3, atol=1e-3)
   card = (out / "README.md").read_text()
-  assert "0.5 of what 2 runs" in card and "Bells." in card
+  assert "0.5 of what 2 runs (" in card and "Bells." in card
 
 
 def test_a_share_that_is_none_is_refused(tiny_bundle, tmp_path, user_error):
