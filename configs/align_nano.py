@@ -3,7 +3,9 @@
   siren-jax prepare-data ESC10 --validation-fold 4 --captions 16 \\
     --out runs/audio
   siren-jax align --config=configs/align_nano.py --workdir=runs/align \\
-    --config.data.path=runs/audio --name nano-aligned
+    --config.data.path=runs/audio
+  siren-jax average runs/align/bundle-150 --start nano-stage1 --share 0.9 \\
+    --out nano-aligned
 
 The prompts are the captions of a prepared data set, or the lines of a text
 file, and made-up claims. Cost: 17 minutes on two CPU cores (6.5 s a step of
@@ -28,14 +30,14 @@ def get_config():
         tuned=("temporal", "depth", "summary"),
         seconds=1.25,
         rewards=("clap", "contrast", "novelty", "verifiable"),
-        weights=(0.5, 1.0, 0.6, 1.0),
+        weights=(0.5, 1.0, 0.7, 2.0),
         advantage="leave_one_out",
         sampling=SamplingConfig(guidance=3.0, temperature=0.9),
         minibatches=1,
         kl=0.02,
       ),
       optimizer=OptimizerConfig(
-        learning_rate=5e-5,
+        learning_rate=1.5e-4,
         warmup_steps=10,
         steps=STEPS,
         final_fraction=0.1,

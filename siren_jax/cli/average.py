@@ -43,16 +43,19 @@ def run(args: argparse.Namespace) -> None:
   start, tuned = bundle.load(args.start), list(map(bundle.load, args.models))
   model, agreement = average(start, tuned, args.share)
   model = dataclasses.replace(model, name=args.name or out.resolve().name)
-  runs = "a run"
+  learned = "what a run learned from there"
   if len(tuned) > 1:
-    runs = f"{len(tuned)} runs (any two went ways of cosine {agreement:.3f})"
     print(f"what they learned agrees by a cosine of {agreement:.3f}")
-  told = _SECTION.format(start=start.name, share=args.share, runs=runs)
+    learned = (
+      f"what {len(tuned)} runs learned from there on average (any two went"
+      f" ways of cosine {agreement:.3f})"
+    )
+  told = _SECTION.format(start=start.name, share=args.share, learned=learned)
   export.save(out, model, f"{told}\n{bundle.notes(args.models[0]) or ''}")
 
 
 _SECTION = """## Average
 
-{start}, and {share:g} of what {runs} learned from there, on average \
-(siren-jax average). The sections below are those of the first run.
+{start}, and {share:g} of {learned} (siren-jax average). \
+The sections below are those of the first run.
 """

@@ -27,7 +27,7 @@ from siren_jax.common.errors import UserError
 
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
-DEFAULT = "nano-stage1"
+DEFAULT = "nano-aligned"
 MAX_CANDIDATES = 64
 _KEYS = (
   "name",

@@ -97,7 +97,7 @@ def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   )
   close(made.params, expected.params, rtol=1e-3, atol=1e-3)
   card = (out / "README.md").read_text()
-  assert "0.5 of what 2 runs (" in card and "Bells." in card
+  assert "0.5 of what 2 runs" in card and "Bells." in card
 
 
 def test_a_share_that_is_none_is_refused(tiny_bundle, tmp_path, user_error):
