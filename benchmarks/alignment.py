@@ -115,6 +115,13 @@ class Judges:
     return float(np.mean(1 - (heard @ heard.T)[pairs]))
 
 
+def measured(judges: Judges, name: str, seeds: list[int]):
+  """`Judges.measure` of a model, prompt by prompt, on average over seeds."""
+  model = siren_jax.load(name)
+  runs = [judges.measure(model, seed) for seed in seeds]
+  return {m: np.mean([run[m] for run in runs], axis=0) for m in MEASURES}
+
+
 def compare(base: np.ndarray, other: np.ndarray) -> dict[str, float]:
   """Means, the difference with its interval, and p, over prompts."""
   change = other - base
@@ -142,7 +149,7 @@ def main():
   add("--claims", type=int, default=50)
   add("--claim-seconds", type=float, default=SECONDS)
   add("--samples", type=int, default=4, help="clips a prompt")
-  add("--seed", type=int, default=0)
+  add("--seed", type=int, nargs="+", default=[0], help="several: their mean")
   add("--json", type=pathlib.Path, help="write all here, prompt by prompt")
   args = parser.parse_args()
   judges = Judges(
@@ -153,15 +160,12 @@ def main():
     args.samples,
     args.claim_seconds,
   )
-  found = {
-    name: judges.measure(siren_jax.load(name), args.seed)
-    for name in args.models
-  }
+  found = {name: measured(judges, name, args.seed) for name in args.models}
   base = found[args.models[0]]
   print(
     f"{len(judges.prompts)} prompts and {len(judges.claims)} claims,"
-    f" {args.samples} clips each; real clips of a class: diversity"
-    f" {judges.real_diversity:.3f}"
+    f" {args.samples * len(args.seed)} clips each; real clips of a class:"
+    f" diversity {judges.real_diversity:.3f}"
   )
   table = {}
   for name in args.models[1:]:

@@ -8,8 +8,9 @@
     --out nano-aligned
 
 The prompts are the captions of a prepared data set, or the lines of a text
-file, and made-up claims. Cost: 17 minutes on two CPU cores (6.5 s a step of
-256 rollouts); result, and why it is so set up: docs/alignment.md.
+file, and made-up claims. Cost: 17 to 40 minutes on two CPU cores, as they are
+(6.5 to 16 s a step of 256 rollouts); result, and why it is so set up:
+docs/alignment.md.
 """
 
 from siren_jax.alignment import AlignConfig

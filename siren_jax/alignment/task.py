@@ -170,7 +170,7 @@ class AlignTask:
     return {"params": whole, FROZEN: stack[FROZEN]}
 
   def gathered(self, state: TrainState) -> Any:
-    """`merged`, averaged, on the host, whole in every process."""
+    """`merged` of the averaged policy: on the host, whole in every process."""
     state = state.replace(params=state.eval_params)
     mesh = jax.tree.leaves(state.params)[0].sharding.mesh
     merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))

@@ -3,17 +3,15 @@
   siren-jax average runs/0/bundle-150 runs/1/bundle-150 \\
     --start nano-stage1 --out my-siren
 
-Runs of siren-jax align with several seeds have in common what was rewarded,
-and differ by chance: their mean is more of the former. --share 0.8 keeps 80 %
-of what was learned, by one run or several: what was gained and what was lost
-by it, such as diversity, become less without another run.
+--share 0.8 keeps 80 % of what was learned, by one run of siren-jax align or by
+several on average: what was gained and what was lost by it, such as diversity,
+become less without another run.
 """
 
 import argparse
 import dataclasses
 
 from siren_jax.cli import export, runtime
-from siren_jax.common.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--share",
     type=float,
     default=1.0,
-    help="of what they learned on average (default: 1; 0 is the start)",
+    help="of what they learned on average, above 0 (default: 1)",
   )
   add("--name", help="what the model is called (default: as its folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
@@ -32,10 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
-  if not 0 < args.share <= 10:
-    raise UserError(
-      f"--share {args.share:g}: must be above 0 and at most 10; 1 is the mean"
-    )
   from siren_jax.weights import bundle
   from siren_jax.weights.average import average
 

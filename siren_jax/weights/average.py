@@ -1,6 +1,7 @@
 """One model of several that were tuned from the same start."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +20,9 @@ def average(
 ) -> tuple[Bundle, float]:
   """`start` and `share` of what `tuned` learned since, on average.
 
-  A policy gradient is mostly noise, which takes every run elsewhere; what runs
-  of several seeds have in common is what was rewarded. A share below 1 gives
-  up some of it for being nearer to the start, one above 1 goes beyond.
-  (WARP, Ramé et al. 2024, averages along arcs instead of straight lines.)
+  As in WARP (Ramé et al. 2024), which averages along arcs instead of straight
+  lines. A share below 1 gives up some for being nearer to the start, one above
+  1 goes beyond.
 
   Args:
     start: what all of `tuned` were tuned from.
@@ -35,8 +35,10 @@ def average(
 
   Raises:
     UserError: some have other parts or another config than `start`, or its
-      experts.
+      experts; or the share is not above 0.
   """
+  if not 0 < share < math.inf:
+    raise UserError(f"share {share:g}: must be above 0; 1 is the mean")
   ways = [_way(start, model) for model in tuned]
   mean = jax.tree.map(lambda *x: sum(x) / len(x), *ways)
   old = start.params["params"]

@@ -100,7 +100,10 @@ def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   assert "0.5 of what 2 runs" in card and "Bells." in card
 
 
-def test_a_share_that_is_none_is_refused(tiny_bundle, tmp_path, user_error):
-  argv = ["average", tiny_bundle, "--start", tiny_bundle, "--share", "-1"]
+@pytest.mark.parametrize("share", ["-1", "0", "nan", "inf"])
+def test_a_share_that_is_none_is_refused(
+  share, tiny_bundle, tmp_path, user_error
+):
+  argv = ["average", tiny_bundle, "--start", tiny_bundle, "--share", share]
   told = user_error([*argv, "--out", tmp_path / "out"])
-  assert "--share -1" in told and not (tmp_path / "out").exists()
+  assert f"share {share}" in told and not (tmp_path / "out").exists()
