@@ -1,12 +1,16 @@
 """Siren for users: words to sound, sound to codes, codes to sound."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import os
+import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,39 +19,66 @@ import numpy as np
 from siren_jax import clap, experts, sampling
 from siren_jax.clap import tokenizer
 from siren_jax.codec import checks
+from siren_jax.common import loudness as levels
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.weights import bundle as bundles
 
-BATCH_SIZE = 8  # sounds drawn at a time; over a mesh, by each of its parts
+BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 MAX_SEED = 2**32
+MAX_SAMPLE = 2**31
+
+
+class Sound(NamedTuple):
+  """A sound that `Siren.sounds` made.
+
+  Attributes:
+    audio_S: float32 at the bundle's sample rate.
+    prompt: what it was drawn for. sample: its number among that prompt's.
+    clap_score: cosine of prompt and sound, as the codec gave it; None where
+      there was nothing to choose from.
+  """
+
+  audio_S: np.ndarray
+  prompt: str
+  sample: int
+  clap_score: float | None
 
 
 def load(
   model: str | os.PathLike | None = None,
   mesh: meshes.MeshConfig | None = None,
+  batch_size: int = BATCH_SIZE,
 ) -> "Siren":
   """Loads a bundle: a folder, the name of one that ships, or the default one.
 
   Args:
     model: which bundle.
+    batch_size: sounds drawn at a time, candidates counted; over a mesh, by
+      each device that has rows of its own. More is faster where there are
+      many to draw. Another size may change the last bits of a sound.
     mesh: makes sounds on all devices: rows over data and fsdp, experts over
       expert, heads over model. None: on one.
 
   Raises:
-    UserError: there is no such bundle, or it is broken; or the mesh does not
-      fit the devices or the experts.
+    UserError: there is no such bundle, or it is broken; the mesh does not fit
+      the devices or the experts; or the batch size is below 1.
   """
-  return Siren(bundles.load(model), mesh)
+  return Siren(bundles.load(model), mesh, batch_size)
 
 
 class Siren:
   """A bundle ready for use; all methods are pure in their arguments."""
 
   def __init__(
-    self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None = None
+    self,
+    bundle: bundles.Bundle,
+    mesh: meshes.MeshConfig | None = None,
+    batch_size: int = BATCH_SIZE,
   ):
-    self.bundle = bundle
+    if batch_size < 1:
+      raise UserError(f"batch_size {batch_size}: must be at least 1")
+    self.bundle, self._batch_size = bundle, batch_size
     self._models = bundle.models
     self._ways, self._over_mesh, shardings = 1, contextlib.nullcontext, None
     if mesh is not None:
@@ -63,99 +94,109 @@ class Siren:
     return self.bundle.codec.config.sample_rate
 
   def generate(
-    self,
-    prompts: str | Sequence[str],
-    seconds: float = 5.0,
-    *,
-    key: jax.Array | int = 0,
-    num_samples: int = 1,
-    candidates: int | None = None,
-    **settings: Any,
+    self, prompts: str | Sequence[str], seconds: float = 5.0, **options: Any
   ) -> np.ndarray:
-    """Makes `num_samples` sounds of every prompt.
+    """Makes sounds of every prompt.
 
     Args:
       prompts: one description, or several.
       seconds: length of each sound.
-      key: random key or seed. Sound i of a prompt is drawn with
-        `fold_in(key, i)`, whatever else is in the batch.
-      num_samples: sounds a prompt.
-      candidates: draw so many for each sound and keep the one whose CLAP
-        embedding is nearest to the prompt's; None: as the bundle says.
-      **settings: fields of `SamplingConfig` that differ from the bundle's
-        (temperature, top_k, top_p, guidance, ...).
+      **options: those of `sounds`.
 
     Returns:
-      audio_BxS float32 in [-1, 1] at `sample_rate`; B runs over the prompts
-      and, within each, over its samples.
+      audio_BxS float32 at `sample_rate`; B runs over the prompts and, within
+      each, over its samples.
 
     Raises:
       UserError: a prompt is blank, or a setting is out of its range.
     """
-    clips = self.clips(
-      prompts,
-      seconds,
-      key=key,
-      num_samples=num_samples,
-      candidates=candidates,
-      **settings,
-    )
-    return np.stack(list(clips))
+    return np.stack(list(self.clips(prompts, seconds, **options)))
 
   def clips(
+    self, prompts: str | Sequence[str], seconds: float = 5.0, **options: Any
+  ) -> Iterator[np.ndarray]:
+    """As `generate`, one audio_S after the other."""
+    sounds = self.sounds(prompts, seconds, **options)
+    return (sound.audio_S for sound in sounds)
+
+  def sounds(
     self,
     prompts: str | Sequence[str],
     seconds: float = 5.0,
     *,
     key: jax.Array | int = 0,
     num_samples: int = 1,
+    sample: int = 0,
     candidates: int | None = None,
+    loudness: float | None = levels.TARGET,
     **settings: Any,
-  ) -> Iterator[np.ndarray]:
-    """As `generate`, one audio_S after the other.
+  ) -> Iterator[Sound]:
+    """Makes sounds, one after the other, with what is known of each.
 
-    Eight clips, candidates counted, are drawn at a time; over a mesh, by each
-    device that has rows of its own.
+    A sound follows from its prompt, its number among the samples of that
+    prompt, the key and the settings. It is the same to the last bit alone and
+    among others, with the same `batch_size` on the same machine.
 
-    Wrong arguments are reported by this call, before the first clip.
+    Args:
+      prompts: one description, or several. Where one comes again, its samples
+        are the next ones.
+      seconds: length of each sound.
+      key: random key or seed.
+      num_samples: sounds of each prompt.
+      sample: number of the first of them; makes the n-th sound alone.
+      candidates: draw so many for each sound and keep the one whose CLAP
+        embedding is nearest to the prompt's; None: as the bundle says.
+      loudness: integrated loudness in LUFS that sounds are brought to, below a
+        true peak of -1 dBTP, with ends faded over 5 ms; None leaves them as
+        the codec gives them, and samples may lie beyond [-1, 1].
+      **settings: fields of `SamplingConfig` that differ from the bundle's
+        (temperature, top_k, top_p, guidance, ...).
+
+    Raises:
+      UserError: by this call, before the first sound; as `generate`.
     """
     prompts = _checked_prompts(prompts)
     config = self.sampling_config(**settings)
     num_frames, num_audio = self._lengths(seconds)
-    if num_samples < 1:
-      raise UserError(f"num_samples {num_samples}: ask for at least 1")
     candidates = self.num_candidates(candidates)
-    key = key if isinstance(key, jax.Array) else _key_of_seed(key)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-      key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
-    rows = [(p, i) for p in range(len(prompts)) for i in range(num_samples)]
+    levels.check_target(loudness)
+    rows = _rows(prompts, num_samples, sample)
+    keys = _keys(key, rows)
     words = self.bundle.clap
     ids_BxP, mask_BxP = tokenizer.tokenize(
-      words.tokenizer, prompts, words.config.text.max_tokens
+      words.tokenizer,
+      [prompt for prompt, _ in rows],
+      words.config.text.max_tokens,
     )
 
-    def batches() -> Iterator[np.ndarray]:
-      most = max(1, BATCH_SIZE // candidates)
-      size = self._ways * min(-(-len(rows) // self._ways), most)
-      for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        # A short last batch is filled up: one program serves all of them.
-        prompt, sample = np.array(batch + batch[-1:] * (size - len(batch))).T
-        with self._over_mesh():
-          audio_BxS = _generate(
-            self._params,
-            ids_BxP[prompt],
-            mask_BxP[prompt],
-            key,
-            sample,
-            config,
-            models=self._models,
-            candidates=candidates,
-            num_frames=num_frames,
-          )
-        yield from np.asarray(audio_BxS)[: len(batch), :num_audio]
+    def draw(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+      with self._over_mesh():
+        drawn = _generate(
+          self._params,
+          ids_BxP[batch],
+          mask_BxP[batch],
+          keys[batch],
+          config,
+          models=self._models,
+          candidates=candidates,
+          num_frames=num_frames,
+        )
+      return jax.device_get(drawn)
 
-    return batches()
+    def sounds() -> Iterator[Sound]:
+      # One size, filled up: one program makes a sound alone and among others.
+      size = self._ways * max(1, self._batch_size // candidates)
+      for start in range(0, len(rows), size):
+        batch = np.minimum(np.arange(start, start + size), len(rows) - 1)
+        audio_BxS, score_B = draw(batch)
+        for i, (prompt, number) in enumerate(rows[start : start + size]):
+          audio_S = audio_BxS[i, :num_audio]
+          if loudness is not None:
+            audio_S = levels.level(audio_S, self.sample_rate, loudness)
+          score = float(score_B[i]) if candidates > 1 else None
+          yield Sound(audio_S, prompt, number, score)
+
+    return sounds()
 
   def encode(self, audio: jax.Array | np.ndarray) -> np.ndarray:
     """Codes [B, N, T] int32 of audio [B, S] or [S] at `sample_rate`."""
@@ -167,7 +208,7 @@ class Siren:
     return np.asarray(self.bundle.codec.encode(audio_BxS))
 
   def decode(self, codes: jax.Array | np.ndarray) -> np.ndarray:
-    """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T]."""
+    """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T], not clipped."""
     codes = np.asarray(codes)
     codes_BxNxT = codes[None] if codes.ndim == 2 else codes
     checks.check_codes(codes_BxNxT, self.bundle.codec.config)
@@ -193,8 +234,8 @@ class Siren:
     """Codec frames to make, and audio samples to keep, for `seconds`."""
     if not 0 < seconds <= self.bundle.max_seconds:
       raise UserError(
-        f"seconds {seconds:g}: this model makes more than 0 and at most "
-        f"{self.bundle.max_seconds:g} seconds"
+        f"seconds {seconds}: this model makes more than 0 and at most "
+        f"{self.bundle.max_seconds} seconds"
       )
     num_audio = max(1, round(seconds * self.sample_rate))
     return math.ceil(num_audio / self.bundle.codec.config.hop), num_audio
@@ -209,6 +250,33 @@ def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:
   return everywhere | {"experts": meshes.state_shardings(boxed, mesh)}
 
 
+def _rows(
+  prompts: Sequence[str], num_samples: int, first: int
+) -> list[tuple[str, int]]:
+  """Prompt and sample number of each sound."""
+  if num_samples < 1:
+    raise UserError(f"num_samples {num_samples}: ask for at least 1")
+  if not 0 <= first < MAX_SAMPLE:
+    raise UserError(f"sample {first}: give 0 or more, and below {MAX_SAMPLE}")
+  following = collections.defaultdict(lambda: itertools.count(first))
+  return [
+    (prompt, next(following[prompt]))
+    for prompt in prompts
+    for _ in range(num_samples)
+  ]
+
+
+def _keys(key: jax.Array | int, rows: Sequence[tuple[str, int]]) -> jax.Array:
+  """Random keys [B]: of each prompt, and of each of its samples."""
+  key = key if isinstance(key, jax.Array) else _key_of_seed(key)
+  if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
+  sums, numbers = zip(*((zlib.crc32(p.encode()), n) for p, n in rows))
+  fold = jax.vmap(jax.random.fold_in, (None, 0))
+  keys = fold(key, np.array(sums, np.uint32))
+  return jax.vmap(jax.random.fold_in)(keys, np.array(numbers, np.uint32))
+
+
 def _checked_prompts(prompts: str | Sequence[str]) -> list[str]:
   prompts = [prompts] if isinstance(prompts, str) else list(prompts)
   if not prompts:
@@ -218,7 +286,10 @@ def _checked_prompts(prompts: str | Sequence[str]) -> list[str]:
       raise UserError(
         f'prompt {i + 1} is empty; describe a sound, such as "a dog barking"'
       )
-  return prompts
+    if any(unicodedata.category(c) == "Cs" for c in prompt):
+      raise UserError(f"prompt {i + 1}, {prompt!r}: is not valid Unicode text")
+  # The same words are the same prompt, however their letters are composed.
+  return [unicodedata.normalize("NFC", p.strip()) for p in prompts]
 
 
 def _key_of_seed(seed: int) -> jax.Array:
@@ -234,19 +305,20 @@ def _generate(
   params: dict[str, Any],
   ids_BxP: jax.Array,
   mask_BxP: jax.Array,
-  key: jax.Array,
-  sample_B: jax.Array,
+  keys_B: jax.Array,
   method: sampling.SamplingConfig,
   *,
   models: sampling.Models,
   candidates: int,
   num_frames: int,
-) -> jax.Array:
-  """Token ids to audio [B, T * hop] as one program."""
-  ids_BxP, mask_BxP, sample_B = (
-    meshes.constrain(x, "batch") for x in (ids_BxP, mask_BxP, sample_B)
+) -> tuple[jax.Array, jax.Array]:
+  """Token ids to audio [B, T * hop] and CLAP scores [B], as one program.
+
+  Scores are zero where there is one candidate.
+  """
+  ids_BxP, mask_BxP, keys_B = (
+    meshes.constrain(x, "batch") for x in (ids_BxP, mask_BxP, keys_B)
   )
-  keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, sample_B)
   if candidates == 1:
     keys_BxG = keys_B[:, None]
   else:
@@ -255,10 +327,10 @@ def _generate(
     params, models, method, ids_BxP, mask_BxP, keys_BxG, num_frames
   )
   if candidates == 1:
-    return made.audio_BxS
+    return made.audio_BxS, jnp.zeros(len(made.audio_BxS))
   heard = clap.encode_audio(
     params["clap"], models.clap, made.audio_BxS, models.codec.sample_rate
   )
   fit = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
   best_B = jnp.arange(len(fit)) * candidates + jnp.argmax(fit, 1)
-  return made.audio_BxS[best_B]
+  return made.audio_BxS[best_B], jnp.max(fit, 1)

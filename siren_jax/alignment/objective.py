@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+_SMALL = 0.03  # below it three terms of the series are exact in float32
+
 
 def policy_loss(
   log_probs_BxNxT: jax.Array,
@@ -17,9 +19,7 @@ def policy_loss(
 
   r = exp(log_probs - drawn) is how much likelier a code is than when it was
   drawn (PPO, Schulman et al. 2017; bounds of two sizes, DAPO, Yu et al. 2025).
-  d = reference - log_probs: the second term is the estimator of
-  KL(policy || reference) that is never negative and varies little (Schulman
-  2020).
+  d = reference - log_probs: see `divergence`.
 
   Args:
     log_probs_BxNxT: of the policy, now. Gradients go here and nowhere else.
@@ -28,16 +28,31 @@ def policy_loss(
     advantage_B: of every row, shared by its codes.
 
   Returns:
-    The loss, and metrics `kl` and `clip_fraction`.
+    The loss, and metrics `kl`, an estimate of KL(policy || reference), and
+    `clip_fraction`.
   """
   advantage = advantage_B[:, None, None]
   ratio = jnp.exp(log_probs_BxNxT - drawn_BxNxT)
   bounded = jnp.clip(ratio, 1 - clip_low, 1 + clip_high)
   gain = jnp.minimum(ratio * advantage, bounded * advantage)
-  drift = reference_BxNxT - log_probs_BxNxT
-  divergence = jnp.mean(jnp.exp(drift) - drift - 1)
+  kl_estimate = jnp.mean(divergence(reference_BxNxT - log_probs_BxNxT))
   metrics = {
-    "kl": divergence,
+    "kl": kl_estimate,
     "clip_fraction": jnp.mean(bounded * advantage < ratio * advantage),
   }
-  return kl * divergence - jnp.mean(gain), metrics
+  return kl * kl_estimate - jnp.mean(gain), metrics
+
+
+def divergence(log_ratio: jax.Array) -> jax.Array:
+  """e^d - d - 1 of d = log(reference / policy), for codes that were drawn.
+
+  Its mean over draws of the policy is KL(policy || reference); it is never
+  negative and varies little (Schulman 2020). Its gradient is another matter:
+  the draws are fixed, so the mean of that is the gradient of
+  KL(reference || policy), as it is in GRPO (Shao et al. 2024).
+  """
+  # For small d the terms cancel, which float32 does not survive.
+  series = log_ratio**2 * (1 / 2 + log_ratio / 6 + log_ratio**2 / 24)
+  return jnp.where(
+    jnp.abs(log_ratio) < _SMALL, series, jnp.expm1(log_ratio) - log_ratio
+  )

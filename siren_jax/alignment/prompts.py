@@ -49,8 +49,9 @@ def made_up(
 class PromptBatches:
   """Endless batches of prompts; the n-th follows from the seed and n.
 
-  {"ids_BxP" int32, "mask_BxP" bool, "truth_B" int32}: `truth_B` numbers the
-  prompts that have a truth, from `first_truth` on; the others have -1.
+  {"ids_BxP" int32, "mask_BxP" bool, "truth_B" int32, "place_B" int32}:
+  `truth_B` numbers the prompts that have a truth, from `first_truth` on; the
+  others have -1. `place_B` is a row's place in the stream of all processes.
   """
 
   def __init__(
@@ -77,14 +78,16 @@ class PromptBatches:
 
   def __next__(self) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([self._seed, self._step])
+    ours = self._share.rows(self._size)
+    place = self._step * self._size + ours
     self._step += 1
     count = len(self._ids)
-    rows = rng.choice(count, self._size, replace=self._size > count)
-    rows = rows[self._share.rows(self._size)]
+    rows = rng.choice(count, self._size, replace=self._size > count)[ours]
     return {
       "ids_BxP": self._ids[rows],
       "mask_BxP": self._mask[rows],
       "truth_B": self._truth[rows],
+      "place_B": (place % 2**31).astype(np.int32),
     }
 
   def get_state(self) -> dict[str, int]:

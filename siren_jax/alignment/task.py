@@ -29,7 +29,7 @@ from siren_jax.training import (
 
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
-PROMPTS = ("ids_BxP", "mask_BxP", "truth_B")
+PROMPTS = ("ids_BxP", "mask_BxP", "truth_B", "place_B")
 
 
 class AlignTask:
@@ -155,7 +155,10 @@ class AlignTask:
     return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """Rewards of rollouts whose randomness is the same every time."""
+    """Rewards of rollouts whose randomness is the same every time.
+
+    It follows from a prompt's place in the stream: no two batches share it.
+    """
     state = state.replace(params=state.eval_params)
     _, rollout = self._roll_out(state, batch, jax.random.key(0))
     return self._told(rollout, self._judge(rollout))
@@ -177,10 +180,10 @@ class AlignTask:
     return jax.device_get(merge(state))
 
   def _roll_out(self, state, batch, key):
-    ids, mask, truth_Q = (batch[name] for name in PROMPTS)
+    ids, mask, truth_Q, place_Q = (batch[name] for name in PROMPTS)
     group = self.config.group_size
     keys_Q = jax.vmap(jax.random.fold_in, (None, 0))(
-      named_key(key, "rollout"), jnp.arange(len(ids))
+      named_key(key, "rollout"), place_Q
     )
     keys_QxG = jax.vmap(lambda key: jax.random.split(key, group))(keys_Q)
     params = state.extra | {"experts": self.merged(state)}

@@ -3,24 +3,24 @@
   siren-jax generate "a dog barking" "rain on a tin roof" --num-samples 2
   siren-jax generate --prompts prompts.txt --out sounds/ --spectrogram
 
-Every sound is a 16-bit wav with a JSON file of the same name beside it that
-says how it was made. The same prompt, seed and settings give the same sound
-on the same machine, alone or among others.
+Every sound is a 16-bit wav with a JSON file of the same name beside it, which
+says how it was made and has the command that makes it again. The same prompt,
+seed, sample and settings give the same sound on the same machine, alone or
+among others. No file is replaced: a number is added to a name that is taken.
 """
 
 import argparse
 import dataclasses
-import json
 import pathlib
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import siren_jax
-from siren_jax.cli import runtime
-from siren_jax.common import files
+from siren_jax.cli import outputs, runtime
+from siren_jax.common import files, loudness
 from siren_jax.common.errors import UserError
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
@@ -33,28 +33,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--seconds", type=float, default=5.0, help="length (default: 5)")
   add("--seed", type=int, default=0, help="another seed, another sound")
   add("--num-samples", type=int, default=1, help="sounds a prompt")
+  add("--sample", type=int, default=0, help="number of the first (default: 0)")
   add("--candidates", type=int, help="draw so many, keep the best by CLAP")
   add("--temperature", type=float, help="below 1: safer, above: wilder")
   add("--top-k", type=int, help="draw from the k likeliest codes")
   add("--top-p", type=float, help="draw from this share of the probability")
   add("--guidance", type=float, help="pull towards the prompt, such as 3")
+  add(
+    "--loudness",
+    type=_loudness,
+    default=loudness.TARGET,
+    metavar="LUFS",
+    help="of every sound (default: %(default)g), or none: as it is drawn",
+  )
   add("--out", default=".", help="a .wav file, or a folder (default: here)")
   add("--spectrogram", action="store_true", help="a PNG beside every wav")
   add("--model", help="bundle folder, or the name of one that ships")
   add("--mesh", metavar="AXIS=N,...", help="all devices: data=4,expert=2")
+  add("--batch-size", type=int, metavar="N", help="sounds drawn at a time")
 
 
 def run(args: argparse.Namespace) -> None:
   prompts = _prompts(args)
   make(
     prompts,
-    _paths(args, prompts),
+    _path_of(args, len(prompts) * args.num_samples),
     args.model,
     args.seconds,
     args.seed,
-    num_samples=args.num_samples,
-    candidates=args.candidates,
     spectrogram=args.spectrogram,
+    num_samples=args.num_samples,
+    sample=args.sample,
+    candidates=args.candidates,
+    loudness=args.loudness,
+    **runtime.given(args, "batch_size"),
     mesh=_mesh(args.mesh),
     **runtime.given(args, *_SETTINGS),
   )
@@ -63,24 +75,24 @@ def run(args: argparse.Namespace) -> None:
 
 def make(
   prompts: Sequence[str],
-  paths: Sequence[pathlib.Path],
+  path_of: Callable[[int, Any], pathlib.Path],
   model: str | None,
   seconds: float,
   seed: int,
-  num_samples: int = 1,
-  candidates: int | None = None,
   spectrogram: bool = False,
   mesh: Any = None,
-  **settings: Any,
+  batch_size: int | None = None,
+  **options: Any,
 ) -> None:
-  """Writes clips, each with its JSON file, and tells what it took.
+  """Writes sounds, each with its JSON file, and says what it took.
 
   Args:
-    prompts: what to make. paths: a wav file for each sample of each.
+    prompts: what to make.
+    path_of: number of a sound, and the sound (`api.Sound`), to its file.
     model: by which bundle; None is the default one.
     seconds: of each. seed: of all. spectrogram: a PNG beside each.
-    mesh: of the devices that make them; None: one device.
-    candidates, **settings: other than the bundle's own.
+    mesh, batch_size: see `api.load`.
+    **options: see `api.Siren.sounds`.
   """
   start = time.perf_counter()
   runtime.use_compilation_cache()
@@ -88,39 +100,84 @@ def make(
 
   from siren_jax import api
 
-  siren = api.load(model, mesh)
-  candidates = siren.num_candidates(candidates)
-  clips = siren.clips(
-    prompts,
-    seconds,
-    key=seed,
-    num_samples=num_samples,
-    candidates=candidates,
-    **settings,
-  )
+  batch_size = batch_size or api.BATCH_SIZE
+  siren = api.load(model, mesh, batch_size)
+  sounds = siren.sounds(prompts, seconds, key=seed, **options)
   clock = runtime.CompileClock()
   loaded = time.perf_counter()
   runtime.say("getting ready; new lengths and settings compile once ...")
-  bar = tqdm.tqdm(clips, total=len(paths), unit="clip", disable=None)
-  config = dataclasses.asdict(siren.sampling_config(**settings))
-  told = {
+  count = len(prompts) * options.get("num_samples", 1)
+  facts = _facts(siren, model, seconds, seed, batch_size, options)
+  bar = tqdm.tqdm(sounds, total=count, unit="clip", disable=None)
+  for i, sound in enumerate(bar):
+    wanted = path_of(i, sound)
+    known = {
+      "prompt": sound.prompt,
+      "sample": sound.sample,
+      "clap_score": sound.clap_score,
+      **facts,
+    }
+    known["command"] = _command(known)
+    path, notes = outputs.write(wanted, sound.audio_S, known, spectrogram)
+    if path != wanted:
+      notes = (f"{wanted.name} is there already", *notes)
+    score = sound.clap_score
+    score = "" if score is None else f"  CLAP score {score:.2f}"
+    bar.write("".join([f'{path}  "{sound.prompt}"{score}', *_listed(notes)]))
+  making = time.perf_counter() - loaded - clock.seconds
+  print(
+    f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
+    f"load, {clock.seconds:.1f} s to compile, {making:.1f} s to make"
+  )
+
+
+def _listed(notes: Sequence[str]) -> list[str]:
+  return [f"; {note}" for note in notes]
+
+
+def _facts(
+  siren: Any,
+  model: str | None,
+  seconds: float,
+  seed: int,
+  batch_size: int,
+  options: Mapping[str, Any],
+) -> dict[str, Any]:
+  """What the JSON files of all sounds of a call say."""
+  settings = {k: v for k, v in options.items() if k in _SETTINGS}
+  return {
     "seed": seed,
     "seconds": seconds,
     "sample_rate": siren.sample_rate,
-    "settings": config | {"candidates": candidates},
+    "loudness": options.get("loudness", loudness.TARGET),
+    "settings": dataclasses.asdict(siren.sampling_config(**settings))
+    | {"candidates": siren.num_candidates(options.get("candidates"))},
+    "batch_size": batch_size,
     "model": siren.bundle.name,
+    "model_path": model,
     "version": siren_jax.__version__,
   }
-  rows = _rows(prompts, num_samples)
-  for (prompt, sample), path, audio_S in zip(rows, paths, bar, strict=True):
-    known = {"prompt": prompt, "sample": sample, **told}
-    _write(path, audio_S, known, spectrogram)
-    bar.write(f'{path}  "{prompt}"')
-  making = time.perf_counter() - loaded - clock.seconds
-  print(
-    f"{len(paths) * seconds:g} s of sound; took {loaded - start:.1f} s to "
-    f"load, {clock.seconds:.1f} s to compile, {making:.1f} s to make"
-  )
+
+
+def _command(known: Mapping[str, Any]) -> str:
+  """The command that makes this one sound again."""
+  settings = known["settings"]
+  level = known["loudness"]
+  flags = {
+    "model": known["model_path"] or known["model"],
+    "seconds": known["seconds"],
+    "seed": known["seed"],
+    "sample": known["sample"],
+    "candidates": settings["candidates"],
+    **{name: settings[name] for name in _SETTINGS},
+    "loudness": "none" if level is None else level,
+    "batch_size": known["batch_size"],
+  }
+  words = ["siren-jax", "generate"]
+  for name, value in flags.items():
+    if value is not None:
+      words.append(f"--{name.replace('_', '-')}={value}")
+  return shlex.join([*words, "--", known["prompt"]])
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
@@ -158,51 +215,32 @@ def _mesh(text: str | None) -> Any:
   return mesh.MeshConfig(**sizes)
 
 
-def _rows(prompts: Sequence[str], samples: int) -> list[tuple[str, int]]:
-  return [(prompt, i) for prompt in prompts for i in range(samples)]
+def _loudness(text: str) -> float | None:
+  if text == "none":
+    return None
+  try:
+    return loudness.check_target(float(text))
+  except ValueError:
+    raise UserError(
+      f"--loudness {text}: give a number of LUFS, such as -23, or none"
+    ) from None
 
 
-def _paths(args: argparse.Namespace, prompts: list[str]) -> list[pathlib.Path]:
-  """Every clip's own file; tells what cannot be written beforehand."""
-  rows = _rows(prompts, args.num_samples)
+def _path_of(
+  args: argparse.Namespace, count: int
+) -> Callable[[int, Any], pathlib.Path]:
+  """Names the file of a sound; says beforehand what cannot be written."""
   if args.out.lower().endswith(".wav"):
-    if len(rows) > 1:
+    if count > 1:
       raise UserError(
-        f"--out {args.out} is one file for {len(rows)} sounds; name a folder"
+        f"--out {args.out} is one file for {count} sounds; name a folder"
       )
-    return [runtime.check_file(args.out, ".wav") for _ in rows]
-  return names(runtime.check_folder(args.out), rows, args.seed)
-
-
-def names(
-  folder: pathlib.Path, rows: Sequence[tuple[str, int]], seed: int
-) -> list[pathlib.Path]:
-  """A wav file for each prompt and sample, called by its first words."""
-  paths, taken = [], set()
-  for prompt, sample in rows:
-    words = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:48] or "sound"
-    name = stem = f"{words}-seed{seed}" + (f"-{sample}" if sample else "")
-    twin = 1
-    while name in taken:
-      twin += 1
-      name = f"{stem}-again{twin}"
-    taken.add(name)
-    paths.append(folder / f"{name}.wav")
-  return paths
-
-
-def _write(path: pathlib.Path, audio_S, known: dict, picture: bool) -> None:
-  from siren_jax.data import audio
-
-  rate = known["sample_rate"]
-  audio.write_wav(path, audio_S, rate)
-  with files.replacing(path.with_suffix(".json")) as file:
-    file.write(f"{json.dumps(known, indent=2)}\n".encode())
-  if picture:
-    from siren_jax.cli import spectrogram
-
-    with files.replacing(path.with_suffix(".png")) as file:
-      spectrogram.save(file, audio_S, rate, known["prompt"])
+    path = runtime.check_file(args.out, ".wav")
+    return lambda _, sound: path
+  folder = runtime.check_folder(args.out)
+  return lambda _, sound: (
+    folder / f"{outputs.stem(sound.prompt, args.seed, sound.sample)}.wav"
+  )
 
 
 def _next(args: argparse.Namespace, prompts: list[str]) -> str:

@@ -39,15 +39,15 @@ def decode(
   codes_BxNxT: jax.Array,
   first_frame: int | jax.Array = 0,
 ) -> jax.Array:
-  """Audio [B, T * hop] in [-1, 1] of codes; the same codes, the same audio.
+  """Audio [B, T * hop] of codes; the same codes, the same audio.
 
+  Nothing is clipped: what lies beyond [-1, 1] is for the caller to scale.
   `first_frame` is where in a longer sound they stand.
   """
   chex.assert_rank(codes_BxNxT, 3)
-  audio = module(config).apply(
+  return module(config).apply(
     {"params": params}, codes_BxNxT, first_frame, method="decode"
   )
-  return jnp.clip(audio, -1, 1)
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
@@ -76,7 +76,7 @@ class Codec:
     return _encode(self.params, self.config, jnp.asarray(audio_BxS))
 
   def decode(self, codes_BxNxT: jax.Array, first_frame: int = 0) -> jax.Array:
-    """Audio [B, T * hop] in [-1, 1] of codes [B, N, T]; see `decode`."""
+    """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
     codes = jnp.asarray(codes_BxNxT)
     return _decode(self.params, self.config, codes, first_frame)
 

@@ -8,7 +8,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,10 +51,56 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     finally:
       temporary.unlink(missing_ok=True)
   except OSError as error:
-    raise UserError(
-      f"{path}: cannot write ({error.strerror or error}); free space or choose"
-      " another place"
-    ) from error
+    raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def unused(
+  path: str | os.PathLike, beside: Sequence[str] = ()
+) -> Iterator[Path]:
+  """`path`, or with the first number (rain-2.wav) that no file has, reserved.
+
+  An empty file holds the name against other processes; where the block ends
+  badly and the file is still empty, it goes again.
+
+  Args:
+    beside: suffixes of files that must not have the name either.
+
+  Raises:
+    UserError: the place cannot be written to.
+  """
+  first = path = Path(path)
+  number = 1
+  while not _reserve(path, beside):
+    number += 1
+    path = first.with_name(f"{first.stem}-{number}{first.suffix}")
+  try:
+    yield path
+  except BaseException:
+    if not path.stat().st_size:
+      path.unlink()
+    raise
+
+
+def _reserve(path: Path, beside: Sequence[str]) -> bool:
+  """Makes an empty file, unless there is one of that name."""
+  if any(os.path.lexists(path.with_suffix(suffix)) for suffix in beside):
+    return False
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(exist_ok=False)
+  except FileExistsError:
+    return False
+  except OSError as error:
+    raise _unwritable(path, error) from error
+  return True
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+  return UserError(
+    f"{path}: cannot write ({error.strerror or error}); free space or choose"
+    " another place"
+  )
 
 
 @contextlib.contextmanager

@@ -115,6 +115,7 @@ def align(
     "ids_BxP": _rows(mesh, jnp.int32, prompts, tokens),
     "mask_BxP": _rows(mesh, bool, prompts, tokens),
     "truth_B": _rows(mesh, jnp.int32, prompts),
+    "place_B": _rows(mesh, jnp.int32, prompts),
   }
   function = trainer.make_update(task, state)
   codes = prompts * settings.group_size * config.num_codebooks * frames

@@ -65,6 +65,41 @@ def test_estimated_divergence_is_the_exact_one():
   assert metrics["kl"] == pytest.approx(exact, rel=0.03)
 
 
+@pytest.mark.parametrize("log_ratio", [0.0, 1e-7, -1e-5, 3e-3, -0.029, 0.031])
+def test_a_small_divergence_does_not_cancel(log_ratio):
+  exact = np.expm1(np.float64(log_ratio)) - log_ratio
+  if abs(log_ratio) < 1e-3:  # float64 cancels too
+    exact = log_ratio**2 / 2 + log_ratio**3 / 6
+  value = objective.divergence(jnp.float32(log_ratio))
+  np.testing.assert_allclose(value, exact, rtol=1e-4)
+  assert value >= 0
+
+
+def test_the_gradient_of_the_divergence_is_that_of_the_other_direction():
+  """On fixed draws of the policy; all codes, weighed by their probability."""
+  policy, reference = jax.random.normal(jax.random.key(0), (2, 8))
+  reference = jax.nn.log_softmax(reference)
+  fixed = jax.nn.softmax(policy)
+
+  def estimate(x):
+    drift = reference - jax.nn.log_softmax(x)
+    return jnp.sum(fixed * objective.divergence(drift))
+
+  def divergence(p, q):
+    return jnp.sum(jnp.exp(p) * (p - q))
+
+  def forward(x):
+    return divergence(reference, jax.nn.log_softmax(x))
+
+  def reverse(x):
+    return divergence(jax.nn.log_softmax(x), reference)
+
+  np.testing.assert_allclose(estimate(policy), reverse(policy), rtol=1e-5)
+  gradient = jax.grad(estimate)(policy)
+  np.testing.assert_allclose(gradient, jax.grad(forward)(policy), atol=1e-6)
+  assert np.abs(gradient - jax.grad(reverse)(policy)).max() > 0.01
+
+
 def test_the_mean_runs_over_rows_and_codes():
   log_probs = jnp.zeros((2, 2, 3))
   loss, metrics = objective.policy_loss(

@@ -84,6 +84,15 @@ def test_the_order_follows_from_the_seed_and_goes_on(batches):
   assert ids(batches(seed=1), 6) != straight
 
 
+def test_no_two_prompts_of_a_stream_have_one_place(batches):
+  stream = batches(batch_size=4)
+  places = [next(stream)["place_B"].tolist() for _ in range(3)]
+  assert sum(places, []) == list(range(12))
+  resumed = batches(batch_size=4)
+  resumed.set_state({"step": 2})
+  assert next(resumed)["place_B"].tolist() == places[2]
+
+
 def test_processes_share_a_batch(batches):
   whole = next(batches(batch_size=4))
   parts = [next(batches(batch_size=4, share=Share((p,), 2))) for p in (0, 1)]

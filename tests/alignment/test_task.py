@@ -79,7 +79,12 @@ def model(tiny_model):
 def batch():
   ids = jax.random.randint(jax.random.key(1), (4, 6), 0, 50)
   mask = jnp.arange(6) < jnp.array([[6], [3], [5], [2]])
-  return {"ids_BxP": ids, "mask_BxP": mask, "truth_B": jnp.full(4, -1)}
+  return {
+    "ids_BxP": ids,
+    "mask_BxP": mask,
+    "truth_B": jnp.full(4, -1),
+    "place_B": jnp.arange(4),
+  }
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +228,14 @@ def test_evaluation_is_the_same_every_time(make, batch):
   parts = first["reward_clap"] + 2 * first["reward_deep_likelihood"]
   np.testing.assert_allclose(first["reward"], parts, rtol=1e-5)
   assert 0 < first["diversity"] < 2
+
+
+def test_no_two_batches_of_an_evaluation_share_their_randomness(make, batch):
+  task, state, _ = make(rewards=("my_rewards:deep",), weights=(1.0,))
+  evaluate = jax.jit(task.evaluate)
+  first = evaluate(state, batch)
+  second = evaluate(state, batch | {"place_B": batch["place_B"] + 4})
+  assert first["diversity"] != second["diversity"]
 
 
 @pytest.fixture(scope="module")
