@@ -1,11 +1,15 @@
 """The interface of Python users."""
 
+import zlib
+
 import jax
 import numpy as np
 import pytest
 
 import siren_jax as sj
-from siren_jax import sampling
+from siren_jax import codec, sampling
+from siren_jax.common import loudness
+from siren_jax.common.errors import UserError
 
 PROMPTS = ["a dog barking", "rain on a tin roof", "two short beeps"]
 
@@ -58,10 +62,80 @@ def test_seed_and_key_are_the_same_and_fix_the_sound(siren):
   assert np.abs(first - other).max() > 0
 
 
-def test_company_does_not_change_a_sound(siren, together):
+@pytest.mark.parametrize("candidates", [1, 2, 3])
+def test_company_does_not_change_a_bit_of_a_sound(siren, candidates):
+  """Alone, at the head or the end of a batch, in a full one or not."""
+  options = dict(seconds=0.2, key=5, candidates=candidates)
+  crowd = siren.generate(PROMPTS, num_samples=3, **options)
+  turned = siren.generate(PROMPTS[::-1], num_samples=3, **options)
   for i, prompt in enumerate(PROMPTS):
-    alone = siren.generate(prompt, 0.2, key=5)
-    np.testing.assert_allclose(together[3 * i], alone[0], atol=1e-4)
+    for n in range(3):
+      alone = siren.generate(prompt, sample=n, **options)[0]
+      np.testing.assert_array_equal(crowd[3 * i + n], alone)
+      np.testing.assert_array_equal(turned[3 * (2 - i) + n], alone)
+
+
+def test_sounds_of_one_text_are_its_samples(siren):
+  """However its letters are composed, and with blanks around it."""
+  twice = ["caf\u00e9", " cafe\u0301 ", "rain", "caf\u00e9"]
+  made = siren.generate(twice, 0.2, key=5)
+  samples = siren.generate("caf\u00e9", 0.2, key=5, num_samples=3)
+  np.testing.assert_array_equal(made[[0, 1, 3]], samples)
+  sounds = list(siren.sounds(twice, 0.2, key=5, sample=4, num_samples=2))
+  assert [s.sample for s in sounds] == [4, 5, 6, 7, 4, 5, 8, 9]
+
+
+def test_prompts_do_not_share_their_randomness(siren):
+  """Words that mean nothing to the model: only the key can tell them apart."""
+  one, other = siren.generate(["\u4e00", "\u4e01"], 0.2, key=5)
+  assert np.abs(one - other).max() > 0
+
+
+def test_loudness(siren):
+  rate = siren.sample_rate
+
+  def sound(**options):
+    return siren.generate(PROMPTS[0], 1.0, key=5, **options)[0]
+
+  for target in (-30.0, -23.0):
+    audio_S = sound(loudness=target)
+    reached = loudness.integrated(audio_S, rate)
+    assert reached == pytest.approx(target, abs=3)
+    assert loudness.true_peak(audio_S) < 0.9
+    assert max(abs(audio_S[0]), abs(audio_S[-1])) < 0.01
+  np.testing.assert_array_equal(sound(), audio_S)
+  assert len(sound(loudness=None)) == len(audio_S)
+
+
+def test_without_a_loudness_a_sound_is_what_the_codec_gives(siren):
+  """Beyond full scale, too."""
+  bundle = siren.bundle
+  drawn = list(siren.sounds(PROMPTS[0], 0.2, key=5, loudness=None))[0].audio_S
+  key = jax.random.fold_in(
+    jax.random.fold_in(jax.random.key(5), zlib.crc32(PROMPTS[0].encode())), 0
+  )
+  tokens, mask, _ = bundle.clap.encode_text(PROMPTS[:1])
+  frames = -(-len(drawn) // bundle.codec.config.hop)
+  codes = sampling.sample(
+    bundle.params, bundle.config, bundle.sampling, tokens, mask, key[None],
+    frames,
+  ).codes_BxNxT  # fmt: skip
+  decoded = bundle.codec.decode(codes)[0]
+  np.testing.assert_allclose(decoded[: len(drawn)], drawn, atol=1e-4)
+  louder = dict(bundle.codec.params)
+  bands = louder["decoder"]["bands"]
+  louder["decoder"] = louder["decoder"] | {
+    "bands": bands | {"bias": bands["bias"] + 9}
+  }
+  loud = codec.Codec(bundle.codec.config, louder)
+  assert np.abs(loud.decode(codes)).max() > 2
+
+
+def test_batch_size(tiny_bundle):
+  with pytest.raises(UserError, match="batch_size 0"):
+    sj.load(tiny_bundle, batch_size=0)
+  siren = sj.load(tiny_bundle, batch_size=2)
+  assert siren.generate(PROMPTS, 0.1).shape[0] == 3
 
 
 def test_samples_and_prompts_differ(together):
@@ -83,11 +157,15 @@ def test_settings_reach_the_sampler(siren):
 
 def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
   bundle = siren.bundle
-  chosen = siren.generate(PROMPTS, 0.2, key=7, candidates=3)
-  keys = jax.random.split(jax.random.fold_in(jax.random.key(7), 0), 3)
+  chosen = siren.generate(PROMPTS, 0.2, key=7, candidates=3, loudness=None)
+  scores = [
+    s.clap_score for s in siren.sounds(PROMPTS, 0.2, key=7, candidates=3)
+  ]
   frames = -(-chosen.shape[1] // bundle.codec.config.hop)
   best = []
-  for prompt, audio_S in zip(PROMPTS, chosen):
+  for prompt, audio_S, score in zip(PROMPTS, chosen, scores):
+    key = jax.random.fold_in(jax.random.key(7), zlib.crc32(prompt.encode()))
+    keys = jax.random.split(jax.random.fold_in(key, 0), 3)
     tokens, mask, _ = bundle.clap.encode_text([prompt] * 3)
     drawn = bundle.codec.decode(
       sampling.sample(
@@ -100,7 +178,9 @@ def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
         frames,
       ).codes_BxNxT
     )
-    best.append(int(bundle.clap.similarity([prompt], drawn)[0].argmax()))
+    similarity = np.asarray(bundle.clap.similarity([prompt], drawn)[0])
+    best.append(int(similarity.argmax()))
+    assert score == pytest.approx(similarity.max(), abs=1e-4)
     np.testing.assert_allclose(
       drawn[best[-1], : len(audio_S)], audio_S, atol=1e-4
     )
@@ -138,7 +218,13 @@ def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, told):
     ({"seconds": 0}, "seconds 0"),
     ({"seconds": -1}, "seconds -1"),
     ({"seconds": float("nan")}, "seconds nan"),
-    ({"seconds": 1000}, "at most 2 seconds"),
+    ({"seconds": 1000}, "at most 2.0 seconds"),
+    ({"seconds": 2.0000001}, "seconds 2.0000001"),
+    ({"sample": -1}, "sample -1"),
+    ({"sample": 2**31}, "sample 2147483648"),
+    ({"loudness": 3.0}, "loudness 3.0 LUFS"),
+    ({"loudness": float("nan")}, "loudness nan"),
+    ({"prompts": ["a", "\udcff"]}, "prompt 2.*Unicode"),
     ({"num_samples": 0}, "num_samples 0"),
     ({"candidates": 0}, "candidates 0"),
     ({"candidates": 65}, "1 to 64"),

@@ -24,7 +24,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from siren_jax.cli import generate, runtime
+from siren_jax.cli import generate, outputs, runtime
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
@@ -86,7 +86,10 @@ def run(args: argparse.Namespace) -> None:
     clap.load(home), home.name, args.vggish, args.cnn14, args.clap
   )
   if plan:
-    generate.make(*plan, args.model, args.seconds, args.seed)
+    prompts, paths = plan
+    generate.make(
+      prompts, lambda i, _: paths[i], args.model, args.seconds, args.seed
+    )
   generated = clips.find(args.generated)
   distances = clips.distances(reference, generated) if args.paired else {}
   cache = platformdirs.user_cache_path("siren-jax") / "heard"
@@ -147,8 +150,8 @@ def _plan(
     prompts = files.read_lines(args.prompts)
     if not prompts:
       raise UserError(f"{args.prompts}: no prompts in it; write one a line")
-    rows = [(prompt, 0) for prompt in prompts]
-    return prompts, generate.names(folder, rows, args.seed)
+    stems = [outputs.stem(prompt, args.seed, 0) for prompt in prompts]
+    return prompts, [folder / f"{stem}.wav" for stem in stems]
   same = args.prompts == args.reference
   told = [
     c for c in (reference if same else clips.find(args.prompts)) if c.told

@@ -41,10 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--guidance", type=float, help="pull towards the prompt, such as 3")
   add(
     "--loudness",
-    type=_loudness,
-    default=loudness.TARGET,
+    default=f"{loudness.TARGET:g}",
     metavar="LUFS",
-    help="of every sound (default: %(default)g), or none: as it is drawn",
+    help="of every sound (default: %(default)s), or none: as it is drawn",
   )
   add("--out", default=".", help="a .wav file, or a folder (default: here)")
   add("--spectrogram", action="store_true", help="a PNG beside every wav")
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     num_samples=args.num_samples,
     sample=args.sample,
     candidates=args.candidates,
-    loudness=args.loudness,
+    loudness=_loudness(args.loudness),
     **runtime.given(args, "batch_size"),
     mesh=_mesh(args.mesh),
     **runtime.given(args, *_SETTINGS),
@@ -100,7 +99,7 @@ def make(
 
   from siren_jax import api
 
-  batch_size = batch_size or api.BATCH_SIZE
+  batch_size = api.BATCH_SIZE if batch_size is None else batch_size
   siren = api.load(model, mesh, batch_size)
   sounds = siren.sounds(prompts, seconds, key=seed, **options)
   clock = runtime.CompileClock()
@@ -219,11 +218,12 @@ def _loudness(text: str) -> float | None:
   if text == "none":
     return None
   try:
-    return loudness.check_target(float(text))
+    target = float(text)
   except ValueError:
     raise UserError(
       f"--loudness {text}: give a number of LUFS, such as -23, or none"
     ) from None
+  return loudness.check_target(target)
 
 
 def _path_of(

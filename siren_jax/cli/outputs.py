@@ -43,7 +43,7 @@ def write(
     Where it was written, and notes such as of samples that were clipped.
 
   Raises:
-    UserError: a file cannot be written; those written before it stay.
+    UserError: one of them cannot be written; then none is.
   """
   from siren_jax.data import audio
 

@@ -60,11 +60,12 @@ def unused(
 ) -> Iterator[Path]:
   """`path`, or with the first number (rain-2.wav) that no file has, reserved.
 
-  An empty file holds the name against other processes; where the block ends
-  badly and the file is still empty, it goes again.
+  An empty file holds the name against other processes. Where the block ends
+  badly, all that has the name goes again.
 
   Args:
-    beside: suffixes of files that must not have the name either.
+    beside: suffixes of other files that the block writes under the name; none
+      of them is there before either.
 
   Raises:
     UserError: the place cannot be written to.
@@ -77,8 +78,8 @@ def unused(
   try:
     yield path
   except BaseException:
-    if not path.stat().st_size:
-      path.unlink()
+    for suffix in (path.suffix, *beside):
+      path.with_suffix(suffix).unlink(missing_ok=True)
     raise
 
 

@@ -1,6 +1,7 @@
 """`siren-jax generate`, in this process."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 
 import siren_jax
 from siren_jax import api
+from siren_jax.cli import outputs
 from siren_jax.cli.main import main
 
 
@@ -46,6 +48,8 @@ def test_one_prompt(generate, tmp_path, tiny_model, capsys):
   assert sidecar["settings"]["top_k"] == 9
   assert sidecar["model"] == "tiny"
   assert sidecar["version"] == siren_jax.__version__
+  assert sidecar["clap_score"] is None  # nothing to choose from
+  assert sidecar["loudness"] == -23
 
 
 def test_many_prompts_samples_and_pictures(generate, tmp_path):
@@ -57,18 +61,18 @@ def test_many_prompts_samples_and_pictures(generate, tmp_path):
     ) == 0
   )  # fmt: skip
   stems = [
-    f"{word}-seed0{sample}{twin}"
-    for word, twin in (
-      ("beep", ""), ("rain", ""), ("rain", "-again2"), ("wind", ""),
+    f"{word}-seed0{sample}"
+    for word, samples in (
+      ("beep", ("", "-1")), ("rain", ("", "-1", "-2", "-3")),
+      ("wind", ("", "-1")),
     )
-    for sample in ("", "-1")
+    for sample in samples
   ]  # fmt: skip
   folder = tmp_path / "new" / "sounds"
   suffixes = (".json", ".png", ".wav")
   assert names(folder) == sorted(s + x for s in stems for x in suffixes)
-  twin = (folder / "rain-seed0-again2.wav").read_bytes()
-  assert twin == (folder / "rain-seed0.wav").read_bytes()
-  assert twin != (folder / "rain-seed0-1.wav").read_bytes()
+  rain = [(folder / f"{s}.wav").read_bytes() for s in stems if "rain" in s]
+  assert len(set(rain)) == 4
   picture = (folder / "wind-seed0.png").read_bytes()
   assert picture.startswith(b"\x89PNG") and len(picture) > 5000
 
@@ -87,13 +91,65 @@ def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
   np.testing.assert_allclose(written, made, atol=1e-4)
 
 
+def test_a_sound_is_made_again_by_the_command_in_its_json(generate, tmp_path):
+  assert (
+    generate(
+      "rain", "wind", "--num-samples", "2", "--seed", "3", "--candidates",
+      "2", "--top-k", "9", "--guidance", "1.5", "--loudness", "none",
+    ) == 0
+  )  # fmt: skip
+  first = tmp_path / "wind-seed3-1.wav"
+  facts = json.loads(first.with_suffix(".json").read_text())
+  assert facts["sample"] == 1 and -1 <= facts["clap_score"] <= 1
+  again = shlex.split(facts["command"])
+  assert again[0] == "siren-jax"
+  assert main([*again[1:2], "--out", "again.wav", *again[2:]]) == 0
+  assert (tmp_path / "again.wav").read_bytes() == first.read_bytes()
+
+
+def test_no_sound_takes_the_place_of_another(generate, tmp_path, capsys):
+  """Other settings, other words of the same name, a recording of yours."""
+  (tmp_path / "mine.json").write_text("{}")
+  commands = [
+    ["rain", "--spectrogram"],
+    ["rain", "--temperature", "0.5"],
+    ["Rain!"],
+    ["rain", "--out", "mine.wav"],
+  ]
+  for command in commands:
+    assert generate(*command, "--top-k", "9") == 0
+  out = capsys.readouterr().out
+  stems = ["mine-2", "rain-seed0", "rain-seed0-2", "rain-seed0-3"]
+  sounds = sorted(tmp_path.glob("*.wav"), key=lambda path: path.stem)
+  assert [p.stem for p in sounds] == stems
+  assert len({p.read_bytes() for p in sounds}) > 1
+  for path, prompt in zip(sounds, ("rain", "rain", "rain", "Rain!")):
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["prompt"] == prompt
+  assert (tmp_path / "mine.json").read_text() == "{}"
+  assert len(list(tmp_path.glob("*.png"))) == 1
+  assert "rain-seed0.wav is there already" in out
+  assert "mine.wav is there already" in out
+
+
+def test_a_sound_that_is_not_written_leaves_nothing(
+  generate, tmp_path, monkeypatch
+):
+  def fail(*_):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(outputs.files, "replacing", fail)
+  assert generate("rain") == 2
+  assert names(tmp_path) == []
+
+
 def test_a_mesh(generate, monkeypatch, capsys):
   """It reaches `load`; what that makes of it is tested in test_api."""
   load, asked = api.load, []
 
-  def spy(model, mesh):
+  def spy(model, mesh, batch_size):
     asked.append(mesh)
-    return load(model)
+    return load(model, None, batch_size)
 
   monkeypatch.setattr(api, "load", spy)
   assert generate("rain") == 0
@@ -117,6 +173,10 @@ def test_a_mesh(generate, monkeypatch, capsys):
     (["x", "--seconds", "1", "--num-samples", "0"], "num_samples 0"),
     (["x", "--seconds", "1", "--seed", "-1"], "seed -1"),
     (["x", "--temperature", "-1"], "temperature"),
+    (["x", "--seconds", "1", "--sample", "-1"], "sample -1"),
+    (["x", "--loudness", "loud"], "--loudness loud"),
+    (["x", "--loudness", "5"], "loudness 5.0 LUFS"),
+    (["x", "--seconds", "1", "--batch-size", "0"], "batch_size 0"),
     (["x", "--top-k", "-1"], "top_k"),
     (["x", "--top-p", "0"], "top_p"),
     (["x", "--out", "blank.txt/sounds"], "blank.txt"),
