@@ -27,6 +27,7 @@ from siren_jax.weights import bundle as bundles
 BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 MAX_SEED = 2**32
 MAX_SAMPLE = 2**31
+FAINT = 0.01  # peak (-40 dBFS) of a candidate that is kept only among its like
 
 
 class Sound(NamedTuple):
@@ -331,6 +332,10 @@ def _generate(
   heard = clap.encode_audio(
     params["clap"], models.clap, made.audio_BxS, models.codec.sample_rate
   )
-  fit = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
-  best_B = jnp.arange(len(fit)) * candidates + jnp.argmax(fit, 1)
-  return made.audio_BxS[best_B], jnp.max(fit, 1)
+  score_BxG = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
+  peak_BxG = jnp.max(jnp.abs(made.audio_BxS), -1).reshape(-1, candidates)
+  # A cosine is at least -1: what is all but silent comes after all the rest.
+  fit = score_BxG - 2 * (peak_BxG < FAINT)
+  best_B = jnp.argmax(fit, 1)
+  audio_BxS = made.audio_BxS[jnp.arange(len(fit)) * candidates + best_B]
+  return audio_BxS, jnp.take_along_axis(score_BxG, best_B[:, None], 1)[:, 0]

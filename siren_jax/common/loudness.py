@@ -64,13 +64,15 @@ def level(
 
   One gain for the whole sound. Where its true peak would pass `TRUE_PEAK`, the
   peaks alone are turned down, by `LIMITED_DB` at most: so much less loud is a
-  sound that is nothing but peaks. What is too quiet to have a loudness keeps
-  its level.
+  sound that is nothing but peaks. Silence stays silence.
   """
   audio_S = faded(audio_S, sample_rate)
-  loudness = integrated(audio_S, sample_rate)
-  gain = _amplitude(target - loudness) if np.isfinite(loudness) else 1.0
-  most = _amplitude(TRUE_PEAK + LIMITED_DB) / max(true_peak(audio_S), 1e-9)
+  peak = true_peak(audio_S)
+  if not peak:
+    return audio_S.astype(np.float32)
+  audio_S = audio_S / peak  # so that how faint it was does not matter
+  gain = _amplitude(target - integrated(audio_S, sample_rate))
+  most = _amplitude(TRUE_PEAK + LIMITED_DB)
   for _ in range(_ROUNDS):
     levelled_S = _limited(min(gain, most) * audio_S, sample_rate)
     short = target - integrated(levelled_S, sample_rate)

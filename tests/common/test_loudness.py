@@ -42,7 +42,7 @@ def test_the_peak_between_samples_counts():
   assert loudness.true_peak(middle) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("level_db", [-60.0, -30.0, 0.0, 12.0])
+@pytest.mark.parametrize("level_db", [-100.0, -60.0, -30.0, 0.0, 12.0])
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 3.0])
 def test_a_sound_is_brought_to_the_target(level_db, seconds):
   audio_S = loudness.level(tone(seconds, level_db), RATE, -23.0)
