@@ -22,6 +22,7 @@ _RATES = (1000, 768000)  # Hz, of files worth reading
 _BLOCK = 1 << 20  # numbers, of all channels
 _LARGEST = float(1 << 31)  # 32-bit integers as floats are read
 _NO_LIMIT = (1 << 63) - 1  # libsndfile: the number of frames is not known
+_NO_FILE = 7  # libsndfile's number of an error
 _CANCELLED = 0.1  # of the power that unrelated channels have when mixed
 _REMEDY = "save it as wav, flac, ogg or mp3"
 
@@ -187,6 +188,8 @@ def reason(error: Exception) -> str:
   """What went wrong, without the path and prefix that libraries put on."""
   if isinstance(error, OSError):
     return error.strerror or str(error)
+  if getattr(error, "code", None) == _NO_FILE:  # said of files that are there
+    return "no sound that can be decoded"
   return getattr(error, "error_string", str(error)).strip(". ")
 
 
@@ -229,7 +232,8 @@ def _converter(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
 
 def _check_seconds(path: Path, seconds: float, limit: float) -> None:
   if seconds > limit:
+    shown = math.ceil(10 * seconds) / 10  # never rounded down to the limit
     raise UserError(
-      f"{path}: {math.floor(seconds) + 1} s of sound, at most {limit:g} s are"
-      " read; cut it into pieces"
+      f"{path}: {shown:.9g} s of sound, at most {limit:g} s are read; cut it"
+      " into pieces"
     )

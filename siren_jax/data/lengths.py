@@ -18,6 +18,7 @@ from siren_jax.common.errors import UserError
 
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"
+BEHIND = "something unknown behind the sound, left out"
 NO_END = "no mark at the end of the stream, the end may be missing"
 
 _SLACK = 64  # bytes promised too many that are no sign of a cut: see `check`
@@ -194,29 +195,33 @@ def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
     layout = _Layout(_AU[magic])
     sound = _au(file, layout.order)
   else:
-    sound = _find(file, layout, magic) if layout else None
-  if sound is None:
+    sound = _find(file, layout, magic, size) if layout else None
+  if sound is None or sound.start > size:
     return Length()
   patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same, by its heir
   place, width = sound.field
-  notes, missing = (), sound.start + sound.size - size
-  whole = sound.end is not None and abs(sound.end - size) <= 1
-  if _no_number(sound.size, width) or missing < 0:
-    if _followed(file, sound, layout, size):
-      return Length(patches)
-    notes = (UNKNOWN if _no_number(sound.size, width) else WRONG,)
-  elif missing > 0:
-    if missing > _SLACK and not whole:
-      raise truncated(path)
+  missing = sound.start + sound.size - size
+  unknown = _no_number(sound.size, width)
+  if missing == 0 or (missing < 0 and _followed(file, sound, layout, size)):
+    return Length(patches)
+  if unknown:
+    notes = (UNKNOWN,)
+  elif missing < 0 and _agree(sound, layout):
+    return Length(patches, notes=(BEHIND,))
+  elif missing > _SLACK and not _is_near(sound.end, size):
+    raise truncated(path)
+  else:
     notes = (WRONG,)
   number = size - sound.start + sound.counted
-  if notes and number < 1 << 8 * width:
+  if number < 1 << 8 * width:
     patches[place] = number.to_bytes(width, layout.order)
   return Length(patches, notes=notes)
 
 
-def _find(file: BinaryIO, layout: _Layout, magic: bytes) -> _Sound | None:
-  """Walks over the chunks up to the sound."""
+def _find(
+  file: BinaryIO, layout: _Layout, magic: bytes, limit: int
+) -> _Sound | None:
+  """Walks over the chunks up to the sound, which may start at the limit."""
 
   def number(place: int, width: int) -> int:
     file.seek(place)
@@ -233,12 +238,15 @@ def _find(file: BinaryIO, layout: _Layout, magic: bytes) -> _Sound | None:
     file.seek(place)
     name = file.read(layout.name)[:4]
     size = number(place + layout.name, layout.number) - layout.counted
-    if not _CHUNK_NAME.fullmatch(name) or size < 0:
+    size = max(0, size)
+    if not _CHUNK_NAME.fullmatch(name):
       return None
     if name in layout.sounds:
       break
     long |= name == _LONG and place == layout.first
     place += head + size + -(head + size) % layout.align
+    if place > limit:
+      return None
   else:
     return None
   field = (place + layout.name, layout.number)
@@ -258,18 +266,28 @@ def _au(file: BinaryIO, order: str) -> _Sound:
 def _followed(
   file: BinaryIO, sound: _Sound, layout: _Layout, size: int
 ) -> bool:
-  """Whether a chunk, or nothing that counts, comes after the sound."""
-  end = sound.start + sound.size
-  if end > size:
-    return False
-  padded = end + -(end - sound.start) % layout.align
-  if end == size or (sound.end is not None and sound.end <= padded):
-    return sound.size > 0 or end == size
-  for place in {end, padded}:
+  """Whether another chunk comes after the sound, or padding alone."""
+  padded = _padded(sound, layout)
+  for place in (sound.start + sound.size, padded):
     file.seek(place)
     if _CHUNK_NAME.fullmatch(file.read(4)):
       return True
-  return size - padded < layout.name + layout.number
+  return padded >= size
+
+
+def _agree(sound: _Sound, layout: _Layout) -> bool:
+  """Whether the whole file ends where the sound does, by the header."""
+  end = sound.start + sound.size
+  return sound.end in (end, _padded(sound, layout))
+
+
+def _padded(sound: _Sound, layout: _Layout) -> int:
+  """Where a chunk starts that follows the sound."""
+  return sound.start + sound.size + -sound.size % layout.align
+
+
+def _is_near(end: int | None, size: int) -> bool:
+  return end is not None and abs(end - size) <= 1
 
 
 def _no_number(size: int, width: int) -> bool:

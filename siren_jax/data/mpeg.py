@@ -62,7 +62,9 @@ class Frame:
   def tag(self) -> int:
     """Place of the header for the whole file, in a first frame."""
     mono = self.head[3] >> 6 == _MONO
-    side = (17 if mono else 32) if self.version == _MPEG_1 else 9 + 8 * (1 - mono)
+    side = (
+      (17 if mono else 32) if self.version == _MPEG_1 else 9 + 8 * (1 - mono)
+    )
     return 4 + side
 
   def is_like(self, other: "Frame") -> bool:
