@@ -18,7 +18,7 @@ from siren_jax.data import lengths, mpeg
 QUALITY = "HQ"  # of soxr
 Resampler = Callable[[np.ndarray, int, int], np.ndarray]
 
-_RATES = (1000, 768000)  # Hz, of files worth reading
+RATES = (1000, 768000)  # Hz, of files worth reading
 _BLOCK = 1 << 20  # numbers, of all channels
 _LARGEST = float(1 << 31)  # 32-bit integers as floats are read
 _NO_LIMIT = (1 << 63) - 1  # libsndfile: the number of frames is not known
@@ -167,6 +167,8 @@ def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
     raise UserError(f"{path}: is a folder; give a sound file")
   if not path.exists():
     raise UserError(f"{path}: no such file; check the path")
+  if not path.is_file():  # a pipe would be waited for
+    raise UserError(f"{path}: is not a regular file; save the sound to one")
   if path.suffix.lower() == ".raw":
     raise UserError(f"{path}: has no header; {_REMEDY}")
   try:
@@ -174,10 +176,10 @@ def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
     with SoundFile(path, length) as file:
       if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
         raise UserError(_unreadable(path, "Format not recognised"))
-      if not _RATES[0] <= file.samplerate <= _RATES[1]:
+      if not RATES[0] <= file.samplerate <= RATES[1]:
         raise UserError(
-          f"{path}: sample rate {file.samplerate} Hz, outside {_RATES[0]} to"
-          f" {_RATES[1]}; export the file again"
+          f"{path}: sample rate {file.samplerate} Hz, outside {RATES[0]} to"
+          f" {RATES[1]}; export the file again"
         )
       yield file, length
   except (soundfile.SoundFileError, OSError) as error:

@@ -16,6 +16,7 @@ from siren_jax.data import audio, lengths
 
 RATE = 16000
 SIZE = 16000
+PADDING = 3  # samples: so much may fill up a chunk
 MOST_MEMORY = 64 << 20  # bytes
 # Order of the bytes of the lengths in a header; place and width of each.
 LENGTHS = {
@@ -77,7 +78,8 @@ def test_any_length_in_a_header(kind, data):
   result = read(content)
   if result is not None:
     # Lengths that agree with each other are believed, with a note.
-    assert result[0] == SIZE or lengths.BEHIND in result[1], result
+    size, notes = result
+    assert SIZE - PADDING <= size <= SIZE or lengths.BEHIND in notes, result
 
 
 @pytest.mark.parametrize("kind", [*LENGTHS, "OGG", "MP3"])
