@@ -7,6 +7,7 @@ length that cannot be right, so that all of the sound is read.
 
 import dataclasses
 import io
+import mmap
 import os
 import re
 import struct
@@ -19,12 +20,14 @@ from siren_jax.common.errors import UserError
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"
 BEHIND = "something unknown behind the sound, left out"
+CHAINED = "several streams in one file, the first is read"
 NO_END = "no mark at the end of the stream, the end may be missing"
 
 _SLACK = 64  # bytes promised too many that are no sign of a cut: see `check`
 _FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length
 _FLAC_PLACE = 18  # bytes before them
-_OGG_TAIL = 1 << 16  # bytes; an Ogg page is shorter
+_OGG_HEAD = 27  # bytes of an Ogg page before its table of sizes
+_OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
 _MOST_CHUNKS = 10_000  # before the sound
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
 
@@ -88,7 +91,7 @@ def check(path: Path) -> Length:
     if magic == b"fLaC":
       return _flac(file)
     if magic == b"OggS":
-      return _ogg(path, file, size)
+      return _ogg(path, file)
     return _chunks(path, file, magic, size)
 
 
@@ -119,16 +122,22 @@ def _flac(file: BinaryIO) -> Length:
   return Length({_FLAC_PLACE: hidden}, total, notes)
 
 
-def _ogg(path: Path, file: BinaryIO, size: int) -> Length:
-  """Looks at the last page: whether it is whole, and marked as the last."""
-  file.seek(max(0, size - _OGG_TAIL))
-  tail = file.read()
-  page = tail[tail.rfind(b"OggS") :]
-  segments = page[26] if len(page) > 26 else 256
-  lacing = page[27 : 27 + segments]
-  if len(lacing) < segments or len(page) < 27 + segments + sum(lacing):
-    raise truncated(path)
-  return Length(notes=() if page[5] & 4 else (NO_END,))
+def _ogg(path: Path, file: BinaryIO) -> Length:
+  """Walks over the pages: is the last one whole, and marked as the last?"""
+  notes, place, is_last, has_sound = [], 0, False, False
+  with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    while (place := data.find(b"OggS", place)) >= 0:
+      head = data[place : place + _OGG_HEAD]
+      segments = head[-1] if len(head) == _OGG_HEAD else 0
+      sizes = data[place + _OGG_HEAD : place + _OGG_HEAD + segments]
+      place += _OGG_HEAD + segments + sum(sizes)
+      if len(head) < _OGG_HEAD or place > len(data):
+        raise truncated(path)
+      is_first, is_last = head[5] & _OGG_FIRST, head[5] & _OGG_LAST
+      if is_first and has_sound:
+        notes = [CHAINED]
+      has_sound |= not is_first
+  return Length(notes=tuple(notes if is_last else [*notes, NO_END]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,6 +172,13 @@ def test_an_ogg_stream_without_an_end(subtype, tmp_path, noise, read):
     read(content[:-9])
 
 
+def test_two_ogg_streams_in_one_file(written, read):
+  content = written("OGG")
+  assert read(content) == (SIZE, ())
+  assert read(content + content) == (SIZE, (lengths.CHAINED,))
+  assert read(content + b"TAG" + bytes(125)) == (SIZE, ())
+
+
 def test_an_endless_row_of_chunks_is_given_up(read):
   head = b"RIFF\xff\xff\xff\xffWAVE"
   with pytest.raises(UserError, match="cannot be read"):
