@@ -66,12 +66,12 @@ class Levels:
 
   def add(self, block_SxC: np.ndarray, mix_S: np.ndarray) -> None:
     """Counts a block in."""
-    all_SxC = np.column_stack([block_SxC, mix_S])
-    self.frames += len(all_SxC)
-    self._low_C = np.minimum(self._low_C, all_SxC.min(axis=0))
-    self._high_C = np.maximum(self._high_C, all_SxC.max(axis=0))
-    self._sum_C += all_SxC.sum(axis=0, dtype=np.float64)
-    self._squares_C += np.square(all_SxC, dtype=np.float64).sum(axis=0)
+    all_CxS = np.vstack([block_SxC.T, mix_S], dtype=np.float64)
+    self.frames += all_CxS.shape[1]
+    self._low_C = np.minimum(self._low_C, all_CxS.min(axis=1))
+    self._high_C = np.maximum(self._high_C, all_CxS.max(axis=1))
+    self._sum_C += all_CxS.sum(axis=1)
+    self._squares_C += np.einsum("cs,cs->c", all_CxS, all_CxS)
 
   @property
   def peak(self) -> float:
@@ -138,16 +138,9 @@ def decode(
     # Another resampler wants all of the sound at once.
     convert = _converter(rate, sample_rate if resampler is None else rate)
     pieces = []
-    for block_SxC in file.blocks_SxC():
-      if not (np.abs(block_SxC) <= _LARGEST).all():
-        raise UserError(
-          f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
-          " export the file again"
-        )
-      mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
-      levels.add(block_SxC, mix_S)
+    for mix_S in _mixed(path, file, levels, channel):
       _check_seconds(path, levels.frames / rate, max_seconds)
-      pieces.append(convert(np.ascontiguousarray(mix_S)))
+      pieces.append(convert(mix_S))
   if levels.frames < promised:
     raise lengths.truncated(path)
   if not levels.frames:
@@ -160,18 +153,26 @@ def decode(
   return Decoded(audio_S, levels, rate, notes)
 
 
+def _mixed(
+  path: Path, file: SoundFile, levels: Levels, channel: int | None
+) -> Iterator[np.ndarray]:
+  """Blocks of the mean of all channels, or of one; counted in `levels`."""
+  for block_SxC in file.blocks_SxC():
+    if not (np.abs(block_SxC) <= _LARGEST).all():
+      raise UserError(
+        f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
+        " export the file again"
+      )
+    mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
+    levels.add(block_SxC, mix_S)
+    yield np.ascontiguousarray(mix_S)
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
   """A sound file to read; what is wrong with it is a UserError."""
-  if path.is_dir():
-    raise UserError(f"{path}: is a folder; give a sound file")
-  if not path.exists():
-    raise UserError(f"{path}: no such file; check the path")
-  if not path.is_file():  # a pipe would be waited for
-    raise UserError(f"{path}: is not a regular file; save the sound to one")
-  if path.suffix.lower() == ".raw":
-    raise UserError(f"{path}: has no header; {_REMEDY}")
   try:
+    _check_path(path)
     length = lengths.check(path)
     with SoundFile(path, length) as file:
       if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
@@ -184,6 +185,17 @@ def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
       yield file, length
   except (soundfile.SoundFileError, OSError) as error:
     raise UserError(_unreadable(path, reason(error))) from error
+
+
+def _check_path(path: Path) -> None:
+  if path.is_dir():
+    raise UserError(f"{path}: is a folder; give a sound file")
+  if not path.exists():
+    raise UserError(f"{path}: no such file; check the path")
+  if not path.is_file():  # a pipe would be waited for
+    raise UserError(f"{path}: is not a regular file; save the sound to one")
+  if path.suffix.lower() == ".raw":
+    raise UserError(f"{path}: has no header; {_REMEDY}")
 
 
 def reason(error: Exception) -> str:

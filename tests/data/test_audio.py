@@ -204,6 +204,11 @@ def test_missing_file_and_folder(tmp_path):
     audio.read_audio(tmp_path / "a.wav", RATE)
   with pytest.raises(UserError, match="is a folder"):
     audio.read_audio(tmp_path, RATE)
+  with pytest.raises(UserError, match="name too long"):
+    audio.read_audio(tmp_path / ("a" * 300), RATE)
+  os.mkfifo(tmp_path / "pipe.wav")
+  with pytest.raises(UserError, match="not a regular file"):
+    audio.read_audio(tmp_path / "pipe.wav", RATE)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
