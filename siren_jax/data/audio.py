@@ -165,4 +165,4 @@ def write_audio(
   return (f"{clipped} samples beyond full scale clipped",) if clipped else ()
 
 
-write_wav = write_audio
+write_wav = write_audio  # where the suffix is .wav in any case

@@ -207,7 +207,7 @@ def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
     sound = _find(file, layout, magic, size) if layout else None
   if sound is None or sound.start > size:
     return Length()
-  patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same, by its heir
+  patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same format
   place, width = sound.field
   missing = sound.start + sound.size - size
   unknown = _no_number(sound.size, width)
