@@ -123,11 +123,6 @@ def file_rate(path: str | os.PathLike) -> int:
     return file.samplerate
 
 
-def is_silent(audio_S: np.ndarray) -> bool:
-  """Whether there is no sound around a constant level."""
-  return not audio_S.size or float(np.ptp(audio_S)) / 2 < SILENCE
-
-
 def write_audio(
   path: str | os.PathLike, audio_S: np.ndarray, sample_rate: int
 ) -> tuple[str, ...]:
@@ -170,4 +165,4 @@ def write_audio(
   return (f"{clipped} samples beyond full scale clipped",) if clipped else ()
 
 
-write_wav = write_audio
+write_wav = write_audio  # where the suffix is .wav in any case

@@ -18,10 +18,11 @@ from siren_jax.data import lengths, mpeg
 QUALITY = "HQ"  # of soxr
 Resampler = Callable[[np.ndarray, int, int], np.ndarray]
 
-_RATES = (1000, 768000)  # Hz, of files worth reading
+RATES = (1000, 768000)  # Hz, of files worth reading
 _BLOCK = 1 << 20  # numbers, of all channels
 _LARGEST = float(1 << 31)  # 32-bit integers as floats are read
 _NO_LIMIT = (1 << 63) - 1  # libsndfile: the number of frames is not known
+_NO_FILE = 7  # libsndfile's number of an error
 _CANCELLED = 0.1  # of the power that unrelated channels have when mixed
 _REMEDY = "save it as wav, flac, ogg or mp3"
 
@@ -65,12 +66,12 @@ class Levels:
 
   def add(self, block_SxC: np.ndarray, mix_S: np.ndarray) -> None:
     """Counts a block in."""
-    all_SxC = np.column_stack([block_SxC, mix_S])
-    self.frames += len(all_SxC)
-    self._low_C = np.minimum(self._low_C, all_SxC.min(axis=0))
-    self._high_C = np.maximum(self._high_C, all_SxC.max(axis=0))
-    self._sum_C += all_SxC.sum(axis=0, dtype=np.float64)
-    self._squares_C += np.square(all_SxC, dtype=np.float64).sum(axis=0)
+    all_CxS = np.vstack([block_SxC.T, mix_S], dtype=np.float64)
+    self.frames += all_CxS.shape[1]
+    self._low_C = np.minimum(self._low_C, all_CxS.min(axis=1))
+    self._high_C = np.maximum(self._high_C, all_CxS.max(axis=1))
+    self._sum_C += all_CxS.sum(axis=1)
+    self._squares_C += np.einsum("cs,cs->c", all_CxS, all_CxS)
 
   @property
   def peak(self) -> float:
@@ -137,16 +138,9 @@ def decode(
     # Another resampler wants all of the sound at once.
     convert = _converter(rate, sample_rate if resampler is None else rate)
     pieces = []
-    for block_SxC in file.blocks_SxC():
-      if not (np.abs(block_SxC) <= _LARGEST).all():
-        raise UserError(
-          f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
-          " export the file again"
-        )
-      mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
-      levels.add(block_SxC, mix_S)
+    for mix_S in _mixed(path, file, levels, channel):
       _check_seconds(path, levels.frames / rate, max_seconds)
-      pieces.append(convert(np.ascontiguousarray(mix_S)))
+      pieces.append(convert(mix_S))
   if levels.frames < promised:
     raise lengths.truncated(path)
   if not levels.frames:
@@ -159,34 +153,57 @@ def decode(
   return Decoded(audio_S, levels, rate, notes)
 
 
+def _mixed(
+  path: Path, file: SoundFile, levels: Levels, channel: int | None
+) -> Iterator[np.ndarray]:
+  """Blocks of the mean of all channels, or of one; counted in `levels`."""
+  for block_SxC in file.blocks_SxC():
+    if not (np.abs(block_SxC) <= _LARGEST).all():
+      raise UserError(
+        f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
+        " export the file again"
+      )
+    mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
+    levels.add(block_SxC, mix_S)
+    yield np.ascontiguousarray(mix_S)
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
   """A sound file to read; what is wrong with it is a UserError."""
-  if path.is_dir():
-    raise UserError(f"{path}: is a folder; give a sound file")
-  if not path.exists():
-    raise UserError(f"{path}: no such file; check the path")
-  if path.suffix.lower() == ".raw":
-    raise UserError(f"{path}: has no header; {_REMEDY}")
   try:
+    _check_path(path)
     length = lengths.check(path)
     with SoundFile(path, length) as file:
       if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
         raise UserError(_unreadable(path, "Format not recognised"))
-      if not _RATES[0] <= file.samplerate <= _RATES[1]:
+      if not RATES[0] <= file.samplerate <= RATES[1]:
         raise UserError(
-          f"{path}: sample rate {file.samplerate} Hz, outside {_RATES[0]} to"
-          f" {_RATES[1]}; export the file again"
+          f"{path}: sample rate {file.samplerate} Hz, outside {RATES[0]} to"
+          f" {RATES[1]}; export the file again"
         )
       yield file, length
   except (soundfile.SoundFileError, OSError) as error:
     raise UserError(_unreadable(path, reason(error))) from error
 
 
+def _check_path(path: Path) -> None:
+  if path.is_dir():
+    raise UserError(f"{path}: is a folder; give a sound file")
+  if not path.exists():
+    raise UserError(f"{path}: no such file; check the path")
+  if not path.is_file():  # a pipe would be waited for
+    raise UserError(f"{path}: is not a regular file; save the sound to one")
+  if path.suffix.lower() == ".raw":
+    raise UserError(f"{path}: has no header; {_REMEDY}")
+
+
 def reason(error: Exception) -> str:
   """What went wrong, without the path and prefix that libraries put on."""
   if isinstance(error, OSError):
     return error.strerror or str(error)
+  if getattr(error, "code", None) == _NO_FILE:  # said of files that are there
+    return "no sound that can be decoded"
   return getattr(error, "error_string", str(error)).strip(". ")
 
 
@@ -229,7 +246,8 @@ def _converter(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
 
 def _check_seconds(path: Path, seconds: float, limit: float) -> None:
   if seconds > limit:
+    shown = math.ceil(10 * seconds) / 10  # never rounded down to the limit
     raise UserError(
-      f"{path}: {math.floor(seconds) + 1} s of sound, at most {limit:g} s are"
-      " read; cut it into pieces"
+      f"{path}: {shown:.9g} s of sound, at most {limit:g} s are read; cut it"
+      " into pieces"
     )

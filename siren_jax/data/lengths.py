@@ -7,6 +7,7 @@ length that cannot be right, so that all of the sound is read.
 
 import dataclasses
 import io
+import mmap
 import os
 import re
 import struct
@@ -18,12 +19,15 @@ from siren_jax.common.errors import UserError
 
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"
+BEHIND = "something unknown behind the sound, left out"
+CHAINED = "several streams in one file, the first is read"
 NO_END = "no mark at the end of the stream, the end may be missing"
 
 _SLACK = 64  # bytes promised too many that are no sign of a cut: see `check`
 _FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length
 _FLAC_PLACE = 18  # bytes before them
-_OGG_TAIL = 1 << 16  # bytes; an Ogg page is shorter
+_OGG_HEAD = 27  # bytes of an Ogg page before its table of sizes
+_OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
 _MOST_CHUNKS = 10_000  # before the sound
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
 
@@ -87,7 +91,7 @@ def check(path: Path) -> Length:
     if magic == b"fLaC":
       return _flac(file)
     if magic == b"OggS":
-      return _ogg(path, file, size)
+      return _ogg(path, file)
     return _chunks(path, file, magic, size)
 
 
@@ -118,16 +122,22 @@ def _flac(file: BinaryIO) -> Length:
   return Length({_FLAC_PLACE: hidden}, total, notes)
 
 
-def _ogg(path: Path, file: BinaryIO, size: int) -> Length:
-  """Looks at the last page: whether it is whole, and marked as the last."""
-  file.seek(max(0, size - _OGG_TAIL))
-  tail = file.read()
-  page = tail[tail.rfind(b"OggS") :]
-  segments = page[26] if len(page) > 26 else 256
-  lacing = page[27 : 27 + segments]
-  if len(lacing) < segments or len(page) < 27 + segments + sum(lacing):
-    raise truncated(path)
-  return Length(notes=() if page[5] & 4 else (NO_END,))
+def _ogg(path: Path, file: BinaryIO) -> Length:
+  """Walks over the pages: is the last one whole, and marked as the last?"""
+  notes, place, is_last, has_sound = [], 0, False, False
+  with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    while (place := data.find(b"OggS", place)) >= 0:
+      head = data[place : place + _OGG_HEAD]
+      segments = head[-1] if len(head) == _OGG_HEAD else 0
+      sizes = data[place + _OGG_HEAD : place + _OGG_HEAD + segments]
+      place += _OGG_HEAD + segments + sum(sizes)
+      if len(head) < _OGG_HEAD or place > len(data):
+        raise truncated(path)
+      is_first, is_last = head[5] & _OGG_FIRST, head[5] & _OGG_LAST
+      if is_first and has_sound:
+        notes = [CHAINED]
+      has_sound |= not is_first
+  return Length(notes=tuple(notes if is_last else [*notes, NO_END]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,29 +204,33 @@ def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
     layout = _Layout(_AU[magic])
     sound = _au(file, layout.order)
   else:
-    sound = _find(file, layout, magic) if layout else None
-  if sound is None:
+    sound = _find(file, layout, magic, size) if layout else None
+  if sound is None or sound.start > size:
     return Length()
-  patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same, by its heir
+  patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same format
   place, width = sound.field
-  notes, missing = (), sound.start + sound.size - size
-  whole = sound.end is not None and abs(sound.end - size) <= 1
-  if _no_number(sound.size, width) or missing < 0:
-    if _followed(file, sound, layout, size):
-      return Length(patches)
-    notes = (UNKNOWN if _no_number(sound.size, width) else WRONG,)
-  elif missing > 0:
-    if missing > _SLACK and not whole:
-      raise truncated(path)
+  missing = sound.start + sound.size - size
+  unknown = _no_number(sound.size, width)
+  if missing == 0 or (missing < 0 and _followed(file, sound, layout, size)):
+    return Length(patches)
+  if unknown:
+    notes = (UNKNOWN,)
+  elif missing < 0 and _agree(sound, layout):
+    return Length(patches, notes=(BEHIND,))
+  elif missing > _SLACK and not _is_near(sound.end, size):
+    raise truncated(path)
+  else:
     notes = (WRONG,)
   number = size - sound.start + sound.counted
-  if notes and number < 1 << 8 * width:
+  if number < 1 << 8 * width:
     patches[place] = number.to_bytes(width, layout.order)
   return Length(patches, notes=notes)
 
 
-def _find(file: BinaryIO, layout: _Layout, magic: bytes) -> _Sound | None:
-  """Walks over the chunks up to the sound."""
+def _find(
+  file: BinaryIO, layout: _Layout, magic: bytes, limit: int
+) -> _Sound | None:
+  """Walks over the chunks up to the sound, which may start at the limit."""
 
   def number(place: int, width: int) -> int:
     file.seek(place)
@@ -233,12 +247,15 @@ def _find(file: BinaryIO, layout: _Layout, magic: bytes) -> _Sound | None:
     file.seek(place)
     name = file.read(layout.name)[:4]
     size = number(place + layout.name, layout.number) - layout.counted
-    if not _CHUNK_NAME.fullmatch(name) or size < 0:
+    size = max(0, size)
+    if not _CHUNK_NAME.fullmatch(name):
       return None
     if name in layout.sounds:
       break
     long |= name == _LONG and place == layout.first
     place += head + size + -(head + size) % layout.align
+    if place > limit:
+      return None
   else:
     return None
   field = (place + layout.name, layout.number)
@@ -258,18 +275,28 @@ def _au(file: BinaryIO, order: str) -> _Sound:
 def _followed(
   file: BinaryIO, sound: _Sound, layout: _Layout, size: int
 ) -> bool:
-  """Whether a chunk, or nothing that counts, comes after the sound."""
-  end = sound.start + sound.size
-  if end > size:
-    return False
-  padded = end + -(end - sound.start) % layout.align
-  if end == size or (sound.end is not None and sound.end <= padded):
-    return sound.size > 0 or end == size
-  for place in {end, padded}:
+  """Whether another chunk comes after the sound, or padding alone."""
+  padded = _padded(sound, layout)
+  for place in (sound.start + sound.size, padded):
     file.seek(place)
     if _CHUNK_NAME.fullmatch(file.read(4)):
       return True
-  return size - padded < layout.name + layout.number
+  return padded >= size
+
+
+def _agree(sound: _Sound, layout: _Layout) -> bool:
+  """Whether the whole file ends where the sound does, by the header."""
+  end = sound.start + sound.size
+  return sound.end in (end, _padded(sound, layout))
+
+
+def _padded(sound: _Sound, layout: _Layout) -> int:
+  """Where a chunk starts that follows the sound."""
+  return sound.start + sound.size + -sound.size % layout.align
+
+
+def _is_near(end: int | None, size: int) -> bool:
+  return end is not None and abs(end - size) <= 1
 
 
 def _no_number(size: int, width: int) -> bool:
