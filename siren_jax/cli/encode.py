@@ -46,5 +46,5 @@ def run(args: argparse.Namespace) -> None:
       )
     print(f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes")
 
-  runtime.each(args.audio, targets, encode)
-  print(f"try next: siren-jax decode {shlex.quote(str(targets[-1]))}")
+  paths = runtime.each(args.audio, targets, encode)
+  print(f"try next: siren-jax decode {shlex.quote(str(paths[-1]))}")

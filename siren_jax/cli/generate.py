@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="LUFS",
     help="of every sound (default: %(default)s), or none: as it is drawn",
   )
-  add("--out", default=".", help="a .wav file, or a folder (default: here)")
+  add(
+    "--out",
+    default=".",
+    help="a folder (default: here), or a file: .wav, .flac, .ogg or .mp3",
+  )
   add("--spectrogram", action="store_true", help="a PNG beside every wav")
   add("--model", help="bundle folder, or the name of one that ships")
   add("--mesh", metavar="AXIS=N,...", help="all devices: data=4,expert=2")
@@ -230,12 +234,14 @@ def _path_of(
   args: argparse.Namespace, count: int
 ) -> Callable[[int, Any], pathlib.Path]:
   """Names the file of a sound; says beforehand what cannot be written."""
-  if args.out.lower().endswith(".wav"):
+  if runtime.names_file(args.out):
+    from siren_jax.data import audio
+
     if count > 1:
       raise UserError(
         f"--out {args.out} is one file for {count} sounds; name a folder"
       )
-    path = runtime.check_file(args.out, ".wav")
+    path = runtime.check_file(args.out, *audio.WRITTEN)
     return lambda _, sound: path
   folder = runtime.check_folder(args.out)
   return lambda _, sound: (

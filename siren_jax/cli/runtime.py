@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
 # Letters: run-0.5 is a folder as good as any.
@@ -164,16 +165,25 @@ def each(
   sources: Sequence[str],
   paths: Sequence[pathlib.Path],
   work: Callable[[str, pathlib.Path], None],
-) -> None:
+) -> list[pathlib.Path]:
   """Works on all sources, each with its file to write.
+
+  No file is replaced: where there is one, a number is added to the name.
+
+  Returns:
+    The files that were written.
 
   Raises:
     UserError: some of them failed; the others are done nevertheless.
   """
-  failures = []
-  for source, path in zip(sources, paths, strict=True):
+  failures, written = [], []
+  for source, wanted in zip(sources, paths, strict=True):
     try:
-      work(source, path)
+      with files.unused(wanted) as path:
+        work(source, path)
+      if path != wanted:
+        say(f"{wanted} is there already; {path} is written")
+      written.append(path)
     except UserError as error:
       if len(sources) > 1:
         say(f"skipped: {error}")
@@ -185,6 +195,7 @@ def each(
       f"{len(failures)} of {len(sources)} inputs were skipped, such as"
       f" {failures[0]}"
     )
+  return written
 
 
 def say(message: str) -> None:

@@ -45,8 +45,11 @@ def test_folders_rates_and_channels(folder, codec, capsys):
   told = capsys.readouterr().err
   assert "stereo.flac: resampled 44100 -> 16000 Hz" in told
   assert "stereo.flac: 2 channels mixed down" in told
+  recording = (folder / "mono.wav").read_bytes()
   assert main(["decode", "o/mono.npz", "o/stereo.npz", *codec]) == 0
-  assert soundfile.info("mono.wav").frames == 5000
+  assert "mono.wav is there already" in capsys.readouterr().err
+  assert (folder / "mono.wav").read_bytes() == recording
+  assert soundfile.info("mono-2.wav").frames == 5000
   expected = round(8000 * 16000 / 44100)
   assert abs(soundfile.info("stereo.wav").frames - expected) <= 1
 
