@@ -247,7 +247,8 @@ def _from_manifest(
     where = f"{manifest}:{line}"
     file = next((row[c] for c in PATH_COLUMNS if row.get(c)), "")
     if not file:
-      problems.add(f"{where}: no {' / '.join(PATH_COLUMNS[:3])}")
+      columns = " / ".join(PATH_COLUMNS[:3])
+      problems.add(f"{where}: no {columns}; it has {', '.join(row)}")
       continue
     try:
       path = _place(file, root)

@@ -30,7 +30,8 @@ def rows(
   """The rows of a table, each with the number of its first line.
 
   Names of columns are in lower case, with "_" for blanks and hyphens; a name
-  that comes again ends in its number. Values of CSV are text, without blanks around it.
+  that comes again ends in its number. Values of CSV are text without blanks
+  around it.
 
   Args:
     path: CSV with commas, semicolons or tabs, or JSONL: an object a line.
@@ -163,12 +164,14 @@ def _has_row(field: str, delimiter: str) -> bool:
 
 
 def _check_count(fields: Sequence[str], names: Sequence[str]) -> None:
-  needed = max((i + 1 for i, name in enumerate(names) if name), default=0)
-  count = max((i + 1 for i, f in enumerate(fields) if f.strip()), default=0)
-  if count and (count > len(names) or len(fields) < needed):
+  """Raises csv.Error; blank fields after the last column are none."""
+  columns = max((i for i, name in enumerate(names, 1) if name), default=0)
+  filled = max((i for i, f in enumerate(fields, 1) if f.strip()), default=0)
+  if filled and not filled <= columns <= len(fields):
+    count = filled if filled > columns else len(fields)
     raise csv.Error(
-      f"{max(count, len(fields))} fields in {len(names)} columns; put a field"
-      " with separators in it in quotes"
+      f"{count} fields in {columns} columns; put a field with separators in it"
+      " in quotes"
     )
 
 
