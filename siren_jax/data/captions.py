@@ -56,14 +56,14 @@ def cleaned(caption: object, name: str = "caption") -> str:
   shown = f"{printable(caption[:40])}{'...' if len(caption) > 40 else ''}"
   if len(caption) > MAX_LETTERS:
     raise UserError(
-      f"{name} {shown!r} has {len(caption)} letters, at most {MAX_LETTERS} are"
+      f"{name} '{shown}' has {len(caption)} letters, at most {MAX_LETTERS} are"
       " taken; shorten it, or close a quote"
     )
   caption = re.sub(r" *[\t-\r\x85][\t-\r\x85 ]*", " ", caption)
   odd = {c for c in caption if unicodedata.category(c) in ("Cc", "Cs")}
   if odd:
     raise UserError(
-      f"{name} {shown!r} has the control character {printable(min(odd))};"
+      f"{name} '{shown}' has the control character {printable(min(odd))};"
       " remove it"
     )
   return caption

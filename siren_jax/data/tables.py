@@ -156,10 +156,13 @@ def _record(
 
 
 def _has_row(field: str, delimiter: str) -> bool:
-  """Whether a field of several lines has the name of a sound in it."""
-  parts = [p for line in lines(field) for p in line.split(delimiter)]
-  return "\n" in field.replace("\r", "\n") and any(
-    Path(part.strip(' "')).suffix.lower() in SUFFIXES for part in parts
+  """Whether a line of several in a field names a sound among other things."""
+  parts = [line.split(delimiter) for line in lines(field)]
+  return len(parts) > 1 and any(
+    Path(part.strip(' "')).suffix.lower() in SUFFIXES
+    for row in parts
+    if len(row) > 1
+    for part in row
   )
 
 
