@@ -1,7 +1,7 @@
 """Finds recordings and what is known of them; reads no audio.
 
-Layouts, told apart by looking: a manifest (CSV or JSONL, or a folder that
-holds manifest.csv / manifest.jsonl), ESC-50 (audio/ and meta/esc50.csv),
+Layouts, told apart by looking: a manifest (CSV, TSV or JSONL, or a folder that
+holds one called manifest.csv or so), ESC-50 (audio/ and meta/esc50.csv),
 AudioCaps and Clotho (their CSV files, and clips somewhere below the folder),
 and a plain folder of sound files, whose captions are in .txt files beside them
 (one a line) or in their names (see `captions`).
@@ -24,11 +24,12 @@ from siren_jax.common.text import is_text, normal, printable, read_lines
 from siren_jax.data import captions, corpora, tables, walk
 from siren_jax.data.audio import SUFFIXES
 
-MANIFESTS = ("manifest.csv", "manifest.jsonl")
+MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
 PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 MAX_SHOWN = 3
 _HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
+_TABLES = (".csv", ".tsv", ".jsonl")
 _FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
 _CAPTION = re.compile(r"captions?(_?\d+)?")
 
@@ -165,6 +166,13 @@ def _from_folder(
   root: Path, problems: Problems, apart: Path | None
 ) -> Iterator[Recording]:
   """Sound files below `root`; words from a .txt beside, or from names."""
+  for path in sorted(root.glob("*")):
+    if path.suffix.lower() in _TABLES:
+      logging.warning(
+        "%s is not read; call it %s, or name the file itself",
+        printable(path),
+        f"manifest{path.suffix.lower()}",
+      )
   walked = walk.sound_files(root, SUFFIXES, apart)
   for message in walked.skipped:
     problems.add(message)

@@ -265,3 +265,14 @@ def test_a_corpus_is_known_in_any_encoding(tmp_path, encoding):
     return
   (found,) = sources.find(tmp_path)
   assert found.captions == ("caf\u00e9",) and found.split == "train"
+
+
+def test_tables_that_are_not_read_are_told(tmp_path, caplog):
+  touch(tmp_path, "rain.wav")
+  (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("rain",)
+  assert "clips.csv is not read; call it manifest.csv" in caplog.text
+  (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("a storm",)
