@@ -31,64 +31,58 @@ def read_text(path: str | os.PathLike) -> str:
   Raises:
     UserError: the file cannot be read, is not text, or is in another encoding.
   """
-  path = Path(path)
+  path, name = Path(path), printable(path)
   try:
     with path.open("rb") as file:
       data = file.read(MAX_BYTES + 1)
   except (OSError, ValueError) as error:
     reason = getattr(error, "strerror", None) or error
     raise UserError(
-      f"{printable(path)}: cannot be read ({reason}); check the path"
+      f"{name}: cannot be read ({reason}); check the path"
     ) from error
   if len(data) > MAX_BYTES:
     raise UserError(
-      f"{path}: larger than {MAX_BYTES >> 20} MiB, the limit for text; split it"
+      f"{name}: larger than {MAX_BYTES >> 20} MiB, the limit for text; split it"
     )
   # To look into a pipe again would empty it.
   if data and path.is_file() and (kind := sniff.describe(path)):
-    raise UserError(f"{path}: not text but {kind}")
-  return _decode(data, path)
+    raise UserError(f"{name}: not text but {kind}")
+  return _decode(data, name)
 
 
-def _decode(data: bytes, path: Path) -> str:
+def _decode(data: bytes, name: str) -> str:
   encoding = next((e for m, e in _MARKS if data.startswith(m)), "UTF-8")
   try:
     text = data.decode(encoding)
   except UnicodeDecodeError as error:
-    line = _line(data[: error.start].decode(encoding, "ignore"))
-    if encoding == "UTF-8":
-      likely = f"probably {_likely(data)}"
-    else:
-      likely = f"nor the {encoding} that it begins as"
-    raise UserError(
-      f"{path}:{line}: not UTF-8 text, {likely}; save it as UTF-8"
-    ) from error
+    before = data[: error.start].decode(encoding, "ignore")
+    raise _refusal(name, before, data, encoding) from error
   if "\0" in text:
-    line = _line(text[: text.index("\0")])
-    raise UserError(
-      f"{path}:{line}: a NUL character, probably {_likely(data)}; save it as"
-      " UTF-8 text"
-    )
+    raise _refusal(name, text[: text.index("\0")], data, encoding)
   return text.replace(_MARK, "")  # Joined files have one in the middle.
 
 
-def _line(before: str) -> int:
-  return len(_LINE_END.findall(before)) + 1
+def _refusal(name: str, before: str, data: bytes, encoding: str) -> UserError:
+  line = len(_LINE_END.findall(before)) + 1
+  what = _likely(data, encoding)
+  return UserError(f"{name}:{line}: not UTF-8 text, {what}; save it as UTF-8")
 
 
-def _likely(data: bytes) -> str:
-  """The encoding of what is not UTF-8."""
+def _likely(data: bytes, encoding: str) -> str:
+  """What it is instead, of what cannot be read in `encoding`."""
+  if encoding != "UTF-8":
+    return f"nor the {encoding} that it begins as"
   head = data[:_HEAD]
   even, odd = head[::2].count(0), head[1::2].count(0)
   if max(even, odd) > len(head) / 8:
     order = "BE" if even > odd else "LE"
-    return f"UTF-16-{order} without a byte order mark"
+    return f"probably UTF-16-{order} without a byte order mark"
   if 0 in head or sum(b < 32 and b not in b"\t\n\f\r\v" for b in head) > 2:
-    return "binary data"
+    return "probably binary data"
   # Western letters stand alone, those of other scripts in rows.
   if re.search(rb"[\x80-\xff]{3}", data):
-    return "an old encoding other than Windows-1252"
-  return "Windows-1252 (Latin-1)"
+    return "probably an old encoding other than Windows-1252"
+  return "probably Windows-1252 (Latin-1)"
 
 
 def lines(text: str) -> list[str]:

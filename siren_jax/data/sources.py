@@ -283,7 +283,7 @@ def _place(file: Any, root: Path) -> Path:
   # As it stands; from Windows; as macOS and others spell accents.
   names = [name, name.replace("\\", "/")]
   names += [unicodedata.normalize(f, n) for n in names for f in ("NFC", "NFD")]
-  paths = [Path(os.path.abspath(root / name)) for name in names]
+  paths = [root / name for name in names]
   place = next(filter(os.path.isfile, paths), None)
   if place is None:
     what = "a folder" if os.path.isdir(paths[0]) else "no such file"
@@ -294,8 +294,7 @@ def _place(file: Any, root: Path) -> Path:
 def _from_row(
   row: Mapping, path: Path, root: Path, own: tuple[str, ...]
 ) -> Recording:
-  root = Path(os.path.abspath(root))
-  name = str(path.relative_to(root) if path.is_relative_to(root) else path)
+  name = os.path.relpath(path, root)
   if not is_text(name):
     raise UserError(f"{printable(name)}: its name is not UTF-8 text; rename it")
   recording = Recording(

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_SEP = re.compile(r'"?sep=([,;\t])"?')  # the first line, as Excel has it
+_SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
 # A row in more lines or letters than these has a quote that never closes.
 _MAX_LINES, _MAX_LETTERS = 50, 10_000
 
@@ -170,11 +170,15 @@ def _check_count(fields: Sequence[str], names: Sequence[str]) -> None:
   """Raises csv.Error; blank fields after the last column are none."""
   columns = max((i for i, name in enumerate(names, 1) if name), default=0)
   filled = max((i for i, f in enumerate(fields, 1) if f.strip()), default=0)
-  if filled and not filled <= columns <= len(fields):
-    count = filled if filled > columns else len(fields)
+  if filled > columns:
     raise csv.Error(
-      f"{count} fields in {columns} columns; put a field with separators in it"
+      f"fields: {filled}, columns: {columns}; put a field that has separators"
       " in quotes"
+    )
+  if filled and len(fields) < columns:
+    raise csv.Error(
+      f"fields: {len(fields)}, columns: {columns}; add the separators of empty"
+      " ones"
     )
 
 

@@ -145,10 +145,9 @@ class _Walker:
   ) -> None:
     """Takes a file, if it is a sound and is not known yet."""
     suffix = path.suffix.lower()
-    if suffix in _FOREIGN - self._suffixes:
-      self._left_out[f"{suffix} file", _FOREIGN_REMEDY].append(path)
-    elif suffix not in self._suffixes:
-      return
+    if suffix not in self._suffixes:
+      if suffix in _FOREIGN:
+        self._left_out[f"{suffix} file", _FOREIGN_REMEDY].append(path)
     elif real in self._known:
       if is_link:
         self._skip(path, f"a link to {text.printable(real)}, which is known")

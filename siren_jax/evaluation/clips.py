@@ -71,8 +71,9 @@ def find(
   if is_table(source):
     return _of_table(source, apart)
   walked = walk.sound_files(source, audio.SUFFIXES)
+  problems = sources.Problems()
   for message in walked.skipped:
-    logging.warning("skipped: %s", message)
+    problems.add(message)
   if not walked.paths:
     raise UserError(
       f"{source} holds no sound files ({', '.join(audio.SUFFIXES)})"

@@ -54,8 +54,11 @@ def test_only_line_ends_end_lines(path):
     ("\u96e8\u306e\u97f3\u8a71".encode("shift-jis"), ":1: not UTF-8.*an old"),
     ("a dog\nrain".encode("utf-16-le"), "UTF-16-LE without a byte order mark"),
     ("a dog\nrain".encode("utf-16-be"), "UTF-16-BE without a byte order mark"),
-    (b"one\rtwo\nth\0ree", r":3: a NUL character, probably binary"),
-    ("one\ntwo\0".encode("utf-16"), ":2: a NUL character"),
+    (
+      b"one\rtwo\nth\0ree",
+      r":3: not UTF-8 text, probably binary",
+    ),
+    ("one\ntwo\0".encode("utf-16"), ":2: not UTF-8 text, nor the UTF-16-LE"),
     (
       "one\ntwo".encode("utf-16")[:-1],
       ":2: not UTF-8 text, nor the UTF-16-LE",

@@ -85,7 +85,7 @@ def test_lines_are_those_of_the_file(tmp_path):
     (5, {"path": "b.wav", "caption": "c\u2028d\x0ce"}),
   ]
   (problem,) = problems
-  assert problem.startswith(f"{tmp_path}/t.csv:6: 1 fields in 2 columns")
+  assert problem.startswith(f"{tmp_path}/t.csv:6: fields: 1, columns: 2")
 
 
 def test_a_quote_that_never_closes_costs_one_row(tmp_path):
@@ -138,9 +138,9 @@ def test_fields_are_counted(tmp_path):
   assert [row["path"] for _, row in rows] == ["a.wav", "e.wav", "f.wav"]
   assert rows[-1][1] == {"path": "f.wav", "caption": "rain, wind"}
   assert [p.split(": ", 1)[1].split(";")[0] for p in problems] == [
-    "4 fields in 3 columns",
-    "5 fields in 3 columns",
-    "2 fields in 3 columns",
+    "fields: 4, columns: 3",
+    "fields: 5, columns: 3",
+    "fields: 2, columns: 3",
   ]
 
 
