@@ -176,9 +176,13 @@ def _from_folder(
   walked = walk.sound_files(root, SUFFIXES, apart)
   for message in walked.skipped:
     problems.add(message)
+  splits = _split_folders(root, walked.paths)
   for path in walked.paths:
+    top = path.relative_to(root).parts[0]
     try:
-      caption, kind = captions.of_path(path, root)
+      caption, kind = captions.of_path(
+        path, root / top if top in splits else root
+      )
       own = _text_beside(path, problems) or ((caption,) if caption else ())
       if not (own or kind):
         raise UserError(
@@ -193,12 +197,27 @@ def _from_folder(
       path=path,
       captions=own,
       category=kind,
+      split=_held(splits.get(top, "")),
     )
+
+
+def _split_folders(root: Path, paths: Iterable[Path]) -> dict[str, str]:
+  """The splits that folders below `root` are called as, if there are two.
+
+  One alone may be a kind of sound: a train.
+  """
+  names = {path.relative_to(root).parts[0] for path in paths}
+  splits = {
+    name: corpora.SPLITS[name.lower()]
+    for name in names
+    if name.lower() in corpora.SPLITS
+  }
+  return splits if len(set(splits.values())) > 1 else {}
 
 
 def _text_beside(path: Path, problems: Problems) -> tuple[str, ...]:
   text = path.with_suffix(".txt")
-  if not text.exists():
+  if not os.path.exists(text):
     return ()
   own = _usable(read_lines(text), str(text), problems)
   if not own:

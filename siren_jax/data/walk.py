@@ -136,7 +136,9 @@ class _Walker:
     elif self._real_root.is_relative_to(real):
       self._skip(link, "a link to a folder around it")
     elif real in self._known:
-      self._skip(link, f"a link to {text.printable(real)}, which is known")
+      self._skip(
+        link, f"a link to {text.printable(real)}, which is taken already"
+      )
     elif not self._is_apart(real) and self._has_text_name(link):
       self._enter(link, real)
 
@@ -150,7 +152,9 @@ class _Walker:
         self._left_out[f"{suffix} file", _FOREIGN_REMEDY].append(path)
     elif real in self._known:
       if is_link:
-        self._skip(path, f"a link to {text.printable(real)}, which is known")
+        self._skip(
+          path, f"a link to {text.printable(real)}, which is taken already"
+        )
     elif not is_regular:
       self._skip(path, "no regular file")
     elif self._has_text_name(path):

@@ -276,3 +276,16 @@ def test_tables_that_are_not_read_are_told(tmp_path, caplog):
   (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
   (found,) = sources.find(tmp_path)
   assert found.captions == ("a storm",)
+
+
+def test_folders_of_splits_are_no_kinds(tmp_path):
+  touch(tmp_path, "train/rain/1.wav", "test/dog bark.wav")
+  found = by_id(sources.find(tmp_path))
+  rain, dog = found["train/rain/1.wav"], found["test/dog bark.wav"]
+  assert (rain.category, rain.split) == ("rain", "train")
+  assert (dog.captions, dog.category) == (("dog bark",), "")
+  assert dog.split == "validation"
+  (tmp_path / "test").rename(tmp_path / "car")
+  found = by_id(sources.find(tmp_path))
+  assert found["car/dog bark.wav"].captions == ("car, dog bark",)
+  assert not any(r.split for r in found.values())

@@ -85,9 +85,9 @@ def test_links_are_followed_once(tmp_path):
   (root / "cat.wav").symlink_to(tmp_path / "store/.blobs/1234")
   assert names(root) == ["c/dog.wav", "cat.wav", "z/rain.wav"]
   assert skipped(root) == [
-    "a: a link to z, which is known",
-    "b.wav: a link to z/rain.wav, which is known",
-    f"d: a link to {tmp_path}/else, which is known",
+    "a: a link to z, which is taken already",
+    "b.wav: a link to z/rain.wav, which is taken already",
+    f"d: a link to {tmp_path}/else, which is taken already",
   ]
 
 
@@ -102,9 +102,9 @@ def test_loops_end(tmp_path):
   (root / "self").symlink_to("self")
   assert names(root) == ["a/rain.wav", "b/dog.wav"]
   assert [line.partition(" (")[0] for line in skipped(root)] == [
-    "a/b: a link to b, which is known",
+    "a/b: a link to b, which is taken already",
     "a/top: a link to a folder around it",
-    "b/a: a link to a, which is known",
+    "b/a: a link to a, which is taken already",
     "out: a link to a folder around it",
     "self: a link that leads nowhere",
   ]
