@@ -8,7 +8,7 @@ import soundfile
 
 from siren_jax import codec
 from siren_jax.cli import decode
-from siren_jax.common import tensors
+from siren_jax.common import tensors, text
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio, sources, store
 from siren_jax.weights import published
@@ -72,6 +72,10 @@ def _jsonl(path):
   path.write_text("\n".join(map(json.dumps, rows)))
 
 
+def _prompts(path):
+  path.write_bytes("a dog\r\ncaf\u00e9 noise\nrain".encode("utf-16"))
+
+
 def _published(path):
   with published.tensors(path) as found:
     return {name: found[name] for name in found}
@@ -89,6 +93,7 @@ READERS = {
   "set.npz": (_set, lambda p: store.captions(p, "train")),
   "manifest.csv": (_csv, lambda p: sources.find(p)),
   "audiocaps.csv": (_audiocaps, lambda p: sources.find(p)),
+  "prompts.txt": (_prompts, text.read_lines),
   "manifest.jsonl": (_jsonl, lambda p: sources.find(p)),
 }
 

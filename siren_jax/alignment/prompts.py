@@ -9,9 +9,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
-from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.text import read_lines
 from siren_jax.data import store, synthetic
 
 
@@ -30,7 +30,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   """
   path = pathlib.Path(path)
   if path.is_file() and path.suffix != ".npz":
-    texts = list(dict.fromkeys(files.read_lines(path)))
+    texts = list(dict.fromkeys(read_lines(path)))
   else:
     texts = store.captions(path, split)
   if not texts:

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
+from siren_jax.common.text import lines, read_text
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 
@@ -181,7 +182,7 @@ def _teacher():
 def sound_words() -> dict[str, list[list[str]]]:
   """Words about sound by kind: sources, actions, qualities, places."""
   file = importlib.resources.files("siren_jax.clap") / "sound_words.json"
-  groups = json.loads(file.read_text())
+  groups = json.loads(file.read_text("utf-8"))
   return {kind: [line.split() for line in g] for kind, g in groups.items()}
 
 
@@ -246,7 +247,7 @@ def wordnet(folder: str | Path) -> list[str]:
   """
   found = []
   for path in sorted(Path(folder).glob("data.*")):
-    for line in path.read_text().lower().splitlines():
+    for line in lines(read_text(path).lower()):
       fields, bar, gloss = line.partition(" | ")
       if line.startswith("  ") or not bar:  # the licence, at the top
         continue

@@ -15,6 +15,7 @@ from typing import Any
 
 from siren_jax.cli import export, runtime, training
 from siren_jax.common.errors import UserError
+from siren_jax.common.text import read_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  notes = read_text(args.notes) if args.notes else None
   experiment, workdir, mesh = training.read(args, "align")
   import jax
 

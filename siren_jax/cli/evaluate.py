@@ -27,6 +27,7 @@ from typing import Any
 from siren_jax.cli import generate, outputs, runtime
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
+from siren_jax.common.text import read_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +148,7 @@ def _plan(
       f"{folder} is not empty; name a new folder for the clips of --prompts"
     )
   if not clips.is_table(args.prompts):
-    prompts = files.read_lines(args.prompts)
+    prompts = read_lines(args.prompts)
     if not prompts:
       raise UserError(f"{args.prompts}: no prompts in it; write one a line")
     stems = [outputs.stem(prompt, args.seed, 0) for prompt in prompts]

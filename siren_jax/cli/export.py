@@ -19,6 +19,7 @@ from typing import Any
 import siren_jax
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
+from siren_jax.common.text import read_text
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 _OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
-  notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  notes = read_text(args.notes) if args.notes else None
   from siren_jax.weights import bundle
 
   out = bundle.check_new(args.out)

@@ -22,6 +22,7 @@ import siren_jax
 from siren_jax.cli import outputs, runtime
 from siren_jax.common import files, loudness
 from siren_jax.common.errors import UserError
+from siren_jax.common.text import read_lines
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
@@ -190,7 +191,7 @@ def _prompts(args: argparse.Namespace) -> list[str]:
       'a prompt is empty; describe a sound: siren-jax generate "a dog barking"'
     )
   if args.file:
-    prompts += files.read_lines(args.file)
+    prompts += read_lines(args.file)
   if not prompts:
     raise UserError(
       'no prompt; describe a sound: siren-jax generate "a dog barking"'

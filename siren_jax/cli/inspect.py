@@ -1,7 +1,8 @@
-"""tell what a config, a work directory or a bundle holds
+"""tell what a config, a work directory, a bundle or a data set holds
 
 siren-jax inspect configs/siren_3_1b.py
 siren-jax inspect runs/experts
+siren-jax inspect runs/audio
 siren-jax inspect nano-stage1 --full
 """
 
@@ -21,15 +22,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "target",
     nargs="?",
-    help="config file, work directory, bundle folder or name (default: the "
-    "model that ships)",
+    help="config file, work directory, data set, bundle folder or name "
+    "(default: the model that ships)",
   )
   add("--full", action="store_true", help="every tensor with its shape")
 
 
 def run(args: argparse.Namespace) -> None:
+  from siren_jax.data import store
+
+  if args.target and (pathlib.Path(args.target) / store.INFO).is_file():
+    _show_set(args.target)
+    return
   for part, tree in _parts(args.target):
     _table(part, tree, args.full)
+
+
+def _show_set(path: str) -> None:
+  """Prints the counts of a prepared set, and a few of its captions."""
+  from siren_jax.data import contents
+
+  for line in contents.counts(path):
+    print(line)
+  print("captions, for example:")
+  for line in contents.examples(path):
+    print(f"  {line}")
 
 
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and prompts read a line each."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import os
@@ -139,18 +139,3 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
   except _NPZ_ERRORS as error:
     told = " ".join(str(error).split()) or type(error).__name__
     raise UserError(f"{path}: not a whole npz ({told}); {remedy}") from error
-
-
-def read_lines(path: str | os.PathLike) -> list[str]:
-  """Lines of a text file without the blank ones, stripped.
-
-  Raises:
-    UserError: it is not UTF-8.
-  """
-  try:
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-  except UnicodeDecodeError as error:
-    raise UserError(
-      f"{path}: not UTF-8 text; save it as plain text, a prompt a line"
-    ) from error
-  return [line.strip() for line in lines if line.strip()]

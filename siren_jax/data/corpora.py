@@ -6,11 +6,12 @@ clip has depends on who fetched it, and many are no longer to be had.
 
 import collections
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from siren_jax.common.text import normal
+from siren_jax.data import walk
 from siren_jax.data.audio import SUFFIXES
 
 Row = Mapping[str, str]
@@ -61,18 +62,17 @@ def split_of(path: Path) -> str:
 
 
 class Clips:
-  """The sound files below `root`, but for those below `apart`, by name."""
+  """The sound files below `root`, but for those below `apart`, by name.
+
+  `skipped` has what the walk to them left out, a line each.
+  """
 
   def __init__(self, root: Path, apart: Path | None = None):
     self._root, self._paths = root, collections.defaultdict(list)
-    apart = apart and apart.resolve()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-      subfolders[:] = sorted(
-        name for name in subfolders if Path(folder, name).resolve() != apart
-      )
-      for path in (Path(folder, name) for name in sorted(names)):
-        if path.suffix.lower() in SUFFIXES:
-          self._paths[path.stem].append(path)
+    walked = walk.sound_files(root, SUFFIXES, apart)
+    self.skipped = walked.skipped
+    for path in walked.paths:
+      self._paths[normal(path.stem)].append(path)
 
   def find(self, stems: Iterable[str], split: str) -> Path | None:
     """The first that is there; rather in a folder that is called as `split`."""
@@ -82,7 +82,7 @@ class Clips:
       return any(SPLITS.get(name.lower()) == split for name in folders)
 
     for stem in stems:
-      paths = self._paths.get(stem)
+      paths = self._paths.get(normal(stem))
       if paths:
         return next(filter(fits, paths), paths[0])
     return None

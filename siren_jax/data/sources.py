@@ -1,30 +1,37 @@
 """Finds recordings and what is known of them; reads no audio.
 
-Layouts, told apart by looking: a manifest (CSV or JSONL, or a folder that
-holds manifest.csv / manifest.jsonl), ESC-50 (audio/ and meta/esc50.csv),
+Layouts, told apart by looking: a manifest (CSV, TSV or JSONL, or a folder that
+holds one called manifest.csv or so), ESC-50 (audio/ and meta/esc50.csv),
 AudioCaps and Clotho (their CSV files, and clips somewhere below the folder),
-and a plain folder of sound files.
+and a plain folder of sound files, whose captions are in .txt files beside them
+(one a line) or in their names (see `captions`).
 """
 
 import collections
-import csv
 import dataclasses
-import json
 import os
+import re
+import unicodedata
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
 from siren_jax.common.errors import UserError
-from siren_jax.data import corpora
+from siren_jax.common.text import is_text, normal, printable, read_lines
+from siren_jax.data import captions, corpora, tables, walk
 from siren_jax.data.audio import SUFFIXES
 
-MANIFESTS = ("manifest.csv", "manifest.jsonl")
+MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
 PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 MAX_SHOWN = 3
-_LONGEST_HEAD = 10_000  # characters of a CSV file's first line
+_HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
+_TABLES = (".csv", ".tsv", ".jsonl")
+_FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
+_CAPTION = re.compile(r"captions?(_?\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Problems:
   messages: list[str] = dataclasses.field(default_factory=list)
 
   def add(self, message: str) -> None:
+    message = printable(message)
     if self.strict:
       raise UserError(f"{message} (strict: the first problem ends the run)")
     self.messages.append(message)
@@ -82,13 +90,17 @@ def find(
   Args:
     source: file or folder.
     problems: collects what cannot be used.
-    apart: folder in which no clip of a corpus is looked for.
+    apart: folder in which no sound is looked for.
 
   Raises:
     UserError: no such source, an unreadable manifest, or no usable entry.
   """
   source = Path(source)
   problems = problems or Problems()
+  if not is_text(str(source)):
+    raise UserError(f"{printable(source)}: not a name in UTF-8; rename it")
+  if source.suffix.lower() in SUFFIXES and source.is_file():
+    raise UserError(f"{source}: a sound; give its folder, or a manifest")
   if not source.exists():
     raise UserError(f"{source}: no such file or folder; check the path")
   apart = Path(apart) if apart else None
@@ -116,7 +128,7 @@ def _read(
   files = [p for p in sorted(source.glob("*.csv")) if _corpus(p)]
   if files:
     return _from_corpus(_trained_on(files), source, problems, apart)
-  return _from_folder(source)
+  return _from_folder(source, problems, apart)
 
 
 def _trained_on(files: list[Path]) -> list[Path]:
@@ -150,43 +162,77 @@ def _unique(
     yield recording
 
 
-def _from_folder(root: Path) -> Iterator[Recording]:
-  """Sound files below `root`; words from a .txt beside, the name or folder."""
-  for path in sorted(root.rglob("*")):
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+def _from_folder(
+  root: Path, problems: Problems, apart: Path | None
+) -> Iterator[Recording]:
+  """Sound files below `root`; words from a .txt beside, or from names."""
+  for path in sorted(root.glob("*")):
+    if path.suffix.lower() in _TABLES:
+      logging.warning(
+        "%s is not read; call it %s, or name the file itself",
+        printable(path),
+        f"manifest{path.suffix.lower()}",
+      )
+  walked = walk.sound_files(root, SUFFIXES, apart)
+  for message in walked.skipped:
+    problems.add(message)
+  splits = _split_folders(root, walked.paths)
+  for path in walked.paths:
+    top = path.relative_to(root).parts[0]
+    try:
+      caption, kind = captions.of_path(
+        path, root / top if top in splits else root
+      )
+      own = _text_beside(path, problems) or ((caption,) if caption else ())
+      if not (own or kind):
+        raise UserError(
+          f"{path}: no words in its name or folder; put a .txt file with"
+          " captions beside it, or write a manifest.csv"
+        )
+    except UserError as error:
+      problems.add(str(error))
       continue
-    captions = _text_beside(path)
-    words = "" if captions else _words(path.stem)
-    in_subfolder = path.parent != root
     yield Recording(
       id=str(path.relative_to(root)),
       path=path,
-      captions=captions or ((words,) if words else ()),
-      category=_words(path.parent.name) if in_subfolder else "",
+      captions=own,
+      category=kind,
+      split=_held(splits.get(top, "")),
     )
 
 
-def _text_beside(path: Path) -> tuple[str, ...]:
+def _split_folders(root: Path, paths: Iterable[Path]) -> dict[str, str]:
+  """The splits that folders below `root` are called as, if there are two.
+
+  One alone may be a kind of sound: a train.
+  """
+  names = {path.relative_to(root).parts[0] for path in paths}
+  splits = {
+    name: corpora.SPLITS[name.lower()]
+    for name in names
+    if name.lower() in corpora.SPLITS
+  }
+  return splits if len(set(splits.values())) > 1 else {}
+
+
+def _text_beside(path: Path, problems: Problems) -> tuple[str, ...]:
   text = path.with_suffix(".txt")
-  if not text.exists():
+  if not os.path.exists(text):
     return ()
-  lines = text.read_text("utf-8", errors="replace").splitlines()
-  return tuple(line.strip() for line in lines if line.strip())
-
-
-def _words(name: str) -> str:
-  """Words of a file or folder name, without numbers: "dog-bark_02"."""
-  letters = "".join(c if c.isalpha() or c == "'" else " " for c in name)
-  words = letters.lower().split()
-  return " ".join(words) if any(len(w) > 1 for w in words) else ""
+  own = _usable(read_lines(text), str(text), problems)
+  if not own:
+    raise UserError(f"{text}: no caption; write one a line, or remove it")
+  return own
 
 
 def _corpus(path: Path) -> corpora.Corpus | None:
   """The published corpus that a CSV file belongs to."""
   if path.suffix.lower() != ".csv" or not path.is_file():
     return None
-  with path.open(encoding="utf-8-sig", errors="replace") as file:
-    return corpora.of(next(csv.reader([file.readline(_LONGEST_HEAD)]), []))
+  with path.open("rb") as file:
+    # Corpora have columns in ASCII: other encodings are refused by name later.
+    head = file.read(_HEAD).replace(b"\0", b"").decode("ascii", "ignore")
+  return corpora.of(tables.columns(head))
 
 
 def _from_corpus(
@@ -194,23 +240,29 @@ def _from_corpus(
 ) -> Iterator[Recording]:
   """Clips with all their captions; what is not there is a problem."""
   clips = corpora.Clips(root, apart)
+  for message in clips.skipped:
+    problems.add(message)
   for file in files:
     corpus, split = _corpus(file), corpora.split_of(file)
-    captions = collections.defaultdict(list)
-    for line, row in _rows(file, problems):
+    of_clip = collections.defaultdict(list)
+    for line, row in tables.rows(file, problems.add):
+      where = f"{file}:{line}"
       stems = corpus.stems(row)
       path = clips.find(stems, split)
-      if path and _captions(row):
-        captions[path] += _captions(row)
+      if not path:
+        what = f"clip {stems[0]}" if stems else "name of a clip"
+        problems.add(f"{where}: no {what} ({corpus.name})")
+      elif not any(_given(row)):
+        problems.add(f"{where}: no caption ({corpus.name})")
+      else:
+        of_clip[path] += _usable(_given(row), where, problems)
+    for path, own in of_clip.items():
+      if not own:
         continue
-      what = f"clip {stems[0]}" if stems else "name of a clip"
-      what = "caption" if path else what
-      problems.add(f"{file}:{line}: no {what} ({corpus.name})")
-    for path, told in captions.items():
       yield Recording(
         id=str(path.relative_to(root)),
         path=path,
-        captions=tuple(dict.fromkeys(told)),
+        captions=_distinct(own),
         split=_held(split),
       )
 
@@ -218,26 +270,56 @@ def _from_corpus(
 def _from_manifest(
   manifest: Path, root: Path, problems: Problems
 ) -> Iterator[Recording]:
-  for line, row in _rows(manifest, problems):
+  for line, row in tables.rows(manifest, problems.add):
+    where = f"{manifest}:{line}"
     file = next((row[c] for c in PATH_COLUMNS if row.get(c)), "")
     if not file:
-      problems.add(f"{manifest}:{line}: no {' / '.join(PATH_COLUMNS[:3])}")
-      continue
-    path = root / str(file)
-    if not path.is_file():
-      problems.add(f"{manifest}:{line}: {path}: no such file")
+      columns = " / ".join(PATH_COLUMNS[:3])
+      problems.add(f"{where}: no {columns}; it has {', '.join(row)}")
       continue
     try:
-      yield _from_row(row, str(file), path)
+      path = _place(file, root)
+      own = _usable(_given(row), where, problems)
+      if own or not any(_given(row)):
+        yield _from_row(row, path, root, own)
     except UserError as error:
-      problems.add(f"{manifest}:{line}: {error}")
+      problems.add(f"{where}: {error}")
 
 
-def _from_row(row: Mapping, file: str, path: Path) -> Recording:
+def _place(file: Any, root: Path) -> Path:
+  """The sound that a row names, below `root` or anywhere.
+
+  Raises:
+    UserError: there is none.
+  """
+  if not isinstance(file, str):
+    raise UserError(f"path {printable(file):.40} is not text; put it in quotes")
+  name = file.strip()
+  if url := _FILE_URL.fullmatch(name):
+    name = urllib.parse.unquote(url[1])
+  elif "://" in name:
+    raise UserError(f"{name}: a URL; download it and give its path")
+  # As it stands; from Windows; as macOS and others spell accents.
+  names = [name, name.replace("\\", "/")]
+  names += [unicodedata.normalize(f, n) for n in names for f in ("NFC", "NFD")]
+  paths = [root / name for name in names]
+  place = next(filter(os.path.isfile, paths), None)
+  if place is None:
+    what = "a folder" if os.path.isdir(paths[0]) else "no such file"
+    raise UserError(f"{root / name}: {what}; check the path")
+  return place
+
+
+def _from_row(
+  row: Mapping, path: Path, root: Path, own: tuple[str, ...]
+) -> Recording:
+  name = os.path.relpath(path, root)
+  if not is_text(name):
+    raise UserError(f"{printable(name)}: its name is not UTF-8 text; rename it")
   recording = Recording(
-    id=file,
+    id=name,
     path=path,
-    captions=_captions(row),
+    captions=own,
     category=_text(row, "category", "label"),
     title=_text(row, "source_title", "title", "name"),
     section=_text(row, "section") or ("misc" if "section" in row else ""),
@@ -246,53 +328,49 @@ def _from_row(row: Mapping, file: str, path: Path) -> Recording:
   )
   if not (recording.captions or recording.category or recording.section):
     title = recording.title
-    words = title if " " in title else _words(title or path.stem)
+    words = title if " " in title else captions.title(title or path.stem)
     if not words:
-      raise UserError(f"{file}: no caption and no category")
+      raise UserError(f"{name}: no caption and no category")
     recording = dataclasses.replace(recording, captions=(words,))
   return recording
 
 
-def _rows(manifest: Path, problems: Problems) -> Iterator[tuple[int, dict]]:
-  """Line numbers and rows; keys in lower case."""
-  try:
-    text = manifest.read_text("utf-8-sig")
-  except (OSError, UnicodeDecodeError) as error:
-    raise UserError(f"{manifest}: cannot be read as UTF-8 text") from error
-  if manifest.suffix.lower() == ".csv":
-    reader = csv.DictReader(text.splitlines())
-    try:
-      for row in reader:
-        yield reader.line_num, {(k or "").strip().lower(): row[k] for k in row}
-    except csv.Error as error:
-      raise UserError(
-        f"{manifest}:{reader.line_num}: {error}; look for a quote that is not"
-        " closed"
-      ) from error
-    return
-  for line, content in enumerate(text.splitlines(), 1):
-    if not content.strip():
-      continue
-    try:
-      row = json.loads(content)
-      yield line, {str(k).lower(): v for k, v in row.items()}
-    except (json.JSONDecodeError, AttributeError):
-      problems.add(f"{manifest}:{line}: not a JSON object")
-
-
 def _text(row: Mapping, *columns: str) -> str:
-  value = next((row[c] for c in columns if row.get(c) not in (None, "")), "")
-  return str(value).strip()
+  for column in columns:
+    value = row.get(column)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+      value = str(value)  # JSON has folds and labels that are numbers.
+    if value := captions.cleaned(value, column):
+      return value
+  return ""
 
 
-def _captions(row: Mapping) -> tuple[str, ...]:
-  """From caption, captions (text or list) and caption_1, caption_2, ..."""
-  found = []
+def _given(row: Mapping) -> Iterator[Any]:
+  """Of caption, captions (one or a list), and caption_1, caption_2, ..."""
   for column, value in row.items():
-    if column in ("caption", "captions") or column.startswith("caption_"):
-      values = value if isinstance(value, list) else [value]
-      found += [str(v).strip() for v in values if v is not None]
-  return tuple(dict.fromkeys(c for c in found if c))
+    if _CAPTION.fullmatch(column):
+      yield from value if isinstance(value, list) else [value]
+
+
+def _usable(
+  given: Iterable[Any], where: str, problems: Problems
+) -> tuple[str, ...]:
+  """The captions that may be trained on; others are problems."""
+  usable = []
+  for caption in given:
+    try:
+      usable.append(captions.cleaned(caption))
+    except UserError as error:
+      problems.add(f"{where}: {error}")
+  return _distinct(filter(None, usable))
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+  """Each once, whatever its normal form."""
+  first: dict[str, str] = {}
+  for text in texts:
+    first.setdefault(normal(text), text)
+  return tuple(first.values())
 
 
 def _split(name: str) -> str:

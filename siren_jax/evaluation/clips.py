@@ -16,7 +16,8 @@ from absl import logging
 
 from siren_jax.common import files, resample
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, sources
+from siren_jax.common.text import normal
+from siren_jax.data import audio, sources, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.scorers import Heard, Scorer
 
@@ -64,22 +65,28 @@ def find(
   are without suffix. In folder `apart`, no clip of a table is looked for.
 
   Raises:
-    UserError: there is none, or a table has two of one name.
+    UserError: there is none, or two have one name.
   """
   source = pathlib.Path(source)
   if is_table(source):
     return _of_table(source, apart)
-  paths = sorted(
-    p for p in source.rglob("*") if p.suffix.lower() in audio.SUFFIXES
-  )
-  if not paths:
+  walked = walk.sound_files(source, audio.SUFFIXES)
+  problems = sources.Problems()
+  for message in walked.skipped:
+    problems.add(message)
+  if not walked.paths:
     raise UserError(
       f"{source} holds no sound files ({', '.join(audio.SUFFIXES)})"
     )
-  return [
-    Clip(path, str(path.relative_to(source).with_suffix("")), _content(path))
-    for path in paths
-  ]
+  found: dict[str, Clip] = {}
+  for path in walked.paths:
+    name = normal(str(path.relative_to(source).with_suffix("")))
+    if name in found:
+      raise UserError(
+        f"{found[name].path} and {path} have one name; clips are paired by it"
+      )
+    found[name] = Clip(path, name, _content(path))
+  return list(found.values())
 
 
 def _of_table(

@@ -16,6 +16,14 @@ def test_lines_of_a_file(tmp_path):
   assert found == [prompts.Prompt("a dog barking"), prompts.Prompt("rain")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path, encoding):
+  path = tmp_path / "prompts.txt"
+  path.write_bytes("a dog\u2028barks\r\nrain".encode(encoding))
+  found = [prompt.text for prompt in prompts.read(path, "train")]
+  assert found == ["a dog\u2028barks", "rain"]
+
+
 @pytest.mark.parametrize(
   "content, told",
   [(b"\n  \n", "holds no prompt"), (b"\xff\xfe\x00", "not UTF-8")],

@@ -130,3 +130,162 @@ def test_shared_manifests():
   assert by_id(sonic)["ambi_choir.flac"].title == "ambi_choir"
   assert by_id(sonic)["ambi_choir.flac"].section == "Ambient"
   assert not any(r.captions for r in sonic)  # all come from the phrasebook
+
+
+def found_and_problems(source):
+  problems = sources.Problems()
+  return sources.find(source, problems), problems.messages
+
+
+def test_captions_are_whole_whatever_is_in_them(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
+  (tmp_path / "m.csv").write_bytes(
+    'Path;Caption;split\na.wav;"a dog,\r\n barks";\nb.wav;rain\u2028falls;\n'
+    "c.wav;w\x0cx\x85y;val\nd.wav;;\n".encode("utf-16")
+  )
+  found, problems = found_and_problems(tmp_path / "m.csv")
+  assert [r.captions for r in found] == [
+    ("a dog, barks",),
+    ("rain\u2028falls",),
+    ("w x y",),
+  ]
+  assert len(problems) == 1 and "m.csv:6: d.wav: no caption" in problems[0]
+
+
+def test_captions_that_may_not_be_trained_on(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "c.wav")
+  rows = [
+    {"path": "a.wav", "captions": ["rain", 5, "x" * 1001, {"a": 1}]},
+    {"path": "b.wav", "caption": "a\x1b[31mdog", "label": "dog"},
+    {"path": 7, "caption": "seven"},
+    {"path": "c.wav", "caption": "wind", "label": ["a"]},
+  ]
+  (tmp_path / "m.jsonl").write_text("\r\n".join(map(json.dumps, rows)))
+  found, problems = found_and_problems(tmp_path / "m.jsonl")
+  assert [(r.id, r.captions) for r in found] == [("a.wav", ("rain",))]
+  told = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
+  assert [p.split(";")[0] for p in told] == [
+    "1: caption 5 is not text but int",
+    f"1: caption '{'x' * 40}...' has 1001 letters, at most 1000 are taken",
+    "1: caption {'a': 1} is not text but dict",
+    "2: caption 'a\\x1b[31mdog' has the control character \\x1b",
+    "3: path 7 is not text",
+    "4: label ['a'] is not text but list",
+  ]
+
+
+def test_columns_that_are_no_captions(tmp_path):
+  touch(tmp_path, "a.wav")
+  (tmp_path / "m.csv").write_text("path,caption_id,Caption 2\na.wav,17,rain\n")
+  (found,) = sources.find(tmp_path / "m.csv")
+  assert found.captions == ("rain",)
+
+
+def test_paths_are_read_as_meant(tmp_path):
+  nfd, nfc = "cafe\u0301.wav", "caf\u00e9.wav"
+  touch(
+    tmp_path, "x/a.wav", "b.wav", "c d.wav", nfd, "e.wav", "back\\slash.wav"
+  )
+  lines = [
+    "path,caption",
+    "x\\a.wav,a",
+    " ./b.wav ,b",
+    f"file://{tmp_path}/c%20d.wav,c",
+    f"{nfc},d",
+    f"{tmp_path}/e.wav,e",
+    "back\\slash.wav,f",
+    "x/../b.wav,b again",
+    "https://x.org/a.wav,url",
+    "http://[,url",
+    "x,folder",
+    f"{'y' * 300}.wav,long",
+    '"two\nlines.wav",gone',
+  ]
+  (tmp_path / "m.csv").write_text("\n".join(lines))
+  found, problems = found_and_problems(tmp_path / "m.csv")
+  names = ["x/a.wav", "b.wav", "c d.wav", nfd, "e.wav", "back\\slash.wav"]
+  assert [r.id for r in found] == names
+  assert all(r.path == tmp_path / r.id for r in found)
+  assert len(problems) == 6 and all(p.isprintable() for p in problems)
+  ends = ["listed twice", "give its path", "give its path", "a folder", "", ""]
+  for problem, end in zip(problems, ends):
+    assert end in problem
+
+
+def test_a_table_without_paths_says_what_it_has(tmp_path):
+  (tmp_path / "m.csv").write_text("a.wav|a dog\nb.wav|rain\n")
+  with pytest.raises(UserError, match=r"no path / file / audio; it has a\.wav"):
+    sources.find(tmp_path / "m.csv")
+  touch(tmp_path, "a.wav")
+  with pytest.raises(UserError, match="a sound; give its folder"):
+    sources.find(tmp_path / "a.wav")
+
+
+def test_folders_are_walked_and_what_is_left_is_named(tmp_path):
+  touch(tmp_path, "rain.wav", "._rain.wav", "dog.m4a", "DSC12.wav", "rain.flac")
+  (tmp_path / "loop").symlink_to(".")
+  found, problems = found_and_problems(tmp_path)
+  assert [r.id for r in found] == ["rain.flac", "rain.wav"]
+  assert [p.removeprefix(f"{tmp_path}/").split(":")[0] for p in problems] == [
+    "loop",
+    f"1 .m4a file left out, such as {tmp_path}/dog.m4a",
+    "DSC12.wav",
+  ]
+  assert ".txt" in problems[2] and "manifest" in problems[2]
+
+
+def test_folders_name_the_kind(tmp_path):
+  touch(tmp_path, "kick drum/bd_klub.wav", "metal door/DSC12.wav")
+  touch(tmp_path, "bell/one.wav", "bell/two.wav", "bell/three.wav")
+  (tmp_path / "bell/one.txt").write_bytes("a b\u00e9ll".encode("utf-16"))
+  (tmp_path / "bell/two.txt").write_bytes("a b\u00e9ll".encode("cp1252"))
+  (tmp_path / "bell/three.txt").write_text(" \n")
+  found, problems = found_and_problems(tmp_path)
+  assert [(r.id, r.captions, r.category) for r in found] == [
+    ("bell/one.wav", ("a b\u00e9ll",), "bell"),
+    ("kick drum/bd_klub.wav", (), "kick drum"),
+    ("metal door/DSC12.wav", (), "metal door"),
+  ]
+  assert len(problems) == 2
+  assert "three.txt: no caption" in problems[0]
+  assert "two.txt:1: not UTF-8 text, probably Windows-1252" in problems[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_corpus_is_known_in_any_encoding(tmp_path, encoding):
+  touch(tmp_path, "wavs/abc.wav")
+  (tmp_path / "train.csv").write_bytes(
+    "audiocap_id;YouTube_ID;start_time;caption\n1;abc;0;caf\u00e9\n".encode(
+      encoding
+    )
+  )
+  if encoding == "cp1252":
+    with pytest.raises(UserError, match=r"train\.csv:2: not UTF-8"):
+      sources.find(tmp_path)
+    return
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("caf\u00e9",) and found.split == "train"
+
+
+def test_tables_that_are_not_read_are_told(tmp_path, caplog):
+  touch(tmp_path, "rain.wav")
+  (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("rain",)
+  assert "clips.csv is not read; call it manifest.csv" in caplog.text
+  (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("a storm",)
+
+
+def test_folders_of_splits_are_no_kinds(tmp_path):
+  touch(tmp_path, "train/rain/1.wav", "test/dog bark.wav")
+  found = by_id(sources.find(tmp_path))
+  rain, dog = found["train/rain/1.wav"], found["test/dog bark.wav"]
+  assert (rain.category, rain.split) == ("rain", "train")
+  assert (dog.captions, dog.category) == (("dog bark",), "")
+  assert dog.split == "validation"
+  (tmp_path / "test").rename(tmp_path / "car")
+  found = by_id(sources.find(tmp_path))
+  assert found["car/dog bark.wav"].captions == ("car, dog bark",)
+  assert not any(r.split for r in found.values())

@@ -91,3 +91,18 @@ def test_what_cannot_be_heard_is_named(folder, tmp_path):
   audio.write_wav(folder / "zz.wav", short_S, RATE)
   with pytest.raises(UserError, match="zz.wav.*at least"):
     clips.hear(clips.find(folder), Ear().scorer)
+
+
+def test_two_clips_of_one_name_are_refused(folder):
+  (folder / "02.flac").write_bytes(b"x")
+  with pytest.raises(UserError, match=r"02\.flac and .*02\.wav have one name"):
+    clips.find(folder)
+
+
+def test_what_is_left_out_of_a_folder_is_said(folder, caplog):
+  for name in ("._00.wav", "new.m4a"):
+    (folder / name).write_bytes(b"x")
+  (folder / "deep" / "loop").symlink_to("..")
+  names = [c.name for c in clips.find(folder)]
+  assert "._00" not in names and len(set(names)) == len(names)
+  assert "1 .m4a file left out" in caplog.text and "loop" in caplog.text

@@ -1,0 +1,107 @@
+"""Captions: which may be trained on, and what the names of files say.
+
+In a folder of sounds, the nearest subfolder whose name has words is the kind
+of a sound. The name of a file adds to it only where it is a phrase: two words
+or more, of three letters or more with a vowel among them. Where no subfolder
+says anything, a single word will do. Numbers, codes and dates are no words,
+nor is what recorders and programs call a file: DSC12, take 3, untitled.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.text import normal, printable
+
+MAX_LETTERS = 1000  # of a caption
+_VOWELS = frozenset("aeiouy")
+_PHRASE = 2  # words
+_COUNTERS = (
+  "audio|capture|cimg|clip|copy|dji|dsc|dscf|dscn|file|folder|gopr|img|imgp"
+  "|memo|mix|mov|mvi|my|new|pxl|rec|record|recording|sample|snd|sound|ste|take"
+  "|track|unnamed|untitled|vid|video|voice|wa|wav|whatsapp|zoom"
+)
+_COUNTER = re.compile(f"(?:{_COUNTERS})s?")
+# One of them, or letters that cannot be said, and a number.
+_COUNTED = re.compile(
+  rf"(?<![^\W\d_])(?:{_COUNTERS}|[b-df-hj-np-tv-xz]{{1,4}})[\W_]*\d+"
+)
+_FREESOUND = re.compile(r"\d+__.+?__")  # number and recordist
+_CODE = re.compile(
+  r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID
+  r"|(?<![^\W_])(?=[a-z]*\d)[0-9a-f]{12,}(?![^\W_])"  # hash
+  r"|(?<![^\W_])[^\W\d_]+\d+[^\W\d_]+[^\W_]*(?![^\W_])"  # a1b2
+)
+
+
+def cleaned(caption: object, name: str = "caption") -> str:
+  """A caption in one line, "" for none.
+
+  Args:
+    caption: what a table or a file has.
+    name: what messages call it.
+
+  Raises:
+    UserError: it is no text, too long, or has control characters.
+  """
+  if caption is None:
+    return ""
+  if not isinstance(caption, str):
+    raise UserError(
+      f"{name} {printable(caption):.40} is not text but"
+      f" {type(caption).__name__}; put it in quotes"
+    )
+  caption = caption.strip()
+  shown = f"{printable(caption[:40])}{'...' if len(caption) > 40 else ''}"
+  if len(caption) > MAX_LETTERS:
+    raise UserError(
+      f"{name} '{shown}' has {len(caption)} letters, at most {MAX_LETTERS} are"
+      " taken; shorten it, or close a quote"
+    )
+  caption = re.sub(r" *[\t-\r\x85][\t-\r\x85 ]*", " ", caption)
+  odd = {c for c in caption if unicodedata.category(c) in ("Cc", "Cs")}
+  if odd:
+    raise UserError(
+      f"{name} '{shown}' has the control character {printable(min(odd))};"
+      " remove it"
+    )
+  return caption
+
+
+def of_path(path: Path, root: Path) -> tuple[str, str]:
+  """Caption and kind of a sound below `root`, "" for what is not told."""
+  folders = path.relative_to(root).parts[:-1]
+  kinds = (_words(name) for name in reversed(folders))
+  kind = " ".join(next(filter(None, kinds), ()))
+  words = _words(path.stem)
+  said = [w for w in words if _is_said(w) and not _COUNTER.fullmatch(w)]
+  if kind and len(said) < _PHRASE:
+    return "", kind
+  caption = " ".join(words)
+  told = set(kind.split()) <= set(words)
+  return (caption if told else f"{kind}, {caption}"), kind
+
+
+def title(name: str) -> str:
+  """Words of a title or of the name of a file: "dog-bark_02" is dog bark."""
+  return " ".join(_words(name))
+
+
+def _words(name: str) -> list[str]:
+  """Words in lower case; none where the name is but a counter or a code."""
+  name = _FREESOUND.sub("", normal(name).lower(), count=1)
+  name = _COUNTED.sub(" ", _CODE.sub(" ", name))
+  letters = "".join(c if _is_letter(c) else " " for c in name)
+  words = [w for word in letters.split() if (w := word.strip("'\u2019"))]
+  told = [w for w in words if not (w.isascii() and len(w) == 1)]
+  return words if any(not _COUNTER.fullmatch(w) for w in told) else []
+
+
+def _is_letter(c: str) -> bool:
+  return unicodedata.category(c)[0] in "LM" or c in "'\u2019"
+
+
+def _is_said(word: str) -> bool:
+  """Whether it can be spoken; of other scripts, all words are taken so."""
+  return not word.isascii() or (len(word) > 2 and bool(_VOWELS & set(word)))

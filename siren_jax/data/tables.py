@@ -1,0 +1,214 @@
+"""Tables that people bring, CSV and JSONL: rows with the lines they are on."""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.text import lines, printable, read_text
+from siren_jax.data.audio import SUFFIXES
+
+Row = dict[str, Any]
+
+SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
+# A row in more lines or letters than these has a quote that never closes.
+_MAX_LINES, _MAX_LETTERS = 50, 10_000
+
+
+def rows(
+  path: str | os.PathLike, report: Callable[[str], None]
+) -> Iterator[tuple[int, Row]]:
+  """The rows of a table, each with the number of its first line.
+
+  Names of columns are in lower case, with "_" for blanks and hyphens; a name
+  that comes again ends in its number. Values of CSV are text without blanks
+  around it.
+
+  Args:
+    path: CSV with commas, semicolons or tabs, or JSONL: an object a line.
+    report: is given a message for each row that is broken, which costs that
+      row alone.
+
+  Raises:
+    UserError: no text, or no table.
+  """
+  path = Path(path)
+  content = read_text(path)
+  if path.suffix.lower() in SEPARATED:
+    return _of_csv(path, _with_ends(content), report)
+  return _of_jsonl(path, lines(content), report)
+
+
+def columns(head: str) -> list[str]:
+  """Names of the columns of the CSV file that begins with `head`."""
+  try:
+    return _header(_with_ends(head))[0]
+  except csv.Error:
+    return []
+
+
+def _with_ends(content: str) -> list[str]:
+  return list(io.StringIO(content, newline=""))
+
+
+def _of_csv(
+  path: Path, table: Sequence[str], report: Callable[[str], None]
+) -> Iterator[tuple[int, Row]]:
+  try:
+    names, delimiter, place = _header(table)
+  except csv.Error as error:
+    raise UserError(
+      f"{path}: its line of column names cannot be parsed ({error})"
+    ) from error
+  if delimiter != ",":
+    logging.warning("%s: separated by %s", path, _DELIMITERS[delimiter])
+  while place < len(table):
+    line = place + 1
+    try:
+      fields, place = _record(table, place, delimiter)
+      _check_count(fields, names)
+    except csv.Error as error:
+      report(f"{path}:{line}: {error}")
+      place = line  # A broken row ends with its first line, if not before.
+      continue
+    values = [field.strip() for field in fields]
+    if any(values):
+      yield line, {name: value for name, value in zip(names, values) if name}
+
+
+def _header(table: Sequence[str]) -> tuple[list[str], str, int]:
+  """Names of columns, the delimiter, and the place of the line after."""
+  place = 0
+  while place < len(table) and not table[place].strip():
+    place += 1
+  if place == len(table):
+    return [], ",", place
+  choices = list(_DELIMITERS)
+  if told := _SEP.fullmatch(table[place].strip(" \r\n")):
+    choices, place = [told[1]], place + 1
+  found, broken = [], csv.Error()
+  for delimiter in choices:
+    try:
+      fields, after = _record(table, place, delimiter)
+      found.append((_names(fields), delimiter, after))
+    except csv.Error as error:
+      broken = error
+  if not found:
+    raise broken
+  return max(found, key=lambda header: len(header[0]))
+
+
+def _names(fields: Sequence[str]) -> list[str]:
+  names: list[str] = []
+  for field in fields:
+    name, count = column(field), 1
+    while name and name in names:
+      count += 1
+      name = f"{column(field)}_{count}"
+    names.append(name)
+  return names
+
+
+def column(name: str) -> str:
+  """A column's name, however it is spelled: "Caption 1" is caption_1."""
+  return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _record(
+  table: Sequence[str], start: int, delimiter: str
+) -> tuple[list[str], int]:
+  """The fields of a row, and the place of the line after it.
+
+  Raises:
+    csv.Error: it cannot be parsed, or runs on into other rows.
+  """
+
+  def ahead() -> Iterator[str]:
+    letters = 0
+    for line in range(start, min(start + _MAX_LINES, len(table))):
+      yield table[line]
+      letters += len(table[line])
+      if letters > _MAX_LETTERS:
+        return
+
+  reader = csv.reader(
+    ahead(), delimiter=delimiter, strict=True, skipinitialspace=True
+  )
+  try:
+    fields = next(reader, [])
+  except csv.Error as error:
+    raise csv.Error(
+      f"cannot be parsed ({error}); look for a quote that is not closed, and"
+      " double those within quotes"
+    ) from error
+  if reader.line_num > 1 and any(_has_row(f, delimiter) for f in fields):
+    raise csv.Error("a quote runs on into other rows; close it")
+  return fields, start + max(1, reader.line_num)
+
+
+def _has_row(field: str, delimiter: str) -> bool:
+  """Whether a line of several in a field names a sound among other things."""
+  parts = [line.split(delimiter) for line in lines(field)]
+  return len(parts) > 1 and any(
+    Path(part.strip(' "')).suffix.lower() in SUFFIXES
+    for row in parts
+    if len(row) > 1
+    for part in row
+  )
+
+
+def _check_count(fields: Sequence[str], names: Sequence[str]) -> None:
+  """Raises csv.Error; blank fields after the last column are none."""
+  columns = max((i for i, name in enumerate(names, 1) if name), default=0)
+  filled = max((i for i, f in enumerate(fields, 1) if f.strip()), default=0)
+  if filled > columns:
+    raise csv.Error(
+      f"fields: {filled}, columns: {columns}; put a field that has separators"
+      " in quotes"
+    )
+  if filled and len(fields) < columns:
+    raise csv.Error(
+      f"fields: {len(fields)}, columns: {columns}; add the separators of empty"
+      " ones"
+    )
+
+
+def _of_jsonl(
+  path: Path, table: Sequence[str], report: Callable[[str], None]
+) -> Iterator[tuple[int, Row]]:
+  for line, content in enumerate(table, 1):
+    if not content.strip():
+      continue
+    try:
+      row = json.loads(
+        content, object_pairs_hook=_unique, parse_constant=_refuse
+      )
+    except (ValueError, RecursionError) as error:
+      report(f"{path}:{line}: not a JSON object ({error})")
+      continue
+    if isinstance(row, dict):
+      yield line, row
+    else:
+      report(f"{path}:{line}: not a JSON object but {type(row).__name__}")
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> Row:
+  row: Row = {}
+  for name, value in pairs:
+    if column(name) in row:
+      raise ValueError(f"{printable(name)} comes twice")
+    row[column(name)] = value
+  return row
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f"{constant} is no JSON")
