@@ -32,7 +32,7 @@ class ClapDataConfig:
   """Where sounds and words come from.
 
   Attributes:
-    path: prepared audio set (a TFDS folder or an npz); "" trains words only.
+    path: prepared audio set; "" trains words only.
     seconds: length of a clip.
     augment: how clips are varied.
     texts: sentences written for the text tower, beside captions and words.

@@ -22,7 +22,7 @@ class CodecDataConfig:
   """Where the sound comes from.
 
   Attributes:
-    path: prepared audio set (a TFDS folder or an npz).
+    path: prepared audio set.
     crop_frames: code frames in a training example.
     augment: how examples are varied.
     start: bundle or work directory of a codec to start from; "" starts afresh.

@@ -29,7 +29,7 @@ def audio_batches(
   """Batches {"audio_BxS": float32} of random crops that hold sound.
 
   Args:
-    path: prepared audio set: a TFDS folder, or an npz of `store.export_npz`.
+    path: prepared audio set.
     split: "train" or "validation".
     batch_size: rows over all processes.
     crop_seconds: length of a crop; shorter sounds are filled up.
@@ -131,8 +131,8 @@ def _batches(
     repeat=split == "train" if repeat is None else repeat,
     share=share,
   )
-  make = stream.grain_batches if stream.has_grain() else stream.plain_batches
-  return make(source, transform, finish or (lambda batch: batch), order)
+  finish = finish or (lambda batch: batch)
+  return stream.Batches(source, transform, finish, order)
 
 
 def _sound(

@@ -26,7 +26,7 @@ class Stage1DataConfig:
   """Where codes and prompts come from.
 
   Attributes:
-    path: code set that `prepare-data --codec --clap` wrote, or an npz of it.
+    path: code set that `prepare-data --codec --clap` wrote.
     codec: folder of the codec that made the codes; "" is `path`, which carries
       a copy of it.
     start: bundle or work directory of experts to go on from; "" starts afresh.
