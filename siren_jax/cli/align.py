@@ -30,12 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
-  experiment, workdir, mesh = training.read(args, "align")
+  with training.begun(args, "align") as run:
+    _align(args, run, notes)
+
+
+def _align(
+  args: argparse.Namespace, run: training.Run, notes: str | None
+) -> None:
   import jax
 
   from siren_jax.alignment.experiment import build
   from siren_jax.common import mesh as meshes
 
+  experiment = run.experiment
   start, its_notes = _start(experiment.data.start)
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
@@ -48,9 +55,9 @@ def run(args: argparse.Namespace) -> None:
     start.models,
     start.all_params,
     start.clap.tokenizer,
-    meshes.share(mesh),
+    meshes.share(run.mesh),
   )
-  state = training.fit(experiment, workdir, mesh, task, *data)
+  state = training.fit(run, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",
@@ -58,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
   )
   if jax.process_index():
     return
-  out = workdir / f"bundle-{int(state.step)}"
+  out = run.workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
   else:

@@ -54,16 +54,17 @@ def of_model(folder: Path) -> str:
   A work directory is what its newest checkpoint holds; it changes when
   training goes on. A folder without any model has that of nothing.
   """
-  steps = [
-    int(path.name)
-    for path in folder.glob("checkpoints/*")
-    if path.name.isdigit()
-  ]
-  if steps:
-    return of_files([folder / f"checkpoints/{max(steps)}/sums/metadata"])
+  if newest := max(steps(folder), default=None):
+    return of_files([folder / f"checkpoints/{newest}/sums/metadata"])
   files = {
     path
     for pattern in ("config.json", "tokenizer.json", "*.safetensors")
     for path in folder.glob(pattern)
   }
   return of_files(sorted(files))
+
+
+def steps(workdir: Path) -> list[int]:
+  """Steps of the checkpoints in a work directory, in no order."""
+  names = (path.name for path in workdir.glob("checkpoints/*"))
+  return [int(name) for name in names if name.isdigit()]

@@ -48,6 +48,11 @@ class Stage1Experiment:
   mesh: MeshConfig = MeshConfig()
   data: Stage1DataConfig = Stage1DataConfig()
 
+  @property
+  def schedule(self) -> OptimizerConfig:
+    """The optimizer over all steps of training, unless it says how many."""
+    return self.optimizer.over(self.train.steps)
+
 
 def build(
   experiment: Stage1Experiment,
@@ -90,7 +95,7 @@ def task_of(
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )
-  return Stage1Task(e.experts, e.optimizer, tables, stage, start)
+  return Stage1Task(e.experts, e.schedule, tables, stage, start)
 
 
 def start_of(e: Stage1Experiment) -> Any:
