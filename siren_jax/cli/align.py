@@ -30,19 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
-  with training.begun(args, "align") as run:
-    _align(args, run, notes)
+  with training.begun(args, "align") as current:
+    _align(args, current, notes)
 
 
 def _align(
-  args: argparse.Namespace, run: training.Run, notes: str | None
+  args: argparse.Namespace, current: training.Run, notes: str | None
 ) -> None:
   import jax
 
   from siren_jax.alignment.experiment import build
   from siren_jax.common import mesh as meshes
 
-  experiment = run.experiment
+  experiment = current.experiment
   start, its_notes = _start(experiment.data.start)
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
@@ -55,9 +55,9 @@ def _align(
     start.models,
     start.all_params,
     start.clap.tokenizer,
-    meshes.share(run.mesh),
+    meshes.share(current.mesh),
   )
-  state = training.fit(run, task, *data)
+  state = training.fit(current, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",
@@ -65,7 +65,7 @@ def _align(
   )
   if jax.process_index():
     return
-  out = run.workdir / f"bundle-{int(state.step)}"
+  out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
   else:

@@ -45,12 +45,15 @@ def run(args: argparse.Namespace, kind: str) -> None:
   from siren_jax.cli import experiments
   from siren_jax.common import mesh as meshes
 
-  with begun(args, kind) as run:
+  with begun(args, kind) as current:
     build = experiments.KINDS[kind].module().build
-    parts = build(run.experiment, run.workdir, meshes.share(run.mesh))
-    fit(run, *parts)
+    parts = build(
+      current.experiment, current.workdir, meshes.share(current.mesh)
+    )
+    fit(current, *parts)
   if jax.process_index() == 0:
-    runtime.say(f"done: {run.workdir} (siren-jax inspect {run.workdir})")
+    folder = current.workdir
+    runtime.say(f"done: {folder} (siren-jax inspect {folder})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +95,15 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
       f"{args.config} is for `siren-jax {experiments.KINDS[found].verb}`"
     )
   workdir = runtime.check_folder(args.workdir)
+  runtime.use_compilation_cache()
+  if args.distributed:
+    runtime.join(args.distributed)
   resumed = bool(steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
   config = experiments.to_json(experiment) | {configs.INPUTS: inputs}
   if resumed:
     configs.check(workdir, config)
-  runtime.use_compilation_cache()
-  if args.distributed:
-    runtime.join(args.distributed)
   mesh = meshes.make_mesh(experiment.mesh)
   with contextlib.ExitStack() as stack:
     if jax.process_index() == 0:
@@ -110,6 +113,8 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
   """With the number of steps of its schedule; that of a begun run stays."""
+  import jax
+
   from siren_jax.common import config as configs
 
   optimizer = experiment.optimizer
@@ -120,7 +125,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
   schedule = experiment.schedule
   natural = dataclasses.replace(optimizer, steps=0)
   whole = dataclasses.replace(experiment, optimizer=natural).schedule.steps
-  if schedule.steps != whole:
+  if schedule.steps != whole and jax.process_index() == 0:
     runtime.say(
       f"the learning rate is planned for {schedule.steps} updates"
       f" (optimizer.steps), training makes {whole} (train.steps)"

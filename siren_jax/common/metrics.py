@@ -19,11 +19,22 @@ class MetricWriter:
   """One CSV row a step, and the same numbers as TensorBoard scalars.
 
   Opening it at `step` drops the rows after it: they belong to work that was
-  lost with the process and will be done again.
+  lost with the process and will be done again. Where all of it was lost, by a
+  run that may have been another one, they are kept in metrics.previous.csv.
+
+  Attributes:
+    kept: that file, where there was something to keep.
+
+  Raises:
+    UserError: there is a metrics.csv of something else.
   """
 
   def __init__(self, workdir: Path, step: int):
     self._path = Path(workdir) / "metrics.csv"
+    self.kept = None
+    if step == 0 and _read(self._path):
+      self.kept = self._path.with_name("metrics.previous.csv")
+      os.replace(self._path, self.kept)
     self._rows = {s: r for s, r in _read(self._path).items() if s <= step}
     self._columns = list(
       dict.fromkeys(n for r in self._rows.values() for n in r)
@@ -167,15 +178,21 @@ def _read(path):
   """Complete rows of a metrics file: step -> {name: text}."""
   if not path.exists():
     return {}
-  with path.open(newline="") as file:
-    reader = csv.reader(file)
-    header = next(reader, ["step"])
-    # A killed process may leave half a line: it has too few cells.
-    rows = [row for row in reader if len(row) == len(header)]
-  return {
-    int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}
-    for row in rows
-  }
+  try:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+      reader = csv.reader(file)
+      header = next(reader, ["step"])
+      # A killed process may leave half a line: it has too few cells.
+      rows = [row for row in reader if len(row) == len(header)]
+    return {
+      int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}
+      for row in rows
+    }
+  except (ValueError, csv.Error) as error:
+    raise UserError(
+      f"{path}: not the metrics of a run ({error}); move it away, or choose"
+      " another work directory"
+    ) from error
 
 
 def _tensorboard(directory, step):

@@ -99,11 +99,11 @@ def claim(out: str | os.PathLike, overwrite: bool = False) -> Iterator[None]:
     UserError: another process writes there, `out` is something other than a
       data set, or it is one and `overwrite` is not set.
   """
-  out = Path(out).absolute()
-  check_target(out)
-  with exclusive(out.with_name(f".{out.name}.lock"), str(out)):
-    _clean(out)
-    if not overwrite and (out / INFO).exists():
+  place = Path(out).resolve()
+  check_target(place)
+  with exclusive(place.with_name(f".{place.name}.lock"), str(out)):
+    _clean(place)
+    if not overwrite and (place / INFO).exists():
       raise UserError(
         f"{out} is a data set already; replace it with --overwrite"
         " (overwrite=True in Python) or choose another folder"
@@ -128,7 +128,7 @@ def write(
   Raises:
     UserError: `out` is something other than a data set, or not writable.
   """
-  out = Path(out)
+  out = Path(out).resolve()
   check_target(out)
   records = {name: Fingerprint() for name in splits}
   counted = {

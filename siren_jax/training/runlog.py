@@ -21,6 +21,10 @@ class RunLog:
     self._shown = shown
     self._pending = None
     self._window = []
+    if main and self._writer.kept:
+      self.say(
+        f"metrics of an earlier run without a checkpoint: {self._writer.kept}"
+      )
 
   def push(self, step, metrics):
     """Takes the metrics of `step`, and fetches those of the step before."""

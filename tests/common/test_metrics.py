@@ -44,6 +44,29 @@ def test_resuming_drops_rows_of_lost_steps_and_half_lines(tmp_path):
   ]
 
 
+def test_metrics_of_a_run_that_left_no_checkpoint_are_kept(tmp_path):
+  write(tmp_path, 0, (1, {"loss": 2.0}))
+  lost = (tmp_path / "metrics.csv").read_text()
+  writer = MetricWriter(tmp_path, 0)
+  writer.write(1, {"loss": 3.0})
+  writer.close()
+  assert writer.kept == tmp_path / "metrics.previous.csv"
+  assert writer.kept.read_text() == lost
+  assert [r["loss"] for r in rows(tmp_path)] == ["3"]
+  assert MetricWriter(tmp_path, 1).kept is None
+
+
+@pytest.mark.parametrize(
+  "content", [b"epoch,loss\none,2\n", b"\xff,x\n\xff,1\n"]
+)
+def test_metrics_of_something_else_are_left_alone(tmp_path, content):
+  path = tmp_path / "metrics.csv"
+  path.write_bytes(content)
+  with pytest.raises(UserError, match="not the metrics of a run"):
+    MetricWriter(tmp_path, 0)
+  assert path.read_bytes() == content
+
+
 def test_tensorboard_events_exist(tmp_path):
   write(tmp_path, 0, (1, {"loss": 2.0}))
   (events,) = (tmp_path / "tensorboard").iterdir()
