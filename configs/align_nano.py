@@ -40,7 +40,6 @@ def get_config():
       optimizer=OptimizerConfig(
         learning_rate=1.5e-4,
         warmup_steps=10,
-        steps=STEPS,
         final_fraction=0.1,
         weight_decay=0.0,
       ),

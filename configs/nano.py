@@ -27,9 +27,7 @@ def get_config():
         feature_dim=96,
         ffn_multiplier=0.75,
       ),
-      optimizer=OptimizerConfig(
-        learning_rate=2e-3, steps=STEPS, warmup_steps=100
-      ),
+      optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=100),
       train=TrainConfig(
         steps=STEPS, batch_size=16, ema_decay=0.99, checkpoint_every=100
       ),

@@ -20,7 +20,7 @@ def get_config():
   return to_config_dict(
     ClapExperiment(
       optimizer=OptimizerConfig(
-        learning_rate=1.5e-3, steps=STEPS, warmup_steps=40, final_fraction=0.02
+        learning_rate=1.5e-3, warmup_steps=40, final_fraction=0.02
       ),
       train=TrainConfig(
         steps=STEPS,

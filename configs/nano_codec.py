@@ -22,7 +22,6 @@ def get_config():
       optimizer=OptimizerConfig(
         learning_rate=1e-3,
         warmup_steps=200,
-        steps=STEPS,
         final_fraction=0.05,
         b1=0.8,
         b2=0.99,

@@ -37,9 +37,7 @@ def get_config():
         scan_layers=True,
         remat=True,
       ),
-      optimizer=OptimizerConfig(
-        learning_rate=3e-4, steps=STEPS, warmup_steps=2000
-      ),
+      optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=2000),
       train=TrainConfig(
         steps=STEPS, batch_size=192, eval_every=2000, checkpoint_every=1000
       ),

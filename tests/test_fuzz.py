@@ -10,7 +10,7 @@ from siren_jax import codec
 from siren_jax.cli import decode
 from siren_jax.common import tensors, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, sources, store
+from siren_jax.data import audio, sources
 from siren_jax.weights import published
 
 TRIALS = 1000  # of each reader
@@ -51,12 +51,6 @@ def _codes(path):
   )
 
 
-def _set(path):
-  arrays = {"train/x": np.zeros(9), "train/x.offsets": np.array([0, 4, 9])}
-  texts = {"train": {"id": ["a", "b"], "captions": [["rain"], ["wind"]]}}
-  np.savez(path, texts=json.dumps(texts), **arrays)
-
-
 def _csv(path):
   path.write_text("file,caption,fold\na.wav,a dog,1\nb.wav,rain,2\n")
 
@@ -90,7 +84,6 @@ READERS = {
   "safetensors": (_tensors, lambda p: tensors.load(p, _SHAPES)),
   "published.safetensors": (_tensors, _published),
   "codes.npz": (_codes, lambda p: decode._read(p, _CONFIG)),
-  "set.npz": (_set, lambda p: store.captions(p, "train")),
   "manifest.csv": (_csv, lambda p: sources.find(p)),
   "audiocaps.csv": (_audiocaps, lambda p: sources.find(p)),
   "prompts.txt": (_prompts, text.read_lines),

@@ -65,6 +65,11 @@ class AlignExperiment:
         f" batch_size x group_size = {rows} rollouts"
       )
 
+  @property
+  def schedule(self) -> OptimizerConfig:
+    """The optimizer over all minibatches, unless it says how many."""
+    return self.optimizer.over(self.train.steps * self.alignment.minibatches)
+
 
 def build(
   experiment: AlignExperiment,
@@ -90,7 +95,7 @@ def build(
   )
   truths, of_training = _truths(train + held_out), len(_truths(train))
   task = AlignTask(
-    models, params, e.alignment, e.optimizer, truths, e.train.ema_decay
+    models, params, e.alignment, e.schedule, truths, e.train.ema_decay
   )
   batches = functools.partial(
     prompts.PromptBatches,

@@ -9,10 +9,12 @@ import dataclasses
 import importlib.resources
 import itertools
 import json
+import logging
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -20,9 +22,13 @@ from tokenizers import Tokenizer
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
+from siren_jax.common.fingerprint import of_files, of_values, steps
 from siren_jax.common.text import lines, read_text
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
+_KEY = "made_from"  # in the npz: fingerprint of that
+
+_log = logging.getLogger(__name__)
 
 _SOUND = (
   "{q} {n}", "{n} {v}ing", "a {n} {v}ing", "the {n} {v}s", "{v}ing {n}",
@@ -52,10 +58,10 @@ class Corpus:
   teacher_QxW: np.ndarray
   label_Q: np.ndarray
 
-  def save(self, path: Path) -> None:
-    """Writes one npz, all of it or nothing."""
+  def save(self, path: Path, key: str = "") -> None:
+    """Writes one npz, all of it or nothing; `key`: what it was made from."""
     with replacing(path) as file:
-      np.savez(file, **dataclasses.asdict(self))
+      np.savez(file, **dataclasses.asdict(self), **{_KEY: key})
 
   @classmethod
   def load(cls, path: Path) -> "Corpus":
@@ -97,24 +103,55 @@ def prepare(
   workdir: Path,
   start: str,
   make: Callable[[Tokenizer | None], tuple[Tokenizer, Corpus]],
+  made_from: Any = None,
 ) -> tuple[Tokenizer, Corpus]:
   """What `workdir` keeps; at first that of `start`, or else what is made.
 
   A bundle to start from has a tokenizer and no corpus: one is made for it.
+  Before there is a checkpoint, what was made from something else is made anew.
+
+  Args:
+    made_from: all that `make` depends on, as JSON can hold it. None: what is
+      there is right.
 
   Raises:
-    UserError: a file of theirs is missing or broken.
+    UserError: a file of theirs is missing or broken, or was made from
+      something else than the checkpoints were trained with.
   """
-  if not (workdir / CORPUS).is_file():
-    if start and (Path(start) / CORPUS).is_file():
-      words, corpus = _read(Path(start))
+  folder = Path(start) if start else None
+  taken = folder is not None and (folder / CORPUS).is_file()
+  names = (CORPUS, TOKENIZER) if taken else (TOKENIZER,) if folder else ()
+  key = of_values(
+    [of_files(folder / name for name in names), None if taken else made_from]
+  )
+  kept = (workdir / CORPUS).is_file()
+  if not kept or (made_from is not None and _is_stale(workdir, key)):
+    if taken:
+      words, corpus = _read(folder)
     else:
-      words = tokenizer.load(Path(start) / TOKENIZER) if start else None
+      words = tokenizer.load(folder / TOKENIZER) if folder else None
       words, corpus = make(words)
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
-    corpus.save(workdir / CORPUS)  # last: it says that both are there
+    corpus.save(workdir / CORPUS, key)  # last: it says that both are there
   return _read(workdir)
+
+
+def _is_stale(workdir: Path, key: str) -> bool:
+  path = workdir / CORPUS
+  found = read_npz(path, "remove it and run again").get(_KEY)
+  trained = bool(steps(workdir))
+  if str(found) == key or (found is None and trained):
+    return False  # Before 2026-11-26 there were no keys.
+  if trained:
+    raise UserError(
+      f"{path} was made from other captions or settings than these; give those"
+      " again, or choose another work directory"
+    )
+  _log.warning(
+    "%s was made from other captions or settings: it is made anew", path
+  )
+  return True
 
 
 def _read(folder):

@@ -32,7 +32,7 @@ class ClapDataConfig:
   """Where sounds and words come from.
 
   Attributes:
-    path: prepared audio set (a TFDS folder or an npz); "" trains words only.
+    path: prepared audio set; "" trains words only.
     seconds: length of a clip.
     augment: how clips are varied.
     texts: sentences written for the text tower, beside captions and words.
@@ -85,6 +85,11 @@ class ClapExperiment:
         " sounds (data.path)"
       )
 
+  @property
+  def schedule(self) -> OptimizerConfig:
+    """The optimizer over all steps of training, unless it says how many."""
+    return self.optimizer.over(self.train.steps)
+
 
 def build(
   experiment: ClapExperiment,
@@ -94,15 +99,21 @@ def build(
   """Task, endless training batches and a source of validation batches.
 
   Writes `tokenizer.json` and `corpus.npz` (texts as ids, with the teacher's
-  embeddings) to the work directory once; a resumed run reads them.
+  embeddings) to the work directory once; a resumed run reads them. Of the
+  data set, captions are read without the sound.
 
   Args:
     share: which rows of each batch this process reads.
 
   Raises:
-    UserError: the teacher is not installed and the corpus is not made yet.
+    UserError: the data set has another sample rate, or the teacher is not
+      installed and the corpus is not made yet.
   """
   e, workdir = experiment, Path(workdir)
+  if e.data.path:  # before the teacher reads for minutes
+    pipeline.rate_of(
+      store.open_source(e.data.path, "train"), e.clap.audio.sample_rate
+    )
   labels = Labels.of(e.data.path)
   make = functools.partial(
     corpus.make,
@@ -115,11 +126,11 @@ def build(
     wordnet_folder=e.data.wordnet,
     seed=e.train.seed,
   )
-  words, texts = corpus.prepare(workdir, e.data.start, make)
+  words, texts = corpus.prepare(workdir, e.data.start, make, make.keywords)
   task = ClapTask(
     e.clap,
     e.loss,
-    e.optimizer,
+    e.schedule,
     e.train.ema_decay,
     texts=texts,
     classes=labels.text_classes(words, e.clap.text.max_tokens),
@@ -156,10 +167,13 @@ class Labels:
     """Reads an audio set; "" stands for the phrase book alone."""
     names, labels_of = phrasebook.categories(), collections.defaultdict(set)
     if path:
-      validation = _recordings(path, "validation")
+      train, validation = (
+        store.texts(path, split, "captions", "label")
+        for split in ("train", "validation")
+      )
       names = tuple(sorted({r["label"] for r in validation} - _NO_CLASS))
       names = names if len(names) > 1 else ()
-      for recording in (*validation, *_recordings(path, "train")):
+      for recording in (*validation, *train):
         for caption in recording["captions"]:
           labels_of[caption].add(recording["label"])
     for name in (*names, *phrasebook.categories()):
@@ -245,11 +259,6 @@ class Batches:
       self._clips.set_state(state["clips"])
 
 
-def _recordings(path, split):
-  source = store.open_source(path, split)
-  return [source[i] for i in range(len(source))]
-
-
 def _text_batch(texts, rows):
   return {
     "extra_ids_QxP": texts.ids_QxP[rows],
@@ -278,6 +287,7 @@ def _clips(e, words, labels, share, split):
     split,
     e.train.batch_size,
     seconds=e.data.seconds,
+    sample_rate=e.clap.audio.sample_rate,
     text_features=features,
     config=e.data.augment if split == "train" else UNCHANGED,
     seed=e.train.seed,

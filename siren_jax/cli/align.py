@@ -31,12 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = read_text(args.notes) if args.notes else None
-  experiment, workdir, mesh = training.read(args, "align")
+  with training.begun(args, "align") as current:
+    _align(args, current, notes)
+
+
+def _align(
+  args: argparse.Namespace, current: training.Run, notes: str | None
+) -> None:
   import jax
 
   from siren_jax.alignment.experiment import build
   from siren_jax.common import mesh as meshes
 
+  experiment = current.experiment
   start, its_notes = _start(experiment.data.start)
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
@@ -49,9 +56,9 @@ def run(args: argparse.Namespace) -> None:
     start.models,
     start.all_params,
     start.clap.tokenizer,
-    meshes.share(mesh),
+    meshes.share(current.mesh),
   )
-  state = training.fit(experiment, workdir, mesh, task, *data)
+  state = training.fit(current, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",
@@ -59,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
   )
   if jax.process_index():
     return
-  out = workdir / f"bundle-{int(state.step)}"
+  out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
   else:

@@ -75,6 +75,7 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
     UserError: no known kind, an unknown key, or a value out of its range.
   """
   values = dict(values)
+  values.pop(configs.INPUTS, None)  # A work directory keeps them.
   kind = values.pop("kind", None)
   if kind not in KINDS:
     raise UserError(f"{source}: kind={kind!r}; known kinds: {', '.join(KINDS)}")

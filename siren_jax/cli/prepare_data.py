@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="CSV or JSONL of recordings; may be given again",
   )
   add("--out", required=True, metavar="DIR", help="the data set to write")
+  add(
+    "--overwrite",
+    action="store_true",
+    help="replace the data set at --out once the new one is complete",
+  )
   add("--seconds", type=float, help="length of a sound (default: 5)")
   add("--seed", type=int, help="of all that is drawn (default: 0)")
   audio = parser.add_argument_group("recordings to audio")
@@ -104,7 +109,9 @@ def _audio(args: argparse.Namespace) -> None:
   from siren_jax.data import contents, prepare
 
   config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
-  summary = prepare.prepare_audio(sources, args.out, config)
+  summary = prepare.prepare_audio(
+    sources, args.out, config, overwrite=args.overwrite
+  )
   _report(summary, pathlib.Path(args.out) / prepare.SKIPPED)
   print("captions, for example:")
   for line in contents.examples(args.out):
@@ -141,9 +148,14 @@ def _codes(args: argparse.Namespace) -> None:
   codec_model, clap_model = codec.load(args.codec), clap.load(args.clap)
   config = codes.CodesConfig(**runtime.given(args, *_CODES, *_BOTH))
   counts = codes.prepare_codes(
-    args.sources[0], codec_model, clap_model, args.out, config
+    args.sources[0],
+    codec_model,
+    clap_model,
+    args.out,
+    config,
+    overwrite=args.overwrite,
+    finish=lambda folder: bundle.save_encoders(folder, codec_model, clap_model),
   )
-  bundle.save_encoders(pathlib.Path(args.out), codec_model, clap_model)
   for split, count in counts.items():
     print(f"{split}: {count} sounds")
   config = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"

@@ -1,7 +1,10 @@
 """What the training verbs share: config file to trainer."""
 
 import argparse
+import contextlib
+import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from siren_jax.cli import runtime
@@ -42,23 +45,48 @@ def run(args: argparse.Namespace, kind: str) -> None:
   from siren_jax.cli import experiments
   from siren_jax.common import mesh as meshes
 
-  experiment, workdir, mesh = read(args, kind)
-  build = experiments.KINDS[kind].module().build
-  parts = build(experiment, workdir, meshes.share(mesh))
-  fit(experiment, workdir, mesh, *parts)
+  with begun(args, kind) as current:
+    build = experiments.KINDS[kind].module().build
+    parts = build(
+      current.experiment, current.workdir, meshes.share(current.mesh)
+    )
+    fit(current, *parts)
   if jax.process_index() == 0:
-    runtime.say(f"done: {workdir} (siren-jax inspect {workdir})")
+    folder = current.workdir
+    runtime.say(f"done: {folder} (siren-jax inspect {folder})")
 
 
-def read(args: argparse.Namespace, kind: str) -> tuple[Any, pathlib.Path, Any]:
-  """The experiment, the work directory and the mesh; ready to compile.
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What is trained, where, over which mesh.
+
+  Attributes:
+    config: what the work directory keeps: the experiment, and fingerprints of
+      its inputs.
+  """
+
+  experiment: Any
+  workdir: pathlib.Path
+  mesh: Any
+  config: dict[str, Any]
+
+
+@contextlib.contextmanager
+def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
+  """A run that is ready to compile; its work directory is ours in the block.
 
   Raises:
     UserError: an experiment of another kind, a directory that is not
-      writable, or a mesh that the devices do not fill.
+      writable or in use, a mesh that the devices do not fill, or another
+      experiment than the directory was begun with.
   """
+  import jax
+
   from siren_jax.cli import experiments
+  from siren_jax.common import config as configs
   from siren_jax.common import mesh as meshes
+  from siren_jax.common.fingerprint import steps
+  from siren_jax.common.lock import exclusive
 
   experiment = experiments.from_file(args.config, args.overrides)
   found = experiments.kind_of(experiment)
@@ -70,22 +98,67 @@ def read(args: argparse.Namespace, kind: str) -> tuple[Any, pathlib.Path, Any]:
   runtime.use_compilation_cache()
   if args.distributed:
     runtime.join(args.distributed)
-  return experiment, workdir, meshes.make_mesh(experiment.mesh)
+  resumed = bool(steps(workdir))
+  experiment = _scheduled(experiment, workdir, resumed)
+  inputs = _fingerprints(experiment, kind)
+  config = experiments.to_json(experiment) | {configs.INPUTS: inputs}
+  if resumed:
+    configs.check(workdir, config)
+  mesh = meshes.make_mesh(experiment.mesh)
+  with contextlib.ExitStack() as stack:
+    if jax.process_index() == 0:
+      stack.enter_context(exclusive(workdir / ".lock", str(workdir)))
+    yield Run(experiment, workdir, mesh, config)
 
 
-def fit(
-  experiment: Any, workdir: pathlib.Path, mesh, task, train_data, eval_data
-) -> Any:
+def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
+  """With the number of steps of its schedule; that of a begun run stays."""
+  import jax
+
+  from siren_jax.common import config as configs
+
+  optimizer = experiment.optimizer
+  if resumed:
+    begun_with = configs.recorded(workdir).get("optimizer", {})
+    optimizer = optimizer.over(begun_with.get("steps", 0))
+  experiment = dataclasses.replace(experiment, optimizer=optimizer)
+  schedule = experiment.schedule
+  natural = dataclasses.replace(optimizer, steps=0)
+  whole = dataclasses.replace(experiment, optimizer=natural).schedule.steps
+  if schedule.steps != whole and jax.process_index() == 0:
+    runtime.say(
+      f"the learning rate is planned for {schedule.steps} updates"
+      f" (optimizer.steps), training makes {whole} (train.steps)"
+    )
+  return dataclasses.replace(experiment, optimizer=schedule)
+
+
+def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
+  """Of all that the settings of its data name."""
+  from siren_jax.data import store
+  from siren_jax.weights import bundle
+
+  values = {}
+  for name in ("path", "validation"):
+    if path := getattr(experiment.data, name, ""):
+      values[f"data.{name}"] = store.fingerprint(path)
+  for name in ("start", "codec"):
+    model = getattr(experiment.data, name, "")
+    if model or (kind == "align" and name == "start"):
+      values[f"data.{name}"] = store.fingerprint(bundle.find(model))
+  return values
+
+
+def fit(run: Run, task, train_data, eval_data) -> Any:
   """Trains over the mesh; the state at the end."""
   from siren_jax import training
-  from siren_jax.cli import experiments
 
   return training.train(
     task,
-    experiment.train,
-    mesh,
+    run.experiment.train,
+    run.mesh,
     train_data,
     eval_data,
-    workdir,
-    experiments.to_json(experiment),
+    run.workdir,
+    run.config,
   )

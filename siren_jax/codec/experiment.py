@@ -22,7 +22,7 @@ class CodecDataConfig:
   """Where the sound comes from.
 
   Attributes:
-    path: prepared audio set (a TFDS folder or an npz).
+    path: prepared audio set.
     crop_frames: code frames in a training example.
     augment: how examples are varied.
     start: bundle or work directory of a codec to start from; "" starts afresh.
@@ -52,6 +52,11 @@ class CodecExperiment:
         "codec loss lock_codes=True: needs a trained codec; give data.start"
       )
 
+  @property
+  def schedule(self) -> OptimizerConfig:
+    """The optimizer over all steps of training, unless it says how many."""
+    return self.optimizer.over(self.train.steps)
+
 
 def build(
   experiment: CodecExperiment,
@@ -65,7 +70,7 @@ def build(
   """
   del workdir  # Nothing but the trainer writes there.
   e = experiment
-  task = CodecTask(e.codec, e.loss, e.optimizer, e.train.ema_decay, start_of(e))
+  task = CodecTask(e.codec, e.loss, e.schedule, e.train.ema_decay, start_of(e))
   batches = functools.partial(
     pipeline.audio_batches,
     e.data.path,

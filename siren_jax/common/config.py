@@ -9,22 +9,28 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
+from siren_jax.common.fingerprint import short
 
 T = TypeVar("T")
 
-# Settings that a resumed run may change: they do not alter what was learned.
-_FREE = {
-  "checkpoint_every",
-  "eval_batches",
-  "eval_every",
-  "keep",
-  "log_every",
+_NAME = "config.json"
+
+# Settings that a resumed run may change, with all below them: they do not
+# alter what was learned.
+_FREE = (
   "mesh",
-  "profile",
-  "steps",
-}
+  "train.checkpoint_every",
+  "train.eval_batches",
+  "train.eval_every",
+  "train.keep",
+  "train.log_every",
+  "train.profile",
+  "train.steps",
+)
+INPUTS = "inputs"  # name of a setting: fingerprint of what is there
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -116,26 +122,89 @@ def _scalar(hint: Any, value: Any, path: str) -> Any:
 
 def record(
   workdir: pathlib.Path, config: Mapping[str, Any], resumed: bool
-) -> None:
+) -> str:
   """Writes `workdir`/config.json; a resumed run must have the same config.
 
-  Lengths, intervals and the mesh may differ.
+  Returns:
+    What of it differs from the run's, see `check`.
+  """
+  changed = check(workdir, config) if resumed else ""
+  with replacing(workdir / _NAME) as file:
+    file.write((json.dumps(config, indent=2) + "\n").encode())
+  return changed
+
+
+def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
+  """Refuses to go on with another config than that of the run in `workdir`.
+
+  Lengths, intervals and the mesh may differ. So may the path of an input whose
+  fingerprint (in `config["inputs"]`) is the same.
+
+  Returns:
+    What differs, in words for the user; "" for nothing.
 
   Raises:
-    UserError: resumed with another config; names the first key that differs.
+    UserError: something else differs (the message names it), or the run's
+      config.json cannot be read.
   """
-  path = workdir / "config.json"
-  text = json.dumps(config, indent=2) + "\n"
-  if resumed and path.exists():
-    old, new = (dict(_leaves(json.loads(t))) for t in (path.read_text(), text))
-    for key in sorted(old.keys() | new.keys()):
-      if old.get(key) != new.get(key) and not _FREE & set(key.split(".")):
-        raise UserError(
-          f"config {key}={new.get(key)!r} but {workdir} was trained with"
-          f" {old.get(key)!r}; use that value or another work directory"
-        )
-  with replacing(path) as file:
-    file.write(text.encode())
+  before = recorded(workdir)
+  known, inputs = before.pop(INPUTS, None), dict(config.get(INPUTS, {}))
+  old, new = dict(_leaves(before)), dict(_leaves(_as_read(config)))
+  new = {k: v for k, v in new.items() if not k.startswith(f"{INPUTS}.")}
+  for name in (known or {}).keys() & inputs.keys():
+    if known[name] != inputs[name]:
+      raise UserError(
+        f"config {name}={new[name]!r} holds something else"
+        f" ({short(inputs[name])}) than what {workdir} was trained with"
+        f" ({short(known[name])}, then {old[name]!r}); give it that again, or"
+        " choose another work directory"
+      )
+  changes = []
+  for name in sorted(old.keys() | new.keys()):
+    if old.get(name) == new.get(name):
+      continue
+    if not (_is_free(name) or (name in inputs and name in (known or {}))):
+      raise UserError(
+        f"config {name}={new.get(name)!r} but {workdir} was trained with"
+        f" {old.get(name)!r}; use that value or another work directory"
+      )
+    changes.append(f"{name}={new.get(name)!r} (was {old.get(name)!r})")
+  told = [f"resumed with {', '.join(changes)}"] if changes else []
+  if inputs and known is None:
+    told.append(
+      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
+      " they have changed is not known; from now on it does"
+    )
+  return "; ".join(told)
+
+
+def recorded(workdir: pathlib.Path) -> dict[str, Any]:
+  """The config of the run in `workdir`, as it was begun or last resumed.
+
+  Raises:
+    UserError: its config.json is missing or broken.
+  """
+  path = workdir / _NAME
+  try:
+    values = json.loads(path.read_text())
+    if isinstance(values, dict):
+      return values
+    reason = "no settings by name"
+  except (OSError, ValueError) as error:
+    reason = sniff.describe(path) or getattr(error, "strerror", None) or error
+  raise UserError(
+    f"{path} cannot be read ({reason}); copy {workdir}/checkpoints/STEP/config/"
+    "metadata to it, which is the same"
+  )
+
+
+def _is_free(name: str) -> bool:
+  return any(name == free or name.startswith(f"{free}.") for free in _FREE)
+
+
+def _as_read(config: Mapping[str, Any]) -> Any:
+  """What JSON makes of it: lists out of tuples."""
+  return json.loads(json.dumps(config))
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,21 +6,35 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from siren_jax.common.errors import UserError
+
+# tqdm's own rate counts all the time there is.
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class MetricWriter:
   """One CSV row a step, and the same numbers as TensorBoard scalars.
 
   Opening it at `step` drops the rows after it: they belong to work that was
-  lost with the process and will be done again.
+  lost with the process and will be done again. Where all of it was lost, by a
+  run that may have been another one, they are kept in metrics.previous.csv.
+
+  Attributes:
+    kept: that file, where there was something to keep.
+
+  Raises:
+    UserError: there is a metrics.csv of something else.
   """
 
   def __init__(self, workdir: Path, step: int):
     self._path = Path(workdir) / "metrics.csv"
+    self.kept = None
+    if step == 0 and _read(self._path):
+      self.kept = self._path.with_name("metrics.previous.csv")
+      os.replace(self._path, self.kept)
     self._rows = {s: r for s, r in _read(self._path).items() if s <= step}
     self._columns = list(
       dict.fromkeys(n for r in self._rows.values() for n in r)
@@ -74,34 +88,68 @@ class MetricWriter:
     return [step, *(row.get(name, "") for name in self._columns)]
 
 
+class Pace:
+  """Steps a second while steps are made.
+
+  What is not a step (compiling, an evaluation, a wait for a checkpoint) goes
+  into `pause` and does not count, nor do steps of an earlier process.
+  """
+
+  def __init__(self, clock: Callable[[], float] = time.monotonic):
+    self._clock = clock
+    self._first: int | None = None
+    self._start = self._paused = 0.0
+
+  @contextlib.contextmanager
+  def pause(self) -> Iterator[None]:
+    """Stops the clock within the block."""
+    start = self._clock()
+    try:
+      yield
+    finally:
+      self._paused += self._clock() - start
+
+  def rate(self, step: int) -> float | None:
+    """At the end of `step`; None before there is anything to go by."""
+    if self._first is None:  # Reading the first batch may have taken long.
+      self._first, self._start, self._paused = step, self._clock(), 0.0
+    seconds = self._clock() - self._start - self._paused
+    steps = step - self._first
+    return steps / seconds if steps > 0 and seconds > 0 else None
+
+
 class Progress:
   """A bar with rate and time left on a terminal, plain lines elsewhere."""
 
-  def __init__(self, total: int, initial: int, what: str):
+  def __init__(
+    self,
+    total: int,
+    initial: int,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
+  ):
     self._total, self._what = total, what
-    self._start, self._initial = time.monotonic(), initial
+    self._pace = Pace(clock)
+    self.pause = self._pace.pause
     self._bar = None
     if sys.stderr.isatty():
       from tqdm import tqdm  # A batch machine need not have it.
 
-      self._bar = tqdm(total=total, initial=initial, desc=what, unit="step")
+      self._bar = tqdm(total=total, initial=initial, desc=what, bar_format=_BAR)
 
   def advance(self, step: int, scalars: Mapping[str, float] | None = None):
     """Moves to `step`; with `scalars`, shows them."""
-    if step <= self._initial + 1:  # The clock starts after compiling.
-      self._start = time.monotonic()
-    elapsed = time.monotonic() - self._start
-    rate = (step - self._initial - 1) / (elapsed + 1e-9)
+    rate = self._pace.rate(step)
+    pace = ""
+    if rate:
+      left = _duration((self._total - step) / rate)
+      pace = f"  {rate:.3g} steps/s, {left} left"
     if self._bar:
       if scalars:
-        self._bar.set_postfix_str(_show(scalars), refresh=False)
+        self._bar.set_postfix_str(_show(scalars) + pace, refresh=False)
       self._bar.update(step - self._bar.n)
     elif scalars:
-      line = f"{self._what} {step}/{self._total}  {_show(scalars)}"
-      if rate > 0:
-        left = _duration((self._total - step) / rate)
-        line += f"  {rate:.3g} steps/s, {left} left"
-      self.say(line)
+      self.say(f"{self._what} {step}/{self._total}  {_show(scalars)}{pace}")
 
   def say(self, line: str) -> None:
     """Prints a line without tearing the bar."""
@@ -130,15 +178,21 @@ def _read(path):
   """Complete rows of a metrics file: step -> {name: text}."""
   if not path.exists():
     return {}
-  with path.open(newline="") as file:
-    reader = csv.reader(file)
-    header = next(reader, ["step"])
-    # A killed process may leave half a line: it has too few cells.
-    rows = [row for row in reader if len(row) == len(header)]
-  return {
-    int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}
-    for row in rows
-  }
+  try:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+      reader = csv.reader(file)
+      header = next(reader, ["step"])
+      # A killed process may leave half a line: it has too few cells.
+      rows = [row for row in reader if len(row) == len(header)]
+    return {
+      int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}
+      for row in rows
+    }
+  except (ValueError, csv.Error) as error:
+    raise UserError(
+      f"{path}: not the metrics of a run ({error}); move it away, or choose"
+      " another work directory"
+    ) from error
 
 
 def _tensorboard(directory, step):

@@ -7,6 +7,7 @@ import dataclasses
 import math
 
 import numpy as np
+import soxr
 
 from siren_jax.common.errors import UserError
 
@@ -97,8 +98,6 @@ def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
   """Plays faster (or slower), so with higher (or lower) pitch."""
   if abs(speed - 1) < 1e-3:
     return audio_S
-  import soxr  # a machine that trains from an npz may have none
-
   return soxr.resample(audio_S, speed, 1.0, quality="LQ")
 
 

@@ -4,11 +4,13 @@ Any TFDS reader opens them: `tfds.builder_from_directory(out)`.
 """
 
 import contextlib
+import glob
 import io
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.store import INFO
+from siren_jax.common.lock import exclusive
+from siren_jax.data.store import INFO, RECORDS, Fingerprint, previous
 
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
 
@@ -85,26 +88,63 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     yield from examples
 
 
+@contextlib.contextmanager
+def claim(out: str | os.PathLike, overwrite: bool = False) -> Iterator[None]:
+  """Keeps others from writing a data set to `out` within the block.
+
+  A set that a killed process left aside is put back, and what it had written
+  of a new one is removed.
+
+  Raises:
+    UserError: another process writes there, `out` is something other than a
+      data set, or it is one and `overwrite` is not set.
+  """
+  place = Path(out).resolve()
+  check_target(place)
+  with exclusive(place.with_name(f".{place.name}.lock"), str(out)):
+    _clean(place)
+    if not overwrite and (place / INFO).exists():
+      raise UserError(
+        f"{out} is a data set already; replace it with --overwrite"
+        " (overwrite=True in Python) or choose another folder"
+      )
+    yield
+
+
 def write(
   out: str | os.PathLike,
   features: tfds.features.FeaturesDict,
   splits: Mapping[str, Examples],
+  finish: Callable[[Path], None] | None = None,
 ) -> None:
-  """Writes a data set to folder `out`: all of it or none.
+  """Writes a data set with its fingerprint to folder `out`: all or nothing.
 
   An older data set at `out` is replaced once the new one is complete.
+
+  Args:
+    features, splits: of the set.
+    finish: writes what else belongs into the folder.
 
   Raises:
     UserError: `out` is something other than a data set, or not writable.
   """
-  out = Path(out)
+  out = Path(out).resolve()
   check_target(out)
+  records = {name: Fingerprint() for name in splits}
+  counted = {
+    name: _counted(examples, records[name]) for name, examples in splits.items()
+  }
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-      prefix=f".{out.name}.", dir=out.parent
+      prefix=_scratch(out), dir=out.parent
     ) as scratch:
-      _replace(_build(scratch, features, splits), out, Path(scratch))
+      folder = _build(scratch, features, counted)
+      values = {name: record.value() for name, record in records.items()}
+      (folder / RECORDS).write_text(json.dumps(values, indent=2) + "\n")
+      if finish:
+        finish(folder)
+      _replace(folder, out)
   except OSError as error:
     raise UserError(
       f"{out}: cannot write ({error.strerror or error}); free space or choose"
@@ -123,6 +163,12 @@ def check_target(out: str | os.PathLike) -> None:
     )
 
 
+def _counted(examples: Examples, record: Fingerprint) -> Examples:
+  for key, example in examples:
+    record.add(example)
+    yield key, example
+
+
 def _build(scratch: str, features, splits: Mapping[str, Examples]) -> Path:
   tfds.disable_progress_bar()  # the caller shows one, over all splits
   builder = _Builder(
@@ -133,8 +179,31 @@ def _build(scratch: str, features, splits: Mapping[str, Examples]) -> Path:
   return Path(builder.data_dir)
 
 
-def _replace(new: Path, out: Path, scratch: Path) -> None:
+def _scratch(out: Path) -> str:
+  return f".{out.name}.partial-"
+
+
+def _replace(new: Path, out: Path) -> None:
+  """At any moment the old set or the new one is there, whole."""
+  kept = previous(out)
   if out.exists():
-    os.replace(out, scratch / "old")
-  os.replace(new, out)
-  shutil.rmtree(scratch / "old", ignore_errors=True)
+    shutil.rmtree(kept, ignore_errors=True)
+    os.replace(out, kept)
+  try:
+    os.replace(new, out)
+  except BaseException:
+    if kept.exists():
+      os.replace(kept, out)
+    raise
+  shutil.rmtree(kept, ignore_errors=True)
+
+
+def _clean(out: Path) -> None:
+  """Puts right what a killed process left; nobody else is writing."""
+  kept = previous(out)
+  if (out / INFO).exists():
+    shutil.rmtree(kept, ignore_errors=True)
+  elif kept.exists():
+    os.replace(kept, out)
+  for scratch in out.parent.glob(f"{glob.escape(_scratch(out))}*"):
+    shutil.rmtree(scratch, ignore_errors=True)

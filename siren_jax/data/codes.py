@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,25 +69,38 @@ def prepare_codes(
   text_encoder: TextEncoder,
   out: str | os.PathLike,
   config: CodesConfig = CodesConfig(),
+  *,
+  overwrite: bool = False,
+  finish: Callable[[Path], None] | None = None,
 ) -> dict[str, int]:
   """Writes a code set (see `builder.code_features`) to folder `out`.
 
   The encoders always see batches of one size, so each compiles once.
 
   Args:
-    audio_set: what prepare_audio wrote, or an npz of it.
+    audio_set: what prepare_audio wrote.
     codec: turns sound into codes.
     text_encoder: turns captions into prompts.
-    out: replaced when complete, if it holds a data set already.
+    out: a new folder.
     config: what to make.
+    overwrite: `out` may be a data set; it is replaced when the new one is
+      complete.
+    finish: writes what else belongs into the folder.
 
   Returns:
     Number of records in each split.
 
   Raises:
-    UserError: the codec's rate is not the set's, or `out` is not writable.
+    UserError: the codec's rate is not the set's, or `out` is there already,
+      in use or not writable.
   """
-  builder.check_target(out)
+  with builder.claim(out, overwrite):
+    return _prepare(audio_set, codec, text_encoder, out, config, finish)
+
+
+def _prepare(
+  audio_set, codec, text_encoder, out, config, finish
+) -> dict[str, int]:
   prompts = _Prompts(text_encoder)
   names = splits(audio_set)
   sources = {name: open_source(audio_set, name) for name in names}
@@ -105,7 +119,7 @@ def prepare_codes(
         yield example
 
     builder.write(
-      out, features, {name: counted(sources[name]) for name in names}
+      out, features, {name: counted(sources[name]) for name in names}, finish
     )
   return counts
 

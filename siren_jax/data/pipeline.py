@@ -29,7 +29,7 @@ def audio_batches(
   """Batches {"audio_BxS": float32} of random crops that hold sound.
 
   Args:
-    path: prepared audio set: a TFDS folder, or an npz of `store.export_npz`.
+    path: prepared audio set.
     split: "train" or "validation".
     batch_size: rows over all processes.
     crop_seconds: length of a crop; shorter sounds are filled up.
@@ -131,8 +131,8 @@ def _batches(
     repeat=split == "train" if repeat is None else repeat,
     share=share,
   )
-  make = stream.grain_batches if stream.has_grain() else stream.plain_batches
-  return make(source, transform, finish or (lambda batch: batch), order)
+  finish = finish or (lambda batch: batch)
+  return stream.Batches(source, transform, finish, order)
 
 
 def _sound(
@@ -144,12 +144,7 @@ def _sound(
   """Draws a varied window of an element, mixed at times, and its caption."""
   if seconds <= 0:
     raise UserError(f"{seconds} seconds: a window must be longer than 0")
-  rate = int(source[0]["sample_rate"])
-  if sample_rate not in (None, rate):
-    raise UserError(
-      f"audio set at {rate} Hz, {sample_rate} Hz needed; prepare the audio"
-      f" again at {sample_rate} Hz"
-    )
+  rate = rate_of(source, sample_rate)
   size = round(seconds * rate)
 
   def one(element: Element, rng: np.random.Generator):
@@ -167,3 +162,18 @@ def _sound(
     return audio_S, caption
 
   return draw
+
+
+def rate_of(source: Source, needed: int | None = None) -> int:
+  """The sample rate of an audio set.
+
+  Raises:
+    UserError: it is not the one that is needed.
+  """
+  rate = int(source[0]["sample_rate"])
+  if needed not in (None, rate):
+    raise UserError(
+      f"audio set at {rate} Hz, {needed} Hz needed; prepare the audio again at"
+      f" {needed} Hz"
+    )
+  return rate

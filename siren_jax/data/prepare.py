@@ -9,18 +9,15 @@ from typing import Any
 from absl import logging
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import replacing
 from siren_jax.data import builder
 from siren_jax.data.codes import CodesConfig, prepare_codes
 from siren_jax.data.maker import AudioConfig, AudioMaker, cut, hash_of
 from siren_jax.data.sources import Problems, Recording, find
-from siren_jax.data.store import export_npz
 
 __all__ = [
   "AudioConfig",
   "CodesConfig",
   "cut",
-  "export_npz",
   "prepare_audio",
   "prepare_codes",
 ]
@@ -33,23 +30,36 @@ def prepare_audio(
   sources: Sequence[str | os.PathLike],
   out: str | os.PathLike,
   config: AudioConfig = AudioConfig(),
+  *,
+  overwrite: bool = False,
 ) -> dict[str, Any]:
   """Writes an audio set with splits train and validation to folder `out`.
 
   Args:
     sources: folders and manifests (see `sources.find`); may be empty if there
       are synthetic sounds.
-    out: replaced when complete, if it holds a data set already.
+    out: a new folder.
     config: what to make.
+    overwrite: `out` may be a data set; it is replaced when the new one is
+      complete.
 
   Returns:
     Counts: records and seconds by split, skipped (what: skipped.txt in `out`),
     notes (what was resampled or mixed down).
 
   Raises:
-    UserError: nothing usable, or `out` cannot be written.
+    UserError: nothing usable, or `out` is there already, in use or not
+      writable.
   """
-  builder.check_target(out)
+  with builder.claim(out, overwrite):
+    return _prepare(sources, out, config)
+
+
+def _prepare(
+  sources: Sequence[str | os.PathLike],
+  out: str | os.PathLike,
+  config: AudioConfig,
+) -> dict[str, Any]:
   problems = Problems(config.strict)
   recordings = _gather(sources, problems)
   maker = AudioMaker(config, problems, len(recordings))
@@ -58,11 +68,19 @@ def prepare_audio(
     for split, plan in _plan(recordings, config, maker).items()
   }
   with maker.progress:
-    builder.write(out, builder.audio_features(), examples)
-  if problems.messages:
-    with replacing(Path(out) / SKIPPED) as file:
-      file.write("".join(f"{m}\n" for m in problems.messages).encode())
+    builder.write(
+      out,
+      builder.audio_features(),
+      examples,
+      lambda folder: _write_skipped(folder, problems),
+    )
   return maker.summary()
+
+
+def _write_skipped(folder: Path, problems: Problems) -> None:
+  if problems.messages:
+    text = "".join(f"{message}\n" for message in problems.messages)
+    (folder / SKIPPED).write_text(text, "utf-8")
 
 
 def _plan(

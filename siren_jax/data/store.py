@@ -1,26 +1,24 @@
-"""Prepared data sets, opened for reading: a TFDS folder, or one npz file.
+"""Prepared data sets (TFDS folders), opened for reading."""
 
-The npz (arrays joined end to end, texts as JSON) is for machines that have no
-TFDS, and for carrying a set as one file. Both give the same records.
-"""
-
-import json
+import contextlib
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from siren_jax.common import fingerprint as fingerprints
+from siren_jax.common import parts, sniff
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import read_npz, replacing
 
 Element = dict[str, Any]
 Source = Sequence[Element]
 
 INFO = "dataset_info.json"  # the file that makes a folder a TFDS data set
+RECORDS = "fingerprint.json"  # {split: fingerprint of its records}
 MAX_CACHED_BYTES = 4 << 30  # larger sets are read from disk every time
-_TEXTS = "texts"
+
+_log = logging.getLogger(__name__)
 
 
 def open_source(path: str | os.PathLike, split: str) -> Source:
@@ -29,46 +27,90 @@ def open_source(path: str | os.PathLike, split: str) -> Source:
   Raises:
     UserError: no data set at `path`, or it has no such split.
   """
-  path = Path(path)
-  return _NpzSource(path, split) if _is_npz(path) else _Folder(path, split)
+  return _Folder(Path(path), split)
 
 
 def splits(path: str | os.PathLike) -> tuple[str, ...]:
   """Names of the splits of a prepared set."""
+  return tuple(_tfds_builder(Path(path)).info.splits)
+
+
+def texts(path: str | os.PathLike, split: str, *names: str) -> list[Element]:
+  """Some fields of every record of a split, in order.
+
+  The other fields, such as the sound, are neither decoded nor kept.
+  """
+  import tensorflow_datasets as tfds
+
   path = Path(path)
-  if _is_npz(path):
-    return tuple(_texts(path, _load(path)))
-  return tuple(_tfds_builder(path).info.splits)
+  builder = _tfds_builder(path)
+  _check_split(path, split, builder.info.splits)
+  with _reading(path):
+    features = tfds.features.FeaturesDict(
+      {name: builder.info.features[name] for name in names}
+    )
+    records = builder.as_data_source(
+      split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+    )
+    return [_decode(features.deserialize_example_np(r)) for r in records]
 
 
 def captions(path: str | os.PathLike, split: str = "train") -> list[str]:
-  """All captions of a split, in order, each once (to train a tokenizer)."""
-  source = open_source(path, split)
-  found = (c for i in range(len(source)) for c in source[i]["captions"])
-  return list(dict.fromkeys(found))
+  """All captions of a split, in order, each once."""
+  every = (c for e in texts(path, split, "captions") for c in e["captions"])
+  return list(dict.fromkeys(every))
 
 
-def export_npz(path: str | os.PathLike, out: str | os.PathLike) -> None:
-  """Writes a prepared set as one compressed npz: all of it or nothing.
+def fingerprint(path: str | os.PathLike) -> str:
+  """Fingerprint of the content of a data set, a model's folder or a file.
 
-  For each split and array, `SPLIT/NAME` (joined along its first axis) and
-  `SPLIT/NAME.offsets`; all texts and plain numbers as JSON in `texts`.
+  A data set's is kept beside it when it is written: this reads a few bytes,
+  and the weights of a codec and CLAP that a code set carries. All records of
+  a set without one are read, and a line says so.
+
+  Raises:
+    UserError: there is nothing at `path`.
   """
-  arrays, texts = {}, {}
+  path = Path(path)
+  if path.is_file():
+    return fingerprints.of_files([path])
+  if not path.is_dir():
+    raise UserError(f"{path}: no such file or folder; check the path")
+  if not (path / INFO).exists():
+    return fingerprints.of_model(path)
+  if (path / RECORDS).exists():
+    records = parts.read_json(path / RECORDS)
+  else:
+    _log.warning(
+      "%s has no fingerprint, so all of it is read; prepare it again to save"
+      " the time", path,
+    )  # fmt: skip
+    records = _read_fingerprints(path)
+  encoders = fingerprints.of_model(path)
+  return fingerprints.of_values({"records": records, "encoders": encoders})
+
+
+class Fingerprint:
+  """Of the records of a split, whatever their order; fed one at a time."""
+
+  def __init__(self):
+    self._records: list[str] = []
+
+  def add(self, element: Mapping[str, Any]) -> None:
+    self._records.append(fingerprints.of_element(element))
+
+  def value(self) -> str:
+    return fingerprints.of_values(sorted(self._records))
+
+
+def _read_fingerprints(path: Path) -> dict[str, str]:
+  values = {}
   for split in splits(path):
-    source = open_source(path, split)
-    elements = [source[i] for i in range(len(source))]
-    texts[split] = {}
-    for name, first in elements[0].items():
-      values = [element[name] for element in elements]
-      if isinstance(first, np.ndarray):
-        ends = np.cumsum([0, *map(len, values)])
-        arrays[f"{split}/{name}"] = np.concatenate(values)
-        arrays[f"{split}/{name}.offsets"] = ends
-      else:
-        texts[split][name] = values
-  with replacing(out) as file:
-    np.savez_compressed(file, **{_TEXTS: json.dumps(texts)}, **arrays)
+    records, source = Fingerprint(), open_source(path, split)
+    for index in range(len(source)):
+      records.add(source[index])
+    values[split] = records.value()
+  return values
 
 
 class _Folder:
@@ -77,7 +119,9 @@ class _Folder:
   def __init__(self, path: Path, split: str):
     tfds_builder = _tfds_builder(path)
     _check_split(path, split, tfds_builder.info.splits)
-    self._data = tfds_builder.as_data_source(split)
+    self._path = path
+    with _reading(path):
+      self._data = tfds_builder.as_data_source(split)
     small = tfds_builder.info.dataset_size < MAX_CACHED_BYTES
     self._cache = {} if small else None
 
@@ -86,65 +130,56 @@ class _Folder:
 
   def __getitem__(self, index: int) -> Element:
     if self._cache is None:
-      return _decode(self._data[index])
+      return self._read(index)
     if index not in self._cache:
-      self._cache[index] = _decode(self._data[index])
+      self._cache[index] = self._read(index)
     return self._cache[index]
 
-
-class _NpzSource:
-  """A split of an npz file, in memory."""
-
-  def __init__(self, path: Path, split: str):
-    found = _load(path)
-    texts = _texts(path, found)
-    _check_split(path, split, texts)
-    self._texts = texts[split]
-    prefix = f"{split}/"
-    arrays = {
-      key.removeprefix(prefix): value
-      for key, value in found.items()
-      if key.startswith(prefix)
-    }
-    self._names = [name for name in arrays if not name.endswith(".offsets")]
-    self._arrays = arrays
-
-  def __len__(self) -> int:
-    return len(self._texts["id"])
-
-  def __getitem__(self, index: int) -> Element:
-    element = {name: values[index] for name, values in self._texts.items()}
-    for name in self._names:
-      start, stop = self._arrays[f"{name}.offsets"][index : index + 2]
-      element[name] = self._arrays[name][start:stop]
-    return element
+  def _read(self, index: int) -> Element:
+    with _reading(self._path):
+      return _decode(self._data[index])
 
 
-def _is_npz(path: Path) -> bool:
-  return path.suffix == ".npz"
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-  return read_npz(path, "export it again")
-
-
-def _texts(path: Path, found: dict[str, np.ndarray]) -> dict[str, Any]:
-  try:
-    return dict(json.loads(str(found[_TEXTS])))
-  except (KeyError, ValueError, TypeError) as error:
-    raise UserError(
-      f"{path}: no set of recordings; make it with siren_jax.data.export_npz"
-    ) from error
+def previous(path: Path) -> Path:
+  """Where the set at `path` is while another takes its place."""
+  return path.with_name(f".{path.name}.previous")
 
 
 def _tfds_builder(path: Path):
-  import tensorflow_datasets as tfds  # slow to import, and not for an npz
+  import tensorflow_datasets as tfds  # slow to import
 
   if not (path / INFO).exists():
+    kept = previous(path)
+    if (kept / INFO).exists():
+      raise UserError(
+        f"{path}: no data set here; the one before was moved to {kept} when"
+        " prepare-data was killed: move it back"
+      )
     raise UserError(
       f"{path}: no prepared data set here; make one with siren-jax prepare-data"
     )
-  return tfds.builder_from_directory(path)
+  with _reading(path):
+    return tfds.builder_from_directory(path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+  """Turns what a broken set raises into one line."""
+  try:
+    yield
+  except (UserError, IndexError):
+    raise
+  except Exception as error:  # Protobuf and array_record raise many kinds.
+    for file in sorted(path.iterdir()):
+      if what := sniff.describe(file):
+        raise UserError(
+          f"{file} is {what} (or copy the data set again)"
+        ) from error
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise UserError(
+      f"{path}: not a whole data set ({reason[:200]}); copy it again, or make"
+      " it anew with siren-jax prepare-data"
+    ) from error
 
 
 def _check_split(path: Path, split: str, known: Iterable[str]) -> None:

@@ -7,26 +7,22 @@ same for any number of processes.
 
 import dataclasses
 import functools
-import importlib.util
+import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
 from siren_jax.data.store import Element, Source
 
 Transform = Callable[[Element, np.random.Generator], Element]
 Finish = Callable[[Any], dict[str, np.ndarray]]
 
+ORDER = "grain-1"  # another name where the same seed means another order
 
-class Batches(Protocol):
-  """What the trainer reads; a grain.DatasetIterator is one."""
-
-  def __iter__(self) -> Iterator[dict[str, np.ndarray]]: ...
-  def __next__(self) -> dict[str, np.ndarray]: ...
-  def get_state(self) -> dict[str, Any]: ...
-  def set_state(self, state: dict[str, Any]) -> None: ...
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +57,47 @@ class Order:
     return batch * self.batch_size + int(self._rows[row])
 
 
-def has_grain() -> bool:
-  return importlib.util.find_spec("grain") is not None
+class Batches:
+  """source -> seed -> shuffle -> repeat -> transform -> our rows -> batch.
+
+  An iterator of dictionaries of arrays; its state is JSON.
+  """
+
+  def __init__(
+    self, source: Source, transform: Transform, finish: Finish, order: Order
+  ):
+    self._iterator = _grain(source, transform, finish, order)
+
+  def __iter__(self) -> "Batches":
+    return self
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    return next(self._iterator)
+
+  def get_state(self) -> dict[str, Any]:
+    """The place in the stream, and the name of the order that it is in."""
+    return {"order": ORDER, "place": self._iterator.get_state()}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Goes on from there.
+
+    Raises:
+      UserError: it is a place in another order.
+    """
+    if set(state) == {"next_index"}:
+      _log.warning("the order of the data had no name then; taken as %s", ORDER)
+      state = {"order": ORDER, "place": state}
+    if state.get("order") != ORDER:
+      raise UserError(
+        f"the data was read in order {state.get('order')!r}, this version reads"
+        f" it in {ORDER!r}; finish with the version that began, or choose"
+        " another work directory"
+      )
+    self._iterator.set_state(state["place"])
 
 
-def grain_batches(
-  source: Source, transform: Transform, finish: Finish, order: Order
-) -> Batches:
-  """source -> seed -> shuffle -> repeat -> transform -> our rows -> batch."""
-  import grain
+def _grain(source, transform, finish, order: Order) -> Iterator[Any]:
+  import grain  # slow to import
 
   class OurRows(grain.MapDataset):
     """Blocks of each batch, not every n-th row: the assembled batch has the
@@ -86,66 +114,11 @@ def grain_batches(
     data = data.shuffle().repeat()
   else:
     count = len(source)
-    whole = _batches_in(count, order) * order.batch_size
+    # The last batch is filled up.
+    whole = -(-count // order.batch_size) * order.batch_size
     rounds = whole // count + 1
     data = data.repeat(rounds, reseed_each_epoch=False)[:whole]
   data = OurRows(data.random_map(transform)).batch(order.rows).map(finish)
   # One thread, two batches ahead: the training step has the processor.
   reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
   return iter(data.to_iter_dataset(reading))
-
-
-def plain_batches(
-  source: Source, transform: Transform, finish: Finish, order: Order
-) -> Batches:
-  """The same without Grain, in an order of its own and without read-ahead."""
-  return _PlainBatches(source, transform, finish, order)
-
-
-class _PlainBatches:
-  """Random access by permutation of each epoch; its state is a step count."""
-
-  def __init__(self, source, transform, finish, order: Order):
-    self._source, self._transform, self._finish = source, transform, finish
-    self._order = order
-    self._epoch, self._permutation = -1, None
-    self._step = 0
-
-  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-    return self
-
-  def __next__(self) -> dict[str, np.ndarray]:
-    order = self._order
-    if not order.repeat and self._step >= _batches_in(len(self._source), order):
-      raise StopIteration
-    first = self._step * order.rows
-    rows = [self._row(order.position(first + i)) for i in range(order.rows)]
-    self._step += 1
-    return self._finish(
-      {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    )
-
-  def get_state(self) -> dict[str, Any]:
-    return {"next_index": self._step}
-
-  def set_state(self, state: dict[str, Any]) -> None:
-    self._step = state["next_index"]
-
-  def _row(self, position: int) -> Element:
-    epoch, index = divmod(position, len(self._source))
-    if self._order.repeat:
-      index = self._shuffled(epoch)[index]
-    rng = np.random.default_rng([self._order.seed, position])
-    return self._transform(self._source[int(index)], rng)
-
-  def _shuffled(self, epoch: int) -> np.ndarray:
-    if epoch != self._epoch:
-      rng = np.random.default_rng([self._order.seed, epoch])
-      self._permutation = rng.permutation(len(self._source))
-      self._epoch = epoch
-    return self._permutation
-
-
-def _batches_in(count: int, order: Order) -> int:
-  """Batches of one pass, the last one filled up."""
-  return -(-count // order.batch_size)

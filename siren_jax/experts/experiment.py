@@ -26,7 +26,7 @@ class Stage1DataConfig:
   """Where codes and prompts come from.
 
   Attributes:
-    path: code set that `prepare-data --codec --clap` wrote, or an npz of it.
+    path: code set that `prepare-data --codec --clap` wrote.
     codec: folder of the codec that made the codes; "" is `path`, which carries
       a copy of it.
     start: bundle or work directory of experts to go on from; "" starts afresh.
@@ -47,6 +47,11 @@ class Stage1Experiment:
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
   data: Stage1DataConfig = Stage1DataConfig()
+
+  @property
+  def schedule(self) -> OptimizerConfig:
+    """The optimizer over all steps of training, unless it says how many."""
+    return self.optimizer.over(self.train.steps)
 
 
 def build(
@@ -90,7 +95,7 @@ def task_of(
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )
-  return Stage1Task(e.experts, e.optimizer, tables, stage, start)
+  return Stage1Task(e.experts, e.schedule, tables, stage, start)
 
 
 def start_of(e: Stage1Experiment) -> Any:

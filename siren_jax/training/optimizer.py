@@ -12,11 +12,15 @@ from siren_jax.common.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-  """AdamW as in the paper; `steps` is where the cosine ends."""
+  """AdamW as in the paper.
+
+  `steps` is where the cosine ends. An experiment whose `steps` is 0 takes the
+  length of its training; elsewhere 0 keeps the rate as it is after warm-up.
+  """
 
   learning_rate: float = 3e-4
   warmup_steps: int = 100
-  steps: int = 1000
+  steps: int = 0
   final_fraction: float = 0.1
   b1: float = 0.9
   b2: float = 0.95
@@ -28,15 +32,31 @@ class OptimizerConfig:
       raise UserError(
         f"optimizer learning_rate={self.learning_rate}: must be above 0"
       )
-    if not 0 <= self.warmup_steps < self.steps:
+    if self.steps < 0:
+      raise UserError(
+        f"optimizer steps={self.steps}: must be at least 1, or 0 for the length"
+        " of training"
+      )
+    if self.warmup_steps < 0 or 0 < self.steps <= self.warmup_steps:
       raise UserError(
         f"optimizer warmup_steps={self.warmup_steps}: must be at least 0 and"
-        f" below steps={self.steps}"
+        f" below the {self.steps} steps of the schedule (optimizer.steps, or"
+        " else train.steps); set --config.optimizer.warmup_steps"
       )
+
+  def over(self, steps: int) -> "OptimizerConfig":
+    """The same over a training of so many steps, where `steps` is 0."""
+    return self if self.steps else dataclasses.replace(self, steps=steps)
 
 
 def learning_rate(config: OptimizerConfig) -> optax.Schedule:
   """Linear from 0 to the peak, then cosine to `final_fraction` of it."""
+  if not config.steps:
+    return optax.warmup_constant_schedule(
+      init_value=0.0 if config.warmup_steps else config.learning_rate,
+      peak_value=config.learning_rate,
+      warmup_steps=config.warmup_steps,
+    )
   return optax.warmup_cosine_decay_schedule(
     init_value=0.0 if config.warmup_steps else config.learning_rate,
     peak_value=config.learning_rate,

@@ -1,6 +1,7 @@
 """What a run tells the outside while it goes on."""
 
 import math
+from contextlib import nullcontext
 
 import jax
 import numpy as np
@@ -20,6 +21,10 @@ class RunLog:
     self._shown = shown
     self._pending = None
     self._window = []
+    if main and self._writer.kept:
+      self.say(
+        f"metrics of an earlier run without a checkpoint: {self._writer.kept}"
+      )
 
   def push(self, step, metrics):
     """Takes the metrics of `step`, and fetches those of the step before."""
@@ -53,6 +58,10 @@ class RunLog:
       named = {f"{part}/{n}" for part in ("train", "eval") for n in self._shown}
       shown = {k: v for k, v in scalars.items() if k in named}
       self._progress.advance(step, shown or scalars)
+
+  def pause(self):
+    """A context in which no time counts: what it does is not a step."""
+    return self._progress.pause() if self._progress else nullcontext()
 
   def say(self, line):
     """Prints a line."""

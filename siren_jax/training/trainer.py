@@ -115,7 +115,8 @@ def train(
     eval_data: gives a fresh finite iterator of equally shaped batches.
     workdir: gets config.json, metrics.csv, tensorboard/ and checkpoints/.
     config_json: the whole configuration, JSON ready; a resumed run must have
-      the same but for lengths, intervals and the mesh.
+      the same but for lengths, intervals and the mesh. Its "inputs" are
+      fingerprints of what its settings name, see `common.config.check`.
 
   Raises:
     UserError: another configuration, a loss that is not finite, a full disk,
@@ -127,13 +128,16 @@ def train(
     stack.enter_context(jax.set_mesh(mesh))
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
     stop_asked = stack.enter_context(_stop_signals())
-    configs.record(workdir, config_json, checkpoints.latest_step() is not None)
+    resumed = checkpoints.latest_step() is not None
+    changed = configs.record(workdir, config_json, resumed)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
     step = first = int(state.step)
     shown = getattr(task, "shown", ("loss",))
     log = RunLog(workdir, config, step, shown)
     stack.enter_context(contextlib.closing(log))
+    if changed:
+      log.say(changed)
     profile = stack.enter_context(contextlib.ExitStack())
     update = evaluate = None
     while step < config.steps:
@@ -147,16 +151,20 @@ def train(
       log.push(step, metrics)
       if config.profile and step == first + _WARM_UP + config.profile:
         log.drain()  # Else the last step would be cut off.
-        profile.close()
+        with log.pause():
+          profile.close()
       checkpoints.check()
       stop, last = stop_asked(step), step == config.steps
       if eval_data and (last or step % config.eval_every == 0):
         log.drain()
-        evaluate = evaluate or _evaluator(task, config, mesh, log)
-        log.write(step, evaluate(state, eval_data()))
+        with log.pause():
+          evaluate = evaluate or _evaluator(task, config, mesh, log)
+          scalars = evaluate(state, eval_data())
+        log.write(step, scalars)
       if stop or last or step % config.checkpoint_every == 0:
         log.drain()  # Raises before a state that is not finite is saved.
-        checkpoints.save(step, state, train_data.get_state(), config_json)
+        with log.pause():  # It waits for the save before.
+          checkpoints.save(step, state, train_data.get_state(), config_json)
       if stop and not last:
         checkpoints.wait()
         log.say(f"stopped and saved at step {step}; run again to go on")

@@ -11,6 +11,7 @@ README.md             model card
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -24,6 +25,9 @@ from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
 from siren_jax.common import files, parts, tensors
 from siren_jax.common.errors import UserError
+from siren_jax.common.fingerprint import short
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
@@ -161,9 +165,13 @@ def assemble(
     **settings: other fields of `Bundle`; a bundle's own are taken over.
 
   Raises:
-    UserError: no experts, codec or CLAP, or parts that do not fit each other.
+    UserError: no experts, codec or CLAP, other ones at their path than the run
+      had, or parts that do not fit each other.
   """
   config, params, data = load_experts(folder)
+  workdir = pathlib.Path(folder)
+  if (workdir / "checkpoints").is_dir() and not (codec_folder and clap_folder):
+    _check_unchanged(workdir, data, codec_folder)
   if is_bundle(folder):
     own = read_config(pathlib.Path(folder))
     settings = _of_generate(own) | settings
@@ -177,6 +185,36 @@ def assemble(
   )
   check_parts(model)
   return model
+
+
+def _check_unchanged(
+  workdir: pathlib.Path, data: Any, codec_folder: str | os.PathLike | None
+) -> None:
+  """Refuses a codec or CLAP that took the place of those of the run.
+
+  Raises:
+    UserError: what made the codes or prompts is not at its path any more.
+  """
+  from siren_jax.data import store
+
+  known = configs.recorded(workdir).get(configs.INPUTS)
+  if known is None:
+    _log.warning(
+      "%s kept no fingerprint of %s: whether its codec and CLAP are still those"
+      " of the run is not known", workdir, data.path,
+    )  # fmt: skip
+    return
+  used = {"data.path": data.path}
+  if data.codec and not codec_folder:
+    used["data.codec"] = find(data.codec)
+  for name, path in used.items():
+    now = store.fingerprint(path)
+    if now != known[name]:
+      raise UserError(
+        f"{path} holds something else ({short(now)}) than when {workdir} was"
+        f" trained with it ({short(known[name])}); give --codec and --clap what"
+        " made the codes of the run"
+      )
 
 
 def is_bundle(folder: str | os.PathLike) -> bool:
@@ -214,6 +252,7 @@ def load_experts(
   values, params, extra = checkpoint.restore_params(folder)
   if values.pop("kind", None) != "stage1":
     raise UserError(f"{folder} is not a work directory of siren-jax train")
+  values.pop(configs.INPUTS, None)
   experiment = configs.from_dict(Stage1Experiment, values)
   return experiment.experts, {"params": params, **extra}, experiment.data
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from siren_jax import clap
+from siren_jax.clap import corpus
 from siren_jax.clap import experiment as experiments
 from siren_jax.clap.task import ClapLossConfig
 from siren_jax.common.errors import UserError
-from siren_jax.data import phrasebook
+from siren_jax.data import builder, phrasebook, records, store
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 TRAIN = [
@@ -24,28 +25,31 @@ TRAIN = [
 VALIDATION = [("rain", ["it rains"]), ("dog bark", ["woof"])]
 
 
-def _save(path, **splits):
+def _save(path, sample_rate=16000, **splits):
   rng = np.random.default_rng(0)
-  arrays, texts = {}, {}
-  for split, rows in splits.items():
-    size = 1000
-    audio = rng.integers(-9000, 9000, size * len(rows)).astype(np.int16)
-    arrays[f"{split}/audio"] = audio
-    arrays[f"{split}/audio.offsets"] = np.arange(len(rows) + 1) * size
-    texts[split] = {
-      "id": [f"{split}{i}" for i in range(len(rows))],
-      "label": [label for label, _ in rows],
-      "captions": [captions for _, captions in rows],
-      "sample_rate": [16000] * len(rows),
-      "source": ["test"] * len(rows),
-    }
-  np.savez(path, texts=json.dumps(texts), **arrays)
+
+  def examples(split, rows):
+    for i, (label, captions) in enumerate(rows):
+      record = records.Record(
+        f"{split}{i}",
+        rng.integers(1, 9000, 1000).astype(np.int16),
+        sample_rate,
+        tuple(captions),
+        label,
+      )
+      yield record.id, records.to_example(record)
+
+  builder.write(
+    path,
+    builder.audio_features(),
+    {split: examples(split, rows) for split, rows in splits.items()},
+  )
   return str(path)
 
 
 @pytest.fixture
 def experiment(config, tmp_path):
-  path = _save(tmp_path / "set.npz", train=TRAIN, validation=VALIDATION)
+  path = _save(tmp_path / "set", train=TRAIN, validation=VALIDATION)
   return experiments.ClapExperiment(
     clap=config,
     optimizer=OptimizerConfig(steps=4, warmup_steps=1),
@@ -71,7 +75,7 @@ def test_captions_tell_their_class_if_they_tell_one(experiment):
 
 def test_labels_that_all_agree_make_no_classes(tmp_path):
   rows = [("synthetic", ["a tone"]), ("synthetic", ["a click"])]
-  path = _save(tmp_path / "set.npz", train=rows, validation=rows)
+  path = _save(tmp_path / "set", train=rows, validation=rows)
   labels = experiments.Labels.of(path)
   assert labels.names == () and labels.class_of["a tone"] == -1
 
@@ -141,3 +145,39 @@ def test_impossible_settings_are_refused():
     experiments.ClapDataConfig(text_batch=0)
   with pytest.raises(UserError, match="lock_text"):
     experiments.ClapExperiment(loss=ClapLossConfig(lock_text=True))
+
+
+def test_a_set_of_another_rate_is_refused_before_the_teacher_reads(
+  experiment, tmp_path, monkeypatch
+):
+  rows = {"train": TRAIN, "validation": VALIDATION}
+  _save(tmp_path / "set", 22050, **rows)
+  monkeypatch.setattr(corpus, "make", None)
+  with pytest.raises(UserError, match="22050 Hz, 16000 Hz needed"):
+    experiments.build(experiment, tmp_path / "work")
+  assert not (tmp_path / "work").exists()
+
+
+def test_labels_are_read_without_the_sound(experiment, monkeypatch):
+  monkeypatch.setattr(store, "open_source", None)
+  assert experiments.Labels.of(experiment.data.path).names
+
+
+def test_the_corpus_of_other_captions_is_made_anew(
+  experiment, tmp_path, caplog
+):
+  work = tmp_path / "work"
+  experiments.build(experiment, work)
+  before = (work / corpus.CORPUS).read_bytes()
+  experiments.build(experiment, work)
+  assert (work / corpus.CORPUS).read_bytes() == before
+  assert "made anew" not in caplog.text
+  other = [("rain", ["zithers and lutes"])] * 8
+  _save(tmp_path / "set", train=other, validation=VALIDATION)
+  experiments.build(experiment, work)
+  assert "corpus.npz was made from other captions" in caplog.text
+  assert "zithers" in (work / corpus.TOKENIZER).read_text()
+  _save(tmp_path / "set", train=TRAIN, validation=VALIDATION)
+  (work / "checkpoints" / "4").mkdir(parents=True)
+  with pytest.raises(UserError, match="corpus.npz was made from other"):
+    experiments.build(experiment, work)

@@ -2,12 +2,20 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import siren_jax
+from siren_jax.cli import experiments
 from siren_jax.cli.main import main
+from siren_jax.common import checkpoint
+from siren_jax.common import config as configs
+from siren_jax.data import store
+from siren_jax.training import TrainState
 
 
 def _run(*argv):
@@ -76,3 +84,55 @@ def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
   _run("import-weights", "siren-stage1", theirs, "--out", ours)
   told = user_error(["export", "--experts", ours, "--out", tmp_path / "out"])
   assert "holds no codec" in told
+
+
+@pytest.fixture
+def trained(tiny_bundle, tiny_model, tmp_path):
+  """Work directory of experts, beside the code set they were trained on."""
+  codes = shutil.copytree(tiny_bundle, tmp_path / "codes")
+  workdir = tmp_path / "experts"
+  experiment = experiments.from_file(
+    str(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py"),
+    [f"--config.data.path={codes}"],
+  )
+  inputs = {"inputs": {"data.path": store.fingerprint(codes)}}
+  config = experiments.to_json(experiment) | inputs
+  params = dict(tiny_model.params)
+  state = TrainState(
+    step=np.int32(4),
+    params=params.pop("params"),
+    opt_state={"none": np.zeros(1)},
+    extra=params,
+  )
+  with checkpoint.Checkpoints(workdir) as checkpoints:
+    checkpoints.save(4, state, {}, config)
+  configs.record(workdir, config, resumed=False)
+  return workdir, codes
+
+
+def test_a_codec_that_took_the_place_of_the_runs_is_refused(
+  trained, tiny_bundle, tmp_path, user_error, capsys
+):
+  workdir, codes = trained
+  _run("export", "--experts", workdir, "--out", tmp_path / "good")
+  tensors = load_file(codes / "codec.safetensors")
+  name = next(n for n in tensors if n.startswith("decoder"))
+  save_file(tensors | {name: tensors[name] + 1}, codes / "codec.safetensors")
+  command = ["export", "--experts", workdir, "--out", tmp_path / "bad"]
+  told = user_error(command)
+  assert f"{codes} holds something else" in told
+  assert "--codec and --clap" in told and not (tmp_path / "bad").exists()
+  own = ["--codec", tiny_bundle, "--clap", tiny_bundle]
+  _run(*command, *own)
+
+
+def test_a_run_without_fingerprints_is_exported_with_a_word(
+  trained, tmp_path, caplog
+):
+  workdir, _ = trained
+  path = workdir / "config.json"
+  values = json.loads(path.read_text())
+  values.pop("inputs")
+  path.write_text(json.dumps(values))
+  _run("export", "--experts", workdir, "--out", tmp_path / "old")
+  assert "kept no fingerprint" in caplog.text

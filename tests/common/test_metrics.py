@@ -44,6 +44,29 @@ def test_resuming_drops_rows_of_lost_steps_and_half_lines(tmp_path):
   ]
 
 
+def test_metrics_of_a_run_that_left_no_checkpoint_are_kept(tmp_path):
+  write(tmp_path, 0, (1, {"loss": 2.0}))
+  lost = (tmp_path / "metrics.csv").read_text()
+  writer = MetricWriter(tmp_path, 0)
+  writer.write(1, {"loss": 3.0})
+  writer.close()
+  assert writer.kept == tmp_path / "metrics.previous.csv"
+  assert writer.kept.read_text() == lost
+  assert [r["loss"] for r in rows(tmp_path)] == ["3"]
+  assert MetricWriter(tmp_path, 1).kept is None
+
+
+@pytest.mark.parametrize(
+  "content", [b"epoch,loss\none,2\n", b"\xff,x\n\xff,1\n"]
+)
+def test_metrics_of_something_else_are_left_alone(tmp_path, content):
+  path = tmp_path / "metrics.csv"
+  path.write_bytes(content)
+  with pytest.raises(UserError, match="not the metrics of a run"):
+    MetricWriter(tmp_path, 0)
+  assert path.read_bytes() == content
+
+
 def test_tensorboard_events_exist(tmp_path):
   write(tmp_path, 0, (1, {"loss": 2.0}))
   (events,) = (tmp_path / "tensorboard").iterdir()
@@ -73,3 +96,54 @@ def test_plain_lines_without_a_terminal(capsys):
   assert line.startswith("train 20/100  loss 1.25  ")
   assert line.endswith(" left")
   assert hello == "hello"
+
+
+class Clock:
+  now = 0.0
+
+  def __call__(self):
+    return self.now
+
+  def steps(self, progress, numbers, seconds):
+    for step in numbers:
+      self.now += seconds
+      progress.advance(step)
+
+
+def test_rate_and_time_left_are_those_of_steps_alone(capsys):
+  clock = Clock()
+  progress = Progress(100, 50, "train", clock)  # resumed at step 50
+  with progress.pause():
+    clock.now += 60  # compiling
+  clock.now += 7  # reading the first batch
+  clock.steps(progress, range(51, 56), 0.5)
+  with progress.pause():
+    clock.now += 1000  # evaluating, for the first time with compiling
+  clock.steps(progress, range(56, 60), 0.5)
+  with progress.pause():
+    clock.now += 300  # waiting for a checkpoint
+  clock.now += 0.5
+  progress.advance(60, {"loss": 1.0})
+  line = capsys.readouterr().err.strip()
+  assert line == "train 60/100  loss 1  2 steps/s, 0:00:20 left"
+
+
+def test_no_rate_before_two_steps(capsys):
+  clock = Clock()
+  progress = Progress(100, 50, "train", clock)
+  clock.now += 5
+  progress.advance(51, {"loss": 1.0})
+  assert capsys.readouterr().err == "train 51/100  loss 1\n"
+
+
+def test_the_bar_shows_the_same(monkeypatch, capsys):
+  monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+  clock = Clock()
+  progress = Progress(10, 0, "train", clock)
+  with progress.pause():
+    clock.now += 60
+  clock.steps(progress, range(1, 5), 0.5)
+  clock.now += 0.5
+  progress.advance(5, {"loss": 1.0})
+  progress.close()
+  assert "loss 1  2 steps/s, 0:00:02 left" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import tensorflow_datasets as tfds
 
 from siren_jax.common.errors import UserError
 from siren_jax.data import builder, records, store
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 
 
 def record(number, size=100):
@@ -45,21 +48,6 @@ def test_store_gives_records(tmp_path):
   np.testing.assert_array_equal(again["r2"].audio_S, record(2, 102).audio_S)
   assert store.splits(tmp_path / "set") == ("train", "validation")
   assert store.captions(tmp_path / "set") == ["a dög", "barks"]
-
-
-def test_npz_holds_the_same(tmp_path):
-  write(tmp_path / "set")
-  store.export_npz(tmp_path / "set", tmp_path / "set.npz")
-  assert store.splits(tmp_path / "set.npz") == ("train", "validation")
-  for split in ("train", "validation"):
-    folder = store.open_source(tmp_path / "set", split)
-    file = store.open_source(tmp_path / "set.npz", split)
-    assert len(folder) == len(file)
-    for i in range(len(folder)):
-      assert folder[i].keys() == file[i].keys()
-      for name, value in folder[i].items():
-        np.testing.assert_array_equal(value, file[i][name])
-        assert np.asarray(value).dtype == np.asarray(file[i][name]).dtype
 
 
 def test_code_features_keep_shapes_and_types(tmp_path):
@@ -114,11 +102,155 @@ def test_replaces_a_set_but_nothing_else(tmp_path):
 def test_unknown_sets_and_splits(tmp_path):
   with pytest.raises(UserError, match="prepare-data"):
     store.open_source(tmp_path, "train")
-  with pytest.raises(UserError, match="no such file"):
-    store.open_source(tmp_path / "a.npz", "train")
-  (tmp_path / "b.npz").write_bytes(b"PK\x03\x04 cut")
-  with pytest.raises(UserError, match="npz"):
-    store.open_source(tmp_path / "b.npz", "train")
   write(tmp_path / "set")
   with pytest.raises(UserError, match="no split 'test'; it has train, val"):
     store.open_source(tmp_path / "set", "test")
+
+
+def test_texts_are_read_without_the_sound(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  whole = store.open_source(tmp_path / "set", "train")
+  expected = [
+    {name: whole[i][name] for name in ("captions", "label")}
+    for i in range(len(whole))
+  ]
+
+  def decoded(*_):
+    raise AssertionError("sound was decoded")
+
+  monkeypatch.setattr(tfds.features.Tensor, "decode_example_np", decoded)
+  with pytest.raises(UserError, match="sound was decoded"):
+    whole = store.open_source(tmp_path / "set", "validation")[0]
+  found = store.texts(tmp_path / "set", "train", "captions", "label")
+  assert found == expected
+  assert store.captions(tmp_path / "set") == ["a dög", "barks"]
+
+
+def test_fingerprint_is_of_the_content(tmp_path):
+  write(tmp_path / "a")
+  write(tmp_path / "b")
+  first = store.fingerprint(tmp_path / "a")
+  assert store.fingerprint(tmp_path / "b") == first
+  shutil.move(tmp_path / "b", tmp_path / "elsewhere")
+  assert store.fingerprint(tmp_path / "elsewhere") == first
+  write(tmp_path / "a", range(4))
+  assert store.fingerprint(tmp_path / "a") != first
+
+
+@pytest.mark.parametrize(
+  "name, value",
+  [
+    ("id", "r7"),
+    ("audio", np.array([1, 2, 4], np.int16)),
+    ("sample_rate", 8001),
+    ("captions", ["a dog", "barks"]),
+    ("captions", ["barks", "a dög"]),
+    ("label", "cat"),
+    ("source", "y"),
+  ],
+)
+def test_fingerprint_depends_on_every_field(tmp_path, name, value):
+  example = records.to_example(record(3, 3))
+  for out, changed in (("a", example), ("b", example | {name: value})):
+    builder.write(
+      tmp_path / out, builder.audio_features(), {"train": [("key", changed)]}
+    )
+  a, b = (store.fingerprint(tmp_path / out) for out in ("a", "b"))
+  assert a != b
+
+
+def test_fingerprint_holds_the_encoders_of_a_code_set(tmp_path):
+  def written(weights):
+    builder.write(
+      tmp_path / "set",
+      builder.audio_features(),
+      {"train": examples([1])},
+      lambda folder: (folder / "codec.safetensors").write_bytes(weights),
+    )
+    return store.fingerprint(tmp_path / "set")
+
+  assert written(b"one") == written(b"one") != written(b"two")
+
+
+def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
+  write(tmp_path / "set")
+  expected = store.fingerprint(tmp_path / "set")
+  assert not caplog.text
+  (tmp_path / "set" / store.RECORDS).unlink()
+  assert store.fingerprint(tmp_path / "set") == expected
+  assert "has no fingerprint, so all of it is read" in caplog.text
+
+
+def test_only_one_at_a_time_may_write(tmp_path):
+  with builder.claim(tmp_path / "set"):
+    with pytest.raises(UserError, match=f"in use by process {os.getpid()} on"):
+      with builder.claim(tmp_path / "set"):
+        pass
+    write(tmp_path / "set")
+  with pytest.raises(UserError, match="--overwrite"):
+    with builder.claim(tmp_path / "set"):
+      pass
+  with builder.claim(tmp_path / "set", overwrite=True):
+    pass
+  assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_crash_between_the_renames_loses_nothing(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  replace = os.replace
+
+  def crash(source, target):
+    if target == tmp_path / "set":
+      monkeypatch.setattr(os, "replace", lambda *_: None)  # no clean-up either
+      raise KeyboardInterrupt
+    replace(source, target)
+
+  monkeypatch.setattr(os, "replace", crash)
+  with pytest.raises(KeyboardInterrupt):
+    write(tmp_path / "set", range(2))
+  monkeypatch.undo()
+  with pytest.raises(UserError, match=r"was moved to .*\.set\.previous"):
+    store.open_source(tmp_path / "set", "train")
+  (tmp_path / ".set.partial-x").mkdir()  # as a killed process leaves it
+  with pytest.raises(UserError, match="--overwrite"):
+    with builder.claim(tmp_path / "set"):
+      pass
+  assert len(store.open_source(tmp_path / "set", "train")) == 5
+  assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  replace = os.replace
+
+  def fail(source, target):
+    if target == tmp_path / "set" and "partial" in str(source):
+      raise OSError(5, "Input/output error")
+    replace(source, target)
+
+  monkeypatch.setattr(os, "replace", fail)
+  with pytest.raises(UserError, match="Input/output error"):
+    write(tmp_path / "set", range(2))
+  assert len(store.open_source(tmp_path / "set", "train")) == 5
+
+
+@pytest.mark.parametrize(
+  "file, content, told",
+  [
+    (store.INFO, LFS, "Git LFS pointer"),
+    (store.INFO, b"", "an empty file"),
+    ("features.json", LFS, "Git LFS pointer"),
+    ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
+    ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),
+  ],
+)
+def test_a_broken_set_is_one_line(tmp_path, file, content, told):
+  write(tmp_path / "set")
+  (tmp_path / "set" / file).write_bytes(content)
+  for read in (
+    lambda: store.open_source(tmp_path / "set", "train")[0],
+    lambda: store.captions(tmp_path / "set"),
+  ):
+    with pytest.raises(UserError, match=told) as error:
+      read()
+    assert len(str(error.value).splitlines()) == 1

@@ -62,7 +62,9 @@ def prepare(audio_set, **settings):
   codec, text = FakeCodec(), FakeText()
   config = codes.CodesConfig(**{"seconds": 2.0, "views": 3} | settings)
   out = audio_set.parent / "codes"
-  counts = codes.prepare_codes(audio_set, codec, text, out, config)
+  counts = codes.prepare_codes(
+    audio_set, codec, text, out, config, overwrite=True
+  )
   source = store.open_source(out, "train")
   found = {source[i]["id"]: source[i] for i in range(len(source))}
   return codec, text, counts, found

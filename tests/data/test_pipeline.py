@@ -6,17 +6,11 @@ import pytest
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
-from siren_jax.data import augment, builder, pipeline, records, store, stream
+from siren_jax.data import augment, builder, pipeline, records
 
 RATE = 1000
 COUNT = 13
 VARIED = augment.AugmentConfig((-6, 6), (0.8, 1.2), 0.2, mix=0.3)
-
-
-@pytest.fixture(autouse=True, params=["grain", "plain"])
-def kind(request, monkeypatch):
-  """Every test runs with Grain and, as on a machine that has none, without."""
-  monkeypatch.setattr(stream, "has_grain", lambda: request.param == "grain")
 
 
 @pytest.fixture(scope="module")
@@ -225,17 +219,15 @@ def test_code_validation_takes_the_plain_view(codes):
   assert set(batch["codes_BxNxT"][:, 0, 0] % 100) == {0}
 
 
-def test_npz_gives_the_same_batches(folder, codes, tmp_path):
-  store.export_npz(folder, tmp_path / "a.npz")
-  store.export_npz(codes, tmp_path / "c.npz")
-  assert_same(
-    take(audio(tmp_path / "a.npz", config=VARIED), 5),
-    take(audio(folder, config=VARIED), 5),
-  )
-  assert_same(
-    take(pipeline.code_batches(tmp_path / "c.npz", "train", 4), 5),
-    take(pipeline.code_batches(codes, "train", 4), 5),
-  )
+def test_the_place_in_another_order_is_refused_by_name(folder):
+  batches = audio(folder)
+  take(batches, 2)
+  state = batches.get_state()
+  with pytest.raises(UserError, match="order 'other-3'.*'grain-1'"):
+    audio(folder).set_state(state | {"order": "other-3"})
+  before_orders_had_names = audio(folder)
+  before_orders_had_names.set_state(state["place"])
+  assert_same([next(before_orders_had_names)], [next(batches)])
 
 
 def test_one_record_is_enough(tmp_path):

@@ -113,7 +113,10 @@ def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
   assert summary["skipped"] == 2 and summary["train"] == 4
   with pytest.raises(UserError, match=r"1\.wav.*strict"):
     prepare.prepare_audio(
-      [clips], tmp_path / "out", prepare.AudioConfig(**SMALL, strict=True)
+      [clips],
+      tmp_path / "out",
+      prepare.AudioConfig(**SMALL, strict=True),
+      overwrite=True,
     )
   assert len(read(tmp_path / "out", "train")) == 4  # the old set is still there
   assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
@@ -327,3 +330,14 @@ def test_mixtures_need_two_categories(tmp_path):
 def test_bad_settings(setting):
   with pytest.raises(UserError, match=next(iter(setting))):
     prepare.AudioConfig(**setting)
+
+
+def test_a_set_is_replaced_only_when_told_to(clips, tmp_path):
+  config = prepare.AudioConfig(**SMALL)
+  prepare.prepare_audio([clips], tmp_path / "out", config)
+  with pytest.raises(UserError, match="out is a data set already.*--overwrite"):
+    prepare.prepare_audio([clips], tmp_path / "out", config)
+  more = prepare.AudioConfig(**SMALL, synthetic=3)
+  prepare.prepare_audio([clips], tmp_path / "out", more, overwrite=True)
+  assert any("synthetic" in name for name in read(tmp_path / "out", "train"))
+  assert {p.name for p in tmp_path.iterdir()} == {clips.name, "out"}

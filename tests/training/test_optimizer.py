@@ -31,6 +31,19 @@ def test_schedule_without_warm_up_starts_at_the_peak():
   assert rate(0) == 2.0
 
 
+def test_schedule_of_no_steps_takes_those_of_training():
+  config = OptimizerConfig(learning_rate=2.0, warmup_steps=10)
+  for steps in (110, 1010):
+    rate = learning_rate(config.over(steps))
+    np.testing.assert_allclose(rate(steps), 0.2, rtol=1e-6)
+  assert OptimizerConfig(steps=200).over(300).steps == 200
+  np.testing.assert_allclose(
+    [learning_rate(config)(s) for s in (0, 5, 10, 10_000)], [0, 1, 2, 2]
+  )
+  with pytest.raises(UserError, match="warmup_steps=10: .* below the 10 steps"):
+    config.over(10)
+
+
 def first_update(params, grads, **changes):
   config = OptimizerConfig(learning_rate=0.1, warmup_steps=0, **changes)
   tx = make_optimizer(config)
@@ -70,6 +83,8 @@ def test_clipping_bounds_the_moments():
   [
     (lambda: OptimizerConfig(learning_rate=0.0), "learning_rate=0"),
     (lambda: OptimizerConfig(warmup_steps=9, steps=9), "warmup_steps=9"),
+    (lambda: OptimizerConfig(warmup_steps=-1), "warmup_steps=-1"),
+    (lambda: OptimizerConfig(steps=-1), "steps=-1"),
     (lambda: TrainConfig(steps=0), "steps=0"),
     (lambda: TrainConfig(ema_decay=1.0), "ema_decay=1.0"),
     (lambda: TrainConfig(batch_size=6, accumulate=4), "batch_size=6"),

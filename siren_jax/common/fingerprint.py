@@ -1,0 +1,70 @@
+"""Fingerprints: what a data set, a model or a file holds, in a few letters.
+
+Two things of the same content have the same one, whatever they are called.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_SHOWN = 12  # letters in messages
+
+
+def short(fingerprint: str | None) -> str:
+  """As messages show it."""
+  return (fingerprint or "none")[:_SHOWN]
+
+
+def of_values(values: Any) -> str:
+  """Fingerprint of what JSON can hold."""
+  text = json.dumps(values, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_element(element: Mapping[str, Any]) -> str:
+  """Fingerprint of one record: texts, numbers, lists of texts and arrays."""
+  digest = hashlib.sha256()
+  for name, value in sorted(element.items()):
+    if isinstance(value, np.ndarray):
+      head = [name, str(value.dtype), value.shape]
+      digest.update(json.dumps(head).encode())
+      digest.update(np.ascontiguousarray(value).data)
+    else:
+      value = value if isinstance(value, str | list | tuple) else int(value)
+      digest.update(json.dumps([name, value]).encode())
+  return digest.hexdigest()
+
+
+def of_files(paths: Iterable[Path]) -> str:
+  """Fingerprint of files by their names and bytes."""
+  sums = {}
+  for path in paths:
+    with path.open("rb") as file:
+      sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+  return of_values(sums)
+
+
+def of_model(folder: Path) -> str:
+  """Fingerprint of a bundle, of imported weights or of a work directory.
+
+  A work directory is what its newest checkpoint holds; it changes when
+  training goes on. A folder without any model has that of nothing.
+  """
+  if newest := max(steps(folder), default=None):
+    return of_files([folder / f"checkpoints/{newest}/sums/metadata"])
+  files = {
+    path
+    for pattern in ("config.json", "tokenizer.json", "*.safetensors")
+    for path in folder.glob(pattern)
+  }
+  return of_files(sorted(files))
+
+
+def steps(workdir: Path) -> list[int]:
+  """Steps of the checkpoints in a work directory, in no order."""
+  names = (path.name for path in workdir.glob("checkpoints/*"))
+  return [int(name) for name in names if name.isdigit()]

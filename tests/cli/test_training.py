@@ -1,0 +1,152 @@
+"""What a training verb checks before it compiles anything."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from siren_jax import training
+from siren_jax.cli import experiments
+from siren_jax.cli.main import main
+from siren_jax.common.lock import exclusive
+from siren_jax.data import prepare
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def prepare_set(out, count=4, seed=0):
+  config = prepare.AudioConfig(seconds=1.0, synthetic=count, seed=seed)
+  prepare.prepare_audio([], out, config, overwrite=True)
+
+
+@pytest.fixture(scope="module")
+def audio_set(tmp_path_factory):
+  out = tmp_path_factory.mktemp("data") / "audio"
+  prepare_set(out)
+  return out
+
+
+@pytest.fixture
+def run(tmp_path, audio_set, monkeypatch):
+  """Runs train-codec up to the trainer, which only records the config."""
+  shutil.copytree(audio_set, tmp_path / "audio")
+
+  def train(task, config, mesh, data, eval_data, workdir, config_json):
+    from siren_jax.common import config as configs
+
+    step = workdir / "checkpoints" / str(config.steps)
+    if told := configs.record(workdir, config_json, step.parent.is_dir()):
+      print(told)
+    step.mkdir(parents=True, exist_ok=True)
+
+  monkeypatch.setattr(training, "train", train)
+
+  def argv(*overrides, path="audio"):
+    return [
+      "train-codec",
+      f"--config={CONFIGS / 'tiny_codec.py'}",
+      f"--workdir={tmp_path / 'run'}",
+      f"--config.data.path={tmp_path / path}",
+      *overrides,
+    ]
+
+  return argv
+
+
+def test_a_set_prepared_anew_is_refused(run, user_error, tmp_path):
+  assert main(run()) == 0
+  prepare_set(tmp_path / "audio")  # the same again
+  assert main(run()) == 0
+  for changed in (dict(seed=1), dict(count=3)):
+    prepare_set(tmp_path / "audio", **changed)
+    message = user_error(run())
+    assert f"data.path='{tmp_path / 'audio'}' holds something else" in message
+    assert "give it that again, or choose another work directory" in message
+
+
+def test_a_set_that_moved_is_the_same(run, user_error, tmp_path, capsys):
+  assert main(run()) == 0
+  (tmp_path / "audio").rename(tmp_path / "moved")
+  assert main(run(path="moved")) == 0
+  out = capsys.readouterr().out
+  assert f"data.path='{tmp_path / 'moved'}' (was " in out
+  prepare_set(tmp_path / "audio", seed=2)
+  assert "holds something else" in user_error(run())
+
+
+def test_another_start_at_its_path_is_refused(
+  run, user_error, tmp_path, monkeypatch
+):
+  from siren_jax.codec import experiment
+
+  monkeypatch.setattr(experiment, "start_of", lambda e: None)
+  start = tmp_path / "start"
+  start.mkdir()
+  (start / "codec.safetensors").write_bytes(b"one")
+  (start / "config.json").write_text("{}")
+  given = f"--config.data.start={start}"
+  assert main(run(given)) == 0
+  assert main(run(given)) == 0
+  (start / "codec.safetensors").write_bytes(b"two")
+  assert "data.start=" in user_error(run(given))
+
+
+def test_what_is_free_is_said_and_the_schedule_is_not_free(
+  run, user_error, capsys
+):
+  assert main(run()) == 0
+  assert "optimizer.steps" in user_error(run("--config.optimizer.steps=9"))
+  capsys.readouterr()
+  assert main(run("--config.train.steps=9", "--config.train.keep=5")) == 0
+  told = capsys.readouterr()
+  assert "train.keep=5 (was 3), train.steps=9 (was 4)" in told.out
+  assert "planned for 4 updates (optimizer.steps), training makes 9" in told.err
+
+
+def test_a_run_of_an_older_version_goes_on_with_a_word(run, tmp_path, capsys):
+  assert main(run()) == 0
+  path = tmp_path / "run" / "config.json"
+  values = json.loads(path.read_text())
+  assert values.pop("inputs")
+  path.write_text(json.dumps(values))
+  assert main(run()) == 0
+  assert "kept no fingerprint of data.path" in capsys.readouterr().out
+  assert "inputs" in json.loads(path.read_text())
+
+
+def test_one_process_a_work_directory(run, user_error, tmp_path):
+  with exclusive(tmp_path / "run" / ".lock", "test"):
+    message = user_error(run())
+  assert f"run is in use by process {os.getpid()} on" in message
+  assert main(run()) == 0
+  assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_steps_of_training_move_the_schedule(capsys):
+  nano = str(CONFIGS / "nano.py")
+  experiment = experiments.from_file(nano, ["--config.train.steps=600"])
+  assert experiment.schedule.steps == 600
+  align = str(CONFIGS / "align_nano.py")
+  overrides = ["--config.train.steps=9", "--config.alignment.minibatches=2"]
+  overrides.append("--config.optimizer.warmup_steps=1")
+  assert experiments.from_file(align, overrides).schedule.steps == 18
+  explicit = ["--config.train.steps=600", "--config.optimizer.steps=700"]
+  assert experiments.from_file(nano, explicit).schedule.steps == 700
+
+
+def test_a_begun_schedule_stays(run, tmp_path, user_error, capsys):
+  natural = "--config.optimizer.steps=0"
+  assert main(run(natural)) == 0
+  assert "planned" not in capsys.readouterr().err
+  assert main(run(natural, "--config.train.steps=8")) == 0
+  assert "planned for 4 updates" in capsys.readouterr().err
+  values = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert values["optimizer"]["steps"] == 4
+
+
+def test_a_warm_up_longer_than_training_is_refused(run, user_error, tmp_path):
+  short = ["--config.optimizer.steps=0", "--config.optimizer.warmup_steps=4"]
+  assert "warmup_steps=4" in user_error(run(*short))
+  assert not (tmp_path / "run").exists()

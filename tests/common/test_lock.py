@@ -1,0 +1,57 @@
+"""One holder at a time; what a killed one leaves behind is no obstacle."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.lock import exclusive
+
+HOLD = """
+import sys
+from siren_jax.common.lock import exclusive
+with exclusive(sys.argv[1], "the folder"):
+  print("held", flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_a_second_holder_is_refused_and_the_first_is_named(tmp_path):
+  path = tmp_path / "new" / ".lock"
+  with exclusive(path, "the folder"):
+    with pytest.raises(UserError) as told, exclusive(path, "the folder"):
+      pass
+  message = str(told.value)
+  assert f"the folder is in use by process {os.getpid()} on " in message
+  assert " since 2" in message and str(path) in message
+  assert not path.exists()
+  with exclusive(path, "the folder"):
+    pass
+
+
+def test_a_killed_holder_leaves_no_lock(tmp_path):
+  path = tmp_path / ".lock"
+  process = subprocess.Popen(
+    [sys.executable, "-c", HOLD, path],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  )
+  assert process.stdout.readline() == b"held\n"
+  with pytest.raises(UserError, match=f"process {process.pid} on"):
+    with exclusive(path, "the folder"):
+      pass
+  process.kill()
+  process.wait()
+  assert path.exists()
+  with exclusive(path, "the folder"):
+    pass
+  assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+  (tmp_path / "file").touch()
+  with pytest.raises(UserError, match="the folder: cannot write"):
+    with exclusive(tmp_path / "file" / ".lock", "the folder"):
+      pass
