@@ -18,6 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
+from siren_jax.common import parts, tensors
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
 
@@ -34,6 +35,14 @@ _GENERAL = (
   "the sound of a {w}", "{w} {w2}", "{w} {w2} {w3}", "a {w} and a {w2}",
   "a {w} in the {p}", "a {q} {w}", "the {w} of the {w2}", "a {n} and {w}",
 )  # fmt: skip
+
+# Type and rank of each array of a corpus.
+_ARRAYS = {
+  "ids_QxP": (np.integer, 2),
+  "mask_QxP": (np.bool_, 2),
+  "teacher_QxW": (np.floating, 2),
+  "label_Q": (np.integer, 1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +70,28 @@ class Corpus:
     """Reads what `save` wrote.
 
     Raises:
-      UserError: it is broken.
+      UserError: it is broken, or its arrays do not fit each other.
     """
-    found = read_npz(path, "remove it and run again")
+    remedy = "remove it and run again"
+    found = read_npz(path, remedy)
     try:
-      return cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
+      corpus = cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
     except KeyError as error:
-      raise UserError(
-        f"{path} lacks {error}; remove it and run again"
-      ) from error
+      raise UserError(f"{path} lacks {error}; {remedy}") from error
+    for name, (kind, ndim) in _ARRAYS.items():
+      array = getattr(corpus, name)
+      if not np.issubdtype(array.dtype, kind) or array.ndim != ndim:
+        raise UserError(
+          f"{path}: {name} of type {array.dtype} and shape"
+          f" {list(array.shape)} is not of a corpus; {remedy}"
+        )
+      if len(array) != len(corpus.ids_QxP):
+        raise UserError(
+          f"{path}: {name} has {len(array)} rows, ids_QxP"
+          f" {len(corpus.ids_QxP)}; {remedy}"
+        )
+      tensors.check_finite(path, {name: array})
+    return corpus
 
   def word_table(self, vocab_size: int, width: int) -> np.ndarray:
     """Starting values of the word table, `[vocab_size, width]` float32.
@@ -99,16 +121,18 @@ def prepare(
 ) -> tuple[Tokenizer, Corpus]:
   """What `workdir` keeps; at first that of `start`, or else what is made.
 
-  A bundle to start from has a tokenizer and no corpus: one is made for it.
+  A bundle to start from (a folder or a name) has a tokenizer and no corpus: one
+  is made for it.
 
   Raises:
     UserError: a file of theirs is missing or broken.
   """
   if not (workdir / CORPUS).is_file():
-    if start and (Path(start) / CORPUS).is_file():
-      words, corpus = _read(Path(start))
+    folder = parts.find(start) if start else None
+    if folder and (folder / CORPUS).is_file():
+      words, corpus = _read(folder)
     else:
-      words = tokenizer.load(Path(start) / TOKENIZER) if start else None
+      words = tokenizer.load(folder / TOKENIZER) if folder else None
       words, corpus = make(words)
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
@@ -246,7 +270,7 @@ def wordnet(folder: str | Path) -> list[str]:
   """
   found = []
   for path in sorted(Path(folder).glob("data.*")):
-    for line in path.read_text().lower().splitlines():
+    for line in path.read_text("utf-8").lower().splitlines():
       fields, bar, gloss = line.partition(" | ")
       if line.startswith("  ") or not bar:  # the licence, at the top
         continue

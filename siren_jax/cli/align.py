@@ -16,6 +16,8 @@ from typing import Any
 from siren_jax.cli import export, runtime, training
 from siren_jax.common.errors import UserError
 
+INTERRUPTED = training.INTERRUPTED
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   training.add_arguments(parser)
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  notes = pathlib.Path(args.notes).read_text("utf-8") if args.notes else None
+  notes = runtime.notes(args.notes)
   experiment, workdir, mesh = training.read(args, "align")
   import jax
 

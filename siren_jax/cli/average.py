@@ -13,6 +13,8 @@ import dataclasses
 
 from siren_jax.cli import export, runtime
 
+INTERRUPTED = "nothing was written; run the same command again"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument

@@ -28,7 +28,7 @@ _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("prompts", nargs="*", metavar="PROMPT", help="what to hear")
+  add("prompts", type=str, nargs="*", metavar="PROMPT", help="what to hear")
   add("--prompts", dest="file", metavar="FILE", help="prompts, one a line")
   add("--seconds", type=float, default=5.0, help="length (default: 5)")
   add("--seed", type=int, default=0, help="another seed, another sound")

@@ -9,7 +9,34 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
+
+
+def path(text: str) -> str:
+  """The argparse type of a path: one on this machine."""
+  try:
+    paths.local(text)
+  except UserError as error:  # argparse puts the argument's name to it.
+    raise argparse.ArgumentTypeError(str(error)) from error
+  return text
+
+
+def notes(file: str | None) -> str | None:
+  """The Markdown of --notes, if it was given.
+
+  Raises:
+    UserError: it is not UTF-8.
+  """
+  if file is None:
+    return None
+  try:
+    return pathlib.Path(file).read_text("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise UserError(
+      f"{file}: {sniff.describe(file) or 'not UTF-8 text'}; save it as plain"
+      " text in UTF-8"
+    ) from error
 
 
 def use_compilation_cache() -> None:
