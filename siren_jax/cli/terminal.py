@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -16,6 +18,7 @@ _SIGNALS = {
 }
 # GNU timeout sends a signal to a process and again to its group.
 _SAME_SECONDS = 1.0
+_AGAIN_SECONDS = 0.02
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,28 +36,51 @@ def attached() -> Iterator[None]:
   A signal that someone else handles or ignores (nohup) is left alone, and all
   of them outside of the main thread.
   """
+  stop = _Stop()
   with contextlib.ExitStack() as stack:
     for number, handler in _SIGNALS.items():
       if signal.getsignal(number) == handler:
         with contextlib.suppress(ValueError):  # not the main thread
-          previous = signal.signal(number, _Raise())
+          previous = signal.signal(number, stop.on_signal)
           stack.callback(signal.signal, number, previous)
+    stack.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+    sys.unraisablehook = stop.on_unraisable
     if isinstance(sys.stdout, io.TextIOWrapper):
       stack.callback(sys.stdout.reconfigure, errors=sys.stdout.errors)
       sys.stdout.reconfigure(errors="backslashreplace")
     yield
 
 
-class _Raise:
-  """A handler; the same signal, sent again at once, is no other."""
+class _Stop:
+  """Handlers that turn a signal into `Interrupted`, where it is not lost."""
 
   def __init__(self) -> None:
-    self._last = -_SAME_SECONDS
+    self._raised: dict[int, float] = {}  # when each signal was
+    self._hook = sys.unraisablehook
 
-  def __call__(self, number: int, frame: FrameType | None) -> None:
-    before, self._last = self._last, time.monotonic()
-    if self._last - before > _SAME_SECONDS:
+  def on_signal(self, number: int, frame: FrameType | None) -> None:
+    """Raises; but the same signal, sent again at once, is no other."""
+    before = self._raised.get(number, -math.inf)
+    self._raised[number] = time.monotonic()
+    if self._raised[number] - before > _SAME_SECONDS:
       raise Interrupted(number)
+
+  def on_unraisable(self, unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python dropped an exception, as in JAX's callback at garbage collection.
+
+    If it was ours, the signal is sent again, for when that is over.
+    """
+    error = unraisable.exc_value
+    if not isinstance(error, Interrupted):
+      self._hook(unraisable)
+      return
+    self._raised.clear()
+    main = threading.main_thread().ident
+    again = threading.Timer(
+      _AGAIN_SECONDS, signal.pthread_kill, (main, error.number)
+    )
+    again.daemon = True
+    again.start()
 
 
 def flush() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 import pathlib
 import types
 import typing
@@ -145,10 +146,12 @@ def check_number(subject: str, value: int | float) -> None:
       raise UserError(
         f"{subject}: must be at least {_INTS[0]} and at most {_INTS[-1]}"
       )
+  elif not math.isfinite(value):
+    raise UserError(f"{subject}: must be a finite number")
   elif value and not _TINY <= abs(value) <= _HUGE:
     raise UserError(
-      f"{subject}: must be 0 or a number from {_TINY:g} to {_HUGE:g}, or minus"
-      " one of these; float32 holds no other"
+      f"{subject}: must be 0, or {_TINY:g} to {_HUGE:g} with either sign;"
+      " float32 holds no other"
     )
 
 
