@@ -218,12 +218,13 @@ def restore_params(
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
       try:
-        config, *trees = _read_params(manager, step, prefer_ema)
+        config, params, extra = _read_params(manager, step, prefer_ema)
       except Exception as error:  # Orbax raises many kinds for a broken file.
         _log.warning("checkpoint %d cannot be read: %s", step, error)
         continue
-      tensors.check_finite(directory / str(step), dict(_named(trees)))
-      return config, *trees
+      arrays = dict(_named({"params": params, "extra": extra}))
+      tensors.check_finite(directory / str(step), arrays)
+      return config, params, extra
   raise UserError(
     f"no readable checkpoint in {workdir} (steps: {steps or 'none'})"
   )
