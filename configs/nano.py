@@ -7,7 +7,7 @@ Cost and result: see docs/training.md.
 """
 
 from siren_jax.cli.experiments import to_config_dict
-from siren_jax.experts import ExpertConfig
+from siren_jax.experts import ExpertConfig, GenerateConfig, SamplingConfig
 from siren_jax.experts.experiment import Stage1Experiment
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -30,6 +30,11 @@ def get_config():
       optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=100),
       train=TrainConfig(
         steps=STEPS, batch_size=16, ema_decay=0.99, checkpoint_every=100
+      ),
+      generate=GenerateConfig(
+        sampling=SamplingConfig(temperature=0.9, top_k=64, guidance=3.0),
+        candidates=4,
+        max_seconds=10.0,
       ),
     )
   )

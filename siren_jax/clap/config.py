@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 
-
-def _positive(config, *names: str) -> None:
-  for name in names:
-    value = getattr(config, name)
-    if value < 1:
-      raise UserError(f"clap config {name}={value}: must be at least 1")
+_MOST = {"layers": 256, "blocks": 256, "window": 65536, "num_mels": 1024}
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,7 @@ class TextConfig:
   norm_eps: float = 1e-6
 
   def __post_init__(self):
-    names = "vocab_size word_width width layers heads mlp_width max_tokens"
-    _positive(self, *names.split())
+    check_sizes("clap config", self, **_MOST)
     if self.width % self.heads:
       raise UserError(
         f"clap config width={self.width}: must be a multiple of"
@@ -58,17 +53,11 @@ class AudioConfig:
   heads: int = 4
 
   def __post_init__(self):
-    names = "sample_rate window hop num_mels patch kernel heads"
-    _positive(self, *names.split())
+    check_sizes("clap config", self, **_MOST)
     if not self.widths or len(self.widths) != len(self.blocks):
       raise UserError(
         f"clap config widths={self.widths}, blocks={self.blocks}: need one"
         " entry a stage in both"
-      )
-    if min(self.widths + self.blocks) < 1:
-      raise UserError(
-        f"clap config widths={self.widths}, blocks={self.blocks}: every entry"
-        " must be at least 1"
       )
     if self.num_mels % self.stride:
       raise UserError(
@@ -104,4 +93,4 @@ class ClapConfig:
   embed_dim: int = 128
 
   def __post_init__(self):
-    _positive(self, "embed_dim")
+    check_sizes("clap config", self)

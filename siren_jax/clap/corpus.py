@@ -20,6 +20,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
+from siren_jax.common import parts, tensors
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
 from siren_jax.common.fingerprint import of_files, of_values, steps
@@ -41,6 +42,14 @@ _GENERAL = (
   "the sound of a {w}", "{w} {w2}", "{w} {w2} {w3}", "a {w} and a {w2}",
   "a {w} in the {p}", "a {q} {w}", "the {w} of the {w2}", "a {n} and {w}",
 )  # fmt: skip
+
+# Type and rank of each array of a corpus.
+_ARRAYS = {
+  "ids_QxP": (np.integer, 2),
+  "mask_QxP": (np.bool_, 2),
+  "teacher_QxW": (np.floating, 2),
+  "label_Q": (np.integer, 1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +77,28 @@ class Corpus:
     """Reads what `save` wrote.
 
     Raises:
-      UserError: it is broken.
+      UserError: it is broken, or its arrays do not fit each other.
     """
-    found = read_npz(path, "remove it and run again")
+    remedy = "remove it and run again"
+    found = read_npz(path, remedy)
     try:
-      return cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
+      corpus = cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
     except KeyError as error:
-      raise UserError(
-        f"{path} lacks {error}; remove it and run again"
-      ) from error
+      raise UserError(f"{path} lacks {error}; {remedy}") from error
+    for name, (kind, ndim) in _ARRAYS.items():
+      array = getattr(corpus, name)
+      if not np.issubdtype(array.dtype, kind) or array.ndim != ndim:
+        raise UserError(
+          f"{path}: {name} of type {array.dtype} and shape"
+          f" {list(array.shape)} is not of a corpus; {remedy}"
+        )
+      if len(array) != len(corpus.ids_QxP):
+        raise UserError(
+          f"{path}: {name} has {len(array)} rows, ids_QxP"
+          f" {len(corpus.ids_QxP)}; {remedy}"
+        )
+      tensors.check_finite(path, {name: array})
+    return corpus
 
   def word_table(self, vocab_size: int, width: int) -> np.ndarray:
     """Starting values of the word table, `[vocab_size, width]` float32.
@@ -107,8 +129,9 @@ def prepare(
 ) -> tuple[Tokenizer, Corpus]:
   """What `workdir` keeps; at first that of `start`, or else what is made.
 
-  A bundle to start from has a tokenizer and no corpus: one is made for it.
-  Before there is a checkpoint, what was made from something else is made anew.
+  A bundle to start from (a folder or a name) has a tokenizer and no corpus: one
+  is made for it. Before there is a checkpoint, what was made from something
+  else is made anew.
 
   Args:
     made_from: all that `make` depends on, as JSON can hold it. None: what is
@@ -118,7 +141,7 @@ def prepare(
     UserError: a file of theirs is missing or broken, or was made from
       something else than the checkpoints were trained with.
   """
-  folder = Path(start) if start else None
+  folder = parts.find(start) if start else None
   taken = folder is not None and (folder / CORPUS).is_file()
   names = (CORPUS, TOKENIZER) if taken else (TOKENIZER,) if folder else ()
   key = of_values(

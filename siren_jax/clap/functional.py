@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import chex
@@ -152,16 +151,19 @@ class Clap:
 
 
 def load(folder: str | os.PathLike) -> Clap:
-  """CLAP of a bundle folder or of a `train-clap` work directory.
+  """CLAP of a bundle (folder or name) or of a `train-clap` work directory.
 
   Raises:
-    UserError: there is none, or a tensor does not fit the config.
+    UserError: there is none, a tensor does not fit the config or is not finite,
+      or the tokenizer knows more words than the text tower.
   """
+  folder = parts.find(folder)
   config, params = parts.load(
     folder, "clap", Config, lambda *args: nn.unbox(init(*args))
   )
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
-  return Clap(config, params, tokenizers.load(Path(folder) / "tokenizer.json"))
+  words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
+  return Clap(config, params, words)
 
 
 _encode_text = jax.jit(encode_text, static_argnames="config")

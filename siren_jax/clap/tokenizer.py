@@ -16,6 +16,7 @@ from tokenizers import (
   trainers,
 )
 
+from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 
 PAD, CLS, UNK = "[pad]", "[cls]", "[unk]"
@@ -81,23 +82,37 @@ def _blank(model: models.Model) -> Tokenizer:
   return tokenizer
 
 
-def load(path: str | Path) -> Tokenizer:
+def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
   """Reads a `tokenizer.json`.
 
+  Args:
+    path: of the file.
+    vocab_size: of the text tower that takes its ids; None: not known.
+
   Raises:
-    UserError: the file is missing or is not a tokenizer.
+    UserError: the file is missing, is not a tokenizer, or has ids that are
+      not below `vocab_size`.
   """
   path = Path(path)
   if not path.is_file():
-    raise UserError(f"no tokenizer at {path}: the folder is incomplete")
+    raise UserError(f"no tokenizer at {path}: get the whole folder again")
   try:
     tokenizer = Tokenizer.from_file(str(path))
     # Published ones may carry what they were last called with.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return tokenizer
   except Exception as error:  # tokenizers raises bare Exception
-    raise UserError(f"{path} is not a tokenizer: {error}") from error
+    raise UserError(
+      f"{path} is not a tokenizer ({sniff.describe(path) or error}); get it"
+      " again"
+    ) from error
+  highest = max(tokenizer.get_vocab().values(), default=-1)
+  if vocab_size is not None and not 0 <= highest < vocab_size:
+    raise UserError(
+      f"{path}: ids up to {highest}, but the text tower has a vocab_size of"
+      f" {vocab_size}; get both from the same export"
+    )
+  return tokenizer
 
 
 def tokenize(
@@ -108,12 +123,17 @@ def tokenize(
   Longer texts are cut, with a note in the log; a token that ends texts stays.
 
   Raises:
-    UserError: a text is empty or only blanks.
+    UserError: a text is empty or only blanks, or is not Unicode.
   """
   ids_BxP = np.zeros((len(texts), max_tokens), np.int32)
   mask_BxP = np.zeros((len(texts), max_tokens), bool)
   if not all(text.strip() for text in texts):
     raise UserError("the prompt is empty; say what should be heard")
+  for text in texts:
+    if any("\ud800" <= c <= "\udfff" for c in text):
+      raise UserError(
+        f"prompt {ascii(text)}: has bytes that are no text; write it in UTF-8"
+      )
   for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
     ids = encoding.ids
     if len(ids) > max_tokens:

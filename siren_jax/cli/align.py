@@ -17,6 +17,8 @@ from siren_jax.cli import export, runtime, training
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
+INTERRUPTED = training.INTERRUPTED
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   training.add_arguments(parser)

@@ -13,6 +13,8 @@ import dataclasses
 
 from siren_jax.cli import export, runtime
 
+INTERRUPTED = "nothing was written; run the same command again"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
@@ -45,7 +47,9 @@ def run(args: argparse.Namespace) -> None:
       f" ways of cosine {agreement:.3f})"
     )
   told = _SECTION.format(start=start.name, share=args.share, learned=learned)
-  export.save(out, model, f"{told}\n{bundle.notes(args.models[0]) or ''}")
+  export.save(
+    out, model, f"{told}\n{bundle.notes(bundle.find(args.models[0])) or ''}"
+  )
 
 
 _SECTION = """## Average

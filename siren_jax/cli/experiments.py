@@ -20,6 +20,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections import config_dict as placeholders
 
 from siren_jax.common import config as configs
+from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 
 
@@ -91,6 +92,8 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   """
   if not pathlib.Path(path).is_file():
     raise UserError(f"no config file {path}; the ones that ship: configs/*.py")
+  if stand_in := sniff.describe(path):
+    raise UserError(f"{path}: no config file ({stand_in}); get it again")
   config = _parse(path, [])
   for override in overrides:
     if override.startswith("--"):
@@ -114,9 +117,13 @@ def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
     values(argv)
     config = values.config
   except SyntaxError as error:
-    raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
+    raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
   except (flags.Error, TypeError, ValueError) as error:
     raise UserError(f"{path}: {_gist(error)}") from error
+  except (Exception, SystemExit) as error:  # It is Python: anything may happen.
+    raise UserError(
+      f"{path}: {type(error).__name__} ({error}); mend the file"
+    ) from error
   if not isinstance(config, ConfigDict):
     raise UserError(f"{path}: get_config() gives no ConfigDict")
   return config

@@ -21,6 +21,7 @@ from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
+INTERRUPTED = "nothing was written; run the same command again"
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 _OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
 
@@ -98,9 +99,9 @@ def _save_theirs(
       f"--{name.replace('_', '-')} with --format siren-stage1: the authors'"
       " files hold the experts alone; leave it out"
     )
-  config, params, _ = bundle.load_experts(folder)
-  siren_stage1.save(out, config, params)
-  print(f"{out}: {config.num_experts} experts in the authors' format")
+  run, params = bundle.load_experts(folder)
+  siren_stage1.save(out, run.experts, params)
+  print(f"{out}: {run.experts.num_experts} experts in the authors' format")
   print(f"try next: siren-jax import-weights siren-stage1 {out} --out DIR")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import siren_jax
 from siren_jax.cli import outputs, runtime
-from siren_jax.common import files, loudness
+from siren_jax.common import loudness
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_lines
 
@@ -29,7 +29,7 @@ _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("prompts", nargs="*", metavar="PROMPT", help="what to hear")
+  add("prompts", type=str, nargs="*", metavar="PROMPT", help="what to hear")
   add("--prompts", dest="file", metavar="FILE", help="prompts, one a line")
   add("--seconds", type=float, default=5.0, help="length (default: 5)")
   add("--seed", type=int, default=0, help="another seed, another sound")

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+_REMEDY = "give a config file, a work directory or a bundle"
 _TOLD = ("loss", "reward")  # ends of names of metrics
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -52,7 +53,7 @@ def _show_set(path: str) -> None:
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   """Names and parameter trees (or their shapes) of what `target` holds."""
   from siren_jax.cli import experiments
-  from siren_jax.common import parts, tensors
+  from siren_jax.common import files, tensors
 
   if target and target.endswith(".py"):
     yield from _parts_of(experiments.from_file(target))
@@ -61,11 +62,12 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
 
   folder = bundle.find(target)
   if (folder / "checkpoints").is_dir():
-    values = parts.read_json(folder / "config.json")
-    print(_progress(folder, values))
-    yield from _parts_of(experiments.from_mapping(values, str(folder)))
+    values = files.read_json(folder / "config.json", _REMEDY)
+    experiment = experiments.from_mapping(values, str(folder))
+    print(_progress(folder, experiment.train.steps))
+    yield from _parts_of(experiment)
     return
-  if "format" not in parts.read_json(folder / "config.json"):
+  if "format" not in files.read_json(folder / "config.json", _REMEDY):
     for path in sorted(folder.glob("*.safetensors")):  # of import-weights
       yield path.stem, tensors.read(path)
     return
@@ -91,11 +93,11 @@ def _parts_of(experiment: Any) -> Iterator[tuple[str, Any]]:
     yield kind.part, kind.shapes(experiment)
 
 
-def _progress(workdir: pathlib.Path, values: dict[str, Any]) -> str:
+def _progress(workdir: pathlib.Path, steps: int) -> str:
   """How far the training in `workdir` is, and its newest metrics."""
   folders = (workdir / "checkpoints").iterdir()
   step = max((int(p.name) for p in folders if p.name.isdigit()), default=0)
-  line = f"{workdir}: step {step} of {values['train']['steps']}"
+  line = f"{workdir}: step {step} of {steps}"
   try:
     with (workdir / "metrics.csv").open(newline="") as file:
       latest: dict[str, str] = {}

@@ -2,15 +2,19 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import siren_jax
+from siren_jax.cli import runtime, terminal
+from siren_jax.common.config import check_number
 from siren_jax.common.errors import UserError
 
 # A verb is a module here with `add_arguments(parser)` and `run(args)`; the
-# first line of its docstring is its help. Modules import what is slow in `run`.
+# first line of its docstring is its help, its `INTERRUPTED` says what a signal
+# leaves behind. Modules import what is slow in `run`.
 VERBS = (
   "generate",
   "prepare-data",
@@ -28,35 +32,89 @@ VERBS = (
   "inspect",
 )
 
+_INTERRUPTED = (
+  "files that were finished are whole; run the same command again for the rest"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs one command; returns the exit status (2: the input is at fault)."""
+  """Runs one command.
+
+  Returns:
+    The exit status: 2 where the input is at fault, 128 + N after signal N.
+  """
+  with terminal.attached():
+    try:
+      return _run(sys.argv[1:] if argv is None else list(argv))
+    except BrokenPipeError:  # as of `siren-jax inspect | head -1`
+      return 128 + signal.SIGPIPE
+    finally:
+      terminal.drop_unwritable()
+
+
+def _run(argv: list[str]) -> int:
+  """Runs one command, and tells in one line what ended it."""
+  args = argparse.Namespace(interrupted=_INTERRUPTED)
   try:
-    args = _parse(sys.argv[1:] if argv is None else list(argv))
-    return args.run(args) or 0
+    try:
+      args = _parse(argv)
+      return args.run(args) or 0
+    finally:
+      terminal.flush()
   except UserError as error:
     return _fail(str(error))
+  except BrokenPipeError:
+    raise
   except OSError as error:
     if error.filename is None:
       return _fail(f"{error.strerror or error}; check the disk and try again")
     return _fail(f"{error.filename}: {error.strerror}; check the path")
-  except KeyboardInterrupt:
-    print(
-      "siren-jax: interrupted; a training run continues from its last "
-      "checkpoint when the same command is run again",
-      file=sys.stderr,
-    )
-    return 130
+  except KeyboardInterrupt as stop:
+    notes = getattr(stop, "__notes__", None) or [args.interrupted]
+    terminal.report(f"interrupted; {'; '.join(notes)}")
+    return 128 + getattr(stop, "number", signal.SIGINT)
+  except Exception as error:
+    if not _is_out_of_memory(error):
+      raise  # a bug
+    return _fail(f"out of memory ({error}); {_less(args)}")
 
 
 def _fail(message: str) -> int:
-  print(f"siren-jax: error: {' '.join(message.split())}", file=sys.stderr)
+  terminal.report(f"error: {message}")
   return 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+  if isinstance(error, MemoryError):
+    return True
+  jax = sys.modules.get("jax")  # Without it, it is none of JAX's.
+  return (
+    jax is not None
+    and isinstance(error, jax.errors.JaxRuntimeError)
+    and "RESOURCE_EXHAUSTED" in str(error)
+  )
+
+
+def _less(args: argparse.Namespace) -> str:
+  """What makes a command take less memory, of what it can be told."""
+  names = ("num_samples", "candidates", "seconds", "views", "frames")
+  flags = [f"--{n.replace('_', '-')}" for n in names if hasattr(args, n)]
+  flags += ["--config.train.batch_size"] if hasattr(args, "config") else []
+  how = f" by {', '.join(flags)}" if flags else ""
+  return f"ask for less{how}, or take a machine with more memory"
 
 
 class _Parser(argparse.ArgumentParser):
   def error(self, message: str) -> NoReturn:
     raise UserError(f"{message}; see {self.prog} --help")
+
+
+class _VerbParser(_Parser):
+  """A text that is given is a path, unless it has `type=str`."""
+
+  def __init__(self, **settings: Any):
+    super().__init__(**settings)
+    self.register("type", None, runtime.path)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -68,7 +126,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   parser.add_argument(
     "--version", action="version", version=f"siren-jax {siren_jax.__version__}"
   )
-  verbs = parser.add_subparsers(metavar="VERB", required=True, dest="verb")
+  verbs = parser.add_subparsers(
+    metavar="VERB", required=True, dest="verb", parser_class=_VerbParser
+  )
   for name in VERBS:
     module = importlib.import_module(f"siren_jax.cli.{name.replace('-', '_')}")
     summary, _, details = module.__doc__.partition("\n")
@@ -81,9 +141,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
       allow_abbrev=False,
     )
     module.add_arguments(verb)
-    verb.set_defaults(run=module.run)
+    verb.set_defaults(
+      run=module.run,
+      interrupted=getattr(module, "INTERRUPTED", _INTERRUPTED),
+    )
   args, rest = parser.parse_known_args(argv)
   if rest and not (hasattr(args, "config") and rest[0].startswith("--config.")):
     parser.error(f"unknown argument {rest[0]!r}")
+  for name, value in vars(args).items():
+    if isinstance(value, int | float):
+      check_number(f"--{name.replace('_', '-')} {value}", value)
   args.overrides = rest
   return args

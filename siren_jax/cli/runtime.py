@@ -10,11 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from siren_jax.common import files
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
 # Letters: run-0.5 is a folder as good as any.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
+
+
+def path(text: str) -> str:
+  """The argparse type of a path: one on this machine."""
+  try:
+    paths.local(text)
+  except UserError as error:  # argparse puts the argument's name to it.
+    raise argparse.ArgumentTypeError(str(error)) from error
+  return text
 
 
 def use_compilation_cache() -> None:

@@ -7,9 +7,9 @@
 import argparse
 
 from siren_jax.cli import training
-from siren_jax.cli.training import add_arguments
+from siren_jax.cli.training import INTERRUPTED, add_arguments
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["INTERRUPTED", "add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
+INTERRUPTED = "the same command goes on from the last checkpoint"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """`--config`, `--workdir` and `--distributed`.

@@ -3,7 +3,20 @@
 import dataclasses
 import math
 
+from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
+
+_LAYERS = 256
+_MOST = {
+  "fft_size": 65536,
+  "encoder_frame_layers": _LAYERS,
+  "encoder_code_layers": _LAYERS,
+  "decoder_frame_layers": _LAYERS,
+  "decoder_code_layers": _LAYERS,
+  "bands": 1024,
+  "num_codebooks": 64,
+  "strides": 1024,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +64,7 @@ class SpectralCodecConfig:
   def __post_init__(self):
     if self.kind != "spectral":
       raise UserError(f"codec kind {self.kind!r} is not known; use 'spectral'")
+    check_sizes("codec", self, **_MOST)
     if self.hop_length % self.synthesis_stride:
       raise UserError(
         f"codec hop_length {self.hop_length} is not a multiple of "
@@ -62,10 +76,6 @@ class SpectralCodecConfig:
           f"codec fft_size {self.fft_size} is not a whole, even overlap of "
           f"hop {hop}; use a multiple of it"
         )
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if isinstance(value, int) and value < 1:
-        raise UserError(f"codec {field.name}={value}: must be at least 1")
 
   @property
   def hop(self) -> int:
@@ -107,6 +117,11 @@ class DacConfig:
   num_codebooks: int = 12
   codebook_size: int = 1024
   code_dim: int = 8
+
+  def __post_init__(self):
+    if not 1 <= len(self.strides) <= 16:
+      raise UserError(f"codec strides={self.strides}: give 1 to 16 of them")
+    check_sizes("codec", self, **_MOST)
 
   @property
   def feature_dim(self) -> int:

@@ -82,10 +82,11 @@ class Codec:
 
 
 def load(folder: str | os.PathLike) -> Codec:
-  """Codec of a bundle folder or of a `train-codec` work directory.
+  """Codec of a bundle (folder or name) or of a `train-codec` work directory.
 
   Raises:
-    UserError: there is none, or a tensor does not fit the config.
+    UserError: there is none, or a tensor does not fit the config or is not
+      finite.
   """
   return Codec(*parts.load(folder, "codec", CodecConfig, init))
 

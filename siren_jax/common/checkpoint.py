@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from siren_jax.common import paths, tensors
 from siren_jax.common.errors import UserError
 
 # A file is gathered in memory before it is written. Orbax's 2 GiB can be the
@@ -43,7 +44,7 @@ class Checkpoints:
   """The checkpoints of one work directory; a context manager."""
 
   def __init__(self, workdir: Path | str, keep: int = 3):
-    self.directory = Path(workdir).absolute() / "checkpoints"
+    self.directory = paths.local(workdir).absolute() / "checkpoints"
     self._remove_half_written()
     with _quiet():
       self._manager = ocp.CheckpointManager(
@@ -198,9 +199,10 @@ def restore_params(
     config dictionary, parameters and `extra` as trees of numpy arrays.
 
   Raises:
-    UserError: no checkpoint there, or none that can be read.
+    UserError: no checkpoint there, none that can be read, or a parameter that
+      is not finite.
   """
-  directory = Path(workdir).absolute() / "checkpoints"
+  directory = paths.local(workdir).absolute() / "checkpoints"
   if not directory.is_dir():
     raise UserError(f"no checkpoints in {workdir}; train there first")
   handlers = {
@@ -216,9 +218,13 @@ def restore_params(
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
       try:
-        return _read_params(manager, step, prefer_ema)
+        config, params, extra = _read_params(manager, step, prefer_ema)
       except Exception as error:  # Orbax raises many kinds for a broken file.
         _log.warning("checkpoint %d cannot be read: %s", step, error)
+        continue
+      arrays = dict(_named({"params": params, "extra": extra}))
+      tensors.check_finite(directory / str(step), arrays)
+      return config, params, extra
   raise UserError(
     f"no readable checkpoint in {workdir} (steps: {steps or 'none'})"
   )
@@ -256,14 +262,17 @@ def _checksums(tree):
 
   Orbax notices a short file but not a flipped bit in an array.
   """
-  paths, leaves = [], []
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    paths.append(jax.tree_util.keystr(path, simple=True, separator="/"))
-    leaves.append(_bit_sum(leaf))
-  sums = np.asarray(leaves, np.uint32)
+  names, arrays = zip(*_named(tree), strict=True)
+  sums = np.asarray([_bit_sum(array) for array in arrays], np.uint32)
   if jax.process_count() > 1:  # Each process saw its own shards.
     sums = multihost_utils.process_allgather(sums).sum(0, dtype=np.uint32)
-  return dict(zip(paths, sums.tolist(), strict=True))
+  return dict(zip(names, sums.tolist(), strict=True))
+
+
+def _named(tree):
+  """(path, array) of each leaf, '/' between names."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
 def _bit_sum(array):

@@ -3,24 +3,30 @@
 import dataclasses
 import difflib
 import json
+import math
 import pathlib
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from siren_jax.common import sniff
-from siren_jax.common.errors import UserError
+from siren_jax.common import paths, sniff
+from siren_jax.common.errors import UserError, about
 from siren_jax.common.files import replacing
 from siren_jax.common.fingerprint import short
 
 T = TypeVar("T")
 
+# What float32 holds; smaller ones than TINY become 0 on most devices.
+_HUGE, _TINY = 3.4028234e38, 1.1754944e-38
+_MAX_SIZE = 1_000_000
+_INTS = range(-(2**31), 2**32)  # int32, and the seeds of uint32
 _NAME = "config.json"
 
 # Settings that a resumed run may change, with all below them: they do not
 # alter what was learned.
 _FREE = (
+  "generate",
   "mesh",
   "train.checkpoint_every",
   "train.eval_batches",
@@ -45,8 +51,13 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
   Raises:
     UserError: an unknown key (with the nearest known one), a missing key
-      without a default, or a value of the wrong type.
+      without a default, a value of the wrong type, a number that 32 bits do
+      not hold, or a URL.
   """
+  if not isinstance(values, Mapping):
+    raise UserError(
+      f"config {path.rstrip('.')}={values!r}: expected a group of settings"
+    )
   cls = _of_kind(cls, values, path)
   fields = {f.name: f for f in dataclasses.fields(cls)}
   hints = typing.get_type_hints(cls)
@@ -69,7 +80,7 @@ def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:
     return cls
   kinds = {option.kind: option for option in options}
   kind = values.get("kind", options[0].kind)
-  if kind not in kinds:
+  if kind not in list(kinds):  # It may be of any type.
     raise UserError(
       f"config {path}kind={kind!r}: known kinds are {', '.join(kinds)}"
     )
@@ -105,19 +116,68 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
   if origin is tuple:
     if isinstance(value, str) or not isinstance(value, typing.Iterable):
       raise UserError(f"config {path}={value!r}: expected a list")
-    item = typing.get_args(hint)[0]
-    return tuple(_convert(item, v, path) for v in value)
+    items, values = typing.get_args(hint), tuple(value)
+    if items[-1] is not Ellipsis and len(values) != len(items):
+      raise UserError(f"config {path}={value!r}: expected {len(items)} values")
+    return tuple(_convert(items[0], v, path) for v in values)
   return _scalar(hint, value, path)
 
 
 def _scalar(hint: Any, value: Any, path: str) -> Any:
-  if hint is float and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
   if hint is int and isinstance(value, bool):
     raise UserError(f"config {path}={value!r}: expected an int")
+  if isinstance(value, int | float):
+    check_number(f"config {path}={value!r}", value)
+  if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
   if hint in (int, float, str, bool) and not isinstance(value, hint):
     raise UserError(f"config {path}={value!r}: expected {hint.__name__}")
+  if isinstance(value, str):
+    with about(f"config {path}"):
+      paths.local(value)  # Most texts are paths, and no other holds a URL.
   return value
+
+
+def check_number(subject: str, value: int | float) -> None:
+  """Refuses what becomes another number on a device, in 32 bits.
+
+  Raises:
+    UserError: a float is NaN, infinite, or overflows or vanishes as float32;
+      or an int is too large. The message begins with `subject`.
+  """
+  if isinstance(value, int):
+    if value not in _INTS:
+      raise UserError(
+        f"{subject}: must be at least {_INTS[0]} and at most {_INTS[-1]}"
+      )
+  elif not math.isfinite(value):
+    raise UserError(f"{subject}: must be a finite number")
+  elif value and not _TINY <= abs(value) <= _HUGE:
+    raise UserError(
+      f"{subject}: must be 0, or {_TINY:g} to {_HUGE:g} with either sign;"
+      " float32 holds no other"
+    )
+
+
+def check_sizes(part: str, config: Any, **most: int) -> None:
+  """Refuses sizes that no model has, before anything is built of them.
+
+  Args:
+    part: for the message.
+    config: a dataclass; its ints, alone or in tuples, are sizes.
+    **most: the largest of each field, where it is below a million.
+
+  Raises:
+    UserError: a size is below 1 or too large; the message names it.
+  """
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    limit = most.get(field.name, _MAX_SIZE)
+    for size in value if isinstance(value, tuple) else (value,):
+      if type(size) is int and not 1 <= size <= limit:
+        raise UserError(
+          f"{part} {field.name}={value}: must be at least 1 and at most {limit}"
+        )
 
 
 def record(

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import json
+import math
 import os
 import secrets
 import shutil
@@ -12,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 # What zipfile, zlib and NumPy raise at broken files.
@@ -37,7 +40,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   Raises:
     UserError: it cannot be written; `path` is then as it was before.
   """
-  path = Path(path)
+  path = paths.local(path)
   # Processes of several machines may write it at once; their numbers be equal.
   temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
   try:
@@ -110,7 +113,7 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
 
   `folder` must not be there yet, or be empty.
   """
-  folder = Path(folder)
+  folder = paths.local(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
   temporary = Path(
     tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
@@ -121,6 +124,47 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
     os.replace(temporary, folder)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike, remedy: str) -> Any:
+  """A JSON file's content; numbers are finite, keys differ.
+
+  Raises:
+    UserError: it is missing or broken; the message ends with `remedy`.
+  """
+  try:
+    return json.loads(
+      Path(path).read_bytes(),  # json sees the encoding, and any mark of it
+      object_pairs_hook=_different,
+      parse_constant=_finite,
+      parse_float=_finite,
+    )
+  except (FileNotFoundError, NotADirectoryError) as error:
+    raise UserError(f"{path}: no such file; {remedy}") from error
+  except OSError as error:
+    raise UserError(
+      f"{path}: cannot be read ({error.strerror}); {remedy}"
+    ) from error
+  except (ValueError, RecursionError) as error:
+    raise UserError(
+      f"{path}: not JSON ({sniff.describe(path) or error}); {remedy}"
+    ) from error
+
+
+def _different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  values = dict(pairs)
+  if len(values) < len(pairs):
+    keys = [key for key, _ in pairs]
+    twin = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f"key {twin!r} is there twice")
+  return values
+
+
+def _finite(text: str) -> float:
+  value = float(text)
+  if not math.isfinite(value):
+    raise ValueError(f"{text} is not a finite number")
+  return value
 
 
 def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
@@ -134,8 +178,10 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
   try:
     with np.load(path, allow_pickle=False) as file:
       return dict(file)
-  except FileNotFoundError as error:
+  except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; check the path") from error
   except _NPZ_ERRORS as error:
-    told = " ".join(str(error).split()) or type(error).__name__
+    told = sniff.describe(path, expected=b"PK") or (
+      " ".join(str(error).split()) or type(error).__name__
+    )
     raise UserError(f"{path}: not a whole npz ({told}); {remedy}") from error

@@ -9,14 +9,38 @@ from typing import Any, TypeVar
 import jax
 
 from siren_jax.common import config as configs
-from siren_jax.common import files, tensors
-from siren_jax.common.errors import UserError
+from siren_jax.common import files, paths, tensors
+from siren_jax.common.errors import UserError, about
 
 Config = TypeVar("Config")
 
 
+# Bundles that ship, each a folder.
+SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
+_REMEDY = "give a bundle or a work directory of training"
+
+
+def find(
+  name_or_path: str | os.PathLike, shipped: pathlib.Path = SHIPPED
+) -> pathlib.Path:
+  """A folder of this machine, or else the bundle of that name that ships.
+
+  Raises:
+    UserError: there is neither; the message lists the names that ship.
+  """
+  path = paths.local(name_or_path)
+  for folder in (path, shipped / path):
+    if folder.is_dir():
+      return folder
+  names = sorted(p.name for p in shipped.glob("*") if p.is_dir())
+  raise UserError(
+    f"no model {str(name_or_path)!r}: neither a folder nor one that ships"
+    f" ({', '.join(names) or 'none'}); {_REMEDY}"
+  )
+
+
 def load(
-  folder: str | os.PathLike,
+  name_or_path: str | os.PathLike,
   part: str,
   config_class: type[Config],
   init: Callable[[jax.Array, Config], Any],
@@ -24,28 +48,50 @@ def load(
   """Config and parameters of `part`.
 
   Args:
-    folder: a bundle, or the work directory that a training verb wrote.
+    name_or_path: a bundle, see `find`; or the work directory that a training
+      verb wrote.
     part: section of the config and name of the safetensors file.
     config_class: dataclass of that section.
     init: makes random parameters; only their shapes are used.
 
   Raises:
-    UserError: nothing there, or a tensor that does not fit the config.
+    UserError: nothing there, a setting out of its range, or a tensor that does
+      not fit the config or is not finite.
   """
-  folder = pathlib.Path(folder)
-  trained = (folder / "checkpoints").is_dir()
-  settings = read_json(folder / "config.json")
-  if not isinstance(settings, dict) or part not in settings:
-    raise UserError(
-      f"{folder} holds no {part}: its config.json has no {part!r}"
-    )
-  config = configs.from_dict(config_class, settings[part], f"{part}.")
-  if trained:
+  folder = find(name_or_path)
+  if (folder / "checkpoints").is_dir():
     from siren_jax.common import checkpoint  # Orbax takes a second to import.
 
-    return config, checkpoint.restore_params(folder)[1]
-  shapes = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+    settings, params, _ = checkpoint.restore_params(folder)
+    return _config(folder / "checkpoints", settings, part, config_class), params
+  path = folder / "config.json"
+  settings = files.read_json(path, _REMEDY)
+  config = _config(path, settings, part, config_class)
+  shapes = _shapes(path, part, config, init)
   return config, tensors.load(folder / f"{part}.safetensors", shapes)
+
+
+def _config(
+  path: pathlib.Path, settings: Any, part: str, config_class: type[Config]
+) -> Config:
+  if not isinstance(settings, dict) or part not in settings:
+    raise UserError(f"{path.parent} holds no {part}: {path} has no {part!r}")
+  with about(path):
+    return configs.from_dict(config_class, settings[part], f"{part}.")
+
+
+def _shapes(
+  path: pathlib.Path,
+  part: str,
+  config: Config,
+  init: Callable[[jax.Array, Config], Any],
+) -> Any:
+  try:
+    return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+  except Exception as error:  # JAX, Flax and NumPy raise what they like.
+    raise UserError(
+      f"{path}: no {part} has such sizes ({error}); {tensors.SAME_EXPORT}"
+    ) from error
 
 
 def save(
@@ -57,19 +103,3 @@ def save(
   text = json.dumps({part: configs.to_dict(config)}, indent=2) + "\n"
   with files.replacing(folder / "config.json") as file:
     file.write(text.encode())
-
-
-def read_json(path: pathlib.Path) -> Any:
-  """A JSON file's content.
-
-  Raises:
-    UserError: it is missing or is not JSON.
-  """
-  try:
-    return json.loads(path.read_text())
-  except FileNotFoundError as error:
-    raise UserError(
-      f"{path} is missing; give a bundle or a work directory of training"
-    ) from error
-  except (OSError, ValueError) as error:
-    raise UserError(f"{path} is not readable as JSON ({error})") from error

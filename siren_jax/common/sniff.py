@@ -22,11 +22,13 @@ _KNOWN = (
 _WEB = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<error")
 
 
-def describe(path: str | os.PathLike) -> str | None:
+def describe(
+  path: str | os.PathLike, expected: bytes | None = None
+) -> str | None:
   """What file `path` is, if it is one that often stands in another's place.
 
   A Git LFS pointer, the page that a failed download left, an empty file, an
-  archive. None where the beginning of the file says nothing, or where it
+  archive. None where the beginning of the file says nothing, is `expected`, or
   cannot be read. For the message of a reader that has failed: whether the
   file is the wrong one is the reader's to say.
   """
@@ -37,6 +39,8 @@ def describe(path: str | os.PathLike) -> str | None:
     return None
   if not head:
     return "an empty file"
+  if expected and head.startswith(expected):
+    return None
   for start, name in _KNOWN:
     if head.startswith(start):
       return name

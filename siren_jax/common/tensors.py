@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
@@ -10,10 +11,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from siren_jax.common import files
+from siren_jax.common import files, sniff
 from siren_jax.common.errors import UserError
 
 Params = dict[str, Any]
+SAME_EXPORT = "get the file and its config from the same export"
 
 
 def save(path: str | os.PathLike, params: Params, dtype: Any = None) -> None:
@@ -49,21 +51,27 @@ def load(
   Floating point arrays come back as `dtype`.
 
   Raises:
-    UserError: the file is missing or broken, or a tensor is missing, unknown
-      or of another shape; the message names it.
+    UserError: the file is missing or broken, or a tensor is missing, unknown,
+      of another shape or type, or not finite as `dtype`; the message names it.
   """
   path = pathlib.Path(path)
   tensors = read(path)
   wanted = flax.traverse_util.flatten_dict(abstract, sep="/")
   _check_names(path, set(wanted), set(tensors))
   for name, leaf in wanted.items():
-    if tensors[name].shape != leaf.shape:
+    tensor = tensors[name]
+    if tensor.shape != leaf.shape:
       raise UserError(
-        f"{path}: tensor {name!r} has shape {list(tensors[name].shape)}, its "
-        f"config asks for {list(leaf.shape)}; get the file and its config from "
-        "the same export"
+        f"{path}: tensor {name!r} has shape {list(tensor.shape)}, its "
+        f"config asks for {list(leaf.shape)}; {SAME_EXPORT}"
+      )
+    if is_floating(tensor.dtype) != is_floating(leaf.dtype):
+      raise UserError(
+        f"{path}: tensor {name!r} is {tensor.dtype}, its config asks for "
+        f"{leaf.dtype}; {SAME_EXPORT}"
       )
   flat = {k: _cast(v, dtype) for k, v in tensors.items()}
+  check_finite(path, flat)
   return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
@@ -71,17 +79,45 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """All tensors of a safetensors file by name, as stored.
 
   Raises:
-    UserError: there is no such file, or it is truncated or broken.
+    UserError: there is no such file, it is truncated or broken, or a tensor is
+      not finite.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise UserError(f"{path}: no such file; copy or export the bundle again")
   try:
-    return safetensors.numpy.load_file(path)
+    tensors = safetensors.numpy.load_file(path)
   except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
     raise UserError(
-      f"{path}: not a whole safetensors file ({error}); copy or export it again"
+      f"{path}: not a whole safetensors file ({sniff.describe(path) or error});"
+      " copy or export it again"
     ) from error
+  check_finite(path, tensors)
+  return tensors
+
+
+def check_finite(
+  where: str | os.PathLike, tensors: Mapping[str, np.ndarray]
+) -> None:
+  """Refuses numbers that no training leaves behind.
+
+  Raises:
+    UserError: a tensor holds NaN or infinity; the message names it, in `where`.
+  """
+  for name, tensor in tensors.items():
+    if is_floating(tensor.dtype):
+      bad = tensor.size - np.count_nonzero(np.isfinite(tensor))
+      if bad:
+        raise UserError(
+          f"{where}: tensor {name!r} is not finite as {tensor.dtype} ({bad} of"
+          f" {tensor.size} numbers); copy, download or export it again"
+        )
+
+
+def is_floating(dtype: Any) -> bool:
+  """Whether numbers of that type have fractions."""
+  # bfloat16 is no np.floating; jax knows both kinds.
+  return jax.numpy.issubdtype(dtype, np.floating)
 
 
 def _check_names(path: pathlib.Path, wanted: set[str], found: set[str]) -> None:
@@ -91,14 +127,12 @@ def _check_names(path: pathlib.Path, wanted: set[str], found: set[str]) -> None:
       more = f" and {len(names) - 1} more" if len(names) > 1 else ""
       known = "" if what == "lacks" else ", which its config does not know"
       raise UserError(
-        f"{path} {what} tensor {first!r}{more}{known}; "
-        "get the file and its config from the same export"
+        f"{path} {what} tensor {first!r}{more}{known}; {SAME_EXPORT}"
       )
 
 
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
-  # bfloat16 is no np.floating; jax knows both kinds.
-  if dtype is None or not jax.numpy.issubdtype(array.dtype, np.floating):
+  if dtype is None or not is_floating(array.dtype):
     return np.ascontiguousarray(array)
-  with np.errstate(over="ignore"):  # Told by `save`, by the tensor's name.
+  with np.errstate(over="ignore"):  # Told afterwards, by the tensor's name.
     return np.ascontiguousarray(array.astype(dtype))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 
 # Fields that say how large the parameters are; the others may be changed.
@@ -73,6 +74,9 @@ class ExpertConfig:
   expert_loop: str = "auto"
 
   def __post_init__(self):
+    check_sizes(
+      "experts", self, temporal_layers=256, depth_layers=256, num_codebooks=64
+    )
     _require_divisor("heads", self.heads, "dim", self.dim)
     _require_divisor("kv_heads", self.kv_heads, "heads", self.heads)
     _require_divisor(
@@ -80,11 +84,6 @@ class ExpertConfig:
     )
     if self.dim % 2:
       raise UserError(f"dim={self.dim} is odd; positions need an even width")
-    if min(self.temporal_layers, self.depth_layers) < 1:
-      raise UserError(
-        f"temporal_layers={self.temporal_layers}, depth_layers="
-        f"{self.depth_layers}: an expert needs at least one of each"
-      )
     if not 0.0 <= self.dropout < 1.0:
       raise UserError(f"dropout={self.dropout} is outside [0, 1)")
     if self.dtype not in ("float32", "bfloat16"):

@@ -16,6 +16,7 @@ from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
+from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.task import Stage1Config, Stage1Task
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -39,7 +40,10 @@ class Stage1DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage1Experiment:
-  """A Stage-1 training run."""
+  """A Stage-1 training run.
+
+  `generate` changes nothing of it: `siren-jax export` gives it to the bundle.
+  """
 
   experts: ExpertConfig
   condition_dropout: float = Stage1Config.condition_dropout
@@ -47,6 +51,7 @@ class Stage1Experiment:
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
   data: Stage1DataConfig = Stage1DataConfig()
+  generate: GenerateConfig = GenerateConfig()
 
   @property
   def schedule(self) -> OptimizerConfig:

@@ -4,57 +4,12 @@ One function, `log_probs`, says what a method's distribution is; drawing and
 (in alignment) the policy gradient both take it from there.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from siren_jax.common.errors import UserError
+from siren_jax.experts.drawing import SamplingConfig
 
 GROUP = 32  # codes, in `draw`; about the root of their number
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingConfig:
-  """A sampling method. Numbers are data, their presence is structure.
-
-  So another temperature needs no new compilation, and guidance that is not
-  used costs nothing.
-
-  Attributes:
-    temperature: divides the logits; above 0.
-    top_k: only so many most likely codes can be drawn; None: all.
-    top_p: only the fewest codes that hold this probability; None: all.
-    guidance: classifier-free guidance, the factor by which the logits move
-      away from those without a prompt; 1 is none at twice the cost, None none.
-    greedy: always the most likely code, whatever the rest says.
-  """
-
-  temperature: float = 1.0
-  top_k: int | None = None
-  top_p: float | None = None
-  guidance: float | None = None
-  greedy: bool = False
-
-  def __post_init__(self):
-    checks = (
-      ("temperature", lambda x: x > 0, "above 0 (greedy is a setting)"),
-      ("top_k", lambda x: x >= 1, "at least 1"),
-      ("top_p", lambda x: 0 < x <= 1, "above 0 and at most 1"),
-      ("guidance", lambda x: x >= 0, "at least 0; around 3 is usual"),
-    )
-    for name, right, limit in checks:
-      value = getattr(self, name)
-      # Traced values (in jit) were checked before they got there.
-      if isinstance(value, int | float) and not right(value):
-        raise UserError(f"{name} {value:g}: must be {limit}")
-
-
-jax.tree_util.register_dataclass(
-  SamplingConfig,
-  data_fields=["temperature", "top_k", "top_p", "guidance"],
-  meta_fields=["greedy"],
-)
 
 
 def guide(

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 
 from siren_jax.common import config as configs
 from siren_jax.common import mesh as meshes
+from siren_jax.common import paths
 from siren_jax.common.checkpoint import Checkpoints
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
@@ -123,7 +124,7 @@ def train(
       data that ended.
     SystemExit: code 0, after SIGTERM or Ctrl-C and a checkpoint.
   """
-  workdir = Path(workdir).absolute()
+  workdir = paths.local(workdir).absolute()
   with contextlib.ExitStack() as stack:
     stack.enter_context(jax.set_mesh(mesh))
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))

@@ -23,16 +23,15 @@ import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
-from siren_jax.common import files, parts, tensors
-from siren_jax.common.errors import UserError
+from siren_jax.common import files, parts, paths, sniff, tensors
+from siren_jax.common.errors import UserError, about
 from siren_jax.common.fingerprint import short
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
+SHIPPED = parts.SHIPPED
 DEFAULT = "nano-aligned"
-MAX_CANDIDATES = 64
 _KEYS = (
   "name",
   "max_seconds",
@@ -68,7 +67,7 @@ class Bundle:
   candidates: int = 1
 
   def __post_init__(self):
-    check_candidates(self.candidates)
+    experts.GenerateConfig(self.sampling, self.candidates, self.max_seconds)
 
   @property
   def models(self) -> sampling.Models:
@@ -85,35 +84,13 @@ class Bundle:
     }
 
 
-def check_candidates(candidates: int) -> int:
-  """How many sounds to draw for one.
-
-  Raises:
-    UserError: fewer than one, or too many.
-  """
-  if not 1 <= candidates <= MAX_CANDIDATES:
-    raise UserError(
-      f"candidates {candidates}: give 1 to {MAX_CANDIDATES}; each takes as "
-      "long as a sound"
-    )
-  return candidates
-
-
 def find(name_or_path: str | os.PathLike | None) -> pathlib.Path:
-  """The folder of a bundle: a path, or the name of one that ships.
+  """The folder of a bundle: a path, or a name; None: of the default one.
 
   Raises:
-    UserError: there is neither; the message lists the names that ship.
+    UserError: there is none; the message lists the names that ship.
   """
-  name = str(name_or_path or DEFAULT)
-  for folder in (pathlib.Path(name), SHIPPED / name):
-    if folder.is_dir():
-      return folder
-  shipped = sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())
-  raise UserError(
-    f"no model {name!r}: neither a folder nor one that ships "
-    f"({', '.join(shipped) or 'none'}); name a bundle's folder"
-  )
+  return parts.find(name_or_path or DEFAULT, SHIPPED)
 
 
 def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
@@ -125,6 +102,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
   """
   folder = find(name_or_path)
   settings = read_config(folder)
+  generate = _generate_config(folder, settings)
   config, params = parts.load(
     folder, "experts", experts.ExpertConfig, init_experts
   )
@@ -134,19 +112,25 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     clap=clap.load(folder),
     config=config,
     params=params,
-    **_of_generate(settings),
+    **_fields(generate),
   )
 
 
-def _of_generate(settings: dict[str, Any]) -> dict[str, Any]:
-  """The fields of `Bundle` that say how `generate` draws by default."""
-  return {
-    "sampling": configs.from_dict(
-      sampling.SamplingConfig, settings["sampling"], "sampling."
-    ),
-    "max_seconds": float(settings["max_seconds"]),
-    "candidates": int(settings["candidates"]),
-  }
+def _generate_config(
+  folder: pathlib.Path, settings: dict[str, Any]
+) -> experts.GenerateConfig:
+  """What a bundle's config.json says of `generate`."""
+  names = [f.name for f in dataclasses.fields(experts.GenerateConfig)]
+  with about(folder / "config.json"):
+    return configs.from_dict(
+      experts.GenerateConfig, {name: settings[name] for name in names}
+    )
+
+
+def _fields(config: Any) -> dict[str, Any]:
+  """A dataclass as keywords: its fields as they are."""
+  names = [f.name for f in dataclasses.fields(config)]
+  return {name: getattr(config, name) for name in names}
 
 
 def assemble(
@@ -162,26 +146,23 @@ def assemble(
     folder: of experts, see `load_experts`.
     codec_folder, clap_folder: other than what made the codes of the run, or
       than those of the bundle.
-    **settings: other fields of `Bundle`; a bundle's own are taken over.
+    **settings: other fields of `Bundle` than the run or the bundle says.
 
   Raises:
     UserError: no experts, codec or CLAP, other ones at their path than the run
       had, or parts that do not fit each other.
   """
-  config, params, data = load_experts(folder)
-  workdir = pathlib.Path(folder)
+  run, params = load_experts(folder)
+  workdir = parts.find(folder)
   if (workdir / "checkpoints").is_dir() and not (codec_folder and clap_folder):
-    _check_unchanged(workdir, data, codec_folder)
-  if is_bundle(folder):
-    own = read_config(pathlib.Path(folder))
-    settings = _of_generate(own) | settings
+    _check_unchanged(workdir, run.data, codec_folder)
   model = Bundle(
     name=name,
-    codec=codec.load(codec_folder or data.codec or data.path),
-    clap=clap.load(clap_folder or data.path),
-    config=config,
+    codec=codec.load(codec_folder or run.data.codec or run.data.path),
+    clap=clap.load(clap_folder or run.data.path),
+    config=run.experts,
     params=params,
-    **{"sampling": sampling.SamplingConfig(), **settings},
+    **(_fields(run.generate) | settings),
   )
   check_parts(model)
   return model
@@ -220,20 +201,35 @@ def _check_unchanged(
 def is_bundle(folder: str | os.PathLike) -> bool:
   """Whether a folder holds all parts and their settings."""
   path = pathlib.Path(folder) / "config.json"
-  return path.is_file() and "format" in parts.read_json(path)
+  return path.is_file() and "format" in _read_settings(path)
 
 
 def notes(folder: str | os.PathLike) -> str | None:
-  """What a bundle's card says of data and licences: all but its head."""
-  card = (pathlib.Path(folder) / "README.md").read_text("utf-8")
+  """What a bundle's card says of data and licences: all but its head.
+
+  Raises:
+    UserError: the card is not text, or something else in its place.
+  """
+  path = pathlib.Path(folder) / "README.md"
+  if not path.is_file():
+    return None
+  try:
+    card, stand_in = path.read_text("utf-8-sig"), sniff.describe(path)
+  except UnicodeDecodeError:
+    stand_in = sniff.describe(path) or "not UTF-8"
+  if stand_in:
+    raise UserError(
+      f"{path}: no model card ({stand_in}); get it again or remove it"
+    )
   _, heading, rest = card.partition("\n## ")
   return heading.strip() + " " + rest if rest else None
 
 
-def load_experts(
-  folder: str | os.PathLike,
-) -> tuple[experts.ExpertConfig, Any, Any]:
-  """Config and variables of experts, and the data config of their run.
+def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
+  """The `Stage1Experiment` that made experts, and their variables.
+
+  Of a bundle, whose run is not known, it has the sizes and what `generate`
+  does by default; its data is the bundle itself.
 
   Args:
     folder: a work directory of `siren-jax train`, a bundle, or what
@@ -246,30 +242,52 @@ def load_experts(
   from siren_jax.common import checkpoint
   from siren_jax.experts.experiment import Stage1DataConfig, Stage1Experiment
 
-  if not (pathlib.Path(folder) / "checkpoints").is_dir():
-    loaded = parts.load(folder, "experts", experts.ExpertConfig, init_experts)
-    return *loaded, Stage1DataConfig(path=str(folder))
+  folder = parts.find(folder)
+  if not (folder / "checkpoints").is_dir():
+    config, params = parts.load(
+      folder, "experts", experts.ExpertConfig, init_experts
+    )
+    generate = experts.GenerateConfig()
+    if is_bundle(folder):
+      generate = _generate_config(folder, read_config(folder))
+    data = Stage1DataConfig(path=str(folder))
+    return Stage1Experiment(
+      experts=config, data=data, generate=generate
+    ), params
   values, params, extra = checkpoint.restore_params(folder)
   if values.pop("kind", None) != "stage1":
-    raise UserError(f"{folder} is not a work directory of siren-jax train")
+    raise UserError(
+      f"{folder} is not a work directory of siren-jax train; give one"
+    )
   values.pop(configs.INPUTS, None)
-  experiment = configs.from_dict(Stage1Experiment, values)
-  return experiment.experts, {"params": params, **extra}, experiment.data
+  with about(folder):
+    run = configs.from_dict(Stage1Experiment, values)
+  return run, {"params": params, **extra}
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:
   """The bundle's config.json, checked for its format and its sections."""
   path = folder / "config.json"
-  settings = parts.read_json(path)
-  found = settings.get("format") if isinstance(settings, dict) else None
-  if found != FORMAT:
+  settings = _read_settings(path)
+  if settings.get("format") != FORMAT:
     raise UserError(
-      f"{path}: bundle format {found!r}, this version reads {FORMAT}; "
-      "make a bundle with siren-jax export, or update siren-jax"
+      f"{path}: bundle format {settings.get('format')!r}, this version reads"
+      f" {FORMAT}; make a bundle with siren-jax export, or update siren-jax"
     )
   for key in _KEYS:
     if key not in settings:
       raise UserError(f"{path} lacks {key!r}; export the bundle again")
+  if not isinstance(settings["name"], str):
+    raise UserError(
+      f"{path}: name {settings['name']!r} must be text; export the bundle again"
+    )
+  return settings
+
+
+def _read_settings(path: pathlib.Path) -> dict[str, Any]:
+  settings = files.read_json(path, "export the bundle again")
+  if not isinstance(settings, dict):
+    raise UserError(f"{path}: not settings by name; export the bundle again")
   return settings
 
 
@@ -286,7 +304,7 @@ def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:
 
 def check_new(folder: str | os.PathLike) -> pathlib.Path:
   """Raises UserError if `folder` is a file or holds anything."""
-  folder = pathlib.Path(folder)
+  folder = paths.local(folder)
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     raise UserError(f"{folder} exists; choose another folder or remove it")
   return folder
@@ -295,7 +313,7 @@ def check_new(folder: str | os.PathLike) -> pathlib.Path:
 def _write(folder: pathlib.Path, bundle: Bundle, card: str) -> None:
   save_encoders(folder, bundle.codec, bundle.clap, np.float16)
   tensors.save(folder / "experts.safetensors", bundle.params, np.float16)
-  settings = parts.read_json(folder / "config.json") | {
+  settings = _read_settings(folder / "config.json") | {
     "format": FORMAT,
     "name": bundle.name,
     "max_seconds": bundle.max_seconds,

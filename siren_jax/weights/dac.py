@@ -6,7 +6,6 @@ taps]; ours [taps, in, out], and dense layers where there is one tap.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +13,9 @@ import numpy as np
 
 from siren_jax.codec import functional
 from siren_jax.codec.config import DacConfig
-from siren_jax.common import parts
-from siren_jax.common.errors import UserError
+from siren_jax.common import config as configs
+from siren_jax.common import files, paths
+from siren_jax.common.errors import UserError, about
 from siren_jax.weights import published
 from siren_jax.weights.published import Entry, same
 
@@ -43,12 +43,17 @@ def load(path: str | os.PathLike, sample_rate: int = 16000) -> functional.Codec:
   Raises:
     UserError: not readable, or not a DAC.
   """
-  path = Path(path)
-  if (path / "config.json").is_file():
-    settings = parts.read_json(path / "config.json")
-    sample_rate = settings.get("sampling_rate", sample_rate)
+  path = paths.local(path)
+  settings = path / "config.json"
+  if settings.is_file():
+    values = files.read_json(settings, "download it again")
+    if not isinstance(values, dict):
+      raise UserError(f"{settings}: not settings by name; download it again")
+    sample_rate = values.get("sampling_rate", sample_rate)
   with published.tensors(path) as found:
-    config = _sizes(found, sample_rate)
+    sizes = _sizes(found) | {"sample_rate": sample_rate}
+    with about(settings if settings.is_file() else path):
+      config = configs.from_dict(DacConfig, sizes)
     params = published.fill(found, plan(config, found), shapes(config))
   return functional.Codec(config, params)
 
@@ -82,8 +87,8 @@ _MAKE = {
 }
 
 
-def _sizes(found: published.Tensors, sample_rate: int) -> DacConfig:
-  """The config that the shapes of `found` tell."""
+def _sizes(found: published.Tensors) -> dict[str, Any]:
+  """What the shapes of `found` tell of the config."""
   first, down, out = (
     ("encoder.block.0", "encoder.block.{}.block.4", "decoder.model.0")
     if _is_descript(found)
@@ -97,8 +102,7 @@ def _sizes(found: published.Tensors, sample_rate: int) -> DacConfig:
     downs = [shape(down.format(i)) for i in range(_MOST)]
     tables = [shape(f"quantizer.quantizers.{n}.codebook") for n in range(_MOST)]
     tables = [table for table in tables if table]
-    return DacConfig(
-      sample_rate=sample_rate,
+    return dict(
       encoder_width=shape(first)[0],
       decoder_width=shape(out)[0],
       strides=tuple(taps // 2 for _, _, taps in filter(None, downs)),

@@ -17,8 +17,9 @@ from siren_jax import clap
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import HtsatConfig
 from siren_jax.clap.laion import ROBERTA, LaionConfig
-from siren_jax.common import parts
-from siren_jax.common.errors import UserError
+from siren_jax.common import config as configs
+from siren_jax.common import files, paths
+from siren_jax.common.errors import UserError, about
 from siren_jax.weights import published
 from siren_jax.weights.published import (
   BATCH_NORM,
@@ -45,7 +46,8 @@ def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
   Raises:
     UserError: not readable, or not the CLAP that its config describes.
   """
-  config = read_config(Path(folder))
+  folder = paths.local(folder)
+  config = read_config(folder)
   shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
   with published.tensors(folder) as found:
     params = published.fill(found, plan(config), nn.unbox(shapes), _SPARE)
@@ -54,14 +56,13 @@ def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
 
 def read_config(folder: Path) -> LaionConfig:
   """Sizes from config.json and preprocessor_config.json."""
-  values = parts.read_json(folder / "config.json")
+  values = files.read_json(folder / "config.json", "download it again")
   path = folder / "preprocessor_config.json"
-  heard = parts.read_json(path) if path.is_file() else {}
+  heard = files.read_json(path, "download it again") if path.is_file() else {}
   try:
     text, audio = values["text_config"], values["audio_config"]
-    fusion = bool(audio.get("enable_fusion", False))
-    return LaionConfig(
-      text=TextConfig(
+    settings = dict(
+      text=dict(
         vocab_size=text.get("vocab_size", 50265),
         word_width=text.get("hidden_size", 768),
         width=text.get("hidden_size", 768),
@@ -74,7 +75,7 @@ def read_config(folder: Path) -> LaionConfig:
         ),
         norm_eps=text.get("layer_norm_eps", 1e-12),
       ),
-      audio=HtsatConfig(
+      audio=dict(
         sample_rate=heard.get("sampling_rate", 48000),
         window=heard.get("fft_window_size", 1024),
         hop=heard.get("hop_length", 480),
@@ -85,17 +86,20 @@ def read_config(folder: Path) -> LaionConfig:
         picture=audio.get("spec_size", 256),
         patch=audio.get("patch_size", 4),
         width=audio.get("patch_embeds_hidden_size", 96),
-        blocks=tuple(audio.get("depths", (2, 2, 6, 2))),
-        heads=tuple(audio.get("num_attention_heads", (4, 8, 16, 32))),
+        blocks=audio.get("depths", (2, 2, 6, 2)),
+        heads=audio.get("num_attention_heads", (4, 8, 16, 32)),
         grid=audio.get("window_size", 8),
-        fusion=fusion,
+        fusion=audio.get("enable_fusion", False),
       ),
       embed_dim=values.get("projection_dim", 512),
     )
   except (KeyError, TypeError, AttributeError) as error:
     raise UserError(
-      f"{folder}/config.json is not that of LAION's CLAP: {error}"
+      f"{folder}/config.json is not that of LAION's CLAP ({error!r}); download"
+      " it again"
     ) from error
+  with about(folder / "config.json"):
+    return configs.from_dict(LaionConfig, settings)
 
 
 def plan(config: LaionConfig) -> Iterator[Entry]:

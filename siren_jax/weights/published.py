@@ -7,7 +7,6 @@ unused, no shape bent. Only one tensor is in memory beside the parameters.
 
 import contextlib
 import fnmatch
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ import flax.traverse_util
 import numpy as np
 import safetensors
 
+from siren_jax.common import files, paths, sniff
+from siren_jax.common import tensors as ours
 from siren_jax.common.errors import UserError
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -50,6 +51,9 @@ class Tensors(Mapping[str, np.ndarray]):
     shapes: of all by name; afterwards also those of what is folded.
     read: gives one of them.
     where: for messages.
+
+  Raises:
+    UserError: when asked for one that is not floating point, or not finite.
   """
 
   def __init__(
@@ -69,14 +73,31 @@ class Tensors(Mapping[str, np.ndarray]):
           self.shapes[base + ".weight"] = self.shapes[base + direction]
 
   def __getitem__(self, name: str) -> np.ndarray:
-    parts = [self._read(part) for part in self._parts[name]]
+    parts = [self._checked(part) for part in self._parts[name]]
     if len(parts) == 1:
       return parts[0]
-    magnitude, direction = (np.asarray(p, np.float32) for p in parts)
+    magnitude, direction = parts
     axes = tuple(range(1, direction.ndim))
-    return magnitude * (
-      direction / np.sqrt(np.sum(direction**2, axes, keepdims=True))
-    )
+    norm = np.sqrt(np.sum(direction**2, axes, keepdims=True))
+    if not norm.all():
+      raise UserError(
+        f"{self.where}: tensor {self._parts[name][1]!r} has a direction of"
+        " length 0; download it again"
+      )
+    return magnitude * (direction / norm)
+
+  def _checked(self, name: str) -> np.ndarray:
+    """One tensor as stored, float32."""
+    tensor = self._read(name)
+    if not ours.is_floating(tensor.dtype):
+      raise UserError(
+        f"{self.where}: tensor {name!r} is {tensor.dtype}, which no parameter"
+        " is; give weights in floating point, not quantized"
+      )
+    with np.errstate(over="ignore"):  # Told by the check.
+      tensor = tensor.astype(np.float32)
+    ours.check_finite(self.where, {name: tensor})
+    return tensor
 
   def __iter__(self) -> Iterator[str]:
     return iter(self._parts)
@@ -95,19 +116,20 @@ def tensors(path: str | os.PathLike) -> Iterator[Tensors]:
   Raises:
     UserError: there is none, it is broken, or it needs torch.
   """
-  path = pathlib.Path(path)
-  files = _files(path)
-  if files[0].suffix in _PICKLES:
-    yield _from_torch(files[0])
+  path = paths.local(path)
+  found = _files(path)
+  if found[0].suffix in _PICKLES:
+    yield _from_torch(found[0])
     return
   with contextlib.ExitStack() as stack:
     where = {}
-    for file in files:
+    for file in found:
       try:
         opened = stack.enter_context(safetensors.safe_open(file, "np"))
       except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
-          f"{file}: not a whole safetensors file ({error}); download it again"
+          f"{file}: not a whole safetensors file"
+          f" ({sniff.describe(file) or error}); download it again"
         ) from error
       where |= dict.fromkeys(opened.keys(), opened)
     shapes = {n: f.get_slice(n).get_shape() for n, f in where.items()}
@@ -139,8 +161,9 @@ def fill(
   for entry in plan:
     theirs = [found[name] for name in entry.names]
     try:
-      value = np.ascontiguousarray(entry.make(*theirs), np.float32)
-    except ValueError:
+      with np.errstate(all="ignore"):  # Told below, by the tensor's name.
+        value = np.ascontiguousarray(entry.make(*theirs), np.float32)
+    except (ValueError, IndexError):
       value = None  # told below, as the shape that it is
     shape = wanted[entry.path].shape
     if value is None or value.shape != shape:
@@ -149,7 +172,7 @@ def fill(
         f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
         f" {list(shape)}; its config belongs to another model"
       )
-    check_finite(found, entry.names[0], value)
+    ours.check_finite(found.where, {" with ".join(entry.names): value})
     filled[entry.path] = value
   return flax.traverse_util.unflatten_dict(filled, sep="/")
 
@@ -165,14 +188,6 @@ def check_names(
     if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
   }
   _check(found.where, "has", spare)
-
-
-def check_finite(found: Tensors, name: str, value: np.ndarray) -> None:
-  """Raises UserError if `value`, of tensor `name`, holds NaN or infinity."""
-  if not np.isfinite(value).all():
-    raise UserError(
-      f"{found.where}: tensor {name!r} is not finite; download it again"
-    )
 
 
 def same(x: np.ndarray) -> np.ndarray:
@@ -207,11 +222,14 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     return [path]
   index = path / "model.safetensors.index.json"
   if index.is_file():
+    values = files.read_json(index, "download it again")
     try:
-      names = json.loads(index.read_text())["weight_map"].values()
-      return [path / name for name in sorted(set(names))]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-      raise UserError(f"{index}: not an index ({error})") from error
+      names = sorted(set(values["weight_map"].values()))
+      return [path / names[0], *(path / name for name in names[1:])]
+    except (LookupError, AttributeError, TypeError) as error:
+      raise UserError(
+        f"{index}: no index of tensors ({error!r}); download it again"
+      ) from error
   for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in _PICKLES)):
     found = sorted(path.glob(pattern))
     if len(found) == 1:
@@ -221,11 +239,14 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
         f"{path} holds {', '.join(f.name for f in found)}; name one of them"
       )
   raise UserError(
-    f"{path}: no such file, nor a folder with safetensors or a torch pickle"
+    f"{path}: no such file, nor a folder with safetensors or a torch pickle;"
+    " check the path"
   )
 
 
 def _from_torch(path: pathlib.Path) -> Tensors:
+  if stand_in := sniff.describe(path, expected=b"PK"):
+    raise UserError(f"{path}: no torch pickle ({stand_in}); download it again")
   try:
     import torch
   except ImportError as error:
@@ -237,15 +258,23 @@ def _from_torch(path: pathlib.Path) -> Tensors:
     state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
   except Exception as error:  # torch raises what it likes
     raise UserError(
-      f"{path}: torch cannot read it as plain tensors ({error})"
+      f"{path}: torch cannot read it as plain tensors ({error}); download it"
+      " again"
     ) from error
   # Most wrap their tensors in an entry of this name.
   for key in ("state_dict", "model"):
     if isinstance(state, dict) and isinstance(state.get(key), dict):
       state = state[key]
+  if not isinstance(state, dict):
+    raise UserError(
+      f"{path}: holds a {type(state).__name__}, not tensors by name; save the"
+      " model's state_dict"
+    )
   state = {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
-  return Tensors(
-    {name: value.shape for name, value in state.items()},
-    lambda name: state[name].float().numpy(),
-    str(path),
-  )
+
+  def read(name: str) -> np.ndarray:
+    tensor = state[name].detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+  shapes = {name: value.shape for name, value in state.items()}
+  return Tensors(shapes, read, str(path))

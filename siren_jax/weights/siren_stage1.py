@@ -17,8 +17,10 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from siren_jax.common import config as configs
 from siren_jax.common import files, tensors
-from siren_jax.common.errors import UserError
+from siren_jax.common.errors import UserError, about
+from siren_jax.common.paths import local
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
 from siren_jax.weights import published
@@ -97,7 +99,7 @@ def load(directory: str | os.PathLike) -> tuple[ExpertConfig, Variables]:
   Raises:
     UserError: a file or tensor is missing, broken or of the wrong shape.
   """
-  directory = Path(directory)
+  directory = local(directory)
   config = _read_config(directory / "config.json")
   shapes = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
   ours = {
@@ -130,19 +132,19 @@ def save(
 
 
 def _read_config(path: Path) -> ExpertConfig:
-  try:
-    values = json.loads(path.read_text())
-    return ExpertConfig(
-      **{
-        field.name: values[_CONFIG.get(field.name, field.name)]
-        for field in dataclasses.fields(ExpertConfig)
-        if field.name not in _RUNTIME
-      }
+  theirs = files.read_json(path, "give the folder that holds it")
+  names = {
+    field.name: _CONFIG.get(field.name, field.name)
+    for field in dataclasses.fields(ExpertConfig)
+    if field.name not in _RUNTIME
+  }
+  for name in names.values():
+    if not isinstance(theirs, dict) or name not in theirs:
+      raise UserError(f"{path} lacks {name!r}; save the model again")
+  with about(path):
+    return configs.from_dict(
+      ExpertConfig, {ours: theirs[name] for ours, name in names.items()}
     )
-  except (OSError, json.JSONDecodeError) as error:
-    raise UserError(f"cannot read {path}: {error}") from error
-  except KeyError as error:
-    raise UserError(f"{path} lacks the key {error}") from error
 
 
 class _Entry(NamedTuple):
@@ -179,8 +181,7 @@ def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
   entries = list(_entries(cfg))
   published.check_names(found, {entry.name for entry in entries})
   for name, paths, layer in entries:
-    theirs = found[name]
-    value = theirs.astype(np.float32)
+    theirs = value = found[name]
     if value.ndim == 2 and not paths[0].startswith("frozen"):
       value = value.T
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
@@ -193,7 +194,6 @@ def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
         f"{found.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
         " does not fit config.json; take both from the same training run"
       )
-    published.check_finite(found, name, value)
     parts = np.split(value.reshape(wanted), np.cumsum(widths)[:-1], axis=1)
     for slot, part in zip(slots, parts, strict=True):
       slot[...] = part.reshape(slot.shape)

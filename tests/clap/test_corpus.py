@@ -148,3 +148,27 @@ def test_word_table_keeps_the_teachers_neighbours():
     atol=1e-5,
   )
   assert (table[[0, 1, *range(14, 20)]] != 0).all()
+
+
+@pytest.mark.parametrize(
+  ("name", "change"),
+  [
+    ("teacher_QxW", lambda x: np.full_like(x, np.nan)),
+    ("teacher_QxW", lambda x: x[:-1]),
+    ("label_Q", lambda x: x.astype(float)),
+    ("mask_QxP", lambda x: x[0]),
+  ],
+)
+def test_arrays_that_are_of_no_corpus_are_named(name, change, tmp_path):
+  corpus.prepare(tmp_path, "", _make)
+  path = tmp_path / corpus.CORPUS
+  arrays = dict(np.load(path))
+  arrays["teacher_QxW"] = np.ones((len(arrays["label_Q"]), 2), np.float16)
+  np.savez(path, **arrays | {name: change(arrays[name])})
+  with pytest.raises(UserError, match=f"corpus.npz.*{name}"):
+    corpus.prepare(tmp_path, "", _never)
+
+
+def test_a_bundle_that_ships_is_a_start_by_its_name(tmp_path):
+  words, _ = corpus.prepare(tmp_path, "nano-aligned", _make)
+  assert words.get_vocab_size() > 1000

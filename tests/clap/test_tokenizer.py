@@ -91,3 +91,24 @@ def test_missing_and_broken_files(tmp_path):
   (tmp_path / "tokenizer.json").write_text("{}")
   with pytest.raises(UserError, match="not a tokenizer"):
     tokenizer.load(tmp_path / "tokenizer.json")
+
+
+def test_ids_beyond_the_word_table_are_refused(words, tmp_path):
+  path = tmp_path / "tokenizer.json"
+  words.save(str(path))
+  size = max(words.get_vocab().values()) + 1
+  assert tokenizer.load(path, size).to_str() == words.to_str()
+  with pytest.raises(UserError, match=f"ids up to {size - 1}.*of {size - 1}"):
+    tokenizer.load(path, size - 1)
+
+
+def test_what_stands_in_place_of_a_tokenizer_is_named(tmp_path):
+  path = tmp_path / "tokenizer.json"
+  path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+  with pytest.raises(UserError, match="Git LFS pointer"):
+    tokenizer.load(path)
+
+
+def test_bytes_that_are_no_text_are_refused(words):
+  with pytest.raises(UserError, match=r"prompt 'a\\udcff': has bytes"):
+    tokenizer.tokenize(words, ["rain", "a\udcff"], 8)

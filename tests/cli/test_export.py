@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -15,7 +16,10 @@ from siren_jax.cli.main import main
 from siren_jax.common import checkpoint
 from siren_jax.common import config as configs
 from siren_jax.data import store
+from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.training import TrainState
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def _run(*argv):
@@ -136,3 +140,50 @@ def test_a_run_without_fingerprints_is_exported_with_a_word(
   path.write_text(json.dumps(values))
   _run("export", "--experts", workdir, "--out", tmp_path / "old")
   assert "kept no fingerprint" in caplog.text
+
+
+def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
+  """Flags come first; a run of before that said so is as it was."""
+  run = experiments.from_file(str(ROOT / "configs" / "tiny.py"))
+  generate = GenerateConfig(SamplingConfig(0.9, top_k=7, guidance=3.0), 4, 1.5)
+  parts = ["--codec", tiny_bundle, "--clap", tiny_bundle]
+  params = dict(tiny_model.params)
+  state = TrainState(jnp.array(1), params.pop("params"), None, params, ema=None)
+  for name, values in (
+    ("new", experiments.to_json(dataclasses.replace(run, generate=generate))),
+    ("old", experiments.to_json(run)),
+  ):
+    if name == "old":
+      del values["generate"]
+    with checkpoint.Checkpoints(tmp_path / name) as checkpoints:
+      checkpoints.save(1, state, {}, values)
+      checkpoints.wait()
+    out = tmp_path / f"{name}-model"
+    _run(
+      "export", "--experts", tmp_path / name, *parts, "--out", out,
+      "--temperature", 0.8,
+    )  # fmt: skip
+    model = siren_jax.load(out).bundle
+    wanted = generate if name == "new" else GenerateConfig()
+    assert model.candidates == wanted.candidates
+    assert model.max_seconds == wanted.max_seconds
+    assert model.sampling == dataclasses.replace(
+      wanted.sampling, temperature=0.8
+    )
+
+
+def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
+  run = experiments.from_file(str(ROOT / "configs" / "nano.py"))
+  shipped = siren_jax.load("nano-stage1").bundle
+  assert run.generate == GenerateConfig(
+    shipped.sampling, shipped.candidates, shipped.max_seconds
+  )
+
+
+def test_notes_that_are_no_text_are_refused(tiny_bundle, tmp_path, user_error):
+  (tmp_path / "notes.md").write_bytes(b"caf\xe9")
+  told = user_error(
+    ["export", "--experts", tiny_bundle, "--out", tmp_path / "out", "--notes",
+     tmp_path / "notes.md"]
+  )  # fmt: skip
+  assert "notes.md: not UTF-8" in told and not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """The frame of the command line: help, errors, exit status."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 import siren_jax
 from siren_jax.cli import main as cli
 from siren_jax.common.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def imported_by(*code: str) -> set[str]:
@@ -107,3 +110,61 @@ def test_a_bug_is_not_taken_for_bad_input(monkeypatch):
 def test_interrupt_says_that_the_run_goes_on(monkeypatch, capsys):
   assert cli.main(failing_verb(monkeypatch, KeyboardInterrupt())) == 130
   assert "same command" in capsys.readouterr().err
+
+
+URL = "gs://bucket/folder"
+CONFIG = ["--config=configs/tiny.py"]
+
+
+@pytest.mark.parametrize(
+  "argv",
+  [
+    ["generate", "rain", "--out", URL],
+    ["generate", "rain", "--model", URL],
+    ["generate", "--prompts", URL],
+    ["prepare-data", URL, "--out", "x"],
+    ["prepare-data", "--manifest", URL, "--out", "x"],
+    ["prepare-data", "x", "--codec", URL, "--clap", "x", "--out", "x"],
+    ["prepare-data", "--synthetic", "--out", URL],
+    ["train-codec", "--config", URL, "--workdir=x"],
+    ["train-codec", "--config=configs/tiny_codec.py", f"--workdir={URL}"],
+    ["train", *CONFIG, "--workdir=x", f"--config.data.path={URL}"],
+    ["train", *CONFIG, "--workdir=x", f"--config.data.start={URL}"],
+    ["align", "--config=configs/tiny_align.py", "--workdir=x", "--notes", URL],
+    ["evaluate", "--generated", URL, "--reference", "x"],
+    ["evaluate", "--generated=x", "--reference=x", "--cnn14", URL],
+    ["evaluate", "--generated=x", "--reference=x", "--json", URL],
+    ["import-weights", "dac", URL, "--out", "x"],
+    ["export", "--experts", URL, "--out", "x"],
+    ["average", URL, "--start", "x", "--out", "x"],
+    ["encode", "x.wav", URL],
+    ["decode", URL],
+    ["inspect", URL],
+    ["inspect", "file:///tmp/x"],
+  ],
+)
+def test_urls_are_refused_before_anything_is_made(
+  argv, user_error, tmp_path, monkeypatch
+):
+  (tmp_path / "configs").symlink_to(ROOT / "configs")
+  monkeypatch.chdir(tmp_path)
+  assert "object storage are not supported" in user_error(argv)
+  assert [p.name for p in tmp_path.iterdir()] == ["configs"]
+
+
+@pytest.mark.parametrize(
+  ("argv", "told"),
+  [
+    (["--guidance", "1e39"], "--guidance 1e+39: must be"),
+    (["--temperature", "nan"], "--temperature nan: must be a finite number"),
+    (["--seconds", "inf"], "--seconds inf: must be a finite number"),
+    (["--num-samples", "9" * 30], "--num-samples 9999"),
+  ],
+)
+def test_numbers_that_32_bits_do_not_hold_are_refused(argv, told, user_error):
+  assert told in user_error(["generate", "rain", *argv])
+
+
+def test_a_prompt_may_hold_a_url(monkeypatch):
+  monkeypatch.setattr("siren_jax.cli.generate.run", lambda args: 0)
+  assert cli.main(["generate", "a voice says http://x.org"]) == 0

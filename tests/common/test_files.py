@@ -4,7 +4,7 @@ import resource
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import new_folder, replacing
+from siren_jax.common.files import new_folder, read_json, read_npz, replacing
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -66,3 +66,65 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert not home.exists()
   assert os.listdir(home.parent) == ["down"]
   assert os.listdir(home) == ["whole"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_in_every_encoding_that_json_knows(encoding, tmp_path):
+  path = tmp_path / "a.json"
+  path.write_text('{"é": [1, 2.5, null]}', encoding)
+  assert read_json(path, "") == {"é": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize(
+  ("data", "told"),
+  [
+    (b'{"a": 1, "b": 2, "a": 3}', "key 'a' is there twice"),
+    (b'{"a": NaN}', "NaN is not a finite number"),
+    (b'{"a": -Infinity}', "-Infinity is not a finite"),
+    (b'{"a": 1e999}', "1e999 is not a finite"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+    (b'{"a": "\xff"}', "not JSON.*decode"),
+    (b"[" * 100_000, "not JSON"),
+    (b'{"a": 1', "not JSON"),
+    (b"", "an empty file"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    (b"<!doctype html><title>404</title>", "web page"),
+  ],
+)
+def test_json_that_is_none_is_one_line(data, told, tmp_path):
+  path = tmp_path / "a.json"
+  path.write_bytes(data)
+  with pytest.raises(UserError, match=rf"a\.json.*{told}.*; get it$"):
+    read_json(path, "get it")
+
+
+def test_json_that_is_not_there(tmp_path):
+  (tmp_path / "file").touch()
+  for path in (tmp_path / "a.json", tmp_path / "file" / "a.json"):
+    with pytest.raises(UserError, match="no such file; get it"):
+      read_json(path, "get it")
+  with pytest.raises(UserError, match="cannot be read"):
+    read_json(tmp_path, "get it")
+
+
+@pytest.mark.parametrize(
+  ("data", "told"),
+  [
+    (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    (b"<html>", "web page"),
+    (b"", "an empty file"),
+  ],
+)
+def test_a_stand_in_of_an_npz_is_named(data, told, tmp_path):
+  path = tmp_path / "a.npz"
+  path.write_bytes(data)
+  with pytest.raises(UserError, match=rf"a\.npz: not a whole npz \(.*{told}"):
+    read_npz(path, "")
+
+
+def test_half_an_npz_is_not_called_a_zip_archive(tmp_path):
+  path = tmp_path / "a.npz"
+  path.write_bytes(b"PK\x03\x04half")
+  with pytest.raises(UserError) as raised:
+    read_npz(path, "")
+  assert "zip archive" not in str(raised.value)

@@ -1,9 +1,11 @@
 """Parameter trees in safetensors files."""
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
@@ -113,3 +115,53 @@ def test_garbage_and_absence(params, tmp_path):
     path.write_bytes(rng.bytes(int(rng.integers(1, 200))))
     with pytest.raises(UserError):
       tensors.load(path, shapes(params))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_one_number_that_is_not_finite_is_named(value, dtype, params, tmp_path):
+  path = tmp_path / "a.safetensors"
+  bias = np.zeros(4, dtype)
+  bias[2] = value
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  save_file(flat | {"layer/bias": bias}, path)
+  for read in (tensors.read, lambda p: tensors.load(p, shapes(params))):
+    with pytest.raises(
+      UserError, match=r"a\.safetensors.*'layer/bias'.*1 of 4"
+    ):
+      read(path)
+
+
+def test_what_overflows_when_it_is_read_is_named(params, tmp_path):
+  path = tmp_path / "a.safetensors"
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  save_file(flat | {"layer/bias": np.full(4, 1e39)}, path)
+  with pytest.raises(UserError, match="'layer/bias' is not finite as float32"):
+    tensors.load(path, shapes(params))
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [("layer/bias", np.zeros(4, np.int32)), ("steps", np.zeros(3, np.float32))],
+)
+def test_another_type_is_named(name, value, params, tmp_path):
+  path = tmp_path / "a.safetensors"
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  save_file(flat | {name: value}, path)
+  with pytest.raises(UserError, match=f"'{name}' is {value.dtype}"):
+    tensors.load(path, shapes(params))
+
+
+@pytest.mark.parametrize(
+  ("stand_in", "told"),
+  [
+    (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    (b"<!DOCTYPE html><html>", "web page"),
+    (b"", "empty"),
+  ],
+)
+def test_a_stand_in_is_named(stand_in, told, params, tmp_path):
+  path = tmp_path / "a.safetensors"
+  path.write_bytes(stand_in)
+  with pytest.raises(UserError, match=told):
+    tensors.load(path, shapes(params))

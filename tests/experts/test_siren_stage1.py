@@ -122,3 +122,18 @@ def test_a_missing_config_key_is_named(broken):
   (broken / "config.json").write_text(json.dumps(config))
   with pytest.raises(UserError, match="n_heads"):
     siren_stage1.load(broken)
+
+
+@pytest.mark.parametrize("value", ["4", 0, -1, 4.5, True, None, 10**9])
+def test_a_setting_that_is_none_is_named(broken, value):
+  config = json.loads((broken / "config.json").read_text())
+  (broken / "config.json").write_text(json.dumps(config | {"n_heads": value}))
+  with pytest.raises(UserError, match=r"config\.json: .*heads"):
+    siren_stage1.load(broken)
+
+
+@pytest.mark.parametrize("data", [b"[]", b"", b"<html>", b"{"])
+def test_a_config_that_is_none_is_named(broken, data):
+  (broken / "config.json").write_bytes(data)
+  with pytest.raises(UserError, match=r"config\.json"):
+    siren_stage1.load(broken)

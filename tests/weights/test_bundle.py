@@ -9,7 +9,9 @@ import flax.traverse_util
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from siren_jax.clap import tokenizer
 from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
 from siren_jax.weights import bundle
@@ -173,3 +175,98 @@ def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
     new = flat[1][name]
     np.testing.assert_array_equal(new[1:], old[1:])
     assert np.array_equal(new[0], old[0]) != name.startswith(tuned), name
+
+
+@pytest.mark.parametrize(
+  ("changes", "told"),
+  [
+    ({"max_seconds": "abc"}, "max_seconds='abc'"),
+    ({"max_seconds": -1}, "max_seconds -1.0: must be above 0 and at most 3600"),
+    ({"max_seconds": 1e9}, "max_seconds 1000000000.0: must be"),
+    ({"candidates": "4"}, "candidates='4'"),
+    ({"candidates": True}, "candidates=True"),
+    ({"candidates": 1.5}, "candidates=1.5"),
+    ({"name": 3}, "name 3 must be text"),
+    ({"sampling": []}, "config sampling=.*group of settings"),
+    ({"sampling": {"guidance": 1e39}}, "sampling.guidance=1e.39"),
+    ({"sampling": {"guidance": 1e19}}, "guidance 1e.19: must be"),
+    ({"sampling": {"temperature": 1e-39}}, "sampling.temperature=1e-39"),
+    ({"sampling": {"top_k": 2**31}}, "top_k 2147483648: must be"),
+  ],
+)
+def test_a_setting_out_of_its_range_is_named_with_its_file(changes, told, copy):
+  edit(copy, **changes)
+  with pytest.raises(UserError, match=rf"copy/config\.json: .*{told}"):
+    bundle.load(copy)
+
+
+@pytest.mark.parametrize("text", ['{"format": NaN}', "[1]", "3", '{"a": 1}'])
+def test_a_config_that_is_none_is_named(text, copy):
+  (copy / "config.json").write_text(text)
+  with pytest.raises(UserError, match=r"copy/config\.json"):
+    bundle.load(copy)
+
+
+def test_a_byte_order_mark_is_no_fault(copy):
+  path = copy / "config.json"
+  path.write_text(path.read_text(), "utf-8-sig")
+  assert bundle.load(copy).name == "tiny"
+
+
+@pytest.mark.parametrize("part", ["codec", "clap", "experts"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_weight_that_is_not_finite_is_named(part, value, copy):
+  path = copy / f"{part}.safetensors"
+  stored = tensors.read(path)
+  name = sorted(stored)[-1]
+  stored[name] = stored[name].copy()
+  stored[name].flat[0] = value
+  save_file(stored, path)
+  with pytest.raises(UserError) as raised:
+    bundle.load(copy)
+  assert str(raised.value).startswith(f"{path}: tensor {name!r} is not finite")
+
+
+_STAND_INS = {
+  "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid x\n",
+  "web page": b"<!doctype html><html>404</html>",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FILES - {"README.md"}))
+@pytest.mark.parametrize("told", _STAND_INS)
+def test_what_stands_in_place_of_a_file_is_named(name, told, copy):
+  (copy / name).write_bytes(_STAND_INS[told])
+  with pytest.raises(UserError, match=rf"copy/{name}.*{told}"):
+    bundle.load(copy)
+
+
+@pytest.mark.parametrize("told", _STAND_INS)
+def test_what_stands_in_place_of_a_card_is_named(told, copy):
+  (copy / "README.md").write_bytes(_STAND_INS[told])
+  with pytest.raises(UserError, match=rf"copy/README.md.*{told}"):
+    bundle.notes(copy)
+  (copy / "README.md").write_bytes(b"# caf\xe9\n")
+  with pytest.raises(UserError, match="not UTF-8"):
+    bundle.notes(copy)
+  (copy / "README.md").unlink()
+  assert bundle.notes(copy) is None
+
+
+def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(
+  copy, tiny_model
+):
+  size = tiny_model.clap.config.text.vocab_size
+  words = [f"word{i}" for i in range(4 * size)]
+  bigger = tokenizer.train(words, 2 * size, words)
+  bigger.save(str(copy / "tokenizer.json"))
+  with pytest.raises(UserError, match=f"tokenizer.json: ids up to.*{size}"):
+    bundle.load(copy)
+
+
+def test_a_bundle_of_experts_draws_as_it_did(copy):
+  """Its settings are those of `generate` in what is made of it."""
+  edit(copy, candidates=3, sampling={"guidance": 2.5})
+  model = bundle.assemble(copy, "again", max_seconds=1.5)
+  assert (model.candidates, model.max_seconds) == (3, 1.5)
+  assert model.sampling.guidance == 2.5

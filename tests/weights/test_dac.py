@@ -112,3 +112,13 @@ def test_shapes_are_those_of_the_published_model():
   count = sum(x.size for x in jax.tree.leaves(tree))
   assert 74.0e6 < count < 74.5e6
   assert dac.DacConfig().hop == 320 and dac.DacConfig().rest == 8
+
+
+@pytest.mark.parametrize("rate", ["16000", 0, -1, True, 1.5, 10**9])
+def test_a_sample_rate_that_is_none_is_named(rate, tmp_path):
+  folder = shutil.copytree(FIXTURES / "hugging_face", tmp_path / "copy")
+  (folder / "config.json").write_text(f'{{"sampling_rate": {rate!r}}}'.lower())
+  if isinstance(rate, str):
+    (folder / "config.json").write_text('{"sampling_rate": "16000"}')
+  with pytest.raises(UserError, match="config.json: .*sample_rate="):
+    dac.load(folder)
