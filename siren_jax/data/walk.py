@@ -134,7 +134,7 @@ class _Walker:
       if not self._is_apart(real):
         self._take(link, real, stat.S_ISREG(mode), is_link=True)
     elif self._real_root.is_relative_to(real):
-      self._skip(link, "a link to a folder around it")
+      self._skip(link, "a link to a folder around it, not followed")
     elif real in self._known:
       self._skip(
         link, f"a link to {text.printable(real)}, which is taken already"

@@ -103,9 +103,9 @@ def test_loops_end(tmp_path):
   assert names(root) == ["a/rain.wav", "b/dog.wav"]
   assert [line.partition(" (")[0] for line in skipped(root)] == [
     "a/b: a link to b, which is taken already",
-    "a/top: a link to a folder around it",
+    "a/top: a link to a folder around it, not followed",
     "b/a: a link to a, which is taken already",
-    "out: a link to a folder around it",
+    "out: a link to a folder around it, not followed",
     "self: a link that leads nowhere",
   ]
 
