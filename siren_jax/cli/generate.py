@@ -20,7 +20,6 @@ from typing import Any
 
 import siren_jax
 from siren_jax.cli import outputs, runtime
-from siren_jax.common import loudness
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_lines
 
@@ -42,9 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--guidance", type=float, help="pull towards the prompt, such as 3")
   add(
     "--loudness",
-    default=f"{loudness.TARGET:g}",
     metavar="LUFS",
-    help="of every sound (default: %(default)s), or none: as it is drawn",
+    help="of every sound (default: as EBU R 128 has it), or none: as drawn",
   )
   add(
     "--out",
@@ -69,8 +67,8 @@ def run(args: argparse.Namespace) -> None:
     num_samples=args.num_samples,
     sample=args.sample,
     candidates=args.candidates,
-    loudness=_loudness(args.loudness),
     **runtime.given(args, "batch_size"),
+    **({} if args.loudness is None else _loudness(args.loudness)),
     mesh=_mesh(args.mesh),
     **runtime.given(args, *_SETTINGS),
   )
@@ -103,6 +101,7 @@ def make(
   import tqdm
 
   from siren_jax import api
+  from siren_jax.common import loudness
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
   siren = api.load(model, mesh, batch_size)
@@ -111,6 +110,7 @@ def make(
   loaded = time.perf_counter()
   runtime.say("getting ready; new lengths and settings compile once ...")
   count = len(prompts) * options.get("num_samples", 1)
+  options = {"loudness": loudness.TARGET} | options
   facts = _facts(siren, model, seconds, seed, batch_size, options)
   bar = tqdm.tqdm(sounds, total=count, unit="clip", disable=None)
   for i, sound in enumerate(bar):
@@ -153,7 +153,7 @@ def _facts(
     "seed": seed,
     "seconds": seconds,
     "sample_rate": siren.sample_rate,
-    "loudness": options.get("loudness", loudness.TARGET),
+    "loudness": options["loudness"],
     "settings": dataclasses.asdict(siren.sampling_config(**settings))
     | {"candidates": siren.num_candidates(options.get("candidates"))},
     "batch_size": batch_size,
@@ -219,16 +219,15 @@ def _mesh(text: str | None) -> Any:
   return mesh.MeshConfig(**sizes)
 
 
-def _loudness(text: str) -> float | None:
+def _loudness(text: str) -> dict[str, float | None]:
   if text == "none":
-    return None
+    return {"loudness": None}
   try:
-    target = float(text)
+    return {"loudness": float(text)}
   except ValueError:
     raise UserError(
       f"--loudness {text}: give a number of LUFS, such as -23, or none"
     ) from None
-  return loudness.check_target(target)
 
 
 def _path_of(

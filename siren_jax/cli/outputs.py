@@ -11,8 +11,6 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from siren_jax.common import files
 
 STEM_BYTES = 120  # of the words in a name; a name may have 255
@@ -28,7 +26,7 @@ def stem(prompt: str, seed: int, sample: int) -> str:
 
 def write(
   path: pathlib.Path,
-  audio_S: np.ndarray,
+  audio_S: Any,
   facts: Mapping[str, Any],
   picture: bool,
 ) -> tuple[pathlib.Path, tuple[str, ...]]:
@@ -36,6 +34,7 @@ def write(
 
   Args:
     path: where to; with a number added where a file has that name.
+    audio_S: numpy array at the rate of `facts`.
     facts: for the JSON file; "prompt" and "sample_rate" are needed.
     picture: a spectrogram as PNG too.
 
