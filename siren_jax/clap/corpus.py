@@ -119,9 +119,12 @@ def prepare(
   """
   folder = Path(start) if start else None
   taken = folder is not None and (folder / CORPUS).is_file()
-  names = (CORPUS, TOKENIZER) if taken else (TOKENIZER,) if folder else ()
+  files = [folder / name for name in (CORPUS, TOKENIZER)] if folder else []
   key = of_values(
-    [of_files(folder / name for name in names), None if taken else made_from]
+    [
+      of_files(path for path in files if path.is_file()),
+      None if taken else made_from,
+    ]
   )
   kept = (workdir / CORPUS).is_file()
   if not kept or (made_from is not None and _is_stale(workdir, key)):
