@@ -29,7 +29,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
     UserError: there is neither, or it holds no prompt.
   """
   path = pathlib.Path(path)
-  if path.is_file() and path.suffix != ".npz":
+  if path.is_file():
     texts = list(dict.fromkeys(read_lines(path)))
   else:
     texts = store.captions(path, split)

@@ -130,22 +130,24 @@ def prepare(
   """What `workdir` keeps; at first that of `start`, or else what is made.
 
   A bundle to start from (a folder or a name) has a tokenizer and no corpus: one
-  is made for it. Before there is a checkpoint, what was made from something
-  else is made anew.
+  is made for it. What was made from something else is made anew, unless there
+  is a checkpoint that was trained with it.
 
   Args:
     made_from: all that `make` depends on, as JSON can hold it. None: what is
       there is right.
 
   Raises:
-    UserError: a file of theirs is missing or broken, or was made from
-      something else than the checkpoints were trained with.
+    UserError: a file of theirs is missing or broken.
   """
   folder = parts.find(start) if start else None
   taken = folder is not None and (folder / CORPUS).is_file()
-  names = (CORPUS, TOKENIZER) if taken else (TOKENIZER,) if folder else ()
+  files = [folder / name for name in (CORPUS, TOKENIZER)] if folder else []
   key = of_values(
-    [of_files(folder / name for name in names), None if taken else made_from]
+    [
+      of_files(path for path in files if path.is_file()),
+      None if taken else made_from,
+    ]
   )
   kept = (workdir / CORPUS).is_file()
   if not kept or (made_from is not None and _is_stale(workdir, key)):
@@ -161,20 +163,18 @@ def prepare(
 
 
 def _is_stale(workdir: Path, key: str) -> bool:
+  """Whether the corpus was made from something else, and is to be replaced."""
   path = workdir / CORPUS
-  found = read_npz(path, "remove it and run again").get(_KEY)
+  made_from = read_npz(path, "remove it and run again").get(_KEY)
   trained = bool(steps(workdir))
-  if str(found) == key or (found is None and trained):
+  if str(made_from) == key or (made_from is None and trained):
     return False  # Before 2026-11-26 there were no keys.
-  if trained:
-    raise UserError(
-      f"{path} was made from other captions or settings than these; give those"
-      " again, or choose another work directory"
-    )
   _log.warning(
-    "%s was made from other captions or settings: it is made anew", path
-  )
-  return True
+    "%s was made from other captions or settings: %s", path,
+    "it stays, since the checkpoints were trained with it"
+    if trained else "it is made anew",
+  )  # fmt: skip
+  return not trained
 
 
 def _read(folder):

@@ -216,8 +216,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
       raise UserError(
         f"config {name}={new[name]!r} holds something else"
         f" ({short(inputs[name])}) than what {workdir} was trained with"
-        f" ({short(known[name])}, then {old[name]!r}); give it that again, or"
-        " choose another work directory"
+        f" ({short(known[name])}, then {old.get(name)!r}); give it that again,"
+        " or choose another work directory"
       )
   changes = []
   for name in sorted(old.keys() | new.keys()):

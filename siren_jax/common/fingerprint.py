@@ -39,13 +39,15 @@ def of_element(element: Mapping[str, Any]) -> str:
   return digest.hexdigest()
 
 
+def of_file(path: Path) -> str:
+  """Fingerprint of a file's bytes."""
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def of_files(paths: Iterable[Path]) -> str:
   """Fingerprint of files by their names and bytes."""
-  sums = {}
-  for path in paths:
-    with path.open("rb") as file:
-      sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-  return of_values(sums)
+  return of_values({path.name: of_file(path) for path in paths})
 
 
 def of_model(folder: Path) -> str:

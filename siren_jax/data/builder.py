@@ -184,7 +184,7 @@ def _scratch(out: Path) -> str:
 
 
 def _replace(new: Path, out: Path) -> None:
-  """At any moment the old set or the new one is there, whole."""
+  """At any moment the old set or the new one is whole, at `out` or beside."""
   kept = previous(out)
   if out.exists():
     shutil.rmtree(kept, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Prepared data sets (TFDS folders), opened for reading."""
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from siren_jax.common import fingerprint as fingerprints
-from siren_jax.common import parts, sniff
+from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 
 Element = dict[str, Any]
@@ -73,13 +74,14 @@ def fingerprint(path: str | os.PathLike) -> str:
   """
   path = Path(path)
   if path.is_file():
-    return fingerprints.of_files([path])
-  if not path.is_dir():
-    raise UserError(f"{path}: no such file or folder; check the path")
+    return fingerprints.of_file(path)
+  if not path.exists():
+    raise _no_set(path)
   if not (path / INFO).exists():
     return fingerprints.of_model(path)
   if (path / RECORDS).exists():
-    records = parts.read_json(path / RECORDS)
+    with _reading(path):
+      records = json.loads((path / RECORDS).read_text())
   else:
     _log.warning(
       "%s has no fingerprint, so all of it is read; prepare it again to save"
@@ -149,17 +151,21 @@ def _tfds_builder(path: Path):
   import tensorflow_datasets as tfds  # slow to import
 
   if not (path / INFO).exists():
-    kept = previous(path)
-    if (kept / INFO).exists():
-      raise UserError(
-        f"{path}: no data set here; the one before was moved to {kept} when"
-        " prepare-data was killed: move it back"
-      )
-    raise UserError(
-      f"{path}: no prepared data set here; make one with siren-jax prepare-data"
-    )
+    raise _no_set(path)
   with _reading(path):
     return tfds.builder_from_directory(path)
+
+
+def _no_set(path: Path) -> UserError:
+  kept = previous(path)
+  if (kept / INFO).exists():
+    return UserError(
+      f"{path}: no data set here; the one before was moved to {kept} when"
+      " prepare-data was killed: move it back"
+    )
+  return UserError(
+    f"{path}: no prepared data set here; make one with siren-jax prepare-data"
+  )
 
 
 @contextlib.contextmanager

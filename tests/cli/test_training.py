@@ -76,6 +76,12 @@ def test_a_set_that_moved_is_the_same(run, user_error, tmp_path, capsys):
   assert "holds something else" in user_error(run())
 
 
+def test_a_set_that_is_not_there_is_named(run, user_error, tmp_path):
+  message = user_error(run(path="none"))
+  assert f"{tmp_path / 'none'}: no prepared data set here" in message
+  assert not (tmp_path / "run").exists()
+
+
 def test_another_start_at_its_path_is_refused(
   run, user_error, tmp_path, monkeypatch
 ):

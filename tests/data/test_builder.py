@@ -181,6 +181,16 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   assert "has no fingerprint, so all of it is read" in caplog.text
 
 
+def test_fingerprint_of_a_file_is_of_its_bytes(tmp_path):
+  (tmp_path / "a.txt").write_text("rain")
+  (tmp_path / "b.txt").write_text("rain")
+  (tmp_path / "c.txt").write_text("snow")
+  a, b, c = (store.fingerprint(tmp_path / f"{name}.txt") for name in "abc")
+  assert a == b != c
+  with pytest.raises(UserError, match="no prepared data set"):
+    store.fingerprint(tmp_path / "none")
+
+
 def test_only_one_at_a_time_may_write(tmp_path):
   with builder.claim(tmp_path / "set"):
     with pytest.raises(UserError, match=f"in use by process {os.getpid()} on"):
