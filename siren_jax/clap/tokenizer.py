@@ -95,7 +95,10 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
   """
   path = Path(path)
   if not path.is_file():
-    raise UserError(f"no tokenizer at {path}: get the whole folder again")
+    raise UserError(
+      f"no tokenizer at {path}: get the whole folder again, or save the model's"
+      " tokenizer there"
+    )
   try:
     tokenizer = Tokenizer.from_file(str(path))
     # Published ones may carry what they were last called with.

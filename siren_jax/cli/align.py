@@ -50,8 +50,8 @@ def _align(
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
     raise UserError(
-      f"alignment seconds={seconds:g}: {start.name} makes at most"
-      f" {start.max_seconds:g} seconds"
+      f"alignment seconds={seconds}: {start.name} makes at most"
+      f" {start.max_seconds} seconds"
     )
   task, *data = build(
     experiment,

@@ -6,7 +6,9 @@
 The bundle is one folder that `siren-jax generate --model` and
 `siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
 or the bundle's own, unless --codec and --clap name others; imported experts
-need both. For the code of the paper's authors:
+need both. How `generate` draws is what the run's config says
+(`--config.generate`), or the bundle, unless a flag says otherwise. For the code
+of the paper's authors:
 
   siren-jax export --experts runs/experts --format siren-stage1 --out theirs
 """
@@ -40,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="bundle",
     help="siren-stage1: the experts alone, as the authors' files",
   )
-  add("--codec", metavar="DIR", help="work directory or bundle")
-  add("--clap", metavar="DIR", help="work directory or bundle")
+  add("--codec", metavar="DIR", help="work directory, bundle, or its name")
+  add("--clap", metavar="DIR", help="work directory, bundle, or its name")
   add("--name", help="what the model is called (default: as its folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
@@ -52,14 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--max-seconds",
     type=float,
-    help="longest clip that generate allows (default: 30)",
+    help="longest clip that generate allows (default: as the run's config)",
   )
   add(
     "--candidates",
     type=int,
-    help="drawn for each sound, the best by CLAP is kept (default: 1)",
+    help="drawn for each sound, the best by CLAP is kept (default: likewise)",
   )
-  add("--temperature", type=float, help="default of generate, as the next ones")
+  add(
+    "--temperature",
+    type=float,
+    help="default of generate, as the next ones (default: likewise)",
+  )
   add("--top-k", type=int)
   add("--top-p", type=float)
   add("--guidance", type=float)

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
+  from siren_jax.clap import tokenizer
   from siren_jax.common import parts
   from siren_jax.weights import bundle
 
@@ -43,10 +44,7 @@ def run(args: argparse.Namespace) -> None:
     parts.save(folder, part, config, params)
     if part == "clap":
       words = pathlib.Path(source) / "tokenizer.json"
-      if not words.is_file():
-        raise UserError(
-          f"{words} is missing; save the tokenizer of the model there"
-        )
+      tokenizer.load(words, config.text.vocab_size)
       shutil.copyfile(words, folder / "tokenizer.json")
   print(f"{out}: {part} with {_size(params) / 1e6:.1f} M parameters")
   print(f"try next: {_NEXT[args.kind].format(out=out)}")

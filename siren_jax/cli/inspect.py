@@ -13,6 +13,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from siren_jax.common.errors import UserError
+
 _REMEDY = "give a config file, a work directory or a bundle"
 _TOLD = ("loss", "reward")  # ends of names of metrics
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -67,8 +69,11 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
     print(_progress(folder, experiment.train.steps))
     yield from _parts_of(experiment)
     return
-  if "format" not in files.read_json(folder / "config.json", _REMEDY):
-    for path in sorted(folder.glob("*.safetensors")):  # of import-weights
+  if not bundle.is_bundle(folder):
+    imported = sorted(folder.glob("*.safetensors"))  # of import-weights
+    if not imported:
+      raise UserError(f"{folder}: no model in it; {_REMEDY}")
+    for path in imported:
       yield path.stem, tensors.read(path)
     return
   model = bundle.load(folder)

@@ -76,7 +76,8 @@ def _run(argv: list[str]) -> int:
   except Exception as error:
     if not _is_out_of_memory(error):
       raise  # a bug
-    return _fail(f"out of memory ({error}); {_less(args)}")
+    reason = (str(error).splitlines() or ["it is not said of what size"])[0]
+    return _fail(f"out of memory ({reason}); {_less(args)}")
 
 
 def _fail(message: str) -> int:

@@ -8,7 +8,7 @@ CSV or JSONL with an audio path and a caption or category a row:
   siren-jax prepare-data --synthetic 2000 --out runs/audio
 
 An audio set to the code set that `siren-jax train` reads, with a trained codec
-and CLAP (work directories or bundles):
+and CLAP (work directories, bundles, or names of those that ship):
 
   siren-jax prepare-data runs/audio --codec runs/codec --clap runs/clap \\
     --out runs/codes
@@ -84,8 +84,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--strict", action="store_true", default=None, help="no bad file is skipped"
   )
   codes = parser.add_argument_group("audio to codes")
-  codes.add_argument("--codec", metavar="DIR", help="what makes the codes")
-  codes.add_argument("--clap", metavar="DIR", help="what reads the captions")
+  codes.add_argument(
+    "--codec",
+    metavar="DIR",
+    help="makes the codes: work directory, bundle, or the name of one",
+  )
+  codes.add_argument(
+    "--clap", metavar="DIR", help="reads the captions: likewise"
+  )
   codes.add_argument(
     "--views", type=int, metavar="N", help="varied encodings of each sound"
   )

@@ -258,8 +258,8 @@ def _from_torch(path: pathlib.Path) -> Tensors:
     state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
   except Exception as error:  # torch raises what it likes
     raise UserError(
-      f"{path}: torch cannot read it as plain tensors ({error}); download it"
-      " again"
+      f"{path}: torch cannot read it as plain tensors ({error!r:.200});"
+      " download it again"
     ) from error
   # Most wrap their tensors in an entry of this name.
   for key in ("state_dict", "model"):

@@ -67,3 +67,8 @@ def test_from_hub(tmp_path, monkeypatch, user_error):
     ["import-weights", "dac", "from_hub:no/such", "--out", tmp_path / "no"]
   )
   assert "from_hub:no/such" in told and "404" in told
+
+
+def test_a_folder_without_a_model_is_told(tmp_path, user_error):
+  (tmp_path / "empty").mkdir()
+  assert "empty: no model in it" in user_error(["inspect", tmp_path / "empty"])
