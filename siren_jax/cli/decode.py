@@ -1,9 +1,12 @@
 """turn codes back into sound
 
 siren-jax decode bark.npz --out bark.wav
+
+The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
 """
 
 import argparse
+import pathlib
 
 from siren_jax.cli import runtime
 from siren_jax.common import files
@@ -13,25 +16,30 @@ from siren_jax.common.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("codes", nargs="+", metavar="NPZ", help="files of siren-jax encode")
-  add("--out", default=".", help="a .wav file, or a folder (default: here)")
+  add("--out", default=".", help="a sound file, or a folder (default: here)")
   add("--model", help="bundle or codec work directory, or a name that ships")
 
 
 def run(args: argparse.Namespace) -> None:
-  targets = runtime.targets(args.codes, args.out, ".wav")
+  from siren_jax.data import audio
+
+  targets = runtime.targets(args.codes, args.out, *audio.WRITTEN)
   runtime.use_compilation_cache()
   from siren_jax import codec
   from siren_jax.codec import chunks
-  from siren_jax.data import audio
   from siren_jax.weights import bundle
 
   model = codec.load(bundle.find(args.model))
   rate = model.config.sample_rate
-  for source, target in zip(args.codes, targets):
+
+  def decode(source: str, target: pathlib.Path) -> None:
     codes_NxT, num_samples = _read(source, model.config)
     audio_S = chunks.decode(model, codes_NxT[None])[0][:num_samples]
-    audio.write_wav(target, audio_S, rate)
+    for note in audio.write_audio(target, audio_S, rate):
+      runtime.say(f"{target}: {note}")
     print(f"{target}  {len(audio_S) / rate:.2f} s")
+
+  runtime.each(args.codes, targets, decode)
 
 
 def _read(path, config):

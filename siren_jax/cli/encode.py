@@ -8,6 +8,8 @@ The npz holds codes [N, T] (codebooks, frames), sample_rate and num_samples;
 """
 
 import argparse
+import pathlib
+import shlex
 
 from siren_jax.cli import runtime
 from siren_jax.common import files
@@ -32,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
 
   model = codec.load(bundle.find(args.model))
   rate = model.config.sample_rate
-  for source, target in zip(args.audio, targets):
+
+  def encode(source: str, target: pathlib.Path) -> None:
     audio_S, notes = audio.read_audio(source, rate)
     for note in notes:
       runtime.say(f"{source}: {note}")
@@ -42,4 +45,6 @@ def run(args: argparse.Namespace) -> None:
         file, codes=codes_NxT, sample_rate=rate, num_samples=len(audio_S)
       )
     print(f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes")
-  print(f"try next: siren-jax decode {targets[-1]}")
+
+  runtime.each(args.audio, targets, encode)
+  print(f"try next: siren-jax decode {shlex.quote(str(targets[-1]))}")

@@ -16,6 +16,8 @@ and CLAP (work directories or bundles):
 
 import argparse
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
@@ -26,6 +28,7 @@ _AUDIO = (
   "synthetic",
   "mixtures",
   "validation_fold",
+  "max_seconds",
   "strict",
 )
 _CODES = ("views",)
@@ -60,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   audio.add_argument(
     "--validation-fold", metavar="FOLD", help="held out (default: the last)"
+  )
+  audio.add_argument(
+    "--max-seconds",
+    type=float,
+    metavar="S",
+    help="leave longer recordings out (default: 3600)",
   )
   audio.add_argument("--sample-rate", type=int, metavar="HZ", help="16000")
   audio.add_argument(
@@ -96,15 +105,23 @@ def _audio(args: argparse.Namespace) -> None:
 
   config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
   summary = prepare.prepare_audio(sources, args.out, config)
-  for name, value in summary.items():
-    print(f"{name}: {value}")
-  if summary["skipped"]:
-    print(f"what was skipped: {pathlib.Path(args.out) / prepare.SKIPPED}")
+  _report(summary, pathlib.Path(args.out) / prepare.SKIPPED)
   print(
     f"{args.out} is ready; try next: siren-jax train-codec "
     f"--config=configs/nano_codec.py --config.data.path={args.out} "
     "--workdir=runs/codec"
   )
+
+
+def _report(summary: Mapping[str, Any], skipped: pathlib.Path) -> None:
+  """Prints what the set holds, what was changed, and what was left out."""
+  for split in ("train", "validation"):
+    seconds = summary[f"{split}_seconds"]
+    print(f"{split}: {summary[split]} sounds, {seconds:.1f} s")
+  for note, count in sorted(summary["notes"].items()):
+    print(f"{note}: {count} {'file' if count == 1 else 'files'}")
+  if summary["skipped"]:
+    print(f"skipped: {summary['skipped']}, listed in {skipped}")
 
 
 def _codes(args: argparse.Namespace) -> None:

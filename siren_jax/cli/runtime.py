@@ -3,13 +3,17 @@
 import argparse
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from siren_jax.common.errors import UserError
+
+# Letters: run-0.5 is a folder as good as any.
+_FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
 
 
 def use_compilation_cache() -> None:
@@ -97,35 +101,90 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
     ) from error
 
 
-def check_file(path: str | os.PathLike, suffix: str) -> pathlib.Path:
+def check_file(path: str | os.PathLike, *suffixes: str) -> pathlib.Path:
   """Proves that a file `path` can be written, as `check_folder` does."""
   path = pathlib.Path(path)
-  if path.suffix.lower() != suffix:
-    raise UserError(f"{path}: expected a file name ending in {suffix}")
+  known = " or ".join(suffixes)
+  if path.suffix.lower() not in suffixes:
+    raise UserError(f"{path}: expected a file name ending in {known}")
   if path.is_dir():
-    raise UserError(f"{path} is a folder; name a {suffix} file to write")
+    raise UserError(f"{path} is a folder; name a {known} file to write")
   check_folder(path.parent)
   return path
 
 
 def targets(
-  sources: Sequence[str], out: str, suffix: str
+  sources: Sequence[str], out: str, *suffixes: str
 ) -> list[pathlib.Path]:
-  """The file to write for each source: `out` itself, or in folder `out`."""
-  if out.lower().endswith(suffix):
+  """The file to write for each source: `out` itself, or in folder `out`.
+
+  Args:
+    suffixes: of the file that `out` may be; the first one is that of the
+      files in a folder.
+
+  Raises:
+    UserError: `out` cannot be written, looks like a file of another suffix,
+      or is too few files.
+  """
+  if names_file(out):
+    if pathlib.Path(out).suffix.lower() not in suffixes:
+      raise UserError(
+        f"--out {out}: a file is to end in {' or '.join(suffixes)}, a folder"
+        f" of this name in {os.sep}"
+      )
+    path = check_file(out, *suffixes)
     if len(sources) > 1:
       raise UserError(
         f"--out {out} is one file for {len(sources)} inputs; name a folder"
       )
-    return [check_file(out, suffix)]
+    return [path]
   folder = check_folder(out)
-  paths = [folder / (pathlib.Path(s).stem + suffix) for s in sources]
+  paths = [folder / (pathlib.Path(s).stem + suffixes[0]) for s in sources]
   for i, path in enumerate(paths):
     if path in paths[:i]:
       raise UserError(
         f"two inputs would both be written to {path}; give them one at a time"
       )
   return paths
+
+
+def names_file(out: str) -> bool:
+  """Whether `out` names a file: no folder that is there, and with a suffix.
+
+  A slash at the end makes any name one of a folder.
+  """
+  return not (
+    out.endswith(os.sep)
+    or os.path.isdir(out)
+    or not _FILE_SUFFIX.fullmatch(pathlib.Path(out).suffix)
+  )
+
+
+def each(
+  sources: Sequence[str],
+  paths: Sequence[pathlib.Path],
+  work: Callable[[str, pathlib.Path], None],
+) -> None:
+  """Works on all sources, each with its file to write.
+
+  Raises:
+    UserError: some of them failed; the others are done nevertheless.
+  """
+  failures = []
+  for source, path in zip(sources, paths, strict=True):
+    try:
+      work(source, path)
+    except UserError as error:
+      if len(sources) > 1:
+        say(f"skipped: {error}")
+      failures.append(error)
+  if len(sources) == len(failures) == 1:
+    raise failures[0]
+  if failures:
+    raise UserError(
+      f"{len(failures)} of {len(sources)} inputs were skipped, such as"
+      f" {failures[0]}"
+    )
 
 
 def say(message: str) -> None:

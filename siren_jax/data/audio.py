@@ -1,9 +1,7 @@
 """Sound files in and out."""
 
-import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,74 +10,107 @@ import soxr
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
+from siren_jax.data import decoding
+from siren_jax.data.decoding import Resampler
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-_RATES = (1000, 768000)  # Hz, of files worth reading
-_BLOCK = 1 << 20  # samples
+# Suffixes of the formats of libsndfile. Those left out say nothing of
+# themselves (RAW), or hold sound rarely (MAT, HTK).
+_SUFFIXES = {
+  "WAV": (".wav", ".wave", ".bwf"),
+  "FLAC": (".flac",),
+  "OGG": (".ogg", ".oga", ".opus"),
+  "MP3": (".mp3", ".mp2", ".mpga"),
+  "AIFF": (".aif", ".aiff", ".aifc"),
+  "AU": (".au", ".snd"),
+  "AVR": (".avr",),
+  "CAF": (".caf",),
+  "IRCAM": (".sf", ".ircam"),
+  "NIST": (".nist", ".sph"),
+  "PAF": (".paf",),
+  "PVF": (".pvf",),
+  "RF64": (".rf64",),
+  "SD2": (".sd2",),
+  "SDS": (".sds",),
+  "SVX": (".svx", ".8svx", ".iff"),
+  "VOC": (".voc",),
+  "W64": (".w64",),
+  "WVE": (".wve",),
+  "XI": (".xi",),
+}
+SUFFIXES = tuple(
+  suffix
+  for name, suffixes in _SUFFIXES.items()
+  if name in soundfile.available_formats()
+  for suffix in suffixes
+)
+# What `write_audio` writes: format and subtype of libsndfile.
+WRITTEN = {
+  ".wav": ("WAV", "PCM_16"),
+  ".flac": ("FLAC", "PCM_16"),
+  ".ogg": ("OGG", "VORBIS"),
+  ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
 SILENCE = 1e-4  # peak below which a recording counts as silent (-80 dBFS)
+MAX_SECONDS = 3600.0  # of one recording
+
+_WRITTEN_AT_ONCE = 1 << 16  # samples; many more overflow libvorbis' stack
 
 
 def read_audio(
   path: str | os.PathLike,
   sample_rate: int,
-  resampler: Callable[[np.ndarray, int, int], np.ndarray] | None = None,
+  resampler: Resampler | None = None,
+  max_seconds: float = MAX_SECONDS,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Reads a sound file as mono at `sample_rate`.
 
+  The content says what the format is, not the suffix. A file is read to its
+  real end (`lengths.check` says what counts as truncated). Channels are
+  averaged; where they cancel each other, the loudest is kept. Samples beyond
+  full scale are scaled down to it.
+
   Args:
     resampler: in place of `resample`.
+    max_seconds: longer recordings are refused before they take memory.
 
   Returns:
     audio_S float32, and one note for each change that was made, such as
     "resampled 44100 -> 16000 Hz" or "2 channels mixed down".
 
   Raises:
-    UserError: the file is missing, no audio, truncated, empty, silent, or
-      holds NaN or infinite samples.
+    UserError: the file is missing, no audio, truncated, too long, empty,
+      silent in every channel, or holds NaN or infinite samples.
   """
-  audio_CxS, file_rate = _decode(Path(path))
-  if not audio_CxS.size:
-    raise UserError(f"{path}: 0 samples; give a recording with sound in it")
-  if not np.isfinite(audio_CxS).all():
-    raise UserError(f"{path}: NaN or infinite samples; export the file again")
-  notes = []
-  channels = audio_CxS.shape[0]
-  if channels > 1:
-    notes.append(f"{channels} channels mixed down")
-  audio_S = audio_CxS.mean(axis=0)
-  peak = float(np.abs(audio_S).max())
-  if peak < SILENCE:
+  path = Path(path)
+  sound = decoding.decode(path, sample_rate, resampler, max_seconds)
+  levels, notes = sound.levels, list(sound.notes)
+  if not sound.audio_S.size:
+    raise UserError(f"{path}: too short for a sample at {sample_rate} Hz")
+  if levels.peak < SILENCE:
     raise UserError(
-      f"{path}: silent (peak {peak:.1g}, limit {SILENCE:g});"
+      f"{path}: silent (peak {levels.peak:.1g}, limit {SILENCE:g});"
       " give a recording with sound in it"
     )
-  if file_rate != sample_rate:
-    notes.append(f"resampled {file_rate} -> {sample_rate} Hz")
-    audio_S = (resampler or resample)(audio_S, file_rate, sample_rate)
-  if not audio_S.size:
-    raise UserError(f"{path}: too short for a sample at {sample_rate} Hz")
+  if levels.cancel:
+    best = levels.loudest
+    notes.append(
+      f"channels cancel each other, {best + 1} of {levels.channels} kept"
+    )
+    sound = decoding.decode(path, sample_rate, resampler, max_seconds, best)
+  elif levels.channels > 1:
+    notes.append(f"{levels.channels} channels mixed down")
+  if sound.rate != sample_rate:
+    notes.append(f"resampled {sound.rate} -> {sample_rate} Hz")
+  audio_S, peak = sound.audio_S, sound.levels.peak_of_mix
+  if peak > 1:
+    notes.append("samples beyond full scale, scaled down to it")
+    audio_S = audio_S / np.float32(peak)
   return audio_S, tuple(notes)
 
 
 def resample(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
   """Band-limited resampling (soxr, high quality), float32."""
-  return soxr.resample(audio_S, rate, new_rate, quality="HQ")
-
-
-def write_wav(
-  path: str | os.PathLike, audio_S: np.ndarray, sample_rate: int
-) -> None:
-  """Writes mono floats in [-1, 1] as 16-bit PCM: all of the file or none.
-
-  Raises:
-    UserError: the place cannot be written to, or samples are not finite.
-  """
-  if not np.isfinite(audio_S).all():
-    raise UserError(f"{path}: NaN or infinite samples; nothing written")
-  buffer = io.BytesIO()  # libsndfile hides errors of the file it writes to
-  soundfile.write(buffer, audio_S, sample_rate, "PCM_16", format="WAV")
-  with replacing(path) as file:
-    file.write(buffer.getbuffer())
+  return soxr.resample(audio_S, rate, new_rate, quality=decoding.QUALITY)
 
 
 def file_rate(path: str | os.PathLike) -> int:
@@ -88,66 +119,50 @@ def file_rate(path: str | os.PathLike) -> int:
   Raises:
     UserError: the file is missing, no audio, or at a rate not worth reading.
   """
-  with _opened(Path(path)) as file:
+  with decoding.opened(Path(path)) as (file, _):
     return file.samplerate
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
-  """The whole file as float32 [channels, samples], and its rate."""
-  with _opened(path) as file:
-    expected, rate = file.frames, file.samplerate
-    audio_SxC = _read_blocks(file)
-  if len(audio_SxC) < expected or _wav_is_cut(path):
-    raise UserError(f"{path}: truncated; copy or download the file again")
-  return audio_SxC.T, rate
+def write_audio(
+  path: str | os.PathLike, audio_S: np.ndarray, sample_rate: int
+) -> tuple[str, ...]:
+  """Writes mono floats in [-1, 1]: all of the file or none.
 
+  The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-  """A sound file to read; what is wrong with it is a UserError."""
-  if path.is_dir():
-    raise UserError(f"{path}: is a folder; give a sound file")
-  if not path.exists():
-    raise UserError(f"{path}: no such file; check the path")
-  try:
-    with soundfile.SoundFile(path) as file:
-      if not _RATES[0] <= file.samplerate <= _RATES[1]:
-        raise UserError(
-          f"{path}: sample rate {file.samplerate} Hz, outside {_RATES[0]} to"
-          f" {_RATES[1]}; export the file again"
-        )
-      yield file
-  except (soundfile.SoundFileError, OSError) as error:
-    raise UserError(
-      f"{path}: cannot be read as audio ({_reason(error)}); supported:"
-      f" {', '.join(s[1:] for s in SUFFIXES)}"
-    ) from error
+  Returns:
+    A note where samples beyond full scale were clipped.
 
-
-def _read_blocks(file: soundfile.SoundFile) -> np.ndarray:
-  """All samples; a header that promises too many costs no memory."""
-  blocks = [np.zeros((0, file.channels), "f4")]
-  while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-    blocks.append(block)
-  return np.concatenate(blocks)
-
-
-def _wav_is_cut(path: Path) -> bool:
-  """Whether a RIFF header promises more bytes than the file has.
-
-  libsndfile reads such a file without a word. Programs that write to a pipe
-  leave 0 or the largest number there: no promise.
+  Raises:
+    UserError: the suffix is another, the format does not have the rate, the
+      place cannot be written to, or samples are not finite.
   """
-  with path.open("rb") as file:
-    head = file.read(8)
-  if head[:4] != b"RIFF":
-    return False
-  promised = int.from_bytes(head[4:8], "little")
-  return 0 < promised < 0xFFFFFF00 and promised + 8 > path.stat().st_size
+  path = Path(path)
+  if path.suffix.lower() not in WRITTEN:
+    raise UserError(
+      f"{path}: cannot write {path.suffix or 'a file without suffix'};"
+      f" choose {', '.join(WRITTEN)}"
+    )
+  if not np.isfinite(audio_S).all():
+    raise UserError(f"{path}: NaN or infinite samples; nothing written")
+  kind, subtype = WRITTEN[path.suffix.lower()]
+  limited_S = np.clip(audio_S, -1.0, 1.0)
+  buffer = io.BytesIO()  # libsndfile hides errors of the file it writes to
+  try:
+    with soundfile.SoundFile(
+      buffer, "w", sample_rate, 1, subtype, format=kind
+    ) as file:
+      for start in range(0, limited_S.size, _WRITTEN_AT_ONCE):
+        file.write(limited_S[start : start + _WRITTEN_AT_ONCE])
+  except soundfile.SoundFileError as error:
+    raise UserError(
+      f"{path}: {kind} cannot hold sound of {sample_rate} Hz"
+      f" ({decoding.reason(error)}); choose .wav"
+    ) from error
+  with replacing(path) as file:
+    file.write(buffer.getbuffer())
+  clipped = int((np.abs(audio_S) > 1).sum())
+  return (f"{clipped} samples beyond full scale clipped",) if clipped else ()
 
 
-def _reason(error: Exception) -> str:
-  """What went wrong, without the path and prefix that libraries put on."""
-  if isinstance(error, OSError):
-    return error.strerror or str(error)
-  return getattr(error, "error_string", str(error)).strip(". ")
+write_wav = write_audio

@@ -51,10 +51,43 @@ def test_folders_rates_and_channels(folder, codec, capsys):
   assert abs(soundfile.info("stereo.wav").frames - expected) <= 1
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3", ".WAV"])
+def test_decode_writes_what_the_suffix_says(suffix, folder, codec):
+  assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
+  assert main(["decode", "x.npz", "--out", f"y{suffix}", *codec]) == 0
+  info = soundfile.info(f"y{suffix}")
+  assert info.format == suffix[1:].upper() and info.frames == 5000
+
+
+def test_a_slash_makes_a_folder(folder, codec):
+  assert main(["encode", "mono.wav", "--out", "new.set/", *codec]) == 0
+  assert main(["decode", "new.set/mono.npz", "--out", "v0.5", *codec]) == 0
+  assert soundfile.info("v0.5/mono.wav").frames == 5000
+
+
+def test_a_bad_file_costs_no_other(folder, codec, user_error):
+  message = user_error(
+    ["encode", "text.wav", "mono.wav", "cut.wav", "--out", "o", *codec]
+  )
+  assert "2 of 3 inputs were skipped, such as text.wav" in message
+  assert [p.name for p in (folder / "o").iterdir()] == ["mono.npz"]
+
+
+def test_clipping_is_told(folder, codec, capsys, monkeypatch):
+  assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
+  loud_BxS = np.full((1, 5000), 1.5, "f4")
+  monkeypatch.setattr("siren_jax.codec.chunks.decode", lambda *_: loud_BxS)
+  assert main(["decode", "x.npz", "--out", "y.wav", *codec]) == 0
+  clipped = "y.wav: 5000 samples beyond full scale clipped"
+  assert clipped in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   ("args", "told"),
   [
     (["encode", "none.wav"], "none.wav"),
+    (["encode", "mono.wav", "--out", "x.npy"], "in .npz, a folder"),
+    (["decode", "x.npz", "--out", "y.m4a"], "in .wav or .flac or .ogg or .mp3"),
     (["encode", "silent.wav"], "silent"),
     (["encode", "zero.wav"], "zero.wav"),
     (["encode", "text.wav"], "text.wav"),

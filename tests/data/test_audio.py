@@ -1,4 +1,6 @@
 import os
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,10 +22,28 @@ def peak_hz(audio_S, rate):
   return spectrum.argmax() * rate / audio_S.size
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_reads_each_format(tmp_path, suffix):
+@pytest.mark.parametrize(
+  ("suffix", "options"),
+  [
+    ("wav", {}),
+    ("flac", {}),
+    ("ogg", {}),
+    ("mp3", {}),
+    ("opus", dict(format="OGG", subtype="OPUS")),
+    ("aif", dict(format="AIFF")),
+    ("au", {}),
+    ("caf", {}),
+    ("w64", {}),
+    ("rf64", {}),
+    ("iff", dict(format="SVX")),
+    ("txt", dict(format="WAVEX", subtype="PCM_24")),
+    ("wav", dict(format="MP3")),
+    ("flac", dict(format="WAV")),
+  ],
+)
+def test_reads_each_format(tmp_path, suffix, options):
   path = tmp_path / f"a.{suffix}"
-  soundfile.write(path, tone(), RATE)
+  soundfile.write(path, tone(), RATE, **options)
   audio_S, notes = audio.read_audio(path, RATE)
   assert audio_S.dtype == np.float32 and notes == ()
   assert abs(audio_S.size - RATE // 2) < 1200  # mp3 pads
@@ -38,6 +58,95 @@ def test_resamples_and_mixes_down_and_says_so(tmp_path):
   assert audio_S.size == RATE // 2
   assert abs(peak_hz(audio_S, RATE) - 440) < 5
   assert np.abs(audio_S[1000:-1000]).max() == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+  ("rate", "channels", "size"),
+  [(44100, 1, 3 << 20), (8000, 2, 700_001), (22222, 3, 5), (RATE, 1, 9)],
+)
+def test_reading_in_blocks_changes_no_bit(rate, channels, size, tmp_path):
+  rng = np.random.default_rng(0)
+  audio_SxC = rng.uniform(-0.5, 0.5, (size, channels)).astype("f4")
+  soundfile.write(tmp_path / "a.wav", audio_SxC, rate, "FLOAT")
+  audio_S, _ = audio.read_audio(tmp_path / "a.wav", RATE)
+  at_once_S = audio.resample(audio_SxC.mean(axis=1), rate, RATE)
+  np.testing.assert_array_equal(audio_S, at_once_S)
+  other_S, _ = audio.read_audio(tmp_path / "a.wav", RATE, audio.resample)
+  np.testing.assert_array_equal(other_S, at_once_S)
+
+
+def test_channels_that_cancel_each_other(tmp_path):
+  path = tmp_path / "a.wav"
+  left_S = tone()
+  for right_S in (-left_S, -0.9 * left_S):
+    soundfile.write(path, np.stack([left_S, right_S], 1), RATE, "FLOAT")
+    audio_S, notes = audio.read_audio(path, RATE)
+    assert notes == ("channels cancel each other, 1 of 2 kept",)
+    np.testing.assert_array_equal(audio_S, left_S)
+  rng = np.random.default_rng(0)
+  soundfile.write(path, rng.normal(0, 0.1, (RATE, 6)), RATE)
+  assert audio.read_audio(path, RATE)[1] == ("6 channels mixed down",)
+
+
+def test_silence_is_judged_a_channel_at_a_time(tmp_path):
+  path = tmp_path / "a.wav"
+  quiet_S = 3e-4 * tone()  # below the limit when mixed with silence
+  soundfile.write(path, np.stack([0 * quiet_S, quiet_S], 1), RATE, "FLOAT")
+  audio_S, _ = audio.read_audio(path, RATE)
+  np.testing.assert_array_equal(audio_S, quiet_S / 2)
+  silent_SxC = np.full((RATE, 2), [0.5, -0.5])  # nothing but a constant level
+  soundfile.write(path, silent_SxC, RATE)
+  with pytest.raises(UserError, match="silent"):
+    audio.read_audio(path, RATE)
+
+
+@pytest.mark.parametrize("peak", [1.01, 2.4, 32767.0])
+def test_samples_beyond_full_scale_are_scaled_down(peak, tmp_path):
+  path = tmp_path / "a.wav"
+  audio_S = tone() * 2
+  soundfile.write(path, peak * audio_S, RATE, "FLOAT")
+  scaled_S, notes = audio.read_audio(path, RATE)
+  assert notes == ("samples beyond full scale, scaled down to it",)
+  np.testing.assert_allclose(scaled_S, audio_S / audio_S.max(), atol=1e-6)
+  soundfile.write(path, audio_S, RATE)  # full scale itself
+  assert audio.read_audio(path, RATE)[1] == ()
+
+
+def test_too_long_is_known_before_memory_is_taken(tmp_path):
+  path = tmp_path / "a.wav"
+  soundfile.write(path, tone(), RATE)
+  with path.open("r+b") as file:
+    file.truncate(3_000_000_000)  # sparse: it takes no room on the disk
+    for place, size in ((4, 3_000_000_000 - 8), (40, 3_000_000_000 - 44)):
+      file.seek(place)
+      file.write(size.to_bytes(4, "little"))
+  tracemalloc.start()
+  start = time.monotonic()
+  with pytest.raises(UserError, match="93750 s of sound, at most 3600 s"):
+    audio.read_audio(path, RATE)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 1 << 20 and time.monotonic() - start < 1
+
+
+def test_limit_of_seconds(tmp_path):
+  for name in ("a.wav", "a.flac", "a.ogg", "a.mp3"):
+    path = tmp_path / name
+    soundfile.write(path, tone(seconds=2), RATE)
+    assert audio.read_audio(path, RATE, max_seconds=2)[0].size == 2 * RATE
+    with pytest.raises(UserError, match="2 s of sound, at most 1.9 s"):
+      audio.read_audio(path, RATE, max_seconds=1.9)
+
+
+def test_a_length_that_is_not_known_is_limited_as_well(tmp_path):
+  path = tmp_path / "a.flac"
+  soundfile.write(path, tone(seconds=2), RATE)
+  content = bytearray(path.read_bytes())
+  word = int.from_bytes(content[18:26], "big") >> 36 << 36
+  content[18:26] = word.to_bytes(8, "big")
+  path.write_bytes(content)
+  with pytest.raises(UserError, match="at most 1 s"):
+    audio.read_audio(path, RATE, max_seconds=1)
 
 
 def test_too_short_to_resample(tmp_path):
@@ -73,6 +182,23 @@ def test_bad_content(tmp_path, content, message):
   assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.au", "a.snd", "a.vox", "a.raw", "a.mp3"])
+def test_what_is_no_sound_is_not_taken_for_one(name, tmp_path):
+  path = tmp_path / name
+  path.write_text("libsndfile guesses by the suffix what this is. " * 99)
+  with pytest.raises(UserError, match="save it as wav"):
+    audio.read_audio(path, RATE)
+  path.write_text("<!DOCTYPE html><title>429 Too Many Requests</title>")
+  with pytest.raises(UserError, match="web page|no header"):
+    audio.read_audio(path, RATE)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+  path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+  audio.write_audio(path, tone(), RATE)
+  assert audio.read_audio(path, RATE)[0].size == RATE // 2
+
+
 def test_missing_file_and_folder(tmp_path):
   with pytest.raises(UserError, match="no such file"):
     audio.read_audio(tmp_path / "a.wav", RATE)
@@ -98,19 +224,43 @@ def test_wav_of_unknown_length_is_not_truncated(tmp_path):
   assert audio.read_audio(path, RATE)[0].size == RATE // 2
 
 
-def test_write_wav_is_16_bit_and_makes_folders(tmp_path):
-  path = tmp_path / "new" / "a.wav"
-  audio.write_wav(path, 2 * tone(), RATE)
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".WAV"])
+def test_write_in_the_format_of_the_suffix(suffix, tmp_path):
+  path = tmp_path / "new" / f"a{suffix}"
+  audio_S = tone(seconds=70)  # longer than libvorbis takes at once
+  assert audio.write_audio(path, audio_S, RATE) == ()
   info = soundfile.info(path)
-  assert (info.subtype, info.samplerate, info.channels) == ("PCM_16", RATE, 1)
-  audio_S, _ = audio.read_audio(path, RATE)
-  np.testing.assert_allclose(audio_S, np.clip(2 * tone(), -1, 1), atol=1e-4)
-  assert os.listdir(path.parent) == ["a.wav"]
+  assert (info.samplerate, info.channels) == (RATE, 1)
+  assert (info.format, info.subtype) == audio.WRITTEN[suffix.lower()]
+  read_S, notes = audio.read_audio(path, RATE)
+  assert read_S.size == audio_S.size and notes == ()
+  assert abs(peak_hz(read_S, RATE) - 440) < 1
+  assert os.listdir(path.parent) == [path.name]
 
 
-def test_unwritable_places(tmp_path):
+def test_clipping_is_counted(tmp_path):
+  path = tmp_path / "a.wav"
+  audio_S = 2 * tone()
+  (note,) = audio.write_audio(path, 2 * audio_S, RATE)
+  count = (np.abs(2 * audio_S) > 1).sum()
+  assert note == f"{count} samples beyond full scale clipped"
+  read_S, _ = audio.read_audio(path, RATE)
+  np.testing.assert_allclose(read_S, np.clip(2 * audio_S, -1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a", "a.opus", "wav"])
+def test_other_formats_are_not_written(name, tmp_path):
+  with pytest.raises(UserError, match="choose .wav, .flac, .ogg, .mp3"):
+    audio.write_audio(tmp_path / name, tone(), RATE)
+  assert not any(tmp_path.iterdir())
+
+
+def test_unwritable_places_rates_and_samples(tmp_path):
   (tmp_path / "file").write_text("x")
   with pytest.raises(UserError, match="cannot write"):
-    audio.write_wav(tmp_path / "file" / "a.wav", tone(), RATE)
+    audio.write_audio(tmp_path / "file" / "a.wav", tone(), RATE)
   with pytest.raises(UserError, match="NaN"):
-    audio.write_wav(tmp_path / "a.wav", np.array([np.nan]), RATE)
+    audio.write_audio(tmp_path / "a.wav", np.array([np.nan]), RATE)
+  with pytest.raises(UserError, match="22222 Hz"):
+    audio.write_audio(tmp_path / "a.mp3", tone(), 22222)
+  assert os.listdir(tmp_path) == ["file"]

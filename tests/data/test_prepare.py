@@ -1,3 +1,4 @@
+import collections
 import os
 import re
 
@@ -6,7 +7,7 @@ import pytest
 import soundfile
 
 from siren_jax.common.errors import UserError
-from siren_jax.data import prepare, sources, store
+from siren_jax.data import audio, maker, prepare, sources, store
 
 RATE = 8000
 SMALL = dict(sample_rate=RATE, seconds=1.0)
@@ -118,6 +119,126 @@ def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
   assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
 
 
+def prepared(sources, out, **settings):
+  """Ids of both splits, and the summary."""
+  config = prepare.AudioConfig(**SMALL | settings)
+  summary = prepare.prepare_audio(sources, out, config)
+  return set(read(out, "train")), set(read(out, "validation")), summary
+
+
+@pytest.mark.parametrize("broken", [b"", b"no sound", None])
+def test_a_bad_file_in_validation_costs_nothing(broken, clips, tmp_path):
+  manifest = clips / "manifest.csv"
+  rows = manifest.read_text().splitlines()
+  splits = ["split", *["train"] * 6, "validation", "validation"]
+  manifest.write_text("\n".join(f"{r},{s}" for r, s in zip(rows, splits)))
+  for name in ("6.wav", "7.wav"):
+    if broken is None:
+      soundfile.write(clips / name, np.zeros(RATE), RATE)
+    else:
+      (clips / name).write_bytes(broken)
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train) == 5 and len(validation) == 1 and not train & validation
+  assert summary["skipped"] == 2
+  assert train | validation == {f"clips/{i}.wav" for i in range(6)}
+  assert prepared([clips], tmp_path / "again")[:2] == (train, validation)
+
+
+def test_a_split_is_mended_from_the_other_one(clips, tmp_path):
+  for i in range(6):  # all that is trained on
+    (clips / f"{i}.wav").write_bytes(b"broken")
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train) == len(validation) == 1 and summary["skipped"] == 6
+  (clips / "6.wav").write_bytes(b"broken")
+  with pytest.raises(UserError, match=r"no usable sound for train: 7 skipped"):
+    prepared([clips], tmp_path / "none")
+  train, validation, _ = prepared([clips], tmp_path / "more", synthetic=2)
+  assert validation == {"clips/7.wav"} and len(train) == 2
+  (clips / "7.wav").write_bytes(b"broken")
+  with pytest.raises(UserError, match="no usable sound for validation"):
+    prepared([clips], tmp_path / "none", synthetic=2)
+  assert not (tmp_path / "none").exists()
+
+
+def test_one_usable_recording_validates_beside_synthetic_sounds(tmp_path):
+  for name in ("a dog.wav", "a cat.wav", "a cow.wav"):
+    sound(tmp_path / "clips" / name)
+  names = {"clips/a dog.wav", "clips/a cat.wav", "clips/a cow.wav"}
+  _, (first,), _ = prepared([tmp_path / "clips"], tmp_path / "all")
+  (tmp_path / first).write_bytes(b"broken")
+  train, validation, _ = prepared(
+    [tmp_path / "clips"], tmp_path / "out", synthetic=2
+  )
+  assert len(validation) == 1 and len(train) == 1 + 2
+  assert validation < names - {first}
+
+
+def test_an_endless_file_costs_the_others_nothing(clips, tmp_path):
+  with (clips / "1.wav").open("r+b") as file:
+    file.truncate(3_000_000_000)
+    for place, size in ((4, 3_000_000_000 - 8), (40, 3_000_000_000 - 44)):
+      file.seek(place)
+      file.write(size.to_bytes(4, "little"))
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train | validation) == 7 and summary["skipped"] == 1
+  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  assert "1.wav: 187500 s of sound, at most 3600 s are read" in skipped
+
+
+def test_what_does_not_fit_into_memory_is_a_problem(
+  clips, tmp_path, monkeypatch
+):
+  def read_audio(path, *args, **kwargs):
+    if path.name == "1.wav":
+      raise MemoryError
+    return audio.read_audio(path, *args, **kwargs)
+
+  monkeypatch.setattr(maker, "read_audio", read_audio)
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train | validation) == 7 and summary["skipped"] == 1
+
+
+def test_a_file_that_fails_in_the_mixtures(clips, tmp_path, monkeypatch):
+  times = collections.Counter()
+
+  def read_audio(path, *args, **kwargs):
+    times[path.name] += 1
+    if path.name in ("0.wav", "2.wav") and times[path.name] > 2:
+      raise UserError(f"{path}: gone")
+    return audio.read_audio(path, *args, **kwargs)
+
+  monkeypatch.setattr(maker, "read_audio", read_audio)
+  _, _, summary = prepared([clips], tmp_path / "out", mixtures=20)
+  used = {
+    name
+    for name, element in read(tmp_path / "out", "train").items()
+    if name.startswith("mixture")
+    for name in re.findall(r"\d\.wav", element["source"])
+  }
+  assert summary["train"] == 6 + 20 and summary["skipped"] == 2
+  assert used >= {"1.wav", "3.wav", "4.wav", "5.wav"}
+
+
+def test_mixtures_end_where_no_two_categories_are_left(clips, tmp_path):
+  for i in (0, 2, 4):  # all dogs that are trained on
+    (clips / f"{i}.wav").write_bytes(b"broken")
+  _, _, summary = prepared([clips], tmp_path / "out", mixtures=3)
+  assert summary["train"] == 3 and summary["skipped"] == 4
+  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  assert "mixture/000000 and later: usable recordings of fewer" in skipped
+
+
+def test_full_scale_is_not_clipped_by_resampling(tmp_path):
+  square_S = np.sign(np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / 16000))
+  for name in ("a tone.wav", "a beep.wav"):
+    path = tmp_path / "clips" / name
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, square_S, 16000)
+  prepared([tmp_path / "clips"], tmp_path / "out")
+  for element in read(tmp_path / "out", "train").values():
+    assert (np.abs(element["audio"]) == 32767).mean() < 0.01
+
+
 def recordings(count, **fields):
   return [
     sources.Recording(
@@ -190,7 +311,18 @@ def test_mixtures_need_two_categories(tmp_path):
 
 @pytest.mark.parametrize(
   "setting",
-  [{"seconds": 0}, {"sample_rate": -1}, {"synthetic": -1}, {"captions": 0}],
+  [
+    {"seconds": 0},
+    {"seconds": 1e-9},
+    {"seconds": 1e9},
+    {"seconds": float("nan")},
+    {"seconds": float("inf")},
+    {"sample_rate": -1},
+    {"sample_rate": 10**9},
+    {"synthetic": -1},
+    {"captions": 0},
+    {"max_seconds": 0},
+  ],
 )
 def test_bad_settings(setting):
   with pytest.raises(UserError, match=next(iter(setting))):

@@ -1,0 +1,241 @@
+"""A sound file as mono at another rate, a block at a time."""
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from siren_jax.common import sniff
+from siren_jax.common.errors import UserError
+from siren_jax.data import lengths, mpeg
+
+QUALITY = "HQ"  # of soxr
+Resampler = Callable[[np.ndarray, int, int], np.ndarray]
+
+RATES = (1000, 768000)  # Hz, of files worth reading
+_BLOCK = 1 << 20  # numbers, of all channels
+_LARGEST = float(1 << 31)  # 32-bit integers as floats are read
+_NO_LIMIT = (1 << 63) - 1  # libsndfile: the number of frames is not known
+_NO_FILE = 7  # libsndfile's number of an error
+_CANCELLED = 0.1  # of the power that unrelated channels have when mixed
+_REMEDY = "save it as wav, flac, ogg or mp3"
+
+
+class SoundFile(soundfile.SoundFile):
+  """A sound file that is read once, from its start to its real end."""
+
+  def __init__(self, path: Path, length: lengths.Length = lengths.Length()):
+    patches = length.patches
+    super().__init__(
+      lengths.Patched(path, patches) if patches else os.fsencode(path)
+    )
+
+  def seekable(self) -> bool:
+    """No: `read` would stop where the header says, and seek to there."""
+    return False
+
+  @property
+  def known_frames(self) -> int:
+    """Number of frames that libsndfile expects; 0: it cannot say."""
+    return self.frames if self.frames < _NO_LIMIT else 0
+
+  def blocks_SxC(self) -> Iterator[np.ndarray]:
+    """All samples as float32, so many at a time that memory is bounded."""
+    size = max(1, _BLOCK // self.channels)
+    while len(block_SxC := self.read(size, "float32", always_2d=True)):
+      yield block_SxC
+
+
+class Levels:
+  """Levels of the channels of a recording, and of the mix of them."""
+
+  def __init__(self, channels: int):
+    self.channels = channels
+    self.frames = 0
+    # The last column is the mix.
+    self._low_C = np.full(channels + 1, np.inf)
+    self._high_C = np.full(channels + 1, -np.inf)
+    self._sum_C = np.zeros(channels + 1)
+    self._squares_C = np.zeros(channels + 1)
+
+  def add(self, block_SxC: np.ndarray, mix_S: np.ndarray) -> None:
+    """Counts a block in."""
+    all_SxC = np.column_stack([block_SxC, mix_S])
+    self.frames += len(all_SxC)
+    self._low_C = np.minimum(self._low_C, all_SxC.min(axis=0))
+    self._high_C = np.maximum(self._high_C, all_SxC.max(axis=0))
+    self._sum_C += all_SxC.sum(axis=0, dtype=np.float64)
+    self._squares_C += np.square(all_SxC, dtype=np.float64).sum(axis=0)
+
+  @property
+  def peak(self) -> float:
+    """The highest of a channel, around its constant level."""
+    return float((self._high_C - self._low_C)[:-1].max() / 2)
+
+  @property
+  def peak_of_mix(self) -> float:
+    """The highest absolute sample of the mix."""
+    return float(max(self._high_C[-1], -self._low_C[-1]))
+
+  @property
+  def loudest(self) -> int:
+    """The channel of the highest power."""
+    return int(self._power_C[:-1].argmax())
+
+  @property
+  def cancel(self) -> bool:
+    """Whether mixing channels of opposite phase leaves next to nothing."""
+    channels_C, mix = self._power_C[:-1], self._power_C[-1]
+    return bool(mix < _CANCELLED * channels_C.mean() / self.channels)
+
+  @property
+  def _power_C(self) -> np.ndarray:
+    mean_C = self._sum_C / self.frames
+    return np.maximum(0, self._squares_C / self.frames - mean_C**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+  """A recording.
+
+  Attributes:
+    audio_S: mono, at the rate that was asked for.
+    levels: before it was resampled.
+    rate: of the file, in Hz.
+    notes: on its length.
+  """
+
+  audio_S: np.ndarray
+  levels: Levels
+  rate: int
+  notes: tuple[str, ...]
+
+
+def decode(
+  path: Path,
+  sample_rate: int,
+  resampler: Resampler | None,
+  max_seconds: float,
+  channel: int | None = None,
+) -> Decoded:
+  """All of a file at `sample_rate`: the mean of its channels, or one of them.
+
+  Raises:
+    UserError: as `audio.read_audio`, but for silence.
+  """
+  with opened(path) as (file, length), contextlib.ExitStack() as stack:
+    if file.format == "MP3":
+      file, length = stack.enter_context(_counted(path, file))
+    rate, promised = file.samplerate, _promised(path, file, length)
+    _check_seconds(path, (promised or file.known_frames) / rate, max_seconds)
+    levels = Levels(file.channels)
+    # Another resampler wants all of the sound at once.
+    convert = _converter(rate, sample_rate if resampler is None else rate)
+    pieces = []
+    for block_SxC in file.blocks_SxC():
+      if not (np.abs(block_SxC) <= _LARGEST).all():
+        raise UserError(
+          f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
+          " export the file again"
+        )
+      mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
+      levels.add(block_SxC, mix_S)
+      _check_seconds(path, levels.frames / rate, max_seconds)
+      pieces.append(convert(np.ascontiguousarray(mix_S)))
+  if levels.frames < promised:
+    raise lengths.truncated(path)
+  if not levels.frames:
+    raise UserError(f"{path}: 0 samples; give a recording with sound in it")
+  longer = levels.frames > promised > 0
+  audio_S = np.concatenate([*pieces, convert(np.zeros(0, "f4"), last=True)])
+  if resampler is not None and rate != sample_rate:
+    audio_S = resampler(audio_S, rate, sample_rate)
+  notes = (*length.notes, lengths.WRONG) if longer else length.notes
+  return Decoded(audio_S, levels, rate, notes)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
+  """A sound file to read; what is wrong with it is a UserError."""
+  if path.is_dir():
+    raise UserError(f"{path}: is a folder; give a sound file")
+  if not path.exists():
+    raise UserError(f"{path}: no such file; check the path")
+  if not path.is_file():  # a pipe would be waited for
+    raise UserError(f"{path}: is not a regular file; save the sound to one")
+  if path.suffix.lower() == ".raw":
+    raise UserError(f"{path}: has no header; {_REMEDY}")
+  try:
+    length = lengths.check(path)
+    with SoundFile(path, length) as file:
+      if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
+        raise UserError(_unreadable(path, "Format not recognised"))
+      if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise UserError(
+          f"{path}: sample rate {file.samplerate} Hz, outside {RATES[0]} to"
+          f" {RATES[1]}; export the file again"
+        )
+      yield file, length
+  except (soundfile.SoundFileError, OSError) as error:
+    raise UserError(_unreadable(path, reason(error))) from error
+
+
+def reason(error: Exception) -> str:
+  """What went wrong, without the path and prefix that libraries put on."""
+  if isinstance(error, OSError):
+    return error.strerror or str(error)
+  if getattr(error, "code", None) == _NO_FILE:  # said of files that are there
+    return "no sound that can be decoded"
+  return getattr(error, "error_string", str(error)).strip(". ")
+
+
+def _unreadable(path: Path, why: str) -> str:
+  kind = sniff.describe(path)
+  if kind:
+    return f"{path}: cannot be read as audio; it is {kind}"
+  return f"{path}: cannot be read as audio ({why}); {_REMEDY}"
+
+
+@contextlib.contextmanager
+def _counted(
+  path: Path, file: SoundFile
+) -> Iterator[tuple[SoundFile, lengths.Length]]:
+  """An MP3 file whose number of frames is right."""
+  stream = mpeg.scan(path)
+  if stream is None or stream.fits(file.frames):
+    yield file, lengths.Length()
+    return
+  note = lengths.UNKNOWN if stream.promised is None else lengths.WRONG
+  notes = (note, lengths.NO_END) if stream.is_cut else (note,)
+  with mpeg.counted(path, stream) as copy, SoundFile(Path(copy)) as file:
+    yield file, lengths.Length(frames=0, notes=notes)
+
+
+def _promised(path: Path, file: SoundFile, length: lengths.Length) -> int:
+  """Frames that must be there; 0: the header does not say."""
+  if length.frames is not None:
+    return length.frames
+  return lengths.promised(path, file.format) or file.known_frames
+
+
+def _converter(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
+  """`audio.resample`, a block at a time and to the same bits."""
+  if rate == new_rate:
+    return lambda audio_S, last=False: audio_S
+  stream = soxr.ResampleStream(rate, new_rate, 1, "float32", QUALITY)
+  return stream.resample_chunk
+
+
+def _check_seconds(path: Path, seconds: float, limit: float) -> None:
+  if seconds > limit:
+    shown = math.ceil(10 * seconds) / 10  # never rounded down to the limit
+    raise UserError(
+      f"{path}: {shown:.9g} s of sound, at most {limit:g} s are read; cut it"
+      " into pieces"
+    )

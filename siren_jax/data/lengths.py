@@ -1,0 +1,309 @@
+"""Lengths that headers of sound files promise, held against the file.
+
+libsndfile believes some headers too much and others too little. What is
+written here decides, before it reads, whether a file is whole, and corrects a
+length that cannot be right, so that all of the sound is read.
+"""
+
+import dataclasses
+import io
+import mmap
+import os
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from siren_jax.common.errors import UserError
+
+UNKNOWN = "no length in the header, read to the end of the file"
+WRONG = "wrong length in the header, read to the end of the file"
+BEHIND = "something unknown behind the sound, left out"
+CHAINED = "several streams in one file, the first is read"
+NO_END = "no mark at the end of the stream, the end may be missing"
+
+_SLACK = 64  # bytes promised too many that are no sign of a cut: see `check`
+_FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length
+_FLAC_PLACE = 18  # bytes before them
+_OGG_HEAD = 27  # bytes of an Ogg page before its table of sizes
+_OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
+_MOST_CHUNKS = 10_000  # before the sound
+_CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
+
+# Where formats without chunks keep their number of frames.
+_COUNTS = {"AVR": (26, ">I"), "MPC2K": (26, "<I"), "WVE": (18, ">I")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+  """What a header says of a file's length, after a look at the file.
+
+  Attributes:
+    patches: bytes to read at certain places in place of those of the file.
+    frames: promised where libsndfile does not say; 0: none; None: it says.
+    notes: what was wrong or missing.
+  """
+
+  patches: Mapping[int, bytes] = dataclasses.field(default_factory=dict)
+  frames: int | None = None
+  notes: tuple[str, ...] = ()
+
+
+class Patched(io.FileIO):
+  """A file that reads as if some of its bytes were others."""
+
+  def __init__(self, path: str | os.PathLike, patches: Mapping[int, bytes]):
+    super().__init__(path)
+    self._patches = patches
+
+  def readinto(self, buffer) -> int:
+    start = self.tell()
+    count = super().readinto(buffer)
+    for place, new in self._patches.items():
+      low, high = max(place, start), min(place + len(new), start + count)
+      if low < high:
+        buffer[low - start : high - start] = new[low - place : high - place]
+    return count
+
+
+def check(path: Path) -> Length:
+  """What a file's header says of its length, corrected where it is wrong.
+
+  A file of chunks (WAV, RF64, W64, AIFF, CAF, AU and their like) is truncated
+  if its header promises more sound than there is, by more than 64 bytes:
+  writers that count their header in, or pad, promise a few bytes too many. It
+  is whole all the same if the length of the whole file is right: then only
+  the length of the sound is wrong. Lengths of 0 and of the largest numbers
+  are no promise; programs leave them that write to a pipe. A sound that is
+  followed by neither a chunk nor the end is longer than its header says.
+
+  FLAC files are read to their end, whatever the header says; an Ogg file is
+  truncated if its last page is.
+
+  Raises:
+    UserError: the file is truncated.
+    OSError: it cannot be read.
+  """
+  size = path.stat().st_size
+  with path.open("rb") as file:
+    magic = file.read(4)
+    if magic == b"fLaC":
+      return _flac(file)
+    if magic == b"OggS":
+      return _ogg(path, file)
+    return _chunks(path, file, magic, size)
+
+
+def promised(path: Path, kind: str) -> int | None:
+  """Frames by the header of a file without chunks, of libsndfile's `kind`."""
+  if kind == "NIST":
+    with path.open("rb") as file:
+      count = re.search(rb"sample_count -i (\d+)", file.read(1024))
+    return int(count[1]) if count else None
+  if kind not in _COUNTS:
+    return None
+  place, layout = _COUNTS[kind]
+  with path.open("rb") as file:
+    return struct.unpack_from(layout, file.read(64), place)[0]
+
+
+def truncated(path: Path) -> UserError:
+  return UserError(f"{path}: truncated; copy or download the file again")
+
+
+def _flac(file: BinaryIO) -> Length:
+  """The total is hidden from libsndfile, which then reads all frames."""
+  file.seek(_FLAC_PLACE)
+  word = int.from_bytes(file.read(8), "big")
+  total = word & _FLAC_TOTAL
+  hidden = (word - total).to_bytes(8, "big")
+  notes = () if total else (UNKNOWN,)
+  return Length({_FLAC_PLACE: hidden}, total, notes)
+
+
+def _ogg(path: Path, file: BinaryIO) -> Length:
+  """Walks over the pages: is the last one whole, and marked as the last?"""
+  notes, place, is_last, has_sound = [], 0, False, False
+  with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    while (place := data.find(b"OggS", place)) >= 0:
+      head = data[place : place + _OGG_HEAD]
+      segments = head[-1] if len(head) == _OGG_HEAD else 0
+      sizes = data[place + _OGG_HEAD : place + _OGG_HEAD + segments]
+      place += _OGG_HEAD + segments + sum(sizes)
+      if len(head) < _OGG_HEAD or place > len(data):
+        raise truncated(path)
+      is_first, is_last = head[5] & _OGG_FIRST, head[5] & _OGG_LAST
+      if is_first and has_sound:
+        notes = [CHAINED]
+      has_sound |= not is_first
+  return Length(notes=tuple(notes if is_last else [*notes, NO_END]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+  """How a family of files writes its chunks.
+
+  Attributes:
+    order: of the bytes of a number.
+    first: place of the first chunk.
+    whole: place of the length of the whole file, and what it leaves out;
+      None: there is none.
+    name, number: bytes of a chunk's name, and of its length.
+    counted: bytes of its own head that a length counts in.
+    align: what the place of a chunk is a multiple of.
+    sounds: names of the chunk that holds the sound.
+  """
+
+  order: str
+  first: int = 12
+  whole: tuple[int, int] | None = (4, 8)
+  name: int = 4
+  number: int = 4
+  counted: int = 0
+  align: int = 2
+  sounds: tuple[bytes, ...] = (b"data",)
+
+
+_LAYOUTS = {
+  b"RIFF": _Layout("little"),
+  b"RIFX": _Layout("big"),
+  b"RF64": _Layout("little"),
+  b"BW64": _Layout("little"),
+  b"FORM": _Layout("big", sounds=(b"SSND", b"BODY")),
+  b"riff": _Layout("little", 40, (16, 0), 16, 8, 24, 8),  # W64
+  b"caff": _Layout("big", 8, None, number=8, align=1),
+}
+_AU = {b".snd": "big", b"dns.": "little"}
+# ds64: the lengths of an RF64 file, and where they are.
+_LONG, _LONG_WHOLE, _LONG_SOUND = b"ds64", 20, 28
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sound:
+  """The bytes of the sound, as the header has them.
+
+  Attributes:
+    start, size: where they are, and how many.
+    field: place of the number `size`, and how many bytes it has.
+    counted: how much larger that number is.
+    end: of the whole file; None if the header does not say.
+  """
+
+  start: int
+  size: int
+  field: tuple[int, int]
+  counted: int = 0
+  end: int | None = None
+
+
+def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
+  """Compares the end of the sound with the end of the file."""
+  layout = _LAYOUTS.get(magic)
+  if magic in _AU:
+    layout = _Layout(_AU[magic])
+    sound = _au(file, layout.order)
+  else:
+    sound = _find(file, layout, magic, size) if layout else None
+  if sound is None or sound.start > size:
+    return Length()
+  patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same, by its heir
+  place, width = sound.field
+  missing = sound.start + sound.size - size
+  unknown = _no_number(sound.size, width)
+  if missing == 0 or (missing < 0 and _followed(file, sound, layout, size)):
+    return Length(patches)
+  if unknown:
+    notes = (UNKNOWN,)
+  elif missing < 0 and _agree(sound, layout):
+    return Length(patches, notes=(BEHIND,))
+  elif missing > _SLACK and not _is_near(sound.end, size):
+    raise truncated(path)
+  else:
+    notes = (WRONG,)
+  number = size - sound.start + sound.counted
+  if number < 1 << 8 * width:
+    patches[place] = number.to_bytes(width, layout.order)
+  return Length(patches, notes=notes)
+
+
+def _find(
+  file: BinaryIO, layout: _Layout, magic: bytes, limit: int
+) -> _Sound | None:
+  """Walks over the chunks up to the sound, which may start at the limit."""
+
+  def number(place: int, width: int) -> int:
+    file.seek(place)
+    return int.from_bytes(file.read(width), layout.order)
+
+  long = False
+  place, head = layout.first, layout.name + layout.number
+  end = None
+  if layout.whole:
+    field, left_out = layout.whole
+    end = number(field, layout.number) + left_out
+    end = None if _no_number(end - left_out, layout.number) else end
+  for _ in range(_MOST_CHUNKS):
+    file.seek(place)
+    name = file.read(layout.name)[:4]
+    size = number(place + layout.name, layout.number) - layout.counted
+    size = max(0, size)
+    if not _CHUNK_NAME.fullmatch(name):
+      return None
+    if name in layout.sounds:
+      break
+    long |= name == _LONG and place == layout.first
+    place += head + size + -(head + size) % layout.align
+    if place > limit:
+      return None
+  else:
+    return None
+  field = (place + layout.name, layout.number)
+  if long and magic in (b"RF64", b"BW64"):
+    end = number(_LONG_WHOLE, 8) + 8
+    size, field = number(_LONG_SOUND, 8), (_LONG_SOUND, 8)
+  return _Sound(place + head, size, field, layout.counted, end)
+
+
+def _au(file: BinaryIO, order: str) -> _Sound:
+  """The header of an AU file: where the sound starts, and how long it is."""
+  file.seek(4)
+  start = int.from_bytes(file.read(4), order)
+  return _Sound(start, int.from_bytes(file.read(4), order), (8, 4))
+
+
+def _followed(
+  file: BinaryIO, sound: _Sound, layout: _Layout, size: int
+) -> bool:
+  """Whether another chunk comes after the sound, or padding alone."""
+  padded = _padded(sound, layout)
+  for place in (sound.start + sound.size, padded):
+    file.seek(place)
+    if _CHUNK_NAME.fullmatch(file.read(4)):
+      return True
+  return padded >= size
+
+
+def _agree(sound: _Sound, layout: _Layout) -> bool:
+  """Whether the whole file ends where the sound does, by the header."""
+  end = sound.start + sound.size
+  return sound.end in (end, _padded(sound, layout))
+
+
+def _padded(sound: _Sound, layout: _Layout) -> int:
+  """Where a chunk starts that follows the sound."""
+  return sound.start + sound.size + -sound.size % layout.align
+
+
+def _is_near(end: int | None, size: int) -> bool:
+  return end is not None and abs(end - size) <= 1
+
+
+def _no_number(size: int, width: int) -> bool:
+  """Whether a length is what programs leave that write to a pipe."""
+  return (
+    size == 0
+    or size >= (1 << 8 * width) - 256
+    or 0x7FFFF000 <= size <= 0x7FFFFFFF  # sox
+    or size == (1 << 8 * width - 1) - 1
+  )
