@@ -269,8 +269,10 @@ def hear(
   for batch in _batches(_readable(todo, scorer, log), scorer.sample_rate):
     for read, result in zip(batch, _results(batch, scorer)):
       if not all(np.isfinite(x).all() for x in result.values()):
-        message = f"{read.clip.path}: NaN or infinity from {scorer.name}"
-        _skip(read.clip, UserError(f"{message}; leave it out"), log)
+        for clip in clips:
+          if clip.content == read.clip.content:
+            message = f"{clip.path}: NaN or infinity from {scorer.name}"
+            _skip(clip, UserError(f"{message}; leave it out"), log)
         continue
       known[read.clip.content] = result, read.notes
       cache.put(scorer.fingerprint, read.clip.content, result, read.notes)

@@ -98,8 +98,8 @@ class Remarks:
     if self.skipped:
       rest = len(self.skipped) - _SHOWN
       more = [f"and {rest} more"] if rest > 0 else []
-      told = "; ".join([*self.skipped[:_SHOWN], *more])
-      lines.append(f"skipped ({len(self.skipped)}): {told}")
+      listed = "; ".join([*self.skipped[:_SHOWN], *more])
+      lines.append(f"skipped ({len(self.skipped)}): {listed}")
     return [*lines, *(f"warning: {warning}" for warning in self.warnings)]
 
 
