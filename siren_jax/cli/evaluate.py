@@ -9,9 +9,12 @@
 
 Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
 are pairs (KL); captions are in the JSON files that generate writes, or in the
-table. Without published weights (siren-jax import-weights, then --vggish,
---cnn14, --clap) the CLAP of a bundle judges; its figures compare only with
-others of that bundle.
+table. Clips that cannot be used are skipped and listed; what is missing, or of
+too few clips, is said above the table.
+
+Without published weights (siren-jax import-weights, then --vggish, --cnn14,
+--clap) the CLAP of a bundle judges; its figures compare only with others of
+that bundle.
 
 A codec's renderings are compared with what they are of by their samples:
 
@@ -55,89 +58,129 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--vggish", metavar="DIR", help="imported weights, for FAD")
   add("--cnn14", metavar="DIR", help="imported weights, for FD, IS and KL")
   add("--clap", metavar="DIR", help="imported weights, for the CLAP score")
+  add(
+    "--cache",
+    metavar="DIR",
+    help="keep what was heard here (default: in the user's cache)",
+  )
   add("--json", metavar="FILE", help="write all figures here")
   add("--markdown", metavar="FILE", help="write the table here")
 
 
 def run(args: argparse.Namespace) -> None:
-  outputs = [
-    (runtime.check_file(path, suffix), make)
-    for path, suffix, make in (
-      (args.json, ".json", _json),
-      (args.markdown, ".md", None),
-    )
-    if path
-  ]
-  from siren_jax.evaluation import clips
+  out_paths = _out_paths(args)
+  from siren_jax.evaluation import cache, clips
 
   # What may fail comes before what takes long.
-  reference = clips.find(args.reference, apart=args.generated)
-  plan = _plan(args, reference) if args.prompts else None
+  log = clips.Log()
+  reference = clips.find(args.reference, args.generated, log)
+  plan = _plan(args, reference, log) if args.prompts else None
+  generated = [] if plan else _generated(args, log)
+  paths = plan[1] if plan else [clip.path for clip in generated]
+  _keep_captions(out_paths, [*paths, *(clip.path for clip in reference)])
+  if args.paired:
+    names = [clip.name for clip in generated] or [path.stem for path in paths]
+    clips.check_pairs([clip.name for clip in reference], names)
   runtime.use_compilation_cache()
-  import numpy as np
   import platformdirs
   import tqdm
 
-  from siren_jax import clap
-  from siren_jax.evaluation import report, scorers
-  from siren_jax.weights import bundle
+  from siren_jax.evaluation import report
 
-  home = bundle.find(args.model)
-  panel = scorers.panel(
-    clap.load(home), home.name, args.vggish, args.cnn14, args.clap
-  )
+  panel = _panel(args)
   if plan:
     prompts, paths = plan
     generate.make(
       prompts, lambda i, _: paths[i], args.model, args.seconds, args.seed
     )
-  generated = clips.find(args.generated)
-  distances = clips.distances(reference, generated) if args.paired else {}
-  cache = platformdirs.user_cache_path("siren-jax") / "heard"
+    generated = _generated(args, log)
+  results = cache.Cache(
+    args.cache or platformdirs.user_cache_path("siren-jax") / "heard"
+  )
   total = (len(generated) + len(reference)) * len(panel.scorers)
   with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
     ours, real = (
-      _heard(found, panel, cache, bar.update)
+      report.hear(found, panel, results, bar.update, log)
       for found in (generated, reference)
     )
-  figures = report.figures(real, ours, panel)
-  rows = {
-    f"generated ({len(generated)})": figures | report.means(distances),
-    f"reference ({len(reference)})": report.alone(
-      real, panel, np.random.default_rng(0)
-    ),
-  }
-  told = report.markdown(rows, report.head(panel))
-  print(told)
-  for path, make in outputs:
-    text = make(report.as_json(rows, report.head(panel))) if make else told
-    with files.replacing(path) as file:
-      file.write(text.encode())
+  _show(real, ours, panel, log, args.paired, out_paths)
 
 
-def _json(values) -> str:
-  return json.dumps(values, indent=2) + "\n"
+def _panel(args: argparse.Namespace) -> Any:
+  from siren_jax import clap
+  from siren_jax.evaluation import scorers
+  from siren_jax.weights import bundle
 
-
-def _heard(folder_clips, panel, cache, progress):
-  """What the panel hears in a folder; who has several places hears once."""
-  from siren_jax.evaluation import clips, report
-
-  by_scorer = {
-    scorer.name: clips.hear(folder_clips, scorer, cache, progress)
-    for scorer in panel.scorers
-  }
-  return report.Heards(
-    names=[clip.name for clip in folder_clips],
-    windows=by_scorer[panel.windows.name],
-    tagger=by_scorer[panel.tagger.name],
-    text=by_scorer[panel.text.name],
-    captions=[clip.caption for clip in folder_clips],
+  home = bundle.find(args.model)
+  return scorers.panel(
+    clap.load(home), home.name, args.vggish, args.cnn14, args.clap
   )
 
 
+def _show(
+  real: Any,
+  ours: Any,
+  panel: Any,
+  log: Any,
+  is_paired: bool,
+  out_paths: dict[str, pathlib.Path],
+) -> None:
+  """Prints and writes the figures of references and generated clips."""
+  import numpy as np
+
+  from siren_jax.evaluation import clips, remarks, report
+
+  figures = report.figures(real.heards, ours.heards, panel)
+  if is_paired:
+    figures |= report.means(clips.distances(real.clips, ours.clips, log))
+  alone = report.alone(real.heards, panel, np.random.default_rng(0))
+  rows = {
+    f"generated ({len(ours.clips)})": figures,
+    f"reference ({len(real.clips)})": alone,
+  }
+  shown = (rows, report.head(panel), remarks.of(real, ours, panel, log))
+  texts = {
+    "json": json.dumps(report.as_json(*shown), indent=2) + "\n",
+    "markdown": report.markdown(*shown),
+  }
+  print(texts["markdown"])
+  for flag, path in out_paths.items():
+    with files.replacing(path) as file:
+      file.write(texts[flag].encode())
+
+
+def _out_paths(args: argparse.Namespace) -> dict[str, pathlib.Path]:
+  """The files to write, by flag."""
+  suffixes = {"json": ".json", "markdown": ".md"}
+  given = runtime.given(args, *suffixes)
+  return {
+    flag: runtime.check_file(path, suffixes[flag])
+    for flag, path in given.items()
+  }
+
+
+def _generated(args: argparse.Namespace, log: Any) -> list[Any]:
+  """The clips to measure, but for a folder of references among them."""
+  from siren_jax.evaluation import clips
+
+  return clips.find(args.generated, args.reference, log)
+
+
+def _keep_captions(
+  out_paths: dict[str, pathlib.Path], paths: Sequence[pathlib.Path]
+) -> None:
+  """Refuses an output in the place of a clip's JSON file."""
+  beside = {path.with_suffix(".json").resolve(): path for path in paths}
+  for flag, output in out_paths.items():
+    if clip := beside.get(output.resolve()):
+      raise UserError(
+        f"--{flag} {output}: is where the caption of {clip} belongs; choose"
+        " another name"
+      )
+
+
 def _plan(
-  args: argparse.Namespace, reference: Sequence[Any]
+  args: argparse.Namespace, reference: Sequence[Any], log: Any
 ) -> tuple[list[str], list[pathlib.Path]]:
   """Prompts, and the files in an empty folder to make of them."""
   from siren_jax.evaluation import clips
@@ -154,11 +197,13 @@ def _plan(
     stems = [outputs.stem(prompt, args.seed, 0) for prompt in prompts]
     return prompts, [folder / f"{stem}.wav" for stem in stems]
   same = args.prompts == args.reference
-  told = [
-    c for c in (reference if same else clips.find(args.prompts)) if c.told
-  ]
-  if not told:
+  recordings = reference if same else clips.find(args.prompts, problems=log)
+  captioned = [clip for clip in recordings if clip.told]
+  if not captioned:
     raise UserError(f"{args.prompts}: no captions; add a column caption")
+  for clip in recordings:
+    if not clip.told:
+      log.add(f"{clip.path}: no caption in {args.prompts}; no clip is made")
   # Under the recordings' names, so that each is one of a pair.
-  paths = [folder / f"{clip.name}.wav" for clip in told]
-  return [clip.told for clip in told], paths
+  paths = [folder / f"{clip.name}.wav" for clip in captioned]
+  return [clip.told for clip in captioned], paths

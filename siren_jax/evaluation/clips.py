@@ -1,27 +1,31 @@
-"""Folders of clips, heard by scorers; what was heard is kept.
+"""Clips of folders and tables, heard by scorers; results are cached.
 
-The cache goes by the content of the file and the scorer's fingerprint: a clip
+A result goes by the content of the file and the scorer's fingerprint: a clip
 that changes under its old name is heard again.
 """
 
+import collections
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from absl import logging
 
-from siren_jax.common import files, resample
+from siren_jax.common import resample, text
 from siren_jax.common.errors import UserError
-from siren_jax.common.text import normal
 from siren_jax.data import audio, sources, walk
 from siren_jax.evaluation import paired
+from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Heard, Scorer
 
-BATCH = 16
+BATCH = 16  # clips; fewer of those that are longer than this in all
+_BATCH_SECONDS = 240.0
+LONGEST = 300.0  # seconds of a clip
+_ALIKE = 0.01  # seconds by which a codec may change a length, without a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Clip:
   Attributes:
     path: where it is.
     name: pairs it with its like in another folder.
-    content: hash of the file.
+    content: hash of the file, "" where it cannot be read.
     told: what a table says of it, "" where there is none.
   """
 
@@ -42,13 +46,30 @@ class Clip:
 
   @property
   def caption(self) -> str | None:
-    """What was told, or the prompt in the JSON that `generate` puts beside."""
-    if self.told:
-      return self.told
-    try:
-      return json.loads(self.path.with_suffix(".json").read_text())["prompt"]
-    except (OSError, ValueError, KeyError, TypeError):
-      return None
+    """Its entry of `captions`."""
+    return captions([self])[0][0]
+
+
+@dataclasses.dataclass
+class Log(sources.Problems):
+  """Problems with clips, and what the reader did to those that are heard.
+
+  Attributes:
+    unheard: clips that a scorer cannot hear.
+    notes: of the reader, by clip.
+  """
+
+  unheard: set[pathlib.Path] = dataclasses.field(default_factory=set)
+  notes: dict[pathlib.Path, set[str]] = dataclasses.field(
+    default_factory=lambda: collections.defaultdict(set)
+  )
+
+  def note_counts(self) -> dict[str, int]:
+    """The number of clips by note, the frequent ones first."""
+    counts = collections.Counter(
+      note for notes in self.notes.values() for note in notes
+    )
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def is_table(source: str | os.PathLike) -> bool:
@@ -57,58 +78,99 @@ def is_table(source: str | os.PathLike) -> bool:
 
 
 def find(
-  source: str | os.PathLike, apart: str | os.PathLike | None = None
+  source: str | os.PathLike,
+  apart: str | os.PathLike | None = None,
+  problems: sources.Problems | None = None,
 ) -> list[Clip]:
   """All sound files of a folder and those below it, or of a table.
 
   Names are paths below the folder; those of a table are the files' own. Both
-  are without suffix. In folder `apart`, no clip of a table is looked for.
+  are without suffix, in Unicode's normal form C. In folder `apart`, no clip is
+  looked for. What cannot be used is added to `problems`.
 
   Raises:
     UserError: there is none, or two have one name.
   """
   source = pathlib.Path(source)
+  problems = problems or sources.Problems()
   if is_table(source):
-    return _of_table(source, apart)
-  walked = walk.sound_files(source, audio.SUFFIXES)
-  problems = sources.Problems()
-  for message in walked.skipped:
-    problems.add(message)
-  if not walked.paths:
-    raise UserError(
-      f"{source} holds no sound files ({', '.join(audio.SUFFIXES)})"
+    recordings = sources.find(source, problems, apart)
+    return _named(
+      source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in recordings)
     )
-  found: dict[str, Clip] = {}
-  for path in walked.paths:
-    name = normal(str(path.relative_to(source).with_suffix("")))
-    if name in found:
-      raise UserError(
-        f"{found[name].path} and {path} have one name; clips are paired by it"
-      )
-    found[name] = Clip(path, name, _content(path))
-  return list(found.values())
+  # Elsewhere it costs nothing, and links may lead there.
+  is_below = apart and source.resolve() in (
+    pathlib.Path(apart).resolve().parents
+  )
+  files = walk.sound_files(source, audio.SUFFIXES, apart if is_below else None)
+  for message in files.skipped:
+    problems.add(message)
+  if not files.paths:
+    raise UserError(
+      f"{source} holds no sound files; "
+      + (problems.summary() or f"looked for {', '.join(audio.SUFFIXES)}")
+    )
+  names = (p.relative_to(source).with_suffix("") for p in files.paths)
+  return _named(
+    source, ((p, n.as_posix(), "") for p, n in zip(files.paths, names))
+  )
 
 
-def _of_table(
-  source: pathlib.Path, apart: str | os.PathLike | None
+def _named(
+  source: pathlib.Path, files: Iterable[tuple[pathlib.Path, str, str]]
 ) -> list[Clip]:
-  problems = sources.Problems()
-  found: dict[str, Clip] = {}
-  for recording in sources.find(source, problems, apart):
-    path, told = recording.path, (*recording.captions, "")[0]
-    if path.stem in found:
+  """Clips of paths, names and captions."""
+  clips: dict[str, Clip] = {}
+  for path, name, caption in files:
+    name = text.normal(name)
+    if name in clips:
       raise UserError(
-        f"{source}: {found[path.stem].path} and {path} have one name; clips are"
-        " paired by it"
+        f"{source}: {clips[name].path} and {path} have one name; clips are"
+        " paired by it: rename one of them"
       )
-    found[path.stem] = Clip(path, path.stem, _content(path), told)
-  if problems.messages:
-    logging.warning("%s: %s", source, problems.summary())
-  return list(found.values())
+    clips[name] = Clip(path, name, _content(path), caption)
+  return list(clips.values())
 
 
 def _content(path: pathlib.Path) -> str:
-  return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+  try:
+    with path.open("rb") as file:
+      return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+  except OSError:
+    return ""  # The reader of the clip says what is wrong with it.
+
+
+def captions(
+  clips: Sequence[Clip],
+) -> tuple[list[str | None], list[str]]:
+  """Captions, and what is wrong with the JSON files that hold none.
+
+  A caption is a table's, or else the prompt in the JSON file that `generate`
+  puts beside a clip; None where there is neither.
+  """
+  found, problems = [], []
+  for clip in clips:
+    try:
+      found.append(clip.told or _prompt(clip.path.with_suffix(".json")))
+    except UserError as error:
+      found.append(None)
+      problems.append(str(error))
+  return found, problems
+
+
+def _prompt(path: pathlib.Path) -> str | None:
+  """The prompt in a JSON file; None: there is no such file."""
+  if not path.exists():
+    return None
+  content = text.read_text(path)
+  try:
+    values = json.loads(content)
+  except (ValueError, RecursionError) as error:
+    raise UserError(f"{path}: not JSON ({error})") from error
+  prompt = values.get("prompt") if isinstance(values, dict) else None
+  if not isinstance(prompt, str) or not prompt.strip():
+    raise UserError(f"{path}: its prompt is no text")
+  return prompt.strip()
 
 
 def pairs(
@@ -121,111 +183,169 @@ def pairs(
   ]
 
 
+def check_pairs(reference: Sequence[str], generated: Sequence[str]) -> None:
+  """Raises a UserError where no two names are the same."""
+  if not pairs(reference, generated):
+    raise UserError(
+      f"no generated clip ({generated[0]!r}, ...) has the name of a reference"
+      f" clip ({reference[0]!r}, ...); pairs go by name"
+    )
+
+
 def distances(
-  reference: Sequence[Clip], generated: Sequence[Clip]
+  reference: Sequence[Clip],
+  generated: Sequence[Clip],
+  log: Log | None = None,
 ) -> dict[str, np.ndarray]:
   """Distances of waveforms by name (see `paired`), one a pair.
 
   At the rate of the generated clip, as long as the shorter one.
 
+  Args:
+    log: takes pairs that cannot be compared; without it they are errors.
+
   Raises:
-    UserError: no two have the same name, or a clip is broken or too short.
+    UserError: no two have the same name, or no pair can be compared.
   """
-  places = pairs([c.name for c in reference], [c.name for c in generated])
-  if not places:
-    raise UserError(
-      f"no clip is called as one of the reference, such as"
-      f" {reference[0].name!r}; pairs go by name"
-    )
-  found = []
-  for i, j in places:
-    path = generated[j].path
-    rate = audio.file_rate(path)
-    both = [audio.read_audio(p, rate)[0] for p in (reference[i].path, path)]
-    size = min(map(len, both))
+  names = [c.name for c in reference], [c.name for c in generated]
+  check_pairs(*names)
+  rows = []
+  for i, j in pairs(*names):
     try:
-      rows = (audio_S[None, :size] for audio_S in both)
-      found.append(paired.distances(*rows, rate))
+      rows.append(_distance(reference[i].path, generated[j].path, log))
     except UserError as error:
-      raise UserError(
-        f"{path} and {reference[i].path}: {error}; leave them out"
-      ) from error
-  return {name: np.array([f[name][0] for f in found]) for name in found[0]}
+      if log is None:
+        raise
+      log.add(str(error))
+  if not rows:
+    raise UserError(f"no pair can be compared; {log.summary()}")
+  return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _distance(
+  reference: pathlib.Path, generated: pathlib.Path, log: Log | None
+) -> dict[str, float]:
+  rate = audio.file_rate(generated)
+  both = [audio.read_audio(path, rate)[0] for path in (reference, generated)]
+  size, longer = sorted(map(len, both))
+  if log and longer - size > _ALIKE * rate:
+    log.notes[generated].add("compared as far as the shorter one of the pair")
+  try:
+    values = paired.distances(*(audio_S[None, :size] for audio_S in both), rate)
+  except UserError as error:
+    raise UserError(
+      f"{generated} and {reference}: {error}; leave them out"
+    ) from error
+  return {name: float(value_B[0]) for name, value_B in values.items()}
 
 
 def hear(
   clips: Sequence[Clip],
   scorer: Scorer,
-  cache: pathlib.Path | None = None,
+  cache: Cache | os.PathLike | None = None,
   progress: Callable[[int], None] = lambda count: None,
-) -> list[Heard]:
+  log: Log | None = None,
+) -> list[Heard | None]:
   """What `scorer` hears in each clip, one after the other.
 
   Args:
-    cache: folder of results; None keeps none.
+    cache: of results, or its folder; None keeps none.
     progress: is told how many clips are done.
+    log: takes clips that cannot be heard; they get None here, and no other
+      scorer tries them again. Without it they are errors.
 
   Raises:
-    UserError: a clip is broken, silent or too short; the message names it.
+    UserError: a clip is broken, silent, too short or too long; the message
+      names it.
   """
-  home = cache / scorer.fingerprint if cache else None
-  found: dict[str, Heard] = {}
+  cache = cache if isinstance(cache, Cache) else Cache(cache)
+  known = {}  # Results and the reader's notes, by content.
   for clip in clips:
-    kept = _kept(home, clip)
-    if kept is not None:
-      found[clip.content] = kept
-  todo = {c.content: c for c in clips if c.content not in found}
+    if entry := cache.get(scorer.fingerprint, clip.content):
+      known[clip.content] = entry
+  todo = [clip for clip in clips if clip.content not in known]
   progress(len(clips) - len(todo))
-  for batch, audio_BxS in _batches(list(todo.values()), scorer):
-    heard = scorer.hear(audio_BxS)
-    arrays = {name: np.asarray(value) for name, value in heard.items()}
-    for i, clip in enumerate(batch):
-      found[clip.content] = {name: x[i] for name, x in arrays.items()}
-      if home:
-        with files.replacing(home / f"{clip.content}.npz") as file:
-          np.savez(file, **found[clip.content])
+  rest = len(todo)
+  for batch in _batches(_readable(todo, scorer, log), scorer.sample_rate):
+    for read, result in zip(batch, _results(batch, scorer)):
+      if not all(np.isfinite(x).all() for x in result.values()):
+        for clip in clips:
+          if clip.content == read.clip.content:
+            message = f"{clip.path}: NaN or infinity from {scorer.name}"
+            _skip(clip, UserError(f"{message}; leave it out"), log)
+        continue
+      known[read.clip.content] = result, read.notes
+      cache.put(scorer.fingerprint, read.clip.content, result, read.notes)
+    rest -= len(batch)
     progress(len(batch))
-  return [found[clip.content] for clip in clips]
+  if rest:  # They cannot be heard, or are there twice.
+    progress(rest)
+  if log:
+    for clip in clips:
+      log.notes[clip.path].update(known.get(clip.content, ({}, ()))[1])
+  return [known.get(clip.content, (None,))[0] for clip in clips]
 
 
-def _batches(
-  clips: Sequence[Clip], scorer: Scorer
-) -> Iterator[tuple[list[Clip], np.ndarray]]:
-  """Neighbours of one length; rows are filled up to `BATCH`."""
-  batch: list[tuple[Clip, np.ndarray]] = []
+@dataclasses.dataclass(frozen=True)
+class _Read:
+  clip: Clip
+  audio_S: np.ndarray
+  notes: tuple[str, ...]
 
-  def stacked():
-    rows = [audio_S for _, audio_S in batch]
-    rows += rows[-1:] * (BATCH - len(rows))
-    return [clip for clip, _ in batch], np.stack(rows)
 
+def _readable(
+  clips: Sequence[Clip], scorer: Scorer, log: Log | None
+) -> Iterator[_Read]:
+  """Clips at the scorer's rate, by its resampler; each content once."""
+  done = set()
   for clip in clips:
-    audio_S = _read(clip.path, scorer)
-    if batch and (len(audio_S) != len(batch[0][1]) or len(batch) == BATCH):
-      yield stacked()
-      batch = []
-    batch.append((clip, audio_S))
-  if batch:
-    yield stacked()
+    if clip.content in done or (log and clip.path in log.unheard):
+      continue
+    try:
+      read = _read(clip, scorer)
+    except UserError as error:
+      _skip(clip, error, log)
+      continue
+    done.add(clip.content)
+    yield read
 
 
-def _read(path: pathlib.Path, scorer: Scorer) -> np.ndarray:
-  """Audio [S] at the scorer's rate, by its resampler."""
+def _read(clip: Clip, scorer: Scorer) -> _Read:
   by = resample.resample if scorer.resampler == "torchaudio" else audio.resample
-  audio_S, _ = audio.read_audio(path, scorer.sample_rate, by)
-  if len(audio_S) < scorer.shortest * scorer.sample_rate:
+  audio_S, notes = audio.read_audio(
+    clip.path, scorer.sample_rate, by, max_seconds=LONGEST
+  )
+  seconds = len(audio_S) / scorer.sample_rate
+  if seconds < scorer.shortest:
     raise UserError(
-      f"{path}: {len(audio_S) / scorer.sample_rate:.2f} s; {scorer.name} hears"
-      f" {scorer.shortest:g} s at least"
+      f"{clip.path}: {seconds:.4g} s; {scorer.name} hears {scorer.shortest:g} s"
+      " at least: leave it out or make it longer"
     )
-  return audio_S
+  return _Read(clip, audio_S, notes)
 
 
-def _kept(home: pathlib.Path | None, clip: Clip) -> Heard | None:
-  """What the cache has; a broken file is as good as none."""
-  if home is None:
-    return None
-  try:
-    return files.read_npz(home / f"{clip.content}.npz", "it is made anew")
-  except UserError:
-    return None
+def _skip(clip: Clip, error: UserError, log: Log | None) -> None:
+  if log is None:
+    raise error
+  log.add(str(error))
+  log.unheard.add(clip.path)
+
+
+def _batches(reads: Iterable[_Read], sample_rate: int) -> Iterator[list[_Read]]:
+  """Neighbours of one length."""
+  for size, group in itertools.groupby(reads, lambda read: len(read.audio_S)):
+    while batch := list(itertools.islice(group, _rows(size, sample_rate))):
+      yield batch
+
+
+def _rows(size: int, sample_rate: int) -> int:
+  return max(1, min(BATCH, int(_BATCH_SECONDS * sample_rate / size)))
+
+
+def _results(batch: Sequence[_Read], scorer: Scorer) -> list[Heard]:
+  """By clip; a batch is filled up, so that each length compiles once."""
+  audios = [read.audio_S for read in batch]
+  rows = _rows(len(audios[0]), scorer.sample_rate)
+  heard = scorer.hear(np.stack(audios + audios[-1:] * (rows - len(audios))))
+  arrays = {name: np.asarray(value) for name, value in heard.items()}
+  return [{k: x[i] for k, x in arrays.items()} for i in range(len(batch))]

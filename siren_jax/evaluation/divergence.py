@@ -6,23 +6,34 @@ sigmoid a class, and the field's usual softmax is taken over its logits.
 """
 
 import numpy as np
+import scipy.special
 
+from siren_jax.common.errors import UserError
+
+SPLITS = 10  # parts of clips, for the inception score
 _TINY = 1e-6  # where the field's tools put it
 
 
 def probabilities(logits_NxC: np.ndarray, kind: str = "softmax") -> np.ndarray:
-  """Rows that sum to one ("softmax"), or a chance a class ("sigmoid")."""
+  """Rows that sum to one ("softmax"), or a chance a class ("sigmoid").
+
+  A logit of minus infinity is a class that cannot be.
+
+  Raises:
+    UserError: a logit is NaN or infinite, or a row has no class that can be.
+  """
   logits = np.asarray(logits_NxC, np.float64)
-  if kind == "sigmoid":
-    return 1 / (1 + np.exp(-logits))
-  if kind != "softmax":
+  if kind not in ("softmax", "sigmoid"):
     raise ValueError(f"kind {kind!r}: softmax or sigmoid")
-  powers = np.exp(logits - logits.max(-1, keepdims=True))
-  return powers / powers.sum(-1, keepdims=True)
+  if not np.isfinite(logits.max(-1)).all():
+    raise UserError("logits are not finite; look for broken clips or weights")
+  if kind == "sigmoid":
+    return scipy.special.expit(logits)
+  return scipy.special.softmax(logits, -1)
 
 
 def inception_score(
-  probs_NxC: np.ndarray, splits: int = 10
+  probs_NxC: np.ndarray, splits: int = SPLITS
 ) -> tuple[float, float]:
   """Mean and deviation over `splits` of exp E KL(p(class | clip) || p(class)).
 
@@ -40,10 +51,19 @@ def inception_score(
 def kl_divergence(
   target_NxC: np.ndarray, generated_NxC: np.ndarray
 ) -> np.ndarray:
-  """KL(target || generated) of each pair of clips [N], in nats."""
-  return _kl(
-    np.asarray(target_NxC, np.float64), np.asarray(generated_NxC, np.float64)
-  )
+  """KL(target || generated) of each pair of clips [N], in nats.
+
+  Raises:
+    UserError: they are not of the same clips and classes.
+  """
+  target = np.asarray(target_NxC, np.float64)
+  generated = np.asarray(generated_NxC, np.float64)
+  if target.shape != generated.shape:
+    raise UserError(
+      f"class probabilities of shapes {list(target.shape)} and"
+      f" {list(generated.shape)}: pairs need one shape [N, C]"
+    )
+  return _kl(target, generated)
 
 
 def _kl(p_NxC: np.ndarray, q_NxC: np.ndarray) -> np.ndarray:

@@ -7,17 +7,20 @@ repeats in the draw, so its interval is moved to lie about the figure.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.evaluation import clips, divergence, frechet
+from siren_jax.evaluation.cache import Cache
+from siren_jax.evaluation.clips import Clip, Log
 from siren_jax.evaluation.scorers import Heard, Panel
 
 DRAWS = 200
 ENOUGH = 20  # clips, for a line through distances of parts of them
+_SHOWN = 3  # lines of what was skipped
 MEANING = {
   "fad": "Fréchet distance of windows, lower is better",
   "fad_inf": "the same, as of endlessly many clips",
@@ -48,6 +51,13 @@ class Heards:
   captions: Sequence[str | None]
 
 
+class Side(NamedTuple):
+  """Clips that the whole panel can hear, and what it hears."""
+
+  clips: Sequence[Clip]
+  heards: Heards
+
+
 @dataclasses.dataclass(frozen=True)
 class Figure:
   """A figure with its interval, and the number of clips behind it."""
@@ -56,6 +66,81 @@ class Figure:
   low: float
   high: float
   clips: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Remarks:
+  """What is shown beside the figures.
+
+  Attributes:
+    rates: numbers of clips by sample rate, by side.
+    pairs: their number.
+    warnings, skipped: a line each.
+    notes: numbers of clips by what the reader did to them.
+  """
+
+  rates: Mapping[str, Mapping[int, int]]
+  pairs: int
+  warnings: Sequence[str]
+  skipped: Sequence[str]
+  notes: Mapping[str, int]
+
+  def lines(self) -> list[str]:
+    """For people: the first few of what was skipped."""
+    lines = []
+    for side, counts in self.rates.items():
+      listed = ", ".join(f"{n} at {rate} Hz" for rate, n in counts.items())
+      lines.append(f"{side} clips: {listed}")
+    lines.append(f"pairs of one name: {self.pairs}")
+    if self.notes:
+      counts = (f"{note} ({count})" for note, count in self.notes.items())
+      lines.append(f"read with changes (clips): {'; '.join(counts)}")
+    if self.skipped:
+      rest = len(self.skipped) - _SHOWN
+      more = [f"and {rest} more"] if rest > 0 else []
+      listed = "; ".join([*self.skipped[:_SHOWN], *more])
+      lines.append(f"skipped ({len(self.skipped)}): {listed}")
+    return [*lines, *(f"warning: {warning}" for warning in self.warnings)]
+
+
+def hear(
+  found: Sequence[Clip],
+  panel: Panel,
+  cache: Cache,
+  progress: Callable[[int], None],
+  log: Log,
+) -> Side:
+  """What the panel hears in clips; a scorer of several places hears once.
+
+  A clip that one of the scorers cannot hear is left out for all of them, so
+  that all figures are of the same clips.
+
+  Raises:
+    UserError: fewer than two are left.
+  """
+  start = len(log.messages)
+  heard = {
+    scorer.fingerprint: clips.hear(found, scorer, cache, progress, log)
+    for scorer in panel.scorers
+  }
+  kept = [
+    i
+    for i, results in enumerate(zip(*heard.values(), strict=True))
+    if all(result is not None for result in results)
+  ]
+  if len(kept) < 2:
+    reason = [*log.messages[start:], "add clips"][0]
+    raise UserError(
+      f"{len(kept)} of {len(found)} clips such as {found[0].path} can be heard,"
+      f" two are needed at least; {reason}"
+    )
+  found = [found[i] for i in kept]
+  roles = {
+    role: [heard[getattr(panel, role).fingerprint][i] for i in kept]
+    for role in ("windows", "tagger", "text")
+  }
+  names, captions = [clip.name for clip in found], clips.captions(found)[0]
+  return Side(found, Heards(names, **roles, captions=captions))
 
 
 def figures(
@@ -116,7 +201,7 @@ def _distance(
   rng, reference, generated, role, name, distance: Callable, draws=DRAWS
 ) -> Figure:
   """A distance of distributions; clips are drawn with all their windows."""
-  fixed = _rows(getattr(reference, role), name)
+  fixed = rows_of(getattr(reference, role), name)
   clips = [np.atleast_2d(heard[name]) for heard in getattr(generated, role)]
 
   def of(rows):
@@ -125,7 +210,8 @@ def _distance(
   return _bootstrap(rng, of, len(clips), centred=True, draws=draws)
 
 
-def _rows(heards: Sequence[Heard], name: str) -> np.ndarray:
+def rows_of(heards: Sequence[Heard], name: str) -> np.ndarray:
+  """Array `name` of all clips [N, D]; windows are rows of their own."""
   return np.concatenate([np.atleast_2d(heard[name]) for heard in heards])
 
 
@@ -156,19 +242,21 @@ def means(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Figure]:
 
 def head(panel: Panel) -> dict[str, str]:
   """Who judged what, at which rate, and how clips were resampled."""
-  roles = {"fad": panel.windows, "fd, is, kl": panel.tagger, "clap": panel.text}
   return {
     keys: f"{s.name}, {s.sample_rate} Hz, {s.resampler}"
-    for keys, s in roles.items()
+    for keys, s in panel.roles.items()
   }
 
 
 def markdown(
-  rows: dict[str, dict[str, Figure]], scorers: dict[str, str]
+  rows: dict[str, dict[str, Figure]],
+  scorers: dict[str, str],
+  remarks: Remarks | None = None,
 ) -> str:
-  """A table, one row a folder, with what it was measured by."""
+  """A table, one row a folder, with what it was measured by and `remarks`."""
   keys = [key for key in MEANING if any(key in row for row in rows.values())]
   lines = [f"{keys_}: {told}" for keys_, told in scorers.items()]
+  lines += remarks.lines() if remarks else []
   lines += ["", f"| clips | {' | '.join(keys)} |"]
   lines.append("|---" * (len(keys) + 1) + "|")
   for name, row in rows.items():
@@ -184,7 +272,9 @@ def _cell(figure: Figure) -> str:
 
 
 def as_json(
-  rows: dict[str, dict[str, Figure]], scorers: dict[str, str]
+  rows: dict[str, dict[str, Figure]],
+  scorers: dict[str, str],
+  remarks: Remarks | None = None,
 ) -> dict[str, Any]:
   """The same for machines: the generated clips' figures on top."""
   first = next(iter(rows.values()))
@@ -195,4 +285,5 @@ def as_json(
       name: {k: dataclasses.asdict(f) for k, f in row.items()}
       for name, row in rows.items()
     },
+    **(dataclasses.asdict(remarks) if remarks else {}),
   }

@@ -6,6 +6,7 @@ all three places; its figures compare only with figures of the same bundle.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -15,7 +16,10 @@ from typing import Any
 import flax.traverse_util
 import jax
 import numpy as np
+import soundfile
+import soxr
 
+import siren_jax
 from siren_jax import clap
 from siren_jax.common import parts
 from siren_jax.data import phrasebook
@@ -24,6 +28,10 @@ from siren_jax.evaluation import networks
 Heard = Mapping[str, np.ndarray]
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
 _SHARPNESS = 20.0  # of the nano scorer's class probabilities
+_TEXTS = 64  # that are read at once
+# Of all code between a file and what is heard in it: the reader, resampling,
+# the networks and their front ends. Raise it when any of them changes.
+_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +43,9 @@ class Scorer:
     sample_rate: Hz of what it hears.
     hear: audio_BxS to arrays [B, ...] by name: "windows" [B, P, D], "clip"
       [B, D], "logits" [B, C], "text_space" [B, E] of length one.
-    fingerprint: of its weights; cached results belong to it.
+    fingerprint: of everything that a result depends on beside the clip: what
+      is heard, weights, settings, resampler, versions. Who has the same one
+      is the same scorer, and cached results belong to it.
     shortest: seconds that a clip must last.
     read: texts to their embeddings in "text_space"; None where it cannot.
     resampler: "torchaudio" or "soxr".
@@ -60,10 +70,13 @@ class Panel:
 
   @property
   def scorers(self) -> tuple[Scorer, ...]:
-    """Each of them once."""
-    return tuple(
-      {s.name: s for s in (self.windows, self.tagger, self.text)}.values()
-    )
+    """Each of them once; a name may be that of several."""
+    return tuple({s.fingerprint: s for s in self.roles.values()}.values())
+
+  @property
+  def roles(self) -> dict[str, Scorer]:
+    """The scorers by the figures that they give."""
+    return {"fad": self.windows, "fd, is, kl": self.tagger, "clap": self.text}
 
 
 def panel(
@@ -97,7 +110,8 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
   Windows and clips are its embeddings; class probabilities come from the
   words of the phrase book's categories.
   """
-  words = bound.encode_text(phrasebook.categories())[2]
+  categories = phrasebook.categories()
+  words = bound.encode_text(categories)[2]
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
   @jax.jit
@@ -115,13 +129,15 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
       "text_space": clips_BxE,
     }
 
-  return Scorer(
+  return _scorer(
+    bound.params,
+    ("all places", bound.config, bound.tokenizer.to_str(), categories)
+    + (_SHARPNESS, window),
     name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
     hear=lambda audio: hear(bound.params, audio),
-    fingerprint=_fingerprint(bound.params, bound.config),
     shortest=_WINDOW_SECONDS,
-    read=lambda texts: np.asarray(bound.encode_text(texts)[2]),
+    read=functools.partial(_read, bound),
     resampler="soxr",
   )
 
@@ -139,11 +155,12 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
     heard = networks.VGGish(config).apply({"params": params}, flat)
     return {"windows": heard.reshape(*patches.shape[:2], -1)}
 
-  return Scorer(
+  return _scorer(
+    params,
+    ("vggish", config),
     name="VGGish",
     sample_rate=16000,
     hear=lambda audio: hear(params, audio),
-    fingerprint=_fingerprint(params, config),
     # 96 frames every 10 ms, the last one 25 ms long.
     shortest=0.975,
   )
@@ -160,11 +177,12 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     clip, logits = networks.Cnn14(config).apply({"params": params}, audio_BxS)
     return {"clip": clip, "logits": logits}
 
-  return Scorer(
+  return _scorer(
+    params,
+    ("cnn14", config),
     name=f"PANNs Cnn14 {config.sample_rate // 1000} kHz",
     sample_rate=config.sample_rate,
     hear=lambda audio: hear(params, audio),
-    fingerprint=_fingerprint(params, config),
     # Five halvings of the frames.
     shortest=0.32,
   )
@@ -173,21 +191,44 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
 def of_clap(folder: str | os.PathLike) -> Scorer:
   """Any CLAP, for its score alone."""
   bound = clap.load(folder)
-  return Scorer(
+  return _scorer(
+    bound.params,
+    ("clap", bound.config, bound.tokenizer.to_str()),
     name=f"CLAP {pathlib.Path(folder).resolve().name}",
     sample_rate=bound.config.audio.sample_rate,
     hear=lambda audio: {"text_space": bound.encode_audio(audio)},
-    fingerprint=_fingerprint(bound.params, bound.config),
     shortest=0.05,
-    read=lambda texts: np.asarray(bound.encode_text(texts)[2]),
+    read=functools.partial(_read, bound),
   )
 
 
-def _fingerprint(params: Any, config: Any) -> str:
-  """Of weights and settings, 16 hexadecimal digits."""
-  digest = hashlib.sha256(repr(config).encode())
+def _read(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
+  """Embeddings [N, E] of any number of texts, in bounded memory."""
+  starts = range(0, len(texts), _TEXTS)
+  parts = (bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts)
+  return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
+  """A scorer and its fingerprint, 16 hexadecimal digits.
+
+  Args:
+    params: its weights.
+    what: what it hears, and all settings that are not among the fields.
+    **fields: of `Scorer`.
+  """
+  scorer = Scorer(fingerprint="", **fields)
+  settings = (
+    what,
+    (scorer.sample_rate, scorer.resampler, scorer.shortest),
+    (_VERSION, siren_jax.__version__, jax.__version__, jax.default_backend()),
+    # They read and resample the files.
+    (soxr.__version__, soundfile.__libsndfile_version__),
+  )
+  digest = hashlib.sha256(repr(settings).encode())
   flat = flax.traverse_util.flatten_dict(params, sep="/")
   for name in sorted(flat):
-    digest.update(name.encode())
-    digest.update(np.ascontiguousarray(flat[name]).tobytes())
-  return digest.hexdigest()[:16]
+    array = np.ascontiguousarray(flat[name])
+    digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+    digest.update(array.tobytes())
+  return dataclasses.replace(scorer, fingerprint=digest.hexdigest()[:16])

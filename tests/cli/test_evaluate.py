@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 
 from siren_jax.cli.main import main
 from siren_jax.data import audio
@@ -106,7 +107,121 @@ def test_bad_input(folders, tiny_bundle, user_error):
   made = [*command, "--generated", "made", "--prompts", "list.txt"]
   assert "config.json" in user_error([*made, "--vggish", "typo"])
   assert not (folders / "made").exists(), "told before clips are made"
-  (folders / "near" / "3.wav").write_bytes(b"RIFF")
-  assert "3.wav" in user_error([*command, "--generated", "near"])
+  for i in range(5):
+    (folders / "near" / f"{i}.wav").write_bytes(b"RIFF")
+  told = user_error([*command, "--generated", "near"])
+  assert "1 of 6 clips" in told and "0.wav" in told and "two are" in told
   told = user_error([*command, "--generated", "real", "--json", "out.txt"])
   assert ".json" in told
+
+
+def test_an_output_never_takes_the_place_of_a_caption(folders, user_error):
+  command = ["evaluate", "--generated", "near", "--reference", "real"]
+  before = (folders / "real" / "2.json").read_bytes()
+  for path in ("real/2.json", "near/../real/2.json"):
+    told = user_error([*command, "--json", path])
+    assert "2.wav" in told and "another name" in told
+  (folders / "list.txt").write_text("rain\n")
+  made = ["--generated", "made", "--prompts", "list.txt"]
+  path = "made/rain-seed0.json"
+  told = user_error([*command, *made, "--json", path])
+  assert "rain-seed0.wav" in told
+  assert (folders / "real" / "2.json").read_bytes() == before
+
+
+def test_bad_clips_are_skipped_and_counted(folders, tiny_bundle, capsys):
+  (folders / "near" / "1.wav").write_bytes(b"RIFF")
+  audio.write_wav(folders / "near" / "2.wav", np.zeros(20000, "f4"), 16000)
+  short_S = np.linspace(-0.5, 0.5, 500, dtype="f4")
+  audio.write_wav(folders / "real" / "3.wav", short_S, 16000)
+  (folders / "near" / "4.json").write_text("{")
+  (folders / "near" / "5.m4a").touch()
+  args = ["--paired", "--json", "out.json"]
+  assert _evaluate(tiny_bundle, "near", "real", *args) == 0
+  values = json.loads((folders / "out.json").read_text())
+  assert set(values["rows"]) == {"generated (4)", "reference (5)"}
+  assert values["pairs"] == 3
+  assert values["rows"]["generated (4)"]["mel"]["clips"] == 3
+  assert values["rows"]["generated (4)"]["clap"]["clips"] == 3
+  assert values["rates"]["generated"] == {"16000": 4}
+  for name in ("1.wav", "2.wav", "3.wav", "5.m4a"):
+    assert sum(name in line for line in values["skipped"]) == 1
+  assert len(values["skipped"]) == 4
+  for key in ("kl: of 3 pairs", "clap: of 3 of 4", "clap: 1 JSON", "fad_inf"):
+    assert any(line.startswith(key) for line in values["warnings"])
+  shown = capsys.readouterr().out
+  assert "pairs of one name: 3" in shown and "skipped (4): " in shown
+  assert all(f"warning: {line}" in shown for line in values["warnings"])
+
+
+def test_clips_of_several_rates_are_counted(folders, tiny_bundle):
+  for i in range(3):
+    path = folders / "near" / f"{i}.wav"
+    samples = np.stack(2 * [audio.read_audio(path, 44100)[0]], 1)
+    soundfile.write(path, samples, 44100)
+  args = ["--json", "out.json", "--cache", "kept"]
+  for _ in range(2):  # Heard, and from the cache.
+    assert _evaluate(tiny_bundle, "near", "real", *args) == 0
+    values = json.loads((folders / "out.json").read_text())
+    assert values["rates"] == {
+      "generated": {"16000": 3, "44100": 3},
+      "reference": {"16000": 6},
+    }
+    assert values["notes"] == {
+      "2 channels mixed down": 3,
+      "resampled 44100 -> 16000 Hz": 3,
+    }
+    assert any("several sample rates" in w for w in values["warnings"])
+  assert len(list((folders / "kept").rglob("*.npz"))) == 12
+  assert not (folders / "cache" / "siren-jax" / "heard").exists()
+
+
+def test_one_bundle_in_two_places(folders, tiny_bundle):
+  """Its results of one place are none of the other's: they resample apart."""
+  rng = np.random.default_rng(0)
+  for i in range(6):
+    path = folders / "noise" / f"{i}.wav"
+    audio.write_wav(path, 0.1 * rng.normal(size=50000).astype("f4"), 44100)
+  found = []
+  for args in ([], ["--clap", str(tiny_bundle)], []):
+    assert (
+      _evaluate(tiny_bundle, "noise", "real", "--json", "o.json", *args) == 0
+    )
+    found.append(json.loads((folders / "o.json").read_text()))
+  assert found[0] == found[2]
+  assert found[1]["scorers"]["clap"].endswith("torchaudio")
+  assert found[1]["clap"] != found[0]["clap"]
+  for key in ("fad", "fd", "is", "kl"):
+    assert found[0][key] == found[1][key]
+
+
+def test_without_a_cache_the_figures_are_the_same(
+  folders, tiny_bundle, caplog, monkeypatch
+):
+  found = []
+  for home in ("cache", "list.txt/cache"):
+    (folders / "list.txt").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folders / home))
+    caplog.clear()
+    assert _evaluate(tiny_bundle, "near", "real", "--json", "out.json") == 0
+    found.append(json.loads((folders / "out.json").read_text()))
+  assert found[0] == found[1]
+  assert sum("not kept" in message for message in caplog.messages) == 1
+
+
+def test_one_folder_within_the_other(folders, tiny_bundle):
+  (folders / "near").rename(folders / "real" / "near")
+  for command, rows in (
+    (("real/near", "real"), {"generated (6)", "reference (6)"}),
+    (("real", "real/near"), {"generated (6)", "reference (6)"}),
+  ):
+    assert _evaluate(tiny_bundle, *command, "--json", "out.json") == 0
+    values = json.loads((folders / "out.json").read_text())
+    assert set(values["rows"]) == rows
+    assert not any("of the reference too" in w for w in values["warnings"])
+  assert _evaluate(tiny_bundle, "noise", "noise", "--json", "out.json") == 0
+  values = json.loads((folders / "out.json").read_text())
+  assert any(
+    "6 of 6 generated clips are files of the reference" in warning
+    for warning in values["warnings"]
+  )

@@ -1,9 +1,12 @@
 """Clips are heard once, and again when they change."""
 
 import json
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
+import soundfile
 
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio
@@ -24,6 +27,11 @@ class Ear:
     self.calls += 1
     assert len(audio_BxS) == clips.BATCH
     return {"clip": np.abs(audio_BxS).mean(1, keepdims=True)}
+
+
+def _buzz(size, level=0.5):
+  """A wave [size] of one absolute value."""
+  return (level * (-1) ** np.arange(size)).astype("f4")
 
 
 @pytest.fixture
@@ -77,11 +85,45 @@ def test_a_broken_cache_file_is_heard_again(folder, tmp_path):
 
 
 def test_captions_are_beside_the_clips(folder):
+  told = json.dumps({"prompt": "pluie légère"}, ensure_ascii=False)
+  for name, encoding in (
+    ("00", "utf-8"),
+    ("02", "utf-8-sig"),
+    ("04", "utf-16"),
+  ):
+    (folder / f"{name}.json").write_text(told, encoding=encoding)
+  found = clips.find(folder)
+  texts, problems = clips.captions(found)
+  assert texts[:4] == ["pluie légère"] * 3 + [None] and not problems
+  assert found[0].caption == "pluie légère" and found[3].caption is None
+
+
+@pytest.mark.parametrize(
+  ("content", "reason"),
+  [
+    (b"{", "not JSON"),
+    (b"", "not JSON"),
+    (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+    ('{"prompt": "légère"}'.encode("cp1252"), "Windows-1252"),
+    (b'{"prompt": 3}', "no text"),
+    (b'{"prompt": "  "}', "no text"),
+    (b'{"text": "rain"}', "no text"),
+    (b'["rain"]', "no text"),
+    (b"[" * 100_000, "not JSON"),
+  ],
+)  # fmt: skip
+def test_json_without_a_caption_is_named(folder, content, reason):
+  (folder / "02.json").write_bytes(content)
+  texts, problems = clips.captions(clips.find(folder))
+  assert set(texts) == {None}
+  assert len(problems) == 1
+  assert "02.json" in problems[0] and reason in problems[0]
+
+
+def test_a_table_wins_over_json(folder, tmp_path):
+  (tmp_path / "clips.csv").write_text("path,caption\nsounds/00.wav,thunder\n")
   (folder / "00.json").write_text(json.dumps({"prompt": "rain"}))
-  (folder / "02.json").write_text("{")
-  captions = {c.name: c.caption for c in clips.find(folder)}
-  assert captions["00"] == "rain"
-  assert captions["02"] is None and captions["04"] is None
+  assert clips.captions(clips.find(tmp_path / "clips.csv")) == (["thunder"], [])
 
 
 def test_what_cannot_be_heard_is_named(folder, tmp_path):
@@ -93,9 +135,15 @@ def test_what_cannot_be_heard_is_named(folder, tmp_path):
     clips.hear(clips.find(folder), Ear().scorer)
 
 
-def test_two_clips_of_one_name_are_refused(folder):
-  (folder / "02.flac").write_bytes(b"x")
-  with pytest.raises(UserError, match=r"02\.flac and .*02\.wav have one name"):
+def test_two_of_one_name_are_refused(folder):
+  shutil.copy(folder / "00.wav", folder / "00.flac")
+  with pytest.raises(UserError, match=r"00\.flac and .*00\.wav have one name"):
+    clips.find(folder)
+  (folder / "00.flac").unlink()
+  for form in ("NFC", "NFD"):  # Two names where files are, one for people.
+    name = unicodedata.normalize(form, "é.wav")
+    shutil.copy(folder / "00.wav", folder / name)
+  with pytest.raises(UserError, match="have one name"):
     clips.find(folder)
 
 
@@ -106,3 +154,93 @@ def test_what_is_left_out_of_a_folder_is_said(folder, caplog):
   names = [c.name for c in clips.find(folder)]
   assert "._00" not in names and len(set(names)) == len(names)
   assert "1 .m4a file left out" in caplog.text and "loop" in caplog.text
+
+
+def test_a_folder_within_is_left_out_and_links_are_not(folder, tmp_path):
+  names = {c.name for c in clips.find(folder, apart=folder / "deep")}
+  assert names and not any("deep" in name for name in names)
+  links = tmp_path / "links"
+  links.mkdir()
+  (links / "a.wav").symlink_to(folder / "00.wav")
+  assert [c.name for c in clips.find(links, apart=folder)] == ["a"]
+
+
+def test_what_cannot_be_heard_is_logged(folder):
+  """Broken, silent, too short, too long: the others are heard."""
+  (folder / "02.wav").write_bytes(b"RIFF")
+  audio.write_wav(folder / "04.wav", np.zeros(8000, "f4"), RATE)
+  audio.write_wav(folder / "06.wav", _buzz(100), RATE)
+  long = _buzz(int(RATE * (clips.LONGEST + 1)))
+  audio.write_wav(folder / "08.wav", long, RATE)
+  log, done = clips.Log(), []
+  found = clips.find(folder)
+  heard = clips.hear(found, Ear().scorer, None, done.append, log)
+  assert sum(done) == len(found)
+  bad = [c.path.name for c, h in zip(found, heard, strict=True) if h is None]
+  assert bad == ["02.wav", "04.wav", "06.wav", "08.wav"]
+  assert len(log.messages) == 4
+  for name, reason in zip(bad, ("audio", "silent", "at least", "at most")):
+    assert any(name in m and reason in m for m in log.messages)
+  clips.hear(found, Ear("another").scorer, None, log=log)
+  assert len(log.messages) == 4, "each is named once"
+
+
+def test_nothing_but_numbers_is_kept(folder, tmp_path):
+  def hear(audio_BxS):
+    heard = np.abs(audio_BxS).max(1, keepdims=True)
+    return {"clip": np.where(heard > 0.06, heard, np.nan)}
+
+  scorer = Scorer("deaf", RATE, hear, "deaf", shortest=0.1)
+  shutil.copy(folder / "00.wav", folder / "03.wav")  # Each is named.
+  found = clips.find(folder)[:4]
+  with pytest.raises(UserError, match="NaN or infinity from deaf"):
+    clips.hear(found, scorer, tmp_path / "cache")
+  log = clips.Log()
+  heard = clips.hear(found, scorer, tmp_path / "cache", log=log)
+  assert heard.count(None) == len(log.messages) == 2
+  again = clips.hear(found, scorer, tmp_path / "cache", log=clips.Log())
+  assert again.count(None) == 2
+
+
+def test_notes_are_the_same_from_the_cache(folder, tmp_path):
+  stereo = np.random.default_rng(0).normal(0, 0.1, (8000, 2))
+  soundfile.write(folder / "00.wav", stereo, 8000)
+  counts = []
+  for ear in (Ear(), Ear()):
+    log = clips.Log()
+    clips.hear(clips.find(folder), ear.scorer, tmp_path / "cache", log=log)
+    counts.append(log.note_counts())
+  assert ear.calls == 0
+  assert counts[0] == counts[1]
+  assert counts[0]["resampled 8000 -> 16000 Hz"] == 1
+  assert counts[0]["2 channels mixed down"] == 1
+
+
+def test_long_clips_come_in_smaller_batches(folder):
+  sizes = []
+
+  def hear(audio_BxS):
+    sizes.append(audio_BxS.shape)
+    return {"clip": audio_BxS[:, :1]}
+
+  long = _buzz(60 * RATE)
+  audio.write_wav(folder / "00.wav", long, RATE)
+  scorer = Scorer("ear", RATE, hear, "ear", shortest=0.1)
+  clips.hear(clips.find(folder)[:1], scorer)
+  assert sizes == [(4, 60 * RATE)]
+
+
+def test_pairs_of_unlike_length_are_noted(folder, tmp_path):
+  other = tmp_path / "other"
+  shutil.copytree(folder, other)
+  time = np.arange(2 * RATE) / RATE
+  audio.write_wav(other / "00.wav", np.sin(900 * time).astype("f4"), RATE)
+  (other / "02.wav").write_bytes(b"RIFF")
+  log = clips.Log()
+  both = clips.find(folder)[:4], clips.find(other)
+  found = clips.distances(*both, log)
+  assert len(found["mel"]) == len(both[0]) - 1
+  assert log.note_counts() == {
+    "compared as far as the shorter one of the pair": 1
+  }
+  assert len(log.messages) == 1 and "02.wav" in log.messages[0]

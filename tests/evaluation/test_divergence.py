@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from siren_jax.common.errors import UserError
 from siren_jax.evaluation.divergence import (
   inception_score,
   kl_divergence,
@@ -48,3 +49,29 @@ def test_shuffled_pairs_are_worse():
   near = probabilities(logits + rng.normal(size=logits.shape))
   paired = kl_divergence(target, near).mean()
   assert paired < 0.5 * kl_divergence(target, near[::-1]).mean()
+
+
+def test_classes_that_cannot_be_and_a_single_one():
+  logits = np.array([[0.0, -np.inf], [-np.inf, 3.0]])
+  for kind in ("softmax", "sigmoid"):
+    probs = probabilities(logits, kind)
+    assert probs[0, 1] == probs[1, 0] == 0
+    assert np.isfinite(kl_divergence(probs, probs[::-1])).all()
+  one = probabilities(np.array([[-5.0], [7.0]]))
+  np.testing.assert_array_equal(one, np.ones((2, 1)))
+  np.testing.assert_array_equal(kl_divergence(one, one), np.zeros(2))
+  assert inception_score(one) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_logits_that_are_no_numbers_are_refused(bad, kind):
+  with pytest.raises(UserError, match="not finite"):
+    probabilities(np.array([[0.0, bad], [0.0, 0.0]]), kind)
+  with pytest.raises(UserError, match="not finite"):
+    probabilities(np.full((1, 2), -np.inf), kind)
+
+
+def test_pairs_of_other_shapes_are_refused():
+  with pytest.raises(UserError, match="one shape"):
+    kl_divergence(np.full((3, 2), 0.5), np.full((1, 2), 0.5))

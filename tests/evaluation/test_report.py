@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.evaluation import report
+from siren_jax.data import audio
+from siren_jax.evaluation import clips, report
+from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Panel, Scorer
 
 WORDS = {"low": np.array([1.0, 0, 0]), "high": np.array([0, 1.0, 0])}
@@ -118,3 +120,68 @@ def test_table_and_json():
   values = report.as_json(rows, report.head(PANEL))
   assert values["kl"] == 0.0
   assert set(values["rows"]["reference (60)"]) == {"is", "clap"}
+
+
+def _scorer(fingerprint, value, shortest=0.1):
+  """Gives one number for everything; all are of one name."""
+
+  def hear(audio_BxS):
+    return {
+      "clip": np.full((len(audio_BxS), 1), value),
+      "text_space": np.full((len(audio_BxS), 1), value),
+    }
+
+  return Scorer("clap", 16000, hear, fingerprint, shortest)
+
+
+def _folder(home, seconds):
+  for i, length in enumerate(seconds):
+    sound = 0.1 * (i + 1) * np.sin(0.3 * np.arange(round(16000 * length)))
+    audio.write_wav(home / f"{i}.wav", sound.astype("f4"), 16000)
+  return clips.find(home)
+
+
+def test_scorers_of_one_name_are_not_mixed_up(tmp_path):
+  one, two = _scorer("1", 1.0), _scorer("2", 2.0)
+  found = _folder(tmp_path, [0.5, 0.5])
+  side = report.hear(
+    found, Panel(one, one, two), Cache(None), lambda _: None, clips.Log()
+  )
+  assert [heard["clip"] for heard in side.heards.tagger] == [1.0, 1.0]
+  assert [heard["text_space"] for heard in side.heards.text] == [2.0, 2.0]
+
+
+def test_all_figures_are_of_the_clips_that_everyone_hears(tmp_path):
+  panel = Panel(_scorer("1", 1.0, 0.4), _scorer("2", 2.0), _scorer("3", 3.0))
+  found = _folder(tmp_path, [0.5, 0.2, 0.5])
+  log, done = clips.Log(), []
+  side = report.hear(found, panel, Cache(tmp_path / "c"), done.append, log)
+  assert side.heards.names == ["0", "2"]
+  assert len(side.heards.windows) == len(side.heards.text) == 2
+  assert sum(done) == 9
+  assert len(log.messages) == 1 and "1.wav" in log.messages[0]
+  with pytest.raises(UserError, match=r"1 of 2 clips .*1\.wav: 0.2 s"):
+    report.hear(found[:2], panel, Cache(None), done.append, clips.Log())
+
+
+def test_remarks_are_shown():
+  remarks = report.Remarks(
+    rates={"generated": {16000: 4, 44100: 2}},
+    pairs=3,
+    warnings=["fd: of few clips"],
+    skipped=[f"{i}.wav: silent" for i in range(5)],
+    notes={"2 channels mixed down": 4},
+  )
+  rows = {"generated (60)": report.means({"mel": np.ones(4)})}
+  text = report.markdown(rows, report.head(PANEL), remarks)
+  for line in (
+    "generated clips: 4 at 16000 Hz, 2 at 44100 Hz",
+    "pairs of one name: 3",
+    "read with changes (clips): 2 channels mixed down (4)",
+    "skipped (5): 0.wav: silent; 1.wav: silent; 2.wav: silent; and 2 more",
+    "warning: fd: of few clips",
+  ):
+    assert line in text.splitlines()
+  values = report.as_json(rows, report.head(PANEL), remarks)
+  assert values["pairs"] == 3 and len(values["skipped"]) == 5
+  assert values["warnings"] == ["fd: of few clips"]

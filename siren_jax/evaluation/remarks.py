@@ -1,0 +1,152 @@
+"""What has to be known to read the figures: counts, gaps, and why.
+
+A figure that is missing says why. One of too few clips, or of clips that the
+scorers cannot hear alike, comes with a warning.
+"""
+
+import collections
+from collections.abc import Iterator, Sequence
+
+from siren_jax.data import audio
+from siren_jax.evaluation import clips, divergence, report
+from siren_jax.evaluation.report import Heards, Remarks, Side
+from siren_jax.evaluation.scorers import Panel
+
+# Up to which share of a scorer's band its resampler is flat, within 0.2 dB.
+_FLAT = {"soxr": 0.93, "torchaudio": 0.75}
+
+
+def of(
+  reference: Side, generated: Side, panel: Panel, log: clips.Log
+) -> Remarks:
+  """Remarks on the figures of these clips.
+
+  Args:
+    log: of finding and hearing them.
+  """
+  sides = {"generated": generated, "reference": reference}
+  rates = {name: _rates(side.clips) for name, side in sides.items()}
+  names = reference.heards.names, generated.heards.names
+  pairs = len(clips.pairs(*names))
+  return Remarks(
+    rates=rates,
+    pairs=pairs,
+    warnings=[
+      *_pairs(*names, pairs),
+      *_captions(sides),
+      *_counts({name: side.heards for name, side in sides.items()}),
+      *_bands(rates, panel),
+      *_same(reference.clips, generated.clips),
+    ],
+    skipped=log.messages,
+    notes=log.note_counts(),
+  )
+
+
+def _rates(found: Sequence[clips.Clip]) -> dict[int, int]:
+  """Numbers of clips by sample rate."""
+  counts = collections.Counter(audio.file_rate(clip.path) for clip in found)
+  return dict(sorted(counts.items()))
+
+
+def _pairs(
+  reference: Sequence[str], generated: Sequence[str], count: int
+) -> Iterator[str]:
+  if not count:
+    yield (
+      "kl: missing, as no generated clip has the name of a reference clip; they"
+      f" are called as {generated[0]!r} and {reference[0]!r}"
+    )
+  elif count < len(generated):
+    yield (
+      f"kl: of {count} pairs; {len(generated) - count} of {len(generated)}"
+      " generated clips have the name of no reference clip"
+    )
+
+
+def _captions(sides: dict[str, Side]) -> Iterator[str]:
+  for name, side in sides.items():
+    captions, problems = clips.captions(side.clips)
+    count = sum(caption is not None for caption in captions)
+    if not count:
+      yield (
+        f"clap: missing for {name} clips, as none has a caption; give them in a"
+        ' table, or as "prompt" in a JSON file beside each'
+      )
+    elif count < len(captions):
+      yield (
+        f"clap: of {count} of {len(captions)} {name} clips; the others have"
+        " no caption"
+      )
+    if problems:
+      yield (
+        f"clap: {len(problems)} JSON files beside {name} clips hold no caption;"
+        f" first: {problems[0]}"
+      )
+
+
+def _counts(sides: dict[str, Heards]) -> Iterator[str]:
+  """Where there are too few clips for a figure to mean much."""
+  generated = len(sides["generated"].names)
+  for key, role, array, unit in (
+    ("fad", "windows", "windows", "windows"),
+    ("fd", "tagger", "clip", "clips"),
+  ):
+    shapes = {
+      name: report.rows_of(getattr(side, role), array).shape
+      for name, side in sides.items()
+    }
+    width = min(shape[1] for shape in shapes.values())
+    if min(shape[0] for shape in shapes.values()) <= width:
+      counts = " and ".join(f"{n} {name}" for name, (n, _) in shapes.items())
+      yield (
+        f"{key}: of {counts} {unit} in {width} dimensions; with fewer than"
+        f" {width + 1} it depends on their number: add clips, or compare only"
+        " figures of as many"
+      )
+  if generated < report.ENOUGH:
+    yield (
+      f"fad_inf: missing, as it needs {report.ENOUGH} generated clips and there"
+      f" are {generated}"
+    )
+  for name, side in sides.items():
+    if len(side.names) < 2 * divergence.SPLITS:
+      yield (
+        f"is: of {len(side.names)} {name} clips in up to {divergence.SPLITS}"
+        f" parts; a part of one clip scores 1: it needs {2 * divergence.SPLITS}"
+        " clips to mean something"
+      )
+
+
+def _bands(rates: dict[str, dict[int, int]], panel: Panel) -> Iterator[str]:
+  """Where the sample rate of a clip may move the figures."""
+  counts = collections.Counter()
+  for side in rates.values():
+    counts.update(side)
+  lowest = min(counts)
+  for scorer in panel.scorers:
+    rate = scorer.sample_rate
+    if len(counts) > 1:
+      band = _FLAT[scorer.resampler] * min(rate, lowest) / 2
+      yield (
+        f"clips of several sample rates: {scorer.name} hears them alike below"
+        f" {band:.0f} Hz; bring all to one rate where there is sound above"
+      )
+    if lowest < rate:
+      low = sum(count for key, count in counts.items() if key < rate)
+      yield (
+        f"{low} clips are below the {rate} Hz of {scorer.name}: they lack the"
+        " top of what it hears; use recordings of a higher rate"
+      )
+
+
+def _same(
+  reference: Sequence[clips.Clip], generated: Sequence[clips.Clip]
+) -> Iterator[str]:
+  known = {clip.content for clip in reference}
+  same = [clip for clip in generated if clip.content in known]
+  if same:
+    yield (
+      f"{len(same)} of {len(generated)} generated clips are files of the"
+      f" reference too, such as {same[0].path}"
+    )
