@@ -1,19 +1,33 @@
 """Broken files of every kind: one line that says so, or a result; no crash."""
 
 import json
+import pathlib
+import shutil
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import save_file
 
 from siren_jax import codec
-from siren_jax.cli import decode
-from siren_jax.common import tensors, text
+from siren_jax.clap import tokenizer
+from siren_jax.clap.corpus import Corpus
+from siren_jax.cli import decode, experiments
+from siren_jax.common import checkpoint, config, metrics, tensors, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, sources
-from siren_jax.weights import published
+from siren_jax.data import audio, prepare, sources, store
+from siren_jax.evaluation import clips
+from siren_jax.experts import ExpertConfig
+from siren_jax.training import TrainState
+from siren_jax.weights import bundle, published, siren_stage1
 
-TRIALS = 1000  # of each reader
+TRIALS = 100  # of each reader, by default
+ALL_TRIALS = 10_000  # of all readers, with the marker slow
+SECONDS = 10.0  # for one file
+BYTES = 1 << 30  # of memory, for one file
+WORDS = ["a dog barking", "rain on a tin roof"]
 
 
 def _break(data: bytes, rng: np.random.Generator) -> bytes:
@@ -34,9 +48,16 @@ def _break(data: bytes, rng: np.random.Generator) -> bytes:
   return bytes(changed)
 
 
+def _noise(shape=(1600, 2)):
+  return np.random.default_rng(0).normal(0, 0.1, shape)
+
+
 def _wave(path):
-  noise = np.random.default_rng(0).normal(0, 0.1, (1600, 2))
-  soundfile.write(path, noise, 44100)
+  soundfile.write(path, _noise(), 44100)
+
+
+def _opus(path):
+  soundfile.write(path, _noise(), 48000, format="OGG", subtype="OPUS")
 
 
 def _tensors(path):
@@ -51,8 +72,14 @@ def _codes(path):
   )
 
 
-def _csv(path):
-  path.write_text("file,caption,fold\na.wav,a dog,1\nb.wav,rain,2\n")
+def _table(separator):
+  rows = [("File", " Caption", "fold"), ("a.wav", "a dog", 1), ("b.wav", "", 2)]
+
+  def write(path):
+    lines = (separator.join(map(str, row)) for row in rows)
+    path.write_text("\n".join(lines))
+
+  return write
 
 
 def _audiocaps(path):
@@ -70,40 +97,180 @@ def _prompts(path):
   path.write_bytes("a dog\r\ncaf\u00e9 noise\nrain".encode("utf-16"))
 
 
+def _captions(path):
+  _wave(path.with_suffix(".wav"))
+  path.write_text("A dog barks.\nA dog.")
+
+
+def _sidecar(path):
+  _wave(path.with_suffix(".wav"))
+  path.write_text(json.dumps({"prompt": "a dog", "seed": 3}))
+
+
+def _read_sidecar(path):
+  return clips.captions(clips.find(path.parent))
+
+
+def _tokenizer(path):
+  tokenizer.train(WORDS, 64).save(str(path))
+
+
+def _corpus(path):
+  ids, mask = np.ones((3, 4), "i4"), np.ones((3, 4), bool)
+  Corpus(ids, mask, np.ones((3, 2), "f2"), np.zeros(3, "i4")).save(path)
+
+
+def _metrics(path):
+  writer = metrics.MetricWriter(path.parent, 0)
+  for step in range(5):
+    writer.write(step, {"train/loss": 1 / (step + 1)})
+  writer.close()
+  shutil.rmtree(path.parent / "tensorboard", ignore_errors=True)
+
+
+def _read_metrics(path):
+  metrics.MetricWriter(path.parent, 9).close()
+
+
 def _published(path):
   with published.tensors(path) as found:
     return {name: found[name] for name in found}
 
 
+def _index(path):
+  save_file({"a": np.ones(3, "f4")}, path.parent / "x-1.safetensors")
+  path.write_text(json.dumps({"weight_map": {"a": "x-1.safetensors"}}))
+
+
+def _stage1(path):
+  source = pathlib.Path(__file__).parent / "fixtures" / "siren_stage1"
+  shutil.copytree(source, path.parent, dirs_exist_ok=True)
+
+
+def _workdir(path):
+  state = TrainState(np.int32(1), {"w": np.ones(3, "f4")}, {"m": np.ones(1)})
+  with checkpoint.Checkpoints(path.parents[3]) as checkpoints:
+    checkpoints.save(1, state, {}, {"kind": "codec"})
+
+
+def _run_config(path):
+  values = experiments.from_file(
+    str(pathlib.Path(__file__).parents[1] / "configs" / "tiny.py")
+  )
+  path.write_text(json.dumps(experiments.to_json(values)))
+
+
+def _audio_set(path):
+  settings = prepare.AudioConfig(sample_rate=8000, seconds=0.2, synthetic=4)
+  prepare.prepare_audio([], path.parent, settings)
+
+
+def _read_set(path):
+  store.fingerprint(path.parent)
+  source = store.open_source(path.parent, "train")
+  return [source[i] for i in range(len(source))]
+
+
+def _bundle_config(path):
+  shutil.copy(bundle.SHIPPED / "nano-stage1" / "config.json", path)
+
+
+def _read_bundle_config(path):
+  settings = bundle.read_config(path.parent)
+  return config.from_dict(ExpertConfig, settings["experts"], "experts.")
+
+
 _SHAPES = {"a": np.ones((2, 3), "f4"), "b": {"c": np.zeros(4, "f4")}}
 _CONFIG = codec.SpectralCodecConfig()
+_SOUND = (_wave, lambda p: audio.read_audio(p, 16000))
+_TABLE = sources.find
+SHARD = "siren-train.array_record-00000-of-00001"
+# File name: what writes a whole one, and what reads it.
 READERS = {
-  "wav": (_wave, lambda p: audio.read_audio(p, 16000)),
-  "flac": (_wave, lambda p: audio.read_audio(p, 16000)),
-  "ogg": (_wave, lambda p: audio.read_audio(p, 16000)),
-  "safetensors": (_tensors, lambda p: tensors.load(p, _SHAPES)),
+  **{
+    f"x.{kind}": _SOUND
+    for kind in (
+      *("wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64", "rf64"),
+      "voc",
+    )
+  },
+  "x.opus": (_opus, _SOUND[1]),
+  "x.safetensors": (_tensors, lambda p: tensors.load(p, _SHAPES)),
   "published.safetensors": (_tensors, _published),
+  "model.safetensors.index.json": (_index, lambda p: _published(p.parent)),
+  "stage1/expert_0.safetensors": (
+    _stage1, lambda p: siren_stage1.load(p.parent),
+  ),
+  "stage1/config.json": (_stage1, lambda p: siren_stage1.load(p.parent)),
   "codes.npz": (_codes, lambda p: decode._read(p, _CONFIG)),
-  "manifest.csv": (_csv, lambda p: sources.find(p)),
-  "audiocaps.csv": (_audiocaps, lambda p: sources.find(p)),
+  "corpus.npz": (_corpus, Corpus.load),
+  "tokenizer.json": (_tokenizer, tokenizer.load),
+  "manifest.csv": (_table(","), _TABLE),
+  "semicolons.csv": (_table(";"), _TABLE),
+  "manifest.tsv": (_table("\t"), _TABLE),
+  "manifest.jsonl": (_jsonl, _TABLE),
+  "audiocaps.csv": (_audiocaps, _TABLE),
+  "captions/x.txt": (_captions, lambda p: sources.find(p.parent)),
+  "sidecar/x.json": (_sidecar, _read_sidecar),
   "prompts.txt": (_prompts, text.read_lines),
-  "manifest.jsonl": (_jsonl, lambda p: sources.find(p)),
-}
+  "metrics.csv": (_metrics, _read_metrics),
+  "config.json": (_bundle_config, _read_bundle_config),
+  "run/config.json": (
+    _run_config,
+    lambda p: experiments.from_mapping(config.recorded(p.parent), str(p)),
+  ),
+  "run/checkpoints/1/config/metadata": (
+    _workdir, lambda p: checkpoint.restore_params(p.parents[3]),
+  ),
+  "set/dataset_info.json": (_audio_set, _read_set),
+  "set/features.json": (_audio_set, _read_set),
+  "set/fingerprint.json": (_audio_set, _read_set),
+  f"set/{SHARD}": (_audio_set, _read_set),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_broken_files(name, tmp_path):
+def _files(folder):
+  return sorted(
+    str(path) for path in folder.rglob("*") if "tensorboard" not in path.parts
+  )
+
+
+def check(name, folder, trials):
+  """Breaks a file again and again; returns how often that was told."""
   write, read = READERS[name]
-  path = tmp_path / (name if "." in name else f"x.{name}")
+  path = folder / name
+  if not name.startswith(("run/checkpoints", "set/")):
+    path.parent.mkdir(parents=True, exist_ok=True)
   write(path)
   whole, rng = path.read_bytes(), np.random.default_rng(0)
-  refused = 0
-  for _ in range(TRIALS):
-    path.write_bytes(_break(whole, rng))
+  there, refused = _files(folder), 0
+  read(path)  # JAX compiles.
+  for trial in range(trials):
+    broken = _break(whole, rng)
+    path.write_bytes(broken)
+    tracemalloc.start()
+    start = time.monotonic()
     try:
       read(path)
     except UserError as error:
       refused += 1
-      assert len(str(error).splitlines()) == 1 and str(tmp_path) in str(error)
-  assert refused > TRIALS / 20
-  assert [p.name for p in tmp_path.iterdir()] == [path.name]
+      assert len(str(error).splitlines()) == 1, error
+      assert str(folder) in str(error), error
+    finally:
+      seconds = time.monotonic() - start
+      peak = tracemalloc.get_traced_memory()[1]
+      tracemalloc.stop()
+    assert seconds < SECONDS and peak < BYTES, (trial, seconds, peak)
+    assert _files(folder) == there, trial
+  return refused
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_broken_files(name, tmp_path):
+  assert check(name, tmp_path, TRIALS) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_broken_files_10_000(name, tmp_path):
+  assert check(name, tmp_path, -(-ALL_TRIALS // len(READERS))) > 0
