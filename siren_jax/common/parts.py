@@ -90,7 +90,8 @@ def _shapes(
     return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
   except Exception as error:  # JAX, Flax and NumPy raise what they like.
     raise UserError(
-      f"{path}: no {part} has such sizes ({error!r:.200}); {tensors.SAME_EXPORT}"
+      f"{path}: no {part} has such sizes ({error!r:.200});"
+      f" {tensors.SAME_EXPORT}"
     ) from error
 
 
