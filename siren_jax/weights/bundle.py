@@ -211,7 +211,7 @@ def notes(folder: str | os.PathLike) -> str | None:
     UserError: the card is not text, or something else in its place.
   """
   path = pathlib.Path(folder) / "README.md"
-  if not path.is_file():
+  if not path.is_file() or not path.stat().st_size:
     return None
   try:
     card, stand_in = path.read_text("utf-8-sig"), sniff.describe(path)
