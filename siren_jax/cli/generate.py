@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--guidance", type=float, help="pull towards the prompt, such as 3")
   add(
     "--loudness",
+    type=str,
     metavar="LUFS",
     help="of every sound (default: as EBU R 128 has it), or none: as drawn",
   )
@@ -51,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   add("--spectrogram", action="store_true", help="a PNG beside every wav")
   add("--model", help="bundle folder, or the name of one that ships")
-  add("--mesh", metavar="AXIS=N,...", help="all devices: data=4,expert=2")
+  add(
+    "--mesh",
+    type=str,
+    metavar="AXIS=N,...",
+    help="all devices: data=4,expert=2",
+  )
   add("--batch-size", type=int, metavar="N", help="sounds drawn at a time")
 
 
@@ -112,22 +118,16 @@ def make(
   count = len(prompts) * options.get("num_samples", 1)
   options = {"loudness": loudness.TARGET} | options
   facts = _facts(siren, model, seconds, seed, batch_size, options)
-  bar = tqdm.tqdm(sounds, total=count, unit="clip", disable=None)
-  for i, sound in enumerate(bar):
-    wanted = path_of(i, sound)
-    known = {
-      "prompt": sound.prompt,
-      "sample": sound.sample,
-      "clap_score": sound.clap_score,
-      **facts,
-    }
-    known["command"] = _command(known)
-    path, notes = outputs.write(wanted, sound.audio_S, known, spectrogram)
-    if path != wanted:
-      notes = (f"{wanted.name} is there already", *notes)
-    score = sound.clap_score
-    score = "" if score is None else f"  CLAP score {score:.2f}"
-    bar.write("".join([f'{path}  "{sound.prompt}"{score}', *_listed(notes)]))
+  written = 0
+  with tqdm.tqdm(sounds, total=count, unit="clip", disable=None) as bar:
+    try:
+      for sound in bar:
+        wanted = path_of(written, sound)
+        bar.write(_write(wanted, sound, facts, spectrogram))
+        written += 1
+    except KeyboardInterrupt as stop:
+      stop.add_note(f"{written} of {count} sounds are written")
+      raise
   making = time.perf_counter() - loaded - clock.seconds
   print(
     f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
@@ -135,8 +135,23 @@ def make(
   )
 
 
-def _listed(notes: Sequence[str]) -> list[str]:
-  return [f"; {note}" for note in notes]
+def _write(
+  wanted: pathlib.Path, sound: Any, facts: Mapping[str, Any], picture: bool
+) -> str:
+  """Writes a sound with its JSON file; a line that says so."""
+  facts = {
+    "prompt": sound.prompt,
+    "sample": sound.sample,
+    "clap_score": sound.clap_score,
+    **facts,
+  }
+  facts["command"] = _command(facts)
+  path, notes = outputs.write(wanted, sound.audio_S, facts, picture)
+  if path != wanted:
+    notes = (f"{wanted.name} is there already", *notes)
+  score = sound.clap_score
+  score = "" if score is None else f"  CLAP score {score:.2f}"
+  return "; ".join([f'{path}  "{sound.prompt}"{score}', *notes])
 
 
 def _facts(
