@@ -76,6 +76,7 @@ def _table(separator):
   rows = [("File", " Caption", "fold"), ("a.wav", "a dog", 1), ("b.wav", "", 2)]
 
   def write(path):
+    _wave(path.with_name("a.wav"))
     lines = (separator.join(map(str, row)) for row in rows)
     path.write_text("\n".join(lines))
 
@@ -83,12 +84,14 @@ def _table(separator):
 
 
 def _audiocaps(path):
+  _wave(path.with_name("-ab.wav"))
   path.write_text(
     "audiocap_id,youtube_id,start_time,caption\n7,-ab,30,a dog\n8,cd,0,rain\n"
   )
 
 
 def _jsonl(path):
+  _wave(path.with_name("1.wav"))
   rows = [{"path": f"{i}.wav", "captions": ["a", "b"]} for i in range(3)]
   path.write_text("\n".join(map(json.dumps, rows)))
 
@@ -108,7 +111,9 @@ def _sidecar(path):
 
 
 def _read_sidecar(path):
-  return clips.captions(clips.find(path.parent))
+  _, problems = clips.captions(clips.find(path.parent))
+  if problems:
+    raise UserError(problems[0])
 
 
 def _tokenizer(path):
@@ -161,7 +166,7 @@ def _run_config(path):
 
 
 def _audio_set(path):
-  settings = prepare.AudioConfig(sample_rate=8000, seconds=0.2, synthetic=4)
+  settings = prepare.AudioConfig(sample_rate=8000, seconds=1.0, synthetic=4)
   prepare.prepare_audio([], path.parent, settings)
 
 

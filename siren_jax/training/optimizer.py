@@ -1,6 +1,7 @@
 """The optax chain: clip, AdamW, warm-up and cosine."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 
 import flax.traverse_util
@@ -8,6 +9,8 @@ import jax
 import optax
 
 from siren_jax.common.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,20 @@ class OptimizerConfig:
       )
 
   def over(self, steps: int) -> "OptimizerConfig":
-    """The same over a training of so many steps, where `steps` is 0."""
-    return self if self.steps else dataclasses.replace(self, steps=steps)
+    """The same over a training of so many steps, where `steps` is 0.
+
+    A warm-up longer than that is cut to a tenth of it, and a line says so.
+    """
+    if self.steps:
+      return self
+    warmup_steps = self.warmup_steps
+    if warmup_steps >= steps:
+      warmup_steps = steps // 10
+      _log.warning(
+        "warm-up of %d steps instead of %d: training takes %d",
+        warmup_steps, self.warmup_steps, steps,
+      )  # fmt: skip
+    return dataclasses.replace(self, steps=steps, warmup_steps=warmup_steps)
 
 
 def learning_rate(config: OptimizerConfig) -> optax.Schedule:

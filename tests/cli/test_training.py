@@ -152,7 +152,9 @@ def test_a_begun_schedule_stays(run, tmp_path, user_error, capsys):
   assert values["optimizer"]["steps"] == 4
 
 
-def test_a_warm_up_longer_than_training_is_refused(run, user_error, tmp_path):
-  short = ["--config.optimizer.steps=0", "--config.optimizer.warmup_steps=4"]
+def test_a_warm_up_longer_than_its_schedule_is_refused(
+  run, user_error, tmp_path
+):
+  short = ["--config.optimizer.steps=4", "--config.optimizer.warmup_steps=4"]
   assert "warmup_steps=4" in user_error(run(*short))
   assert not (tmp_path / "run").exists()

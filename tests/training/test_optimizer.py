@@ -40,8 +40,13 @@ def test_schedule_of_no_steps_takes_those_of_training():
   np.testing.assert_allclose(
     [learning_rate(config)(s) for s in (0, 5, 10, 10_000)], [0, 1, 2, 2]
   )
-  with pytest.raises(UserError, match="warmup_steps=10: .* below the 10 steps"):
-    config.over(10)
+
+
+def test_a_warm_up_longer_than_training_is_cut_with_a_word(caplog):
+  config = OptimizerConfig(warmup_steps=10)
+  assert config.over(11).warmup_steps == 10 and not caplog.text
+  assert config.over(10) == OptimizerConfig(warmup_steps=1, steps=10)
+  assert "warm-up of 1 steps instead of 10" in caplog.text
 
 
 def first_update(params, grads, **changes):
