@@ -32,7 +32,8 @@ def train(
     texts: what to count pairs in.
     vocab_size: entries in all, special tokens included.
     words: whole words to hold as one entry each, whether or not merges lead to
-      them; the first ones win, and they take at most seven eighths.
+      them; the first ones win, and they take at most seven eighths, or what
+      the letters of the texts leave.
 
   Returns:
     A tokenizer whose id 0 is padding and which puts `[cls]` first.
@@ -49,8 +50,9 @@ def train(
   )
   model = json.loads(pieces.to_str())["model"]
   vocab = model["vocab"]
-  for word in words:
-    vocab.setdefault(word, len(vocab))
+  for word in words:  # Letters alone may take more than was left for pairs.
+    if len(vocab) < vocab_size:
+      vocab.setdefault(word, len(vocab))
   merges = [tuple(pair) for pair in model["merges"]]
   tokenizer = _blank(
     models.BPE(vocab, merges, unk_token=UNK, ignore_merges=True)

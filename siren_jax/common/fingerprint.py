@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 _SHOWN = 12  # letters in messages
 
 
@@ -27,6 +25,8 @@ def of_values(values: Any) -> str:
 
 def of_element(element: Mapping[str, Any]) -> str:
   """Fingerprint of one record: texts, numbers, lists of texts and arrays."""
+  import numpy as np  # `siren-jax --help` does without.
+
   digest = hashlib.sha256()
   for name, value in sorted(element.items()):
     if isinstance(value, np.ndarray):

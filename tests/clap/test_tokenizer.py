@@ -30,6 +30,16 @@ def test_listed_words_are_one_token_though_no_merge_leads_there(words):
   assert len(words.encode("hounds").tokens) > 2
 
 
+def test_no_id_is_beyond_the_vocabulary():
+  """Letters take more than the eighth that words leave them."""
+  texts = ["the quick brown fox jumps over the lazy dog 0123456789 ?!"]
+  listed = [f"word{i}" for i in range(99)]
+  words = tokenizer.train(texts, 64, listed)
+  assert words.get_vocab_size() == 64
+  assert max(words.get_vocab().values()) == 63
+  assert words.encode("quick").tokens[1:] != [tokenizer.UNK]
+
+
 @pytest.mark.parametrize("same", ["A DOG", "a dóg", " a  dog ", "ａ ｄｏｇ"])
 def test_case_accents_width_and_blanks_do_not_matter(words, same):
   assert words.encode(same).ids == words.encode("a dog").ids
