@@ -155,7 +155,7 @@ def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
 def test_alignment_that_cannot_be(runs, tmp_path, user_error):
   long = "--config.alignment.seconds=3.0"
   told = user_error(align(runs / "bundle", tmp_path / "w", long))
-  assert "at most 1 seconds" in told
+  assert "at most 1.0 seconds" in told
   told = user_error(align(tmp_path / "nowhere", tmp_path / "w"))
   assert "nowhere" in told
   told = user_error(
