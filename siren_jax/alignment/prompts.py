@@ -1,7 +1,6 @@
 """Prompts to align with: lines of a text file, captions, made-up claims."""
 
 import os
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
 from siren_jax.common.text import read_lines
@@ -28,7 +28,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   Raises:
     UserError: there is neither, or it holds no prompt.
   """
-  path = pathlib.Path(path)
+  path = paths.local(path)
   if path.is_file():
     texts = list(dict.fromkeys(read_lines(path)))
   else:

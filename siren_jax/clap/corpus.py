@@ -20,7 +20,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
-from siren_jax.common import parts, tensors
+from siren_jax.common import parts, paths, tensors
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
 from siren_jax.common.fingerprint import of_files, of_values, steps
@@ -306,7 +306,7 @@ def wordnet(folder: str | Path) -> list[str]:
     UserError: no database there.
   """
   found = []
-  for path in sorted(Path(folder).glob("data.*")):
+  for path in sorted(paths.local(folder).glob("data.*")):
     for line in lines(read_text(path).lower()):
       fields, bar, gloss = line.partition(" | ")
       if line.startswith("  ") or not bar:  # the licence, at the top

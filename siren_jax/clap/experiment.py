@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from tokenizers import Tokenizer
 from siren_jax.clap import corpus, functional, tokenizer
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
@@ -109,7 +109,7 @@ def build(
     UserError: the data set has another sample rate, or the teacher is not
       installed and the corpus is not made yet.
   """
-  e, workdir = experiment, Path(workdir)
+  e, workdir = experiment, paths.local(workdir)
   if e.data.path:  # before the teacher reads for minutes
     pipeline.rate_of(
       store.open_source(e.data.path, "train"), e.clap.audio.sample_rate

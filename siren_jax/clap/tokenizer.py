@@ -16,7 +16,7 @@ from tokenizers import (
   trainers,
 )
 
-from siren_jax.common import sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 PAD, CLS, UNK = "[pad]", "[cls]", "[unk]"
@@ -95,7 +95,7 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
     UserError: the file is missing, is not a tokenizer, or has ids that are
       not below `vocab_size`.
   """
-  path = Path(path)
+  path = paths.local(path)
   if not path.is_file():
     raise UserError(
       f"no tokenizer at {path}: get the whole folder again, or save the model's"

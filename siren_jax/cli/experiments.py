@@ -8,7 +8,6 @@ to be overridden, and its default is written down in the dataclass alone.
 
 import dataclasses
 import importlib
-import pathlib
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections import config_dict as placeholders
 
 from siren_jax.common import config as configs
-from siren_jax.common import sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 
@@ -90,7 +89,7 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   Raises:
     UserError: no such file, an unknown key, or a value that does not fit.
   """
-  if not pathlib.Path(path).is_file():
+  if not paths.local(path).is_file():
     raise UserError(f"no config file {path}; the ones that ship: configs/*.py")
   if stand_in := sniff.describe(path):
     raise UserError(f"{path}: no config file ({stand_in}); get it again")

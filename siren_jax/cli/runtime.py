@@ -98,7 +98,7 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
   Raises:
     UserError: it cannot; better told before the work than after it.
   """
-  folder = pathlib.Path(folder)
+  folder = paths.local(folder)
   home = folder.absolute()
   while not home.exists():
     home = home.parent
@@ -113,7 +113,7 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
 
 def check_file(path: str | os.PathLike, *suffixes: str) -> pathlib.Path:
   """Proves that a file `path` can be written, as `check_folder` does."""
-  path = pathlib.Path(path)
+  path = paths.local(path)
   known = " or ".join(suffixes)
   if path.suffix.lower() not in suffixes:
     raise UserError(f"{path}: expected a file name ending in {known}")

@@ -73,7 +73,7 @@ def unused(
   Raises:
     UserError: the place cannot be written to.
   """
-  first = path = Path(path)
+  first = path = paths.local(path)
   number = 1
   while not _reserve(path, beside):
     number += 1
@@ -132,9 +132,10 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
   Raises:
     UserError: it is missing or broken; the message ends with `remedy`.
   """
+  local = paths.local(path)
   try:
     return json.loads(
-      Path(path).read_bytes(),  # json sees the encoding, and any mark of it
+      local.read_bytes(),  # json sees the encoding, and any mark of it
       object_pairs_hook=_different,
       parse_constant=_finite,
       parse_float=_finite,
@@ -175,8 +176,9 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
   """
   import numpy as np  # `siren-jax --help` does without.
 
+  local = paths.local(path)
   try:
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(local, allow_pickle=False) as file:
       return dict(file)
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; check the path") from error

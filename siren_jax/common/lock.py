@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
     UserError: another process holds it (the message says which), or its
       folder cannot be written.
   """
-  path = Path(path)
+  path = paths.local(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()

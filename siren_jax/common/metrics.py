@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 
 # tqdm's own rate counts all the time there is.
@@ -30,7 +31,7 @@ class MetricWriter:
   """
 
   def __init__(self, workdir: Path, step: int):
-    self._path = Path(workdir) / "metrics.csv"
+    self._path = paths.local(workdir) / "metrics.csv"
     self.kept = None
     if step == 0 and _read(self._path):
       self.kept = self._path.with_name("metrics.previous.csv")

@@ -99,7 +99,7 @@ def save(
   folder: str | os.PathLike, part: str, config: Any, params: Any
 ) -> None:
   """Writes config.json and `part`.safetensors, which `load` reads."""
-  folder = pathlib.Path(folder)
+  folder = paths.local(folder)
   tensors.save(folder / f"{part}.safetensors", params)
   text = json.dumps({part: configs.to_dict(config)}, indent=2) + "\n"
   with files.replacing(folder / "config.json") as file:

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from siren_jax.common import files, sniff
+from siren_jax.common import files, paths, sniff
 from siren_jax.common.errors import UserError
 
 Params = dict[str, Any]
@@ -54,7 +54,7 @@ def load(
     UserError: the file is missing or broken, or a tensor is missing, unknown,
       of another shape or type, or not finite as `dtype`; the message names it.
   """
-  path = pathlib.Path(path)
+  path = paths.local(path)
   tensors = read(path)
   wanted = flax.traverse_util.flatten_dict(abstract, sep="/")
   _check_names(path, set(wanted), set(tensors))
@@ -82,7 +82,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     UserError: there is no such file, it is truncated or broken, or a tensor is
       not finite.
   """
-  path = pathlib.Path(path)
+  path = paths.local(path)
   if not path.is_file():
     raise UserError(f"{path}: no such file; copy or export the bundle again")
   try:

@@ -4,9 +4,8 @@ import codecs
 import os
 import re
 import unicodedata
-from pathlib import Path
 
-from siren_jax.common import sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 MAX_BYTES = 1 << 29  # of a text file
@@ -31,7 +30,7 @@ def read_text(path: str | os.PathLike) -> str:
   Raises:
     UserError: the file cannot be read, is not text, or is in another encoding.
   """
-  path, name = Path(path), printable(path)
+  path, name = paths.local(path), printable(path)
   try:
     with path.open("rb") as file:
       data = file.read(MAX_BYTES + 1)

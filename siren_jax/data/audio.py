@@ -2,12 +2,12 @@
 
 import io
 import os
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
 from siren_jax.data import decoding
@@ -81,7 +81,7 @@ def read_audio(
     UserError: the file is missing, no audio, truncated, too long, empty,
       silent in every channel, or holds NaN or infinite samples.
   """
-  path = Path(path)
+  path = paths.local(path)
   sound = decoding.decode(path, sample_rate, resampler, max_seconds)
   levels, notes = sound.levels, list(sound.notes)
   if not sound.audio_S.size:
@@ -119,7 +119,7 @@ def file_rate(path: str | os.PathLike) -> int:
   Raises:
     UserError: the file is missing, no audio, or at a rate not worth reading.
   """
-  with decoding.opened(Path(path)) as (file, _):
+  with decoding.opened(paths.local(path)) as (file, _):
     return file.samplerate
 
 
@@ -137,7 +137,7 @@ def write_audio(
     UserError: the suffix is another, the format does not have the rate, the
       place cannot be written to, or samples are not finite.
   """
-  path = Path(path)
+  path = paths.local(path)
   if path.suffix.lower() not in WRITTEN:
     raise UserError(
       f"{path}: cannot write {path.suffix or 'a file without suffix'};"

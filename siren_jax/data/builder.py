@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.lock import exclusive
 from siren_jax.data.store import INFO, RECORDS, Fingerprint, previous
@@ -99,7 +100,7 @@ def claim(out: str | os.PathLike, overwrite: bool = False) -> Iterator[None]:
     UserError: another process writes there, `out` is something other than a
       data set, or it is one and `overwrite` is not set.
   """
-  place = Path(out).resolve()
+  place = paths.local(out).resolve()
   check_target(place)
   with exclusive(place.with_name(f".{place.name}.lock"), str(out)):
     _clean(place)
@@ -128,7 +129,7 @@ def write(
   Raises:
     UserError: `out` is something other than a data set, or not writable.
   """
-  out = Path(out).resolve()
+  out = paths.local(out).resolve()
   check_target(out)
   records = {name: Fingerprint() for name in splits}
   counted = {
@@ -154,7 +155,7 @@ def write(
 
 def check_target(out: str | os.PathLike) -> None:
   """Refuses to write over anything but a data set (or nothing)."""
-  out = Path(out)
+  out = paths.local(out)
   if not out.exists() or (out / INFO).exists():
     return
   if not out.is_dir() or any(out.iterdir()):

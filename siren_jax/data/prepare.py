@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import logging
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.data import builder
 from siren_jax.data.codes import CodesConfig, prepare_codes
@@ -206,7 +207,7 @@ def _gather(
   """Recordings of all sources; the source's name makes their ids unique."""
   found, names = [], set()
   for number, source in enumerate(sources):
-    path = Path(source).resolve()
+    path = paths.local(source).resolve()
     name = path.parent.name if path.is_file() else path.name
     if name in names:
       name = f"{name}-{number}"

@@ -19,6 +19,7 @@ from typing import Any
 
 from absl import logging
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, normal, printable, read_lines
 from siren_jax.data import captions, corpora, tables, walk
@@ -95,7 +96,7 @@ def find(
   Raises:
     UserError: no such source, an unreadable manifest, or no usable entry.
   """
-  source = Path(source)
+  source = paths.local(source)
   problems = problems or Problems()
   if not is_text(str(source)):
     raise UserError(f"{printable(source)}: not a name in UTF-8; rename it")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from siren_jax.common import fingerprint as fingerprints
-from siren_jax.common import sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 Element = dict[str, Any]
@@ -28,12 +28,12 @@ def open_source(path: str | os.PathLike, split: str) -> Source:
   Raises:
     UserError: no data set at `path`, or it has no such split.
   """
-  return _Folder(Path(path), split)
+  return _Folder(paths.local(path), split)
 
 
 def splits(path: str | os.PathLike) -> tuple[str, ...]:
   """Names of the splits of a prepared set."""
-  return tuple(_tfds_builder(Path(path)).info.splits)
+  return tuple(_tfds_builder(paths.local(path)).info.splits)
 
 
 def texts(path: str | os.PathLike, split: str, *names: str) -> list[Element]:
@@ -43,7 +43,7 @@ def texts(path: str | os.PathLike, split: str, *names: str) -> list[Element]:
   """
   import tensorflow_datasets as tfds
 
-  path = Path(path)
+  path = paths.local(path)
   builder = _tfds_builder(path)
   _check_split(path, split, builder.info.splits)
   with _reading(path):
@@ -72,7 +72,7 @@ def fingerprint(path: str | os.PathLike) -> str:
   Raises:
     UserError: there is nothing at `path`.
   """
-  path = Path(path)
+  path = paths.local(path)
   if path.is_file():
     return fingerprints.of_file(path)
   if not path.exists():

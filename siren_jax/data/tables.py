@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import logging
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import lines, printable, read_text
 from siren_jax.data.audio import SUFFIXES
@@ -41,7 +42,7 @@ def rows(
   Raises:
     UserError: no text, or no table.
   """
-  path = Path(path)
+  path = paths.local(path)
   content = read_text(path)
   if path.suffix.lower() in SEPARATED:
     return _of_csv(path, _with_ends(content), report)

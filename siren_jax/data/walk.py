@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from siren_jax.common import text
+from siren_jax.common import paths, text
 
 # Sound and video that libsndfile does not read.
 _FOREIGN = frozenset(
@@ -59,7 +59,7 @@ def sound_files(
   first link to it. What is hidden, and what systems leave behind, is no
   sound. Folder `apart` is not entered.
   """
-  return _Walker(Path(root), frozenset(suffixes), apart).walk()
+  return _Walker(paths.local(root), frozenset(suffixes), apart).walk()
 
 
 class _Walker:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from siren_jax.common import files
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
 _NOTES, _CHECKSUM = "_notes", "_checksum"  # beside a scorer's own arrays
@@ -28,7 +28,7 @@ class Cache:
   """
 
   def __init__(self, folder: str | os.PathLike | None):
-    self._folder = pathlib.Path(folder) if folder else None
+    self._folder = paths.local(folder) if folder else None
     self._is_writable = folder is not None
 
   def get(

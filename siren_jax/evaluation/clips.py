@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from siren_jax.common import resample, text
+from siren_jax.common import paths, resample, text
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio, sources, walk
 from siren_jax.evaluation import paired
@@ -91,7 +91,7 @@ def find(
   Raises:
     UserError: there is none, or two have one name.
   """
-  source = pathlib.Path(source)
+  source = paths.local(source)
   problems = problems or sources.Problems()
   if is_table(source):
     recordings = sources.find(source, problems, apart)

@@ -200,7 +200,7 @@ def _check_unchanged(
 
 def is_bundle(folder: str | os.PathLike) -> bool:
   """Whether a folder holds all parts and their settings."""
-  path = pathlib.Path(folder) / "config.json"
+  path = paths.local(folder) / "config.json"
   return path.is_file() and "format" in _read_settings(path)
 
 

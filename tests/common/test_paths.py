@@ -44,3 +44,55 @@ def test_a_url_in_a_config_is_named_by_its_key():
 
   with pytest.raises(UserError, match="config data.start: s3://.*storage"):
     config.from_dict(CodecExperiment, {"data": {"start": "s3://b/codec"}})
+
+
+URL = pathlib.Path("gs://bucket/x.wav")
+
+
+def _readers_and_writers():
+  """What the Python interface reads and writes, by name."""
+  import numpy as np
+
+  from siren_jax.alignment import prompts
+  from siren_jax.cli import experiments, outputs
+  from siren_jax.common import lock, metrics, tensors, text
+  from siren_jax.data import audio, builder, prepare, sources, store, walk
+  from siren_jax.evaluation import cache, clips
+
+  audio_S = np.ones(9, "f4")
+  features = builder.audio_features()
+  facts = {"prompt": "rain", "sample_rate": 16000}
+  made_up = prepare.AudioConfig(synthetic=2)
+  return {
+    "data set": lambda: store.open_source(URL, "train"),
+    "splits": lambda: store.splits(URL),
+    "captions": lambda: store.captions(URL),
+    "fingerprint": lambda: store.fingerprint(URL),
+    "new data set": lambda: builder.write(URL, features, {}),
+    "claim": lambda: builder.claim(URL).__enter__(),
+    "prepared": lambda: prepare.prepare_audio([], URL, made_up),
+    "recordings": lambda: sources.find(URL),
+    "walk": lambda: walk.sound_files(URL, [".wav"]),
+    "sound": lambda: audio.read_audio(URL, 16000),
+    "rate": lambda: audio.file_rate(URL),
+    "made sound": lambda: outputs.write(URL, audio_S, facts, False),
+    "unused": lambda: files.unused(URL).__enter__(),
+    "text": lambda: text.read_text(URL),
+    "JSON": lambda: files.read_json(URL, ""),
+    "npz": lambda: files.read_npz(URL, ""),
+    "weights": lambda: tensors.read(URL),
+    "lock": lambda: lock.exclusive(URL, "x").__enter__(),
+    "metrics": lambda: metrics.MetricWriter(URL, 0),
+    "clips": lambda: clips.find(URL),
+    "results": lambda: cache.Cache(URL),
+    "prompts": lambda: prompts.read(URL, "train"),
+    "config": lambda: experiments.from_file(URL),
+  }
+
+
+def test_python_refuses_urls_too(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name, use in _readers_and_writers().items():
+    with pytest.raises(UserError, match="object storage"):
+      use()
+    assert not list(tmp_path.iterdir()), name
