@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.quality import PLAIN, RATE
 from siren_jax.cli.main import main as siren_jax
-from siren_jax.data.audio import read_audio, write_wav
+from siren_jax.data.audio import read_audio, write_audio
 from siren_jax.evaluation import frechet
 
 KEYS = ("fad", "fad_inf", "fd", "is", "kl", "clap")
@@ -46,7 +46,7 @@ def write(folder: pathlib.Path, paths, clips) -> None:
   """Clips under the names of the recordings, with their captions."""
   captions = dict(csv.reader((folder.parent / "reference.csv").open()))
   for path, clip in zip(paths, clips):
-    write_wav(folder / f"{path.stem}.wav", clip, RATE)
+    write_audio(folder / f"{path.stem}.wav", clip, RATE)
     told = json.dumps({"prompt": captions[str(path.absolute())]})
     (folder / f"{path.stem}.json").write_text(told)
 

@@ -3,8 +3,9 @@
   siren-jax generate "a dog barking" "rain on a tin roof" --num-samples 2
   siren-jax generate --prompts prompts.txt --out sounds/ --spectrogram
 
-Every sound is a 16-bit wav with a JSON file of the same name beside it, which
-says how it was made and has the command that makes it again. The same prompt,
+Every sound is a 16-bit wav, or what the suffix of --out says, with a JSON file
+of the same name beside it, which says how it was made and has the command that
+makes it again. The same prompt,
 seed, sample and settings give the same sound on the same machine, alone or
 among others. No file is replaced: a number is added to a name that is taken.
 """
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     candidates=args.candidates,
     **runtime.given(args, "batch_size"),
     **({} if args.loudness is None else _loudness(args.loudness)),
-    mesh=_mesh(args.mesh),
+    mesh=args.mesh,
     **runtime.given(args, *_SETTINGS),
   )
   print(f"try next: {_next(args, prompts)}")
@@ -88,7 +89,7 @@ def make(
   seconds: float,
   seed: int,
   spectrogram: bool = False,
-  mesh: Any = None,
+  mesh: str | None = None,
   batch_size: int | None = None,
   **options: Any,
 ) -> None:
@@ -99,7 +100,7 @@ def make(
     path_of: number of a sound, and the sound (`api.Sound`), to its file.
     model: by which bundle; None is the default one.
     seconds: of each. seed: of all. spectrogram: a PNG beside each.
-    mesh, batch_size: see `api.load`.
+    mesh: axes and sizes, such as "data=4,expert=2". batch_size: see `api.load`.
     **options: see `api.Siren.sounds`.
   """
   start = time.perf_counter()
@@ -110,14 +111,15 @@ def make(
   from siren_jax.common import loudness
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
-  siren = api.load(model, mesh, batch_size)
+  siren = api.load(model, _mesh(mesh), batch_size)
   sounds = siren.sounds(prompts, seconds, key=seed, **options)
   clock = runtime.CompileClock()
   loaded = time.perf_counter()
   runtime.say("getting ready; new lengths and settings compile once ...")
   count = len(prompts) * options.get("num_samples", 1)
   options = {"loudness": loudness.TARGET} | options
-  facts = _facts(siren, model, seconds, seed, batch_size, options)
+  facts = _facts(siren, model, seconds, seed, options)
+  facts |= {"mesh": mesh, "batch_size": batch_size}
   written = 0
   with tqdm.tqdm(sounds, total=count, unit="clip", disable=None) as bar:
     try:
@@ -159,7 +161,6 @@ def _facts(
   model: str | None,
   seconds: float,
   seed: int,
-  batch_size: int,
   options: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the JSON files of all sounds of a call say."""
@@ -171,7 +172,6 @@ def _facts(
     "loudness": options["loudness"],
     "settings": dataclasses.asdict(siren.sampling_config(**settings))
     | {"candidates": siren.num_candidates(options.get("candidates"))},
-    "batch_size": batch_size,
     "model": siren.bundle.name,
     "model_path": model,
     "version": siren_jax.__version__,
@@ -190,6 +190,7 @@ def _command(known: Mapping[str, Any]) -> str:
     "candidates": settings["candidates"],
     **{name: settings[name] for name in _SETTINGS},
     "loudness": "none" if level is None else level,
+    "mesh": known["mesh"],
     "batch_size": known["batch_size"],
   }
   words = ["siren-jax", "generate"]

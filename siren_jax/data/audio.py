@@ -163,6 +163,3 @@ def write_audio(
     file.write(buffer.getbuffer())
   clipped = int((np.abs(audio_S) > 1).sum())
   return (f"{clipped} samples beyond full scale clipped",) if clipped else ()
-
-
-write_wav = write_audio  # where the suffix is .wav in any case

@@ -23,7 +23,7 @@ def folders(tmp_path, monkeypatch):
       if name == "noise":
         wave = rng.normal(size=len(time))
       path = tmp_path / name / f"{i}.wav"
-      audio.write_wav(path, 0.2 * wave.astype("f4"), 16000)
+      audio.write_audio(path, 0.2 * wave.astype("f4"), 16000)
       path.with_suffix(".json").write_text(json.dumps({"prompt": "a beep"}))
   return tmp_path
 
@@ -131,9 +131,9 @@ def test_an_output_never_takes_the_place_of_a_caption(folders, user_error):
 
 def test_bad_clips_are_skipped_and_counted(folders, tiny_bundle, capsys):
   (folders / "near" / "1.wav").write_bytes(b"RIFF")
-  audio.write_wav(folders / "near" / "2.wav", np.zeros(20000, "f4"), 16000)
+  audio.write_audio(folders / "near" / "2.wav", np.zeros(20000, "f4"), 16000)
   short_S = np.linspace(-0.5, 0.5, 500, dtype="f4")
-  audio.write_wav(folders / "real" / "3.wav", short_S, 16000)
+  audio.write_audio(folders / "real" / "3.wav", short_S, 16000)
   (folders / "near" / "4.json").write_text("{")
   (folders / "near" / "5.m4a").touch()
   args = ["--paired", "--json", "out.json"]
@@ -181,7 +181,7 @@ def test_one_bundle_in_two_places(folders, tiny_bundle):
   rng = np.random.default_rng(0)
   for i in range(6):
     path = folders / "noise" / f"{i}.wav"
-    audio.write_wav(path, 0.1 * rng.normal(size=50000).astype("f4"), 44100)
+    audio.write_audio(path, 0.1 * rng.normal(size=50000).astype("f4"), 44100)
   found = []
   for args in ([], ["--clap", str(tiny_bundle)], []):
     assert (

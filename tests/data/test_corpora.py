@@ -12,7 +12,7 @@ CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
 
 def sound(path):
   noise_S = np.random.default_rng(0).normal(0, 0.1, 8000).astype("f4")
-  audio.write_wav(path, noise_S, 8000)
+  audio.write_audio(path, noise_S, 8000)
 
 
 def _audiocaps(root, clip_name):

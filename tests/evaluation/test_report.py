@@ -137,7 +137,7 @@ def _scorer(fingerprint, value, shortest=0.1):
 def _folder(home, seconds):
   for i, length in enumerate(seconds):
     sound = 0.1 * (i + 1) * np.sin(0.3 * np.arange(round(16000 * length)))
-    audio.write_wav(home / f"{i}.wav", sound.astype("f4"), 16000)
+    audio.write_audio(home / f"{i}.wav", sound.astype("f4"), 16000)
   return clips.find(home)
 
 

@@ -118,7 +118,7 @@ def test_rates_agree_to_three_digits(nano, tmp_path):
     folder = tmp_path / f"{rate}-{first}"
     for i in range(clips.BATCH):
       sound = _band_limited(first + i, rate)
-      audio.write_wav(folder / f"{i:02}.wav", sound, rate)
+      audio.write_audio(folder / f"{i:02}.wav", sound, rate)
     return clips.hear(clips.find(folder), scorer)
 
   real = hear(16000, 100)

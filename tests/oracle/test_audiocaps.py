@@ -72,7 +72,7 @@ def _clips(root: pathlib.Path) -> None:
         size=len(time)
       )
       path = root / "wavs" / split / f"Y{name}.wav"
-      audio.write_wav(path, 0.1 * wave.astype("f4"), 32000)
+      audio.write_audio(path, 0.1 * wave.astype("f4"), 32000)
     (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
 
 
