@@ -42,7 +42,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   """
   path = paths.local(path)
   # Processes of several machines may write it at once; their numbers be equal.
-  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+  # Without the name of `path`: a name may have 255 bytes.
+  temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -115,9 +116,7 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
   """
   folder = paths.local(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
-  temporary = Path(
-    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
-  )
+  temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
   try:
     yield temporary
     temporary.chmod(0o755)

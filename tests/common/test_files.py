@@ -17,6 +17,18 @@ def test_writes_and_makes_folders(tmp_path):
   assert os.listdir(path.parent) == ["a.bin"]
 
 
+@pytest.mark.parametrize("count", [242, 255])
+def test_the_longest_names_can_be_written(tmp_path, count):
+  path = tmp_path / ("x" * count)
+  with replacing(path) as file:
+    file.write(b"whole")
+  assert path.read_bytes() == b"whole"
+  path.unlink()
+  with new_folder(path) as folder:
+    (folder / "a").touch()
+  assert os.listdir(path) == ["a"]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_failure_keeps_the_old_file(tmp_path, error):
   path = tmp_path / "a.bin"
