@@ -180,7 +180,7 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
     with np.load(local, allow_pickle=False) as file:
       return dict(file)
   except (FileNotFoundError, NotADirectoryError) as error:
-    raise UserError(f"{path}: no such file; check the path") from error
+    raise UserError(f"{path}: no such file; {remedy}") from error
   except _NPZ_ERRORS as error:
     told = sniff.describe(path, expected=b"PK") or (
       " ".join(str(error).split()) or type(error).__name__

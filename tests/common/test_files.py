@@ -134,6 +134,13 @@ def test_a_stand_in_of_an_npz_is_named(data, told, tmp_path):
     read_npz(path, "")
 
 
+def test_an_npz_that_is_not_there(tmp_path):
+  (tmp_path / "file").touch()
+  for path in (tmp_path / "a.npz", tmp_path / "file" / "a.npz"):
+    with pytest.raises(UserError, match="no such file; get it$"):
+      read_npz(path, "get it")
+
+
 def test_half_an_npz_is_not_called_a_zip_archive(tmp_path):
   path = tmp_path / "a.npz"
   path.write_bytes(b"PK\x03\x04half")
