@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -10,13 +11,21 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
+# What is wrong with a disk, whoever writes to it.
+_DISK_ERRORS = (
+  errno.ENOSPC,
+  errno.EDQUOT,
+  errno.EFBIG,
+  errno.EIO,
+  errno.EROFS,
+)
 # What zipfile, zlib and NumPy raise at broken files.
 _NPZ_ERRORS = (
   OSError,
@@ -37,25 +46,41 @@ _NPZ_ERRORS = (
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   """A binary file that takes the place of `path` when the block ends well.
 
+  `path` is as it was before where it ends badly.
+
   Raises:
-    UserError: it cannot be written; `path` is then as it was before.
+    UserError: it cannot be written. Other errors of the block are its own.
   """
   path = paths.local(path)
   # Processes of several machines may write it at once; their numbers be equal.
   # Without the name of `path`: a name may have 255 bytes.
   temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-  try:
+  with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      with temporary.open("wb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        yield file
+  try:
+    with _writing(path):
+      file = temporary.open("wb")
+    with _writing(path, _DISK_ERRORS), file:
+      mode = os.fstat(file.fileno()).st_mode
+      yield file
+    with _writing(path):
       temporary.chmod(mode)  # safetensors puts a private file in its place.
       temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(
+  path: Path, numbers: Collection[int] | None = None
+) -> Iterator[None]:
+  """Says that `path` cannot be written, at OSErrors of these numbers or all."""
+  try:
+    yield
   except OSError as error:
-    raise _unwritable(path, error) from error
+    if numbers is None or error.errno in numbers:
+      raise _unwritable(path, error) from error
+    raise
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 
@@ -56,6 +57,16 @@ def test_full_disk_is_one_line(tmp_path):
   assert "\n" not in str(caught.value)
   assert path.read_bytes() == b"old"
   assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_an_error_of_the_block_is_not_of_the_file(tmp_path):
+  with pytest.raises(FileNotFoundError, match="font"):
+    with replacing(tmp_path / "a.png"):
+      (tmp_path / "font.ttf").open()
+  with pytest.raises(UserError, match=r"a\.png: cannot write \(No space"):
+    with replacing(tmp_path / "a.png"):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+  assert os.listdir(tmp_path) == []
 
 
 def test_not_a_folder(tmp_path):
