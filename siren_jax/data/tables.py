@@ -19,6 +19,8 @@ from siren_jax.data.audio import SUFFIXES
 Row = dict[str, Any]
 
 SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
+PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
+CAPTION_COLUMN = re.compile(r"captions?(_?\d+)?")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
 # A row in more lines or letters than these has a quote that never closes.
@@ -65,7 +67,7 @@ def _of_csv(
   path: Path, table: Sequence[str], report: Callable[[str], None]
 ) -> Iterator[tuple[int, Row]]:
   try:
-    names, delimiter, place = _header(table)
+    names, delimiter, place = _header(table, path.suffix.lower() == ".tsv")
   except csv.Error as error:
     raise UserError(
       f"{path}: its line of column names cannot be parsed ({error})"
@@ -86,11 +88,19 @@ def _of_csv(
       yield line, {name: value for name, value in zip(names, values) if name}
 
 
-def _header(table: Sequence[str]) -> tuple[list[str], str, int]:
-  """Names of columns, the delimiter, and the place of the line after."""
-  place = 0
-  while place < len(table) and not table[place].strip():
-    place += 1
+def _header(
+  table: Sequence[str], by_tabs: bool = False
+) -> tuple[list[str], str, int]:
+  """Names of columns, the delimiter, and the place of the line after.
+
+  Names may have other delimiters in them: the one that gives the most columns
+  of known names counts, then one that the first row has as many of, then the
+  one that gives the most columns.
+
+  Args:
+    by_tabs: it is separated by tabs if there are any.
+  """
+  place = _next_line(table, 0)
   if place == len(table):
     return [], ",", place
   choices = list(_DELIMITERS)
@@ -105,7 +115,47 @@ def _header(table: Sequence[str]) -> tuple[list[str], str, int]:
       broken = error
   if not found:
     raise broken
-  return max(found, key=lambda header: len(header[0]))
+  return max(found, key=lambda header: _rank(table, *header, by_tabs))
+
+
+def _rank(
+  table: Sequence[str],
+  names: Sequence[str],
+  delimiter: str,
+  place: int,
+  by_tabs: bool,
+) -> tuple[int, ...]:
+  """How likely a header is the one that is meant, to compare."""
+  known = sum(
+    name in PATH_COLUMNS or bool(CAPTION_COLUMN.fullmatch(name))
+    for name in names
+  )
+  is_split = len(names) > 1
+  return (
+    by_tabs and delimiter == "\t" and is_split,
+    known,
+    is_split and _fits(table, place, delimiter, names),
+    len(names),
+  )
+
+
+def _fits(
+  table: Sequence[str], place: int, delimiter: str, names: Sequence[str]
+) -> bool:
+  """Whether the first row has a field for each name."""
+  try:
+    fields, _ = _record(table, _next_line(table, place), delimiter)
+    _check_count(fields, names)
+  except csv.Error:
+    return False
+  return True
+
+
+def _next_line(table: Sequence[str], place: int) -> int:
+  """Place of the next line that is not blank."""
+  while place < len(table) and not table[place].strip():
+    place += 1
+  return place
 
 
 def _names(fields: Sequence[str]) -> list[str]:

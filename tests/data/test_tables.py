@@ -162,6 +162,48 @@ def test_the_dialect_is_told(tmp_path, caplog):
   assert not caplog.records
 
 
+@pytest.mark.parametrize(
+  ("name", "content", "expected"),
+  [
+    (
+      "t.tsv",
+      "path\tcaption, in words\na.wav\train, and wind\n",
+      {"path": "a.wav", "caption,_in_words": "rain, and wind"},
+    ),
+    (
+      "t.tsv",
+      "what\twords, many, of them\na\train\n",
+      {"what": "a", "words,_many,_of_them": "rain"},
+    ),
+    (
+      "t.csv",
+      "audio;caption (short, plain)\na.wav;rain\n",
+      {"audio": "a.wav", "caption_(short,_plain)": "rain"},
+    ),
+    (
+      "t.csv",
+      "audio;caption (short, plain, dry)\n\na.wav;rain, wind, hail\n",
+      {"audio": "a.wav", "caption_(short,_plain,_dry)": "rain, wind, hail"},
+    ),
+    (
+      "t.csv",
+      "title;words, many\nrain;wind\n",
+      {"title": "rain", "words,_many": "wind"},
+    ),
+    (
+      "t.csv",
+      "path,notes;tags;more\na.wav,x;y;z\n",
+      {"path": "a.wav", "notes;tags;more": "x;y;z"},
+    ),
+    ("t.tsv", "path,tag\na.wav,rain\n", {"path": "a.wav", "tag": "rain"}),
+    ("t.csv", "path\na.wav\n", {"path": "a.wav"}),
+  ],
+)  # fmt: skip
+def test_names_of_columns_hold_delimiters(tmp_path, name, content, expected):
+  rows, problems = read(write(tmp_path / name, content))
+  assert [row for _, row in rows] == [expected] and not problems
+
+
 def test_columns_of_one_name_are_told_apart(tmp_path):
   path = write(
     tmp_path / "t.csv", "path,Caption,caption,,\na.wav,rain,wind,,\n"
