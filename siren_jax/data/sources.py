@@ -29,7 +29,6 @@ MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
 MAX_SHOWN = 3
 _HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
-_TABLES = (".csv", ".tsv", ".jsonl")
 _FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
 
 
@@ -166,7 +165,7 @@ def _from_folder(
 ) -> Iterator[Recording]:
   """Sound files below `root`; words from a .txt beside, or from names."""
   for path in sorted(root.glob("*")):
-    if path.suffix.lower() in _TABLES:
+    if tables.is_table(path):
       logging.warning(
         "%s is not read; call it %s, or name the file itself",
         printable(path),

@@ -13,18 +13,38 @@ from absl import logging
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.common.text import lines, printable, read_text
-from siren_jax.data.audio import SUFFIXES
+from siren_jax.common.text import lines, printable, read_lines, read_text
+from siren_jax.data import audio
 
 Row = dict[str, Any]
 
-SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
+SUFFIXES = (".csv", ".tsv", ".jsonl")
+_SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
 PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 CAPTION_COLUMN = re.compile(r"captions?(_?\d+)?")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
 # A row in more lines or letters than these has a quote that never closes.
 _MAX_LINES, _MAX_LETTERS = 50, 10_000
+
+
+def is_table(path: str | os.PathLike) -> bool:
+  """Whether its name is that of a table, not of a folder or of plain text."""
+  return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_prompts(path: str | os.PathLike) -> list[str]:
+  """Prompts, one a line of a text file; see `read_lines`.
+
+  Raises:
+    UserError: it is a table, or cannot be read.
+  """
+  if is_table(path):
+    raise UserError(
+      f"{printable(path)}: a table, not a list of prompts; write one a line to"
+      " a .txt file (siren-jax evaluate --prompts takes tables)"
+    )
+  return read_lines(path)
 
 
 def rows(
@@ -46,7 +66,7 @@ def rows(
   """
   path = paths.local(path)
   content = read_text(path)
-  if path.suffix.lower() in SEPARATED:
+  if path.suffix.lower() in _SEPARATED:
     return _of_csv(path, _with_ends(content), report)
   return _of_jsonl(path, lines(content), report)
 
@@ -210,7 +230,7 @@ def _has_row(field: str, delimiter: str) -> bool:
   """Whether a line of several in a field names a sound among other things."""
   parts = [line.split(delimiter) for line in lines(field)]
   return len(parts) > 1 and any(
-    Path(part.strip(' "')).suffix.lower() in SUFFIXES
+    Path(part.strip(' "')).suffix.lower() in audio.SUFFIXES
     for row in parts
     if len(row) > 1
     for part in row

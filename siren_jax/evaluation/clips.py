@@ -17,7 +17,7 @@ import numpy as np
 
 from siren_jax.common import paths, resample, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, sources, walk
+from siren_jax.data import audio, sources, tables, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Heard, Scorer
@@ -72,11 +72,6 @@ class Log(sources.Problems):
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def is_table(source: str | os.PathLike) -> bool:
-  """Is it a CSV or JSONL file of clips, not a folder?"""
-  return pathlib.Path(source).suffix.lower() in (".csv", ".jsonl")
-
-
 def find(
   source: str | os.PathLike,
   apart: str | os.PathLike | None = None,
@@ -93,7 +88,7 @@ def find(
   """
   source = paths.local(source)
   problems = problems or sources.Problems()
-  if is_table(source):
+  if tables.is_table(source):
     recordings = sources.find(source, problems, apart)
     return _named(
       source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in recordings)

@@ -223,6 +223,15 @@ def test_tables_that_cannot_be_read(tmp_path):
     read(write(tmp_path / "t.csv", "path,caption\na.wav,caf\xe9\n", "cp1252"))
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.TSV", "t.jsonl"])
+def test_a_table_is_no_list_of_prompts(tmp_path, name):
+  path = write(tmp_path / name, "path\tcaption\na.wav\train\n")
+  with pytest.raises(UserError, match=rf"{name}: a table, .*\.txt file"):
+    tables.read_prompts(path)
+  path = path.rename(tmp_path / "t.txt")
+  assert tables.read_prompts(path) == ["path\tcaption", "a.wav\train"]
+
+
 def test_rows_that_are_no_json(tmp_path):
   deep = "[" * 100_000
   bad = ["{", "[1]", '{"a": NaN}', '{"a": 1, "A": 2}', deep, "1" * 5000]

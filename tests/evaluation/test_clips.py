@@ -126,6 +126,16 @@ def test_a_table_wins_over_json(folder, tmp_path):
   assert clips.captions(clips.find(tmp_path / "clips.csv")) == (["thunder"], [])
 
 
+@pytest.mark.parametrize("name", ["clips.tsv", "clips.TSV", "clips.jsonl"])
+def test_every_kind_of_table_names_clips(folder, tmp_path, name):
+  rows = "path\tcaption\nsounds/00.wav\tthunder\n"
+  if name.endswith("jsonl"):
+    rows = json.dumps({"path": "sounds/00.wav", "caption": "thunder"})
+  (tmp_path / name).write_text(rows)
+  [clip] = clips.find(tmp_path / name)
+  assert clip.name == "00" and clip.told == "thunder"
+
+
 def test_what_cannot_be_heard_is_named(folder, tmp_path):
   with pytest.raises(UserError, match="no sound files"):
     clips.find(tmp_path / "nothing")
