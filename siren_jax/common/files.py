@@ -11,7 +11,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -150,6 +150,26 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
 
 
+def parse_json(
+  content: str | bytes,
+  to_object: Callable[[Sequence[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+  """What JSON says; numbers are finite, keys differ.
+
+  Args:
+    to_object: makes an object of (key, value), in place of a dictionary.
+
+  Raises:
+    ValueError, RecursionError: it is no such JSON.
+  """
+  return json.loads(
+    content,
+    object_pairs_hook=to_object or _different,
+    parse_constant=_finite,
+    parse_float=_finite,
+  )
+
+
 def read_json(path: str | os.PathLike, remedy: str) -> Any:
   """A JSON file's content; numbers are finite, keys differ.
 
@@ -158,12 +178,8 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
   """
   local = paths.local(path)
   try:
-    return json.loads(
-      local.read_bytes(),  # json sees the encoding, and any mark of it
-      object_pairs_hook=_different,
-      parse_constant=_finite,
-      parse_float=_finite,
-    )
+    # json sees the encoding, and any mark of it.
+    return parse_json(local.read_bytes())
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; {remedy}") from error
   except OSError as error:
@@ -176,7 +192,7 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
     ) from error
 
 
-def _different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _different(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   values = dict(pairs)
   if len(values) < len(pairs):
     keys = [key for key, _ in pairs]

@@ -1,15 +1,14 @@
 """Prepared data sets (TFDS folders), opened for reading."""
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from siren_jax.common import files, paths, sniff
 from siren_jax.common import fingerprint as fingerprints
-from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 Element = dict[str, Any]
@@ -80,8 +79,7 @@ def fingerprint(path: str | os.PathLike) -> str:
   if not (path / INFO).exists():
     return fingerprints.of_model(path)
   if (path / RECORDS).exists():
-    with _reading(path):
-      records = json.loads((path / RECORDS).read_text())
+    records = files.read_json(path / RECORDS, "copy the data set again")
   else:
     _log.warning(
       "%s has no fingerprint, so all of it is read; prepare it again to save"

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from absl import logging
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
+from siren_jax.common.files import parse_json
 from siren_jax.common.text import lines, printable, read_lines, read_text
 from siren_jax.data import audio
 
@@ -260,9 +260,7 @@ def _of_jsonl(
     if not content.strip():
       continue
     try:
-      row = json.loads(
-        content, object_pairs_hook=_unique, parse_constant=_refuse
-      )
+      row = parse_json(content, _unique)
     except (ValueError, RecursionError) as error:
       report(f"{path}:{line}: not a JSON object ({error})")
       continue
@@ -279,7 +277,3 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> Row:
       raise ValueError(f"{printable(name)} comes twice")
     row[column(name)] = value
   return row
-
-
-def _refuse(constant: str) -> None:
-  raise ValueError(f"{constant} is no JSON")

@@ -8,14 +8,13 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from siren_jax.common import paths, resample, text
+from siren_jax.common import files, paths, resample, text
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio, sources, tables, walk
 from siren_jax.evaluation import paired
@@ -159,7 +158,7 @@ def _prompt(path: pathlib.Path) -> str | None:
     return None
   content = text.read_text(path)
   try:
-    values = json.loads(content)
+    values = files.parse_json(content)
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path}: not JSON ({error})") from error
   prompt = values.get("prompt") if isinstance(values, dict) else None

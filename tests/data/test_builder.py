@@ -181,6 +181,17 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   assert "has no fingerprint, so all of it is read" in caplog.text
 
 
+@pytest.mark.parametrize(
+  ("content", "told"),
+  [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "twice")],
+)
+def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
+  write(tmp_path / "set")
+  (tmp_path / "set" / store.RECORDS).write_bytes(content)
+  with pytest.raises(UserError, match=rf"{store.RECORDS}: .*{told}.*; copy"):
+    store.fingerprint(tmp_path / "set")
+
+
 def test_fingerprint_of_a_file_is_of_its_bytes(tmp_path):
   (tmp_path / "a.txt").write_text("rain")
   (tmp_path / "b.txt").write_text("rain")

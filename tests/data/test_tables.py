@@ -235,9 +235,10 @@ def test_a_table_is_no_list_of_prompts(tmp_path, name):
 def test_rows_that_are_no_json(tmp_path):
   deep = "[" * 100_000
   bad = ["{", "[1]", '{"a": NaN}', '{"a": 1, "A": 2}', deep, "1" * 5000]
+  bad.append('{"a": 1e999}')
   content = "".join(f"{line}\r\n\r\n" for line in bad)
   rows, problems = read(write(tmp_path / "t.jsonl", content + '{"a": "b"}'))
-  assert rows == [(13, {"a": "b"})]
-  for line, problem in zip((1, 3, 5, 7, 9, 11), problems, strict=True):
+  assert rows == [(15, {"a": "b"})]
+  for line, problem in zip(range(1, 15, 2), problems, strict=True):
     assert f"t.jsonl:{line}: not a JSON object" in problem
   assert "A comes twice" in problems[3]

@@ -106,6 +106,8 @@ def test_captions_are_beside_the_clips(folder):
     (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     ('{"prompt": "légère"}'.encode("cp1252"), "Windows-1252"),
     (b'{"prompt": 3}', "no text"),
+    (b'{"prompt": "rain", "prompt": "wind"}', "twice"),
+    (b'{"prompt": "rain", "seconds": NaN}', "finite"),
     (b'{"prompt": "  "}', "no text"),
     (b'{"text": "rain"}', "no text"),
     (b'["rain"]', "no text"),
