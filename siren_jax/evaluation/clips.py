@@ -43,11 +43,6 @@ class Clip:
   content: str
   told: str = ""
 
-  @property
-  def caption(self) -> str | None:
-    """Its entry of `captions`."""
-    return captions([self])[0][0]
-
 
 @dataclasses.dataclass
 class Log(sources.Problems):

@@ -95,7 +95,6 @@ def test_captions_are_beside_the_clips(folder):
   found = clips.find(folder)
   texts, problems = clips.captions(found)
   assert texts[:4] == ["pluie légère"] * 3 + [None] and not problems
-  assert found[0].caption == "pluie légère" and found[3].caption is None
 
 
 @pytest.mark.parametrize(
