@@ -228,6 +228,18 @@ def _distance(
   return {name: float(value_B[0]) for name, value_B in values.items()}
 
 
+def rates(clips: Sequence[Clip], log: Log) -> list[int | None]:
+  """Sample rates of the files; None where `log` says what is wrong with it."""
+  found = []
+  for clip in clips:
+    try:
+      found.append(audio.file_rate(clip.path))
+    except UserError as error:
+      found.append(None)
+      _skip(clip, error, log)
+  return found
+
+
 def hear(
   clips: Sequence[Clip],
   scorer: Scorer,
