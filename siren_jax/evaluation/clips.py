@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from siren_jax.common import files, paths, resample, text
+from siren_jax.common import paths, resample, text
 from siren_jax.common.errors import UserError
+from siren_jax.common.files import parse_json
 from siren_jax.data import audio, sources, tables, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.cache import Cache
@@ -149,11 +150,11 @@ def captions(
 
 def _prompt(path: pathlib.Path) -> str | None:
   """The prompt in a JSON file; None: there is no such file."""
-  if not path.exists():
+  if not os.path.exists(path):  # nor may be: the name can be too long
     return None
   content = text.read_text(path)
   try:
-    values = files.parse_json(content)
+    values = parse_json(content)
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path}: not JSON ({error})") from error
   prompt = values.get("prompt") if isinstance(values, dict) else None

@@ -97,6 +97,12 @@ def test_captions_are_beside_the_clips(folder):
   assert texts[:4] == ["pluie légère"] * 3 + [None] and not problems
 
 
+def test_no_json_can_be_beside_the_longest_name(folder):
+  path = (folder / "00.wav").rename(folder / f"{'x' * 251}.wav")
+  clip = clips.Clip(path, "x", "")
+  assert clips.captions([clip]) == ([None], [])
+
+
 @pytest.mark.parametrize(
   ("content", "reason"),
   [
