@@ -11,8 +11,7 @@ from siren_jax.clap import tokenizer
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.common.text import read_lines
-from siren_jax.data import store, synthetic
+from siren_jax.data import store, synthetic, tables
 
 
 class Prompt(NamedTuple):
@@ -26,11 +25,11 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   """Lines of a text file (the same for every split), or captions of a set.
 
   Raises:
-    UserError: there is neither, or it holds no prompt.
+    UserError: there is neither, it holds no prompt, or it is a table.
   """
   path = paths.local(path)
   if path.is_file():
-    texts = list(dict.fromkeys(read_lines(path)))
+    texts = list(dict.fromkeys(tables.read_prompts(path)))
   else:
     texts = store.captions(path, split)
   if not texts:

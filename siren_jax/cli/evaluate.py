@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--reference",
     required=True,
     metavar="DIR",
-    help="real clips: a folder, or a table (CSV, JSONL) of them",
+    help="real clips: a folder, or a table (CSV, TSV, JSONL) of them",
   )
   add(
     "--prompts",
@@ -183,6 +183,7 @@ def _plan(
   args: argparse.Namespace, reference: Sequence[Any], log: Any
 ) -> tuple[list[str], list[pathlib.Path]]:
   """Prompts, and the files in an empty folder to make of them."""
+  from siren_jax.data import tables
   from siren_jax.evaluation import clips
 
   folder = runtime.check_folder(args.generated)
@@ -190,7 +191,7 @@ def _plan(
     raise UserError(
       f"{folder} is not empty; name a new folder for the clips of --prompts"
     )
-  if not clips.is_table(args.prompts):
+  if not tables.is_table(args.prompts):
     prompts = read_lines(args.prompts)
     if not prompts:
       raise UserError(f"{args.prompts}: no prompts in it; write one a line")

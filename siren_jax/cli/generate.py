@@ -22,7 +22,6 @@ from typing import Any
 import siren_jax
 from siren_jax.cli import outputs, runtime
 from siren_jax.common.errors import UserError
-from siren_jax.common.text import read_lines
 
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 
@@ -207,7 +206,9 @@ def _prompts(args: argparse.Namespace) -> list[str]:
       'a prompt is empty; describe a sound: siren-jax generate "a dog barking"'
     )
   if args.file:
-    prompts += read_lines(args.file)
+    from siren_jax.data import tables
+
+    prompts += tables.read_prompts(args.file)
   if not prompts:
     raise UserError(
       'no prompt; describe a sound: siren-jax generate "a dog barking"'

@@ -10,9 +10,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from siren_jax.common import paths, sniff
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.common.files import replacing
+from siren_jax.common.files import read_json, replacing
 from siren_jax.common.fingerprint import short
 
 T = TypeVar("T")
@@ -245,17 +245,13 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
     UserError: its config.json is missing or broken.
   """
   path = workdir / _NAME
-  try:
-    values = json.loads(path.read_text())
-    if isinstance(values, dict):
-      return values
-    reason = "no settings by name"
-  except (OSError, ValueError) as error:
-    reason = sniff.describe(path) or getattr(error, "strerror", None) or error
-  raise UserError(
-    f"{path} cannot be read ({reason}); copy {workdir}/checkpoints/STEP/config/"
-    "metadata to it, which is the same"
+  remedy = (
+    f"copy {workdir}/checkpoints/STEP/config/metadata to it, which is the same"
   )
+  values = read_json(path, remedy)
+  if not isinstance(values, dict):
+    raise UserError(f"{path}: no settings by name; {remedy}")
+  return values
 
 
 def _is_free(name: str) -> bool:

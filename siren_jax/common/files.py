@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -10,13 +11,21 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
+# What is wrong with a disk, whoever writes to it.
+_DISK_ERRORS = (
+  errno.ENOSPC,
+  errno.EDQUOT,
+  errno.EFBIG,
+  errno.EIO,
+  errno.EROFS,
+)
 # What zipfile, zlib and NumPy raise at broken files.
 _NPZ_ERRORS = (
   OSError,
@@ -37,24 +46,41 @@ _NPZ_ERRORS = (
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   """A binary file that takes the place of `path` when the block ends well.
 
+  `path` is as it was before where it ends badly.
+
   Raises:
-    UserError: it cannot be written; `path` is then as it was before.
+    UserError: it cannot be written. Other errors of the block are its own.
   """
   path = paths.local(path)
   # Processes of several machines may write it at once; their numbers be equal.
-  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-  try:
+  # Without the name of `path`: a name may have 255 bytes.
+  temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+  with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      with temporary.open("wb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        yield file
+  try:
+    with _writing(path):
+      file = temporary.open("wb")
+    with _writing(path, _DISK_ERRORS), file:
+      mode = os.fstat(file.fileno()).st_mode
+      yield file
+    with _writing(path):
       temporary.chmod(mode)  # safetensors puts a private file in its place.
       temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(
+  path: Path, numbers: Collection[int] | None = None
+) -> Iterator[None]:
+  """Says that `path` cannot be written, at OSErrors of these numbers or all."""
+  try:
+    yield
   except OSError as error:
-    raise _unwritable(path, error) from error
+    if numbers is None or error.errno in numbers:
+      raise _unwritable(path, error) from error
+    raise
 
 
 @contextlib.contextmanager
@@ -115,15 +141,33 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
   """
   folder = paths.local(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
-  temporary = Path(
-    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
-  )
+  temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
   try:
     yield temporary
     temporary.chmod(0o755)
     os.replace(temporary, folder)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def parse_json(
+  content: str | bytes,
+  to_object: Callable[[Sequence[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+  """What JSON says; numbers are finite, keys differ.
+
+  Args:
+    to_object: makes an object of (key, value), in place of a dictionary.
+
+  Raises:
+    ValueError, RecursionError: it is no such JSON.
+  """
+  return json.loads(
+    content,
+    object_pairs_hook=to_object or _different,
+    parse_constant=_finite,
+    parse_float=_finite,
+  )
 
 
 def read_json(path: str | os.PathLike, remedy: str) -> Any:
@@ -134,12 +178,8 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
   """
   local = paths.local(path)
   try:
-    return json.loads(
-      local.read_bytes(),  # json sees the encoding, and any mark of it
-      object_pairs_hook=_different,
-      parse_constant=_finite,
-      parse_float=_finite,
-    )
+    # json sees the encoding, and any mark of it.
+    return parse_json(local.read_bytes())
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; {remedy}") from error
   except OSError as error:
@@ -152,7 +192,7 @@ def read_json(path: str | os.PathLike, remedy: str) -> Any:
     ) from error
 
 
-def _different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _different(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   values = dict(pairs)
   if len(values) < len(pairs):
     keys = [key for key, _ in pairs]
@@ -181,7 +221,7 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
     with np.load(local, allow_pickle=False) as file:
       return dict(file)
   except (FileNotFoundError, NotADirectoryError) as error:
-    raise UserError(f"{path}: no such file; check the path") from error
+    raise UserError(f"{path}: no such file; {remedy}") from error
   except _NPZ_ERRORS as error:
     told = sniff.describe(path, expected=b"PK") or (
       " ".join(str(error).split()) or type(error).__name__

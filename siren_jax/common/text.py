@@ -8,7 +8,7 @@ import unicodedata
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
-MAX_BYTES = 1 << 29  # of a text file
+MAX_BYTES = 1 << 26  # of a text file; in memory it takes several times that
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
   (codecs.BOM_UTF32_LE, "UTF-32-LE"),

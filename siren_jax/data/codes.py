@@ -103,7 +103,7 @@ def _prepare(
 ) -> dict[str, int]:
   prompts = _Prompts(text_encoder)
   names = splits(audio_set)
-  sources = {name: open_source(audio_set, name) for name in names}
+  sources = {name: open_source(audio_set, name, cached=False) for name in names}
   counts = {name: len(source) for name, source in sources.items()}
   first = next(_examples(sources[names[0]], codec, prompts, config))[1]
   features = builder.code_features(

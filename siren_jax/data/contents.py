@@ -29,7 +29,7 @@ def counts(path: str | os.PathLike) -> Iterator[str]:
   """A line for each split, and one for the labels; reads the whole set."""
   labels = collections.Counter()
   for name in store.splits(path):
-    split = store.open_source(path, name)
+    split = store.open_source(path, name, cached=False)
     seconds = 0.0
     for i in range(len(split)):
       record = split[i]

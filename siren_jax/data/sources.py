@@ -27,12 +27,9 @@ from siren_jax.data.audio import SUFFIXES
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
-PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 MAX_SHOWN = 3
 _HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
-_TABLES = (".csv", ".tsv", ".jsonl")
 _FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
-_CAPTION = re.compile(r"captions?(_?\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +165,7 @@ def _from_folder(
 ) -> Iterator[Recording]:
   """Sound files below `root`; words from a .txt beside, or from names."""
   for path in sorted(root.glob("*")):
-    if path.suffix.lower() in _TABLES:
+    if tables.is_table(path):
       logging.warning(
         "%s is not read; call it %s, or name the file itself",
         printable(path),
@@ -273,9 +270,9 @@ def _from_manifest(
 ) -> Iterator[Recording]:
   for line, row in tables.rows(manifest, problems.add):
     where = f"{manifest}:{line}"
-    file = next((row[c] for c in PATH_COLUMNS if row.get(c)), "")
+    file = next((row[c] for c in tables.PATH_COLUMNS if row.get(c)), "")
     if not file:
-      columns = " / ".join(PATH_COLUMNS[:3])
+      columns = " / ".join(tables.PATH_COLUMNS[:3])
       problems.add(f"{where}: no {columns}; it has {', '.join(row)}")
       continue
     try:
@@ -349,7 +346,7 @@ def _text(row: Mapping, *columns: str) -> str:
 def _given(row: Mapping) -> Iterator[Any]:
   """Of caption, captions (one or a list), and caption_1, caption_2, ..."""
   for column, value in row.items():
-    if _CAPTION.fullmatch(column):
+    if tables.CAPTION_COLUMN.fullmatch(column):
       yield from value if isinstance(value, list) else [value]
 
 

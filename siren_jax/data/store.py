@@ -1,15 +1,14 @@
 """Prepared data sets (TFDS folders), opened for reading."""
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from siren_jax.common import files, paths, sniff
 from siren_jax.common import fingerprint as fingerprints
-from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
 Element = dict[str, Any]
@@ -22,13 +21,19 @@ MAX_CACHED_BYTES = 4 << 30  # larger sets are read from disk every time
 _log = logging.getLogger(__name__)
 
 
-def open_source(path: str | os.PathLike, split: str) -> Source:
+def open_source(
+  path: str | os.PathLike, split: str, cached: bool = True
+) -> Source:
   """The records of a split as dictionaries, in random access.
+
+  Args:
+    cached: keeps what was read of a set that fits into memory; not for one
+      pass over it.
 
   Raises:
     UserError: no data set at `path`, or it has no such split.
   """
-  return _Folder(paths.local(path), split)
+  return _Folder(paths.local(path), split, cached)
 
 
 def splits(path: str | os.PathLike) -> tuple[str, ...]:
@@ -80,8 +85,7 @@ def fingerprint(path: str | os.PathLike) -> str:
   if not (path / INFO).exists():
     return fingerprints.of_model(path)
   if (path / RECORDS).exists():
-    with _reading(path):
-      records = json.loads((path / RECORDS).read_text())
+    records = files.read_json(path / RECORDS, "copy the data set again")
   else:
     _log.warning(
       "%s has no fingerprint, so all of it is read; prepare it again to save"
@@ -108,7 +112,7 @@ class Fingerprint:
 def _read_fingerprints(path: Path) -> dict[str, str]:
   values = {}
   for split in splits(path):
-    records, source = Fingerprint(), open_source(path, split)
+    records, source = Fingerprint(), open_source(path, split, cached=False)
     for index in range(len(source)):
       records.add(source[index])
     values[split] = records.value()
@@ -116,16 +120,16 @@ def _read_fingerprints(path: Path) -> dict[str, str]:
 
 
 class _Folder:
-  """A split of a TFDS folder; a set that fits into memory is read once."""
+  """A split of a TFDS folder; a small set is read once where it is cached."""
 
-  def __init__(self, path: Path, split: str):
+  def __init__(self, path: Path, split: str, cached: bool):
     tfds_builder = _tfds_builder(path)
     _check_split(path, split, tfds_builder.info.splits)
     self._path = path
     with _reading(path):
       self._data = tfds_builder.as_data_source(split)
     small = tfds_builder.info.dataset_size < MAX_CACHED_BYTES
-    self._cache = {} if small else None
+    self._cache = {} if cached and small else None
 
   def __len__(self) -> int:
     return len(self._data)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +12,39 @@ from absl import logging
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.common.text import lines, printable, read_text
-from siren_jax.data.audio import SUFFIXES
+from siren_jax.common.files import parse_json
+from siren_jax.common.text import lines, printable, read_lines, read_text
+from siren_jax.data import audio
 
 Row = dict[str, Any]
 
-SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
+SUFFIXES = (".csv", ".tsv", ".jsonl")
+_SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
+PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
+CAPTION_COLUMN = re.compile(r"captions?(_?\d+)?")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
 # A row in more lines or letters than these has a quote that never closes.
 _MAX_LINES, _MAX_LETTERS = 50, 10_000
+
+
+def is_table(path: str | os.PathLike) -> bool:
+  """Whether its name is that of a table, not of a folder or of plain text."""
+  return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_prompts(path: str | os.PathLike) -> list[str]:
+  """Prompts, one a line of a text file; see `read_lines`.
+
+  Raises:
+    UserError: it is a table, or cannot be read.
+  """
+  if is_table(path):
+    raise UserError(
+      f"{printable(path)}: a table, not a list of prompts; write one a line to"
+      " a .txt file (siren-jax evaluate --prompts takes tables)"
+    )
+  return read_lines(path)
 
 
 def rows(
@@ -44,7 +66,7 @@ def rows(
   """
   path = paths.local(path)
   content = read_text(path)
-  if path.suffix.lower() in SEPARATED:
+  if path.suffix.lower() in _SEPARATED:
     return _of_csv(path, _with_ends(content), report)
   return _of_jsonl(path, lines(content), report)
 
@@ -65,7 +87,7 @@ def _of_csv(
   path: Path, table: Sequence[str], report: Callable[[str], None]
 ) -> Iterator[tuple[int, Row]]:
   try:
-    names, delimiter, place = _header(table)
+    names, delimiter, place = _header(table, path.suffix.lower() == ".tsv")
   except csv.Error as error:
     raise UserError(
       f"{path}: its line of column names cannot be parsed ({error})"
@@ -86,11 +108,19 @@ def _of_csv(
       yield line, {name: value for name, value in zip(names, values) if name}
 
 
-def _header(table: Sequence[str]) -> tuple[list[str], str, int]:
-  """Names of columns, the delimiter, and the place of the line after."""
-  place = 0
-  while place < len(table) and not table[place].strip():
-    place += 1
+def _header(
+  table: Sequence[str], by_tabs: bool = False
+) -> tuple[list[str], str, int]:
+  """Names of columns, the delimiter, and the place of the line after.
+
+  Names may have other delimiters in them: the one that gives the most columns
+  of known names counts, then one that the first row has as many of, then the
+  one that gives the most columns.
+
+  Args:
+    by_tabs: it is separated by tabs if there are any.
+  """
+  place = _next_line(table, 0)
   if place == len(table):
     return [], ",", place
   choices = list(_DELIMITERS)
@@ -105,7 +135,47 @@ def _header(table: Sequence[str]) -> tuple[list[str], str, int]:
       broken = error
   if not found:
     raise broken
-  return max(found, key=lambda header: len(header[0]))
+  return max(found, key=lambda header: _rank(table, *header, by_tabs))
+
+
+def _rank(
+  table: Sequence[str],
+  names: Sequence[str],
+  delimiter: str,
+  place: int,
+  by_tabs: bool,
+) -> tuple[int, ...]:
+  """How likely a header is the one that is meant, to compare."""
+  known = sum(
+    name in PATH_COLUMNS or bool(CAPTION_COLUMN.fullmatch(name))
+    for name in names
+  )
+  is_split = len(names) > 1
+  return (
+    by_tabs and delimiter == "\t" and is_split,
+    known,
+    is_split and _fits(table, place, delimiter, names),
+    len(names),
+  )
+
+
+def _fits(
+  table: Sequence[str], place: int, delimiter: str, names: Sequence[str]
+) -> bool:
+  """Whether the first row has a field for each name."""
+  try:
+    fields, _ = _record(table, _next_line(table, place), delimiter)
+    _check_count(fields, names)
+  except csv.Error:
+    return False
+  return True
+
+
+def _next_line(table: Sequence[str], place: int) -> int:
+  """Place of the next line that is not blank."""
+  while place < len(table) and not table[place].strip():
+    place += 1
+  return place
 
 
 def _names(fields: Sequence[str]) -> list[str]:
@@ -160,7 +230,7 @@ def _has_row(field: str, delimiter: str) -> bool:
   """Whether a line of several in a field names a sound among other things."""
   parts = [line.split(delimiter) for line in lines(field)]
   return len(parts) > 1 and any(
-    Path(part.strip(' "')).suffix.lower() in SUFFIXES
+    Path(part.strip(' "')).suffix.lower() in audio.SUFFIXES
     for row in parts
     if len(row) > 1
     for part in row
@@ -190,9 +260,7 @@ def _of_jsonl(
     if not content.strip():
       continue
     try:
-      row = json.loads(
-        content, object_pairs_hook=_unique, parse_constant=_refuse
-      )
+      row = parse_json(content, _unique)
     except (ValueError, RecursionError) as error:
       report(f"{path}:{line}: not a JSON object ({error})")
       continue
@@ -209,7 +277,3 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> Row:
       raise ValueError(f"{printable(name)} comes twice")
     row[column(name)] = value
   return row
-
-
-def _refuse(constant: str) -> None:
-  raise ValueError(f"{constant} is no JSON")

@@ -8,7 +8,6 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,8 @@ import numpy as np
 
 from siren_jax.common import paths, resample, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, sources, walk
+from siren_jax.common.files import parse_json
+from siren_jax.data import audio, sources, tables, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Heard, Scorer
@@ -44,11 +44,6 @@ class Clip:
   content: str
   told: str = ""
 
-  @property
-  def caption(self) -> str | None:
-    """Its entry of `captions`."""
-    return captions([self])[0][0]
-
 
 @dataclasses.dataclass
 class Log(sources.Problems):
@@ -72,11 +67,6 @@ class Log(sources.Problems):
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def is_table(source: str | os.PathLike) -> bool:
-  """Is it a CSV or JSONL file of clips, not a folder?"""
-  return pathlib.Path(source).suffix.lower() in (".csv", ".jsonl")
-
-
 def find(
   source: str | os.PathLike,
   apart: str | os.PathLike | None = None,
@@ -93,7 +83,7 @@ def find(
   """
   source = paths.local(source)
   problems = problems or sources.Problems()
-  if is_table(source):
+  if tables.is_table(source):
     recordings = sources.find(source, problems, apart)
     return _named(
       source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in recordings)
@@ -160,11 +150,11 @@ def captions(
 
 def _prompt(path: pathlib.Path) -> str | None:
   """The prompt in a JSON file; None: there is no such file."""
-  if not path.exists():
+  if not os.path.exists(path):  # nor may be: the name can be too long
     return None
   content = text.read_text(path)
   try:
-    values = json.loads(content)
+    values = parse_json(content)
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path}: not JSON ({error})") from error
   prompt = values.get("prompt") if isinstance(values, dict) else None
@@ -237,6 +227,18 @@ def _distance(
       f"{generated} and {reference}: {error}; leave them out"
     ) from error
   return {name: float(value_B[0]) for name, value_B in values.items()}
+
+
+def rates(clips: Sequence[Clip], log: Log) -> list[int | None]:
+  """Sample rates of the files; None where `log` says what is wrong with it."""
+  found = []
+  for clip in clips:
+    try:
+      found.append(audio.file_rate(clip.path))
+    except UserError as error:
+      found.append(None)
+      _skip(clip, error, log)
+  return found
 
 
 def hear(

@@ -7,7 +7,6 @@ scorers cannot hear alike, comes with a warning.
 import collections
 from collections.abc import Iterator, Sequence
 
-from siren_jax.data import audio
 from siren_jax.evaluation import clips, divergence, report
 from siren_jax.evaluation.report import Heards, Remarks, Side
 from siren_jax.evaluation.scorers import Panel
@@ -25,7 +24,10 @@ def of(
     log: of finding and hearing them.
   """
   sides = {"generated": generated, "reference": reference}
-  rates = {name: _rates(side.clips) for name, side in sides.items()}
+  rates = {
+    name: dict(sorted(collections.Counter(side.rates).items()))
+    for name, side in sides.items()
+  }
   names = reference.heards.names, generated.heards.names
   pairs = len(clips.pairs(*names))
   return Remarks(
@@ -41,12 +43,6 @@ def of(
     skipped=log.messages,
     notes=log.note_counts(),
   )
-
-
-def _rates(found: Sequence[clips.Clip]) -> dict[int, int]:
-  """Numbers of clips by sample rate."""
-  counts = collections.Counter(audio.file_rate(clip.path) for clip in found)
-  return dict(sorted(counts.items()))
 
 
 def _pairs(
@@ -66,7 +62,7 @@ def _pairs(
 
 def _captions(sides: dict[str, Side]) -> Iterator[str]:
   for name, side in sides.items():
-    captions, problems = clips.captions(side.clips)
+    captions, problems = side.heards.captions, side.problems
     count = sum(caption is not None for caption in captions)
     if not count:
       yield (

@@ -52,10 +52,18 @@ class Heards:
 
 
 class Side(NamedTuple):
-  """Clips that the whole panel can hear, and what it hears."""
+  """Clips that the whole panel can hear, and what it hears.
+
+  Attributes:
+    clips, heards: in one order.
+    rates: sample rates of the clips' files.
+    problems: with JSON files that should hold captions, a line each.
+  """
 
   clips: Sequence[Clip]
   heards: Heards
+  rates: Sequence[int]
+  problems: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +127,7 @@ def hear(
     UserError: fewer than two are left.
   """
   start = len(log.messages)
+  rates = clips.rates(found, log)  # After the work an error would lose it.
   heard = {
     scorer.fingerprint: clips.hear(found, scorer, cache, progress, log)
     for scorer in panel.scorers
@@ -126,7 +135,7 @@ def hear(
   kept = [
     i
     for i, results in enumerate(zip(*heard.values(), strict=True))
-    if all(result is not None for result in results)
+    if rates[i] and all(result is not None for result in results)
   ]
   if len(kept) < 2:
     reason = [*log.messages[start:], "add clips"][0]
@@ -139,8 +148,9 @@ def hear(
     role: [heard[getattr(panel, role).fingerprint][i] for i in kept]
     for role in ("windows", "tagger", "text")
   }
-  names, captions = [clip.name for clip in found], clips.captions(found)[0]
-  return Side(found, Heards(names, **roles, captions=captions))
+  captions, problems = clips.captions(found)
+  heards = Heards([clip.name for clip in found], **roles, captions=captions)
+  return Side(found, heards, [rates[i] for i in kept], problems)
 
 
 def figures(

@@ -35,6 +35,13 @@ def test_a_file_without_prompts(tmp_path, content, told):
     prompts.read(path, "train")
 
 
+def test_a_table_is_refused(tmp_path):
+  path = tmp_path / "prompts.csv"
+  path.write_text("caption\nrain\n")
+  with pytest.raises(UserError, match="a table, not a list of prompts"):
+    prompts.read(path, "train")
+
+
 def test_a_path_that_is_not_there(tmp_path):
   with pytest.raises(UserError, match="nowhere"):
     prompts.read(tmp_path / "nowhere", "train")

@@ -167,6 +167,7 @@ def test_a_mesh(generate, monkeypatch, capsys):
     (["--prompts", "none.txt"], "none.txt"),
     (["--prompts", "blank.txt"], "no prompt"),
     (["--prompts", "binary.txt"], "UTF-8"),
+    (["--prompts", "table.csv"], "a table, not a list of prompts"),
     (["x", "--seconds", "0"], "seconds 0"),
     (["x", "--seconds", "1000"], "seconds 1000"),
     (["x", "--seconds", "nan"], "seconds nan"),

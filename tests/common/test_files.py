@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 
@@ -15,6 +16,18 @@ def test_writes_and_makes_folders(tmp_path):
       assert not path.exists() or path.read_bytes() == b"one"
     assert path.read_bytes() == content
   assert os.listdir(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize("count", [242, 255])
+def test_the_longest_names_can_be_written(tmp_path, count):
+  path = tmp_path / ("x" * count)
+  with replacing(path) as file:
+    file.write(b"whole")
+  assert path.read_bytes() == b"whole"
+  path.unlink()
+  with new_folder(path) as folder:
+    (folder / "a").touch()
+  assert os.listdir(path) == ["a"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -44,6 +57,16 @@ def test_full_disk_is_one_line(tmp_path):
   assert "\n" not in str(caught.value)
   assert path.read_bytes() == b"old"
   assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_an_error_of_the_block_is_not_of_the_file(tmp_path):
+  with pytest.raises(FileNotFoundError, match="font"):
+    with replacing(tmp_path / "a.png"):
+      (tmp_path / "font.ttf").open()
+  with pytest.raises(UserError, match=r"a\.png: cannot write \(No space"):
+    with replacing(tmp_path / "a.png"):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+  assert os.listdir(tmp_path) == []
 
 
 def test_not_a_folder(tmp_path):
@@ -120,6 +143,13 @@ def test_a_stand_in_of_an_npz_is_named(data, told, tmp_path):
   path.write_bytes(data)
   with pytest.raises(UserError, match=rf"a\.npz: not a whole npz \(.*{told}"):
     read_npz(path, "")
+
+
+def test_an_npz_that_is_not_there(tmp_path):
+  (tmp_path / "file").touch()
+  for path in (tmp_path / "a.npz", tmp_path / "file" / "a.npz"):
+    with pytest.raises(UserError, match="no such file; get it$"):
+      read_npz(path, "get it")
 
 
 def test_half_an_npz_is_not_called_a_zip_archive(tmp_path):

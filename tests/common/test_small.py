@@ -100,12 +100,16 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
     (b'{"train": {', "Expecting|Unterminated"),
     (b"[1]", "no settings"),
     (b"<!DOCTYPE html>", "a web page"),
-    (b"\xff\xfe", "decode"),
-    (None, "No such file"),
+    (b"\xff\xfe\x00", "decode"),
+    (b'{"a": 1, "a": 2}', "twice"),
+    (b'{"a": 1e999}', "finite"),
+    (None, "no such file"),
   ],
 )
 def test_a_broken_recorded_config_is_one_line(tmp_path, content, told):
   if content is not None:
     (tmp_path / "config.json").write_bytes(content)
-  with pytest.raises(UserError, match=f"config.json cannot be read .*{told}"):
+  with pytest.raises(
+    UserError, match=f"config.json: .*{told}.*; copy .*metadata"
+  ):
     config.record(tmp_path, {"a": 1}, resumed=True)

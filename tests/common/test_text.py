@@ -86,6 +86,13 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
     text.read_text("/dev/zero")
 
 
+def test_text_that_memory_might_not_hold(path):
+  with path.open("wb") as file:
+    file.truncate((64 << 20) + 1)
+  with pytest.raises(UserError, match="larger than 64 MiB"):
+    text.read_text(path)
+
+
 def test_a_pipe_is_read_once():
   read, write = os.pipe()
   os.write(write, b"rain\nwind")

@@ -1,12 +1,13 @@
 import os
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from siren_jax.common.errors import UserError
-from siren_jax.data import builder, records, store
+from siren_jax.data import builder, contents, records, store
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 
@@ -179,6 +180,43 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   (tmp_path / "set" / store.RECORDS).unlink()
   assert store.fingerprint(tmp_path / "set") == expected
   assert "has no fingerprint, so all of it is read" in caplog.text
+
+
+@pytest.mark.parametrize(
+  "read_all", [store.fingerprint, lambda path: list(contents.counts(path))]
+)
+def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
+  write(tmp_path / "set", range(20))
+  (tmp_path / "set" / store.RECORDS).unlink()
+  decode, kept, most = store._decode, weakref.WeakSet(), 0
+
+  def counted(element):
+    nonlocal most
+    record = _Record(decode(element))
+    kept.add(record)
+    most = max(most, len(kept))
+    return record
+
+  monkeypatch.setattr(store, "_decode", counted)
+  read_all(tmp_path / "set")
+  assert 1 <= most <= 3
+
+
+class _Record(dict):
+  """A dictionary that can be referred to weakly, and is equal to itself."""
+
+  __hash__, __eq__ = object.__hash__, object.__eq__
+
+
+@pytest.mark.parametrize(
+  ("content", "told"),
+  [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "twice")],
+)
+def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
+  write(tmp_path / "set")
+  (tmp_path / "set" / store.RECORDS).write_bytes(content)
+  with pytest.raises(UserError, match=rf"{store.RECORDS}: .*{told}.*; copy"):
+    store.fingerprint(tmp_path / "set")
 
 
 def test_fingerprint_of_a_file_is_of_its_bytes(tmp_path):

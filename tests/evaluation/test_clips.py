@@ -95,7 +95,12 @@ def test_captions_are_beside_the_clips(folder):
   found = clips.find(folder)
   texts, problems = clips.captions(found)
   assert texts[:4] == ["pluie légère"] * 3 + [None] and not problems
-  assert found[0].caption == "pluie légère" and found[3].caption is None
+
+
+def test_no_json_can_be_beside_the_longest_name(folder):
+  path = (folder / "00.wav").rename(folder / f"{'x' * 251}.wav")
+  clip = clips.Clip(path, "x", "")
+  assert clips.captions([clip]) == ([None], [])
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,8 @@ def test_captions_are_beside_the_clips(folder):
     (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     ('{"prompt": "légère"}'.encode("cp1252"), "Windows-1252"),
     (b'{"prompt": 3}', "no text"),
+    (b'{"prompt": "rain", "prompt": "wind"}', "twice"),
+    (b'{"prompt": "rain", "seconds": NaN}', "finite"),
     (b'{"prompt": "  "}', "no text"),
     (b'{"text": "rain"}', "no text"),
     (b'["rain"]', "no text"),
@@ -124,6 +131,16 @@ def test_a_table_wins_over_json(folder, tmp_path):
   (tmp_path / "clips.csv").write_text("path,caption\nsounds/00.wav,thunder\n")
   (folder / "00.json").write_text(json.dumps({"prompt": "rain"}))
   assert clips.captions(clips.find(tmp_path / "clips.csv")) == (["thunder"], [])
+
+
+@pytest.mark.parametrize("name", ["clips.tsv", "clips.TSV", "clips.jsonl"])
+def test_every_kind_of_table_names_clips(folder, tmp_path, name):
+  rows = "path\tcaption\nsounds/00.wav\tthunder\n"
+  if name.endswith("jsonl"):
+    rows = json.dumps({"path": "sounds/00.wav", "caption": "thunder"})
+  (tmp_path / name).write_text(rows)
+  [clip] = clips.find(tmp_path / name)
+  assert clip.name == "00" and clip.told == "thunder"
 
 
 def test_what_cannot_be_heard_is_named(folder, tmp_path):

@@ -1,5 +1,7 @@
 """What is said beside the figures, of clips and hearings made up."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -26,9 +28,12 @@ def side(tmp_path):
       found.append(clips.Clip(path, name, f"{folder}{i}", told))
     heard = {"clip": np.zeros(WIDTH), "windows": np.zeros((windows, WIDTH))}
     heards = [heard] * len(names)
-    captions = clips.captions(found)[0]
+    captions, problems = clips.captions(found)
     return report.Side(
-      found, report.Heards(names, heards, heards, heards, captions)
+      found,
+      report.Heards(names, heards, heards, heards, captions),
+      [rates[i % len(rates)] for i in range(len(names))],
+      problems,
     )
 
   return side
@@ -64,12 +69,13 @@ def test_why_kl_is_missing_and_of_how_many_pairs_it_is(side):
   assert "25 pairs" in told and "1 of 26" in told
 
 
-def test_why_clap_is_missing_and_of_how_many_clips_it_is(side):
+def test_why_clap_is_missing_and_of_how_many_clips_it_is(side, tmp_path):
   real = side("real", NAMES)
   [told] = _about("clap", _of(real, side("a", NAMES, captions=[""])).warnings)
   assert "missing for generated" in told and '"prompt"' in told
+  (tmp_path / "b").mkdir()
+  (tmp_path / "b" / "01.json").write_text("{")
   half = side("b", NAMES, captions=["rain", ""])
-  (half.clips[1].path.with_suffix(".json")).write_text("{")
   partly, broken = _about("clap", _of(real, half).warnings)
   assert "15 of 30" in partly
   assert broken.startswith("clap: 1 JSON") and "01.json" in broken
@@ -100,6 +106,14 @@ def test_rates_that_differ_and_are_too_low(side):
   differ, low = _of(real, side("low", NAMES, rates=[8000])).warnings
   assert "below 3720 Hz" in differ
   assert "30 clips are below the 16000 Hz of ours" in low
+
+
+def test_no_file_is_read_after_the_work(side, tmp_path):
+  real, made = side("real", NAMES), side("made", NAMES, captions=[""])
+  before = _of(real, made)
+  for folder in ("real", "made"):
+    shutil.rmtree(tmp_path / folder)
+  assert _of(real, made) == before
 
 
 def test_clips_of_both_sides(side):

@@ -164,6 +164,19 @@ def test_all_figures_are_of_the_clips_that_everyone_hears(tmp_path):
     report.hear(found[:2], panel, Cache(None), done.append, clips.Log())
 
 
+def test_rates_and_problems_of_captions_come_with_the_clips(tmp_path):
+  found = _folder(tmp_path, [0.5, 0.5, 0.5])
+  (tmp_path / "0.json").write_text("{")
+  panel, log = Panel(*3 * [_scorer("1", 1.0)]), clips.Log()
+  cache = Cache(tmp_path / "c")
+  report.hear(found, panel, cache, lambda _: None, log)
+  (tmp_path / "1.wav").unlink()  # What it sounds like is in the cache.
+  side = report.hear(found, panel, cache, lambda _: None, log)
+  assert side.heards.names == ["0", "2"] and side.rates == [16000, 16000]
+  assert len(side.problems) == 1 and "0.json" in side.problems[0]
+  assert len(log.messages) == 1 and "1.wav" in log.messages[0]
+
+
 def test_remarks_are_shown():
   remarks = report.Remarks(
     rates={"generated": {16000: 4, 44100: 2}},
