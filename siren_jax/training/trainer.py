@@ -20,6 +20,7 @@ from siren_jax.common import paths
 from siren_jax.common.checkpoint import Checkpoints
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
+from siren_jax.common.signals import Repeats
 from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
@@ -272,12 +273,17 @@ def _stop_signals():
     # jax.distributed listens for SIGTERM and makes all agree on a step.
     yield multihost_utils.reached_preemption_sync_point
     return
-  received = []
+  received = set()
   previous = {}
+  repeats = Repeats()
 
   def on_signal(number, _):
-    received.append(number)
-    signal.signal(number, previous[number])  # A second one is for good.
+    if repeats.is_repeat(number):
+      return
+    if number in received:  # A second one is for good.
+      signal.signal(number, previous[number])
+      signal.raise_signal(number)
+    received.add(number)
 
   for number in (signal.SIGTERM, signal.SIGINT):
     with contextlib.suppress(ValueError):  # Not the main thread: no signals.

@@ -114,11 +114,15 @@ def test_a_flipped_bit_is_told_or_changes_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_and_exits_0(toy, straight, tmp_path, number):
+@pytest.mark.parametrize("times", [1, 2])
+def test_signal_saves_and_exits_0(toy, straight, tmp_path, number, times):
+  """Also if it is sent twice at once, as GNU timeout does."""
+
   class Signals(toy.Data):
     def __next__(self):
       if self.position == 5:
-        signal.raise_signal(number)
+        for _ in range(times):
+          signal.raise_signal(number)
       return super().__next__()
 
   before = signal.getsignal(number)
@@ -129,6 +133,17 @@ def test_signal_saves_and_exits_0(toy, straight, tmp_path, number):
   with checkpoint.Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.latest_step() == 6
   assert_same(toy.run(tmp_path, 10), straight[1])
+
+
+def test_a_second_signal_is_for_good(monkeypatch):
+  times = iter((0.0, 0.5, 1.5))
+  monkeypatch.setattr(time, "monotonic", lambda: next(times))
+  with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
+    for _ in range(2):
+      signal.raise_signal(signal.SIGINT)
+      assert stop_asked(0)
+    signal.raise_signal(signal.SIGINT)
+    raise AssertionError("nothing came of the second one")
 
 
 def test_nan_loss_stops_and_keeps_the_last_checkpoint(toy, tmp_path):
