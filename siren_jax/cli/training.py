@@ -114,12 +114,15 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
 
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
-  """With the number of steps of its schedule; that of a begun run stays."""
+  """With the number of steps of its schedule; that of a begun run stays.
+
+  Process 0 says where the schedule is not that of the config or of training.
+  """
   import jax
 
   from siren_jax.common import config as configs
 
-  optimizer = experiment.optimizer
+  optimizer = given = experiment.optimizer
   if resumed:
     begun_with = configs.recorded(workdir).get("optimizer", {})
     optimizer = optimizer.over(begun_with.get("steps", 0))
@@ -131,6 +134,12 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
     runtime.say(
       f"the learning rate is planned for {schedule.steps} updates"
       f" (optimizer.steps), training makes {whole} (train.steps)"
+    )
+  if schedule.warmup_steps != given.warmup_steps and jax.process_index() == 0:
+    runtime.say(
+      f"warm-up of {schedule.warmup_steps} updates instead of"
+      f" {given.warmup_steps} (optimizer.warmup_steps): the schedule has"
+      f" {schedule.steps}"
     )
   return dataclasses.replace(experiment, optimizer=schedule)
 

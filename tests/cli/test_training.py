@@ -142,6 +142,15 @@ def test_steps_of_training_move_the_schedule(capsys):
   assert experiments.from_file(nano, explicit).schedule.steps == 700
 
 
+def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):
+  settings = ["--config.optimizer.steps=0", "--config.optimizer.warmup_steps=9"]
+  for _ in range(2):  # begun, and resumed
+    assert main(run(*settings)) == 0
+    err = capsys.readouterr().err + caplog.text
+    assert err.count("warm-up of") == 1
+    assert "warm-up of 0 updates instead of 9" in err
+
+
 def test_a_begun_schedule_stays(run, tmp_path, user_error, capsys):
   natural = "--config.optimizer.steps=0"
   assert main(run(natural)) == 0
