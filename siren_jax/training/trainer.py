@@ -131,7 +131,9 @@ def train(
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
     stop_asked = stack.enter_context(_stop_signals())
     resumed = checkpoints.latest_step() is not None
-    changed = configs.record(workdir, config_json, resumed)
+    changed = ""
+    if jax.process_index() == 0:  # Else it could find what another one wrote.
+      changed = configs.record(workdir, config_json, resumed)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
     step = first = int(state.step)

@@ -170,6 +170,16 @@ def test_other_config_is_refused_by_name(toy, tmp_path):
   assert recorded["train"]["steps"] == 6
 
 
+def test_process_0_alone_writes_the_config(
+  toy, straight, monkeypatch, tmp_path
+):
+  workdir = shutil.copytree(straight[0], tmp_path / "run")
+  (workdir / "config.json").unlink()
+  monkeypatch.setattr(jax, "process_index", lambda *_: 1)
+  toy.run(workdir, 10)
+  assert not (workdir / "config.json").exists()
+
+
 def test_ended_data_and_empty_evaluation(toy, tmp_path):
   class Ends(toy.Data):
     def __next__(self):
