@@ -85,9 +85,6 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   import jax
 
   from siren_jax.cli import experiments
-  from siren_jax.common import config as configs
-  from siren_jax.common import mesh as meshes
-  from siren_jax.common.fingerprint import steps
   from siren_jax.common.lock import exclusive
 
   experiment = experiments.from_file(args.config, args.overrides)
@@ -100,6 +97,47 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   runtime.use_compilation_cache()
   if args.distributed:
     runtime.join(args.distributed)
+  with contextlib.ExitStack() as stack:
+    with _agreed():
+      if jax.process_index() == 0:
+        stack.enter_context(exclusive(workdir / ".lock", str(workdir)))
+      current = _checked(experiment, kind, workdir)
+    yield current
+
+
+@contextlib.contextmanager
+def _agreed() -> Iterator[None]:
+  """Every process passes the block or none does: the others would wait for it.
+
+  Raises:
+    UserError: the block is passed here, but another process failed.
+  """
+  import jax
+  from jax.experimental import multihost_utils
+
+  failure = None
+  try:
+    yield
+  except Exception as error:
+    failure = error
+  if jax.process_count() > 1:
+    failed_P = multihost_utils.process_allgather(failure is not None)
+    if failed_P.any() and not failure:
+      raise UserError(
+        f"process {failed_P.argmax()} of {len(failed_P)} cannot begin; see what"
+        " it says"
+      )
+  if failure:
+    raise failure
+
+
+def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
+  """The run, as it may go on in `workdir`."""
+  from siren_jax.cli import experiments
+  from siren_jax.common import config as configs
+  from siren_jax.common import mesh as meshes
+  from siren_jax.common.fingerprint import steps
+
   resumed = bool(steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
@@ -107,10 +145,7 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   if resumed:
     configs.check(workdir, config)
   mesh = meshes.make_mesh(experiment.mesh)
-  with contextlib.ExitStack() as stack:
-    if jax.process_index() == 0:
-      stack.enter_context(exclusive(workdir / ".lock", str(workdir)))
-    yield Run(experiment, workdir, mesh, config)
+  return Run(experiment, workdir, mesh, config)
 
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:

@@ -1,15 +1,21 @@
 """What a training verb checks before it compiles anything."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 
+import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from siren_jax import training
 from siren_jax.cli import experiments
+from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
+from siren_jax.common.errors import UserError
 from siren_jax.common.lock import exclusive
 from siren_jax.data import prepare
 
@@ -128,6 +134,34 @@ def test_one_process_a_work_directory(run, user_error, tmp_path):
   assert f"run is in use by process {os.getpid()} on" in message
   assert main(run()) == 0
   assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_the_lock_comes_before_what_it_guards(run, user_error, tmp_path):
+  assert main(run()) == 0
+  (tmp_path / "run" / "config.json").write_text("half of it")
+  with exclusive(tmp_path / "run" / ".lock", "test"):
+    assert "is in use by" in user_error(run())
+
+
+@pytest.mark.parametrize("failed", [[True, False], [False, False]])
+def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
+  told = []
+
+  def gather(failure):
+    told.append(failure)
+    return np.array(failed)
+
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+  own = UserError("it is broken")
+  with pytest.raises(UserError) as error, training_verbs._agreed():
+    raise own
+  assert error.value is own
+  stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
+  with stops if any(failed) else contextlib.nullcontext():
+    with training_verbs._agreed():
+      pass
+  assert told == [True, False]
 
 
 def test_steps_of_training_move_the_schedule(capsys):
