@@ -141,6 +141,8 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   resumed = bool(steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
+  if resumed and kind != "align":
+    inputs |= _started_from(experiment, workdir)
   config = experiments.to_json(experiment) | {configs.INPUTS: inputs}
   if resumed:
     configs.check(workdir, config)
@@ -193,6 +195,26 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
     if model or (kind == "align" and name == "start"):
       values[f"data.{name}"] = store.fingerprint(bundle.find(model))
   return values
+
+
+def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
+  """What a begun run started from, as it was: the run has no more use for it.
+
+  That is a work directory, still at its path, which may have trained on.
+  """
+  from siren_jax.common import config as configs
+  from siren_jax.weights import bundle
+
+  begun_with = configs.recorded(workdir)
+  fingerprint = begun_with.get(configs.INPUTS, {}).get("data.start")
+  start = getattr(experiment.data, "start", "")
+  if (
+    fingerprint
+    and start == begun_with["data"]["start"]
+    and (bundle.find(start) / "checkpoints").is_dir()
+  ):
+    return {"data.start": fingerprint}
+  return {}
 
 
 def fit(run: Run, task, train_data, eval_data) -> Any:

@@ -105,6 +105,33 @@ def test_another_start_at_its_path_is_refused(
   assert "data.start=" in user_error(run(given))
 
 
+def test_a_start_that_trained_on_is_no_other(
+  run, user_error, tmp_path, monkeypatch
+):
+  from siren_jax.codec import experiment
+
+  monkeypatch.setattr(experiment, "start_of", lambda e: None)
+  start = tmp_path / "start"
+
+  def train_to(step):
+    sums = start / "checkpoints" / str(step) / "sums" / "metadata"
+    sums.parent.mkdir(parents=True)
+    sums.write_text(str(step))
+
+  train_to(1)
+  given = f"--config.data.start={start}"
+  assert main(run(given)) == 0
+  config = (tmp_path / "run" / "config.json").read_text()
+  train_to(2)
+  assert main(run(given)) == 0
+  assert (tmp_path / "run" / "config.json").read_text() == config
+  start.rename(tmp_path / "moved")
+  moved = f"--config.data.start={tmp_path / 'moved'}"
+  assert "holds something else" in user_error(run(moved))
+  shutil.rmtree(tmp_path / "moved" / "checkpoints" / "2")
+  assert main(run(moved)) == 0
+
+
 def test_what_is_free_is_said_and_the_schedule_is_not_free(
   run, user_error, capsys
 ):
