@@ -119,6 +119,8 @@ def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
     raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
   except (flags.Error, TypeError, ValueError) as error:
     raise UserError(f"{path}: {_gist(error)}") from error
+  except MemoryError:
+    raise
   except (Exception, SystemExit) as error:  # It is Python: anything may happen.
     raise UserError(
       f"{path}: {type(error).__name__} ({error}); mend the file"

@@ -2,22 +2,20 @@
 
 import contextlib
 import io
-import math
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
+
+from siren_jax.common.signals import Repeats
 
 _SIGNALS = {
   signal.SIGINT: signal.default_int_handler,
   signal.SIGTERM: signal.SIG_DFL,
   signal.SIGHUP: signal.SIG_DFL,
 }
-# GNU timeout sends a signal to a process and again to its group.
-_SAME_SECONDS = 1.0
 _AGAIN_SECONDS = 0.02
 
 
@@ -55,14 +53,12 @@ class _Stop:
   """Handlers that turn a signal into `Interrupted`, where it is not lost."""
 
   def __init__(self) -> None:
-    self._raised: dict[int, float] = {}  # when each signal was
+    self._repeats = Repeats()
     self._hook = sys.unraisablehook
 
   def on_signal(self, number: int, frame: FrameType | None) -> None:
     """Raises; but the same signal, sent again at once, is no other."""
-    before = self._raised.get(number, -math.inf)
-    self._raised[number] = time.monotonic()
-    if self._raised[number] - before > _SAME_SECONDS:
+    if not self._repeats.is_repeat(number):
       raise Interrupted(number)
 
   def on_unraisable(self, unraisable: "sys.UnraisableHookArgs") -> None:
@@ -74,7 +70,7 @@ class _Stop:
     if not isinstance(error, Interrupted):
       self._hook(unraisable)
       return
-    self._raised.clear()
+    self._repeats.clear()
     main = threading.main_thread().ident
     again = threading.Timer(
       _AGAIN_SECONDS, signal.pthread_kill, (main, error.number)

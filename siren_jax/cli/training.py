@@ -85,9 +85,6 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   import jax
 
   from siren_jax.cli import experiments
-  from siren_jax.common import config as configs
-  from siren_jax.common import mesh as meshes
-  from siren_jax.common.fingerprint import steps
   from siren_jax.common.lock import exclusive
 
   experiment = experiments.from_file(args.config, args.overrides)
@@ -100,26 +97,69 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   runtime.use_compilation_cache()
   if args.distributed:
     runtime.join(args.distributed)
+  with contextlib.ExitStack() as stack:
+    with _agreed():
+      if jax.process_index() == 0:
+        stack.enter_context(exclusive(workdir / ".lock", str(workdir)))
+      current = _checked(experiment, kind, workdir)
+    yield current
+
+
+@contextlib.contextmanager
+def _agreed() -> Iterator[None]:
+  """Every process passes the block or none does: the others would wait for it.
+
+  Raises:
+    UserError: the block is passed here, but another process failed.
+  """
+  import jax
+  from jax.experimental import multihost_utils
+
+  failure = None
+  try:
+    yield
+  except Exception as error:
+    failure = error
+  if jax.process_count() > 1:
+    failed_P = multihost_utils.process_allgather(failure is not None)
+    if failed_P.any() and not failure:
+      raise UserError(
+        f"process {failed_P.argmax()} of {len(failed_P)} cannot begin; see what"
+        " it says"
+      )
+  if failure:
+    raise failure
+
+
+def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
+  """The run, as it may go on in `workdir`."""
+  from siren_jax.cli import experiments
+  from siren_jax.common import config as configs
+  from siren_jax.common import mesh as meshes
+  from siren_jax.common.fingerprint import steps
+
   resumed = bool(steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
+  if resumed and kind != "align":
+    inputs |= _started_from(experiment, workdir)
   config = experiments.to_json(experiment) | {configs.INPUTS: inputs}
   if resumed:
     configs.check(workdir, config)
   mesh = meshes.make_mesh(experiment.mesh)
-  with contextlib.ExitStack() as stack:
-    if jax.process_index() == 0:
-      stack.enter_context(exclusive(workdir / ".lock", str(workdir)))
-    yield Run(experiment, workdir, mesh, config)
+  return Run(experiment, workdir, mesh, config)
 
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
-  """With the number of steps of its schedule; that of a begun run stays."""
+  """With the number of steps of its schedule; that of a begun run stays.
+
+  Process 0 says where the schedule is not that of the config or of training.
+  """
   import jax
 
   from siren_jax.common import config as configs
 
-  optimizer = experiment.optimizer
+  optimizer = given = experiment.optimizer
   if resumed:
     begun_with = configs.recorded(workdir).get("optimizer", {})
     optimizer = optimizer.over(begun_with.get("steps", 0))
@@ -131,6 +171,12 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
     runtime.say(
       f"the learning rate is planned for {schedule.steps} updates"
       f" (optimizer.steps), training makes {whole} (train.steps)"
+    )
+  if schedule.warmup_steps != given.warmup_steps and jax.process_index() == 0:
+    runtime.say(
+      f"warm-up of {schedule.warmup_steps} updates instead of"
+      f" {given.warmup_steps} (optimizer.warmup_steps): the schedule has"
+      f" {schedule.steps}"
     )
   return dataclasses.replace(experiment, optimizer=schedule)
 
@@ -149,6 +195,26 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
     if model or (kind == "align" and name == "start"):
       values[f"data.{name}"] = store.fingerprint(bundle.find(model))
   return values
+
+
+def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
+  """What a begun run started from, as it was: the run has no more use for it.
+
+  That is a work directory, still at its path, which may have trained on.
+  """
+  from siren_jax.common import config as configs
+  from siren_jax.weights import bundle
+
+  begun_with = configs.recorded(workdir)
+  fingerprint = begun_with.get(configs.INPUTS, {}).get("data.start")
+  start = getattr(experiment.data, "start", "")
+  if (
+    fingerprint
+    and start == begun_with["data"]["start"]
+    and (bundle.find(start) / "checkpoints").is_dir()
+  ):
+    return {"data.start": fingerprint}
+  return {}
 
 
 def fit(run: Run, task, train_data, eval_data) -> Any:

@@ -215,9 +215,9 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
     if known[name] != inputs[name]:
       raise UserError(
         f"config {name}={new[name]!r} holds something else"
-        f" ({short(inputs[name])}) than what {workdir} was trained with"
-        f" ({short(known[name])}, then {old.get(name)!r}); give it that again,"
-        " or choose another work directory"
+        f" ({short(inputs[name])}); {workdir} was trained with"
+        f" {old.get(name)!r} ({short(known[name])}); give it that again, or"
+        " choose another work directory"
       )
   changes = []
   for name in sorted(old.keys() | new.keys()):
@@ -233,7 +233,7 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
   if inputs and known is None:
     told.append(
       f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
-      " they have changed is not known; from now on it does"
+      " they have changed is not known; from now on it is checked"
     )
   return "; ".join(told)
 

@@ -34,7 +34,10 @@ def of_element(element: Mapping[str, Any]) -> str:
       digest.update(json.dumps(head).encode())
       digest.update(np.ascontiguousarray(value).data)
     else:
-      value = value if isinstance(value, str | list | tuple) else int(value)
+      if isinstance(value, float | np.floating):
+        value = repr(float(value))
+      elif not isinstance(value, str | list | tuple):
+        value = int(value)
       digest.update(json.dumps([name, value]).encode())
   return digest.hexdigest()
 
@@ -53,11 +56,13 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_model(folder: Path) -> str:
   """Fingerprint of a bundle, of imported weights or of a work directory.
 
-  A work directory is what its newest checkpoint holds; it changes when
+  A work directory is what its newest whole checkpoint holds; it changes when
   training goes on. A folder without any model has that of nothing.
   """
-  if newest := max(steps(folder), default=None):
-    return of_files([folder / f"checkpoints/{newest}/sums/metadata"])
+  for step in sorted(steps(folder), reverse=True):
+    sums = folder / f"checkpoints/{step}/sums/metadata"
+    if sums.is_file():
+      return of_files([sums])
   files = {
     path
     for pattern in ("config.json", "tokenizer.json", "*.safetensors")

@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
@@ -23,7 +24,8 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
   killed one leaves behind is an unlocked file, and the next one takes it.
 
   Args:
-    path: the lock file; its folder is made where there is none.
+    path: the lock file; its folder is made where there is none, and removed
+      if nothing else is in it in the end.
     what: what it guards, for the message.
 
   Raises:
@@ -31,13 +33,7 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
       folder cannot be written.
   """
   path = paths.local(path)
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-  except OSError as error:
-    raise UserError(
-      f"{what}: cannot write ({error.strerror}); choose another folder"
-    ) from error
+  new = [folder for folder in path.parents if not folder.exists()]
   with _locked(path, what) as file:
     file.truncate(0)
     since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
@@ -47,12 +43,15 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
       yield
     finally:
       path.unlink(missing_ok=True)  # while it is locked: it is still ours
+      with contextlib.suppress(OSError):  # They hold something, mostly.
+        for folder in new:
+          folder.rmdir()
 
 
 @contextlib.contextmanager
 def _locked(path: Path, what: str):
   while True:
-    with path.open("a+") as file:
+    with _opened(path, what) as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except BlockingIOError as error:
@@ -68,8 +67,23 @@ def _locked(path: Path, what: str):
           path, error.strerror, what,
         )  # fmt: skip
       # Its holder may have removed it between our opening and locking it.
-      if path.exists() and os.path.samestat(
-        os.fstat(file.fileno()), path.stat()
-      ):
+      if _is_at(path, file):
         yield file
         return
+
+
+def _opened(path: Path, what: str) -> IO[str]:
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a+")
+  except OSError as error:
+    raise UserError(
+      f"{what}: cannot write ({error.strerror}); choose another folder"
+    ) from error
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+  try:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+  except FileNotFoundError:
+    return False

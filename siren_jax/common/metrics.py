@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from siren_jax.common import paths
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
 # tqdm's own rate counts all the time there is.
@@ -21,7 +21,8 @@ class MetricWriter:
 
   Opening it at `step` drops the rows after it: they belong to work that was
   lost with the process and will be done again. Where all of it was lost, by a
-  run that may have been another one, they are kept in metrics.previous.csv.
+  run that may have been another one, they are kept in metrics.previous.csv, or
+  metrics.previous-2.csv and so on where there is one.
 
   Attributes:
     kept: that file, where there was something to keep.
@@ -34,8 +35,9 @@ class MetricWriter:
     self._path = paths.local(workdir) / "metrics.csv"
     self.kept = None
     if step == 0 and _read(self._path):
-      self.kept = self._path.with_name("metrics.previous.csv")
-      os.replace(self._path, self.kept)
+      previous = self._path.with_name("metrics.previous.csv")
+      with files.unused(previous) as self.kept:
+        os.replace(self._path, self.kept)
     self._rows = {s: r for s, r in _read(self._path).items() if s <= step}
     self._columns = list(
       dict.fromkeys(n for r in self._rows.values() for n in r)

@@ -28,10 +28,11 @@ def find(
   Raises:
     UserError: there is neither; the message lists the names that ship.
   """
-  path = paths.local(name_or_path)
-  for folder in (path, shipped / path):
-    if folder.is_dir():
-      return folder
+  if os.fspath(name_or_path):  # No name is no folder, also not this one.
+    path = paths.local(name_or_path)
+    for folder in (path, shipped / path):
+      if folder.is_dir():
+        return folder
   names = sorted(p.name for p in shipped.glob("*") if p.is_dir())
   raise UserError(
     f"no model {str(name_or_path)!r}: neither a folder nor one that ships"
@@ -88,6 +89,8 @@ def _shapes(
 ) -> Any:
   try:
     return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+  except MemoryError:
+    raise
   except Exception as error:  # JAX, Flax and NumPy raise what they like.
     raise UserError(
       f"{path}: no {part} has such sizes ({error!r:.200});"

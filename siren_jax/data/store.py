@@ -177,7 +177,7 @@ def _reading(path: Path) -> Iterator[None]:
   """Turns what a broken set raises into one line."""
   try:
     yield
-  except (UserError, IndexError):
+  except (UserError, IndexError, MemoryError):
     raise
   except Exception as error:  # Protobuf and array_record raise many kinds.
     for file in sorted(path.iterdir()):
@@ -185,9 +185,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(
           f"{file} is {what} (or copy the data set again)"
         ) from error
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise UserError(
-      f"{path}: not a whole data set ({reason[:200]}); copy it again, or make"
+      f"{path}: not a whole data set ({error!r:.200}); copy it again, or make"
       " it anew with siren-jax prepare-data"
     ) from error
 

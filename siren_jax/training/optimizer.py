@@ -1,7 +1,6 @@
 """The optax chain: clip, AdamW, warm-up and cosine."""
 
 import dataclasses
-import logging
 from collections.abc import Callable
 
 import flax.traverse_util
@@ -9,8 +8,6 @@ import jax
 import optax
 
 from siren_jax.common.errors import UserError
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,27 +37,24 @@ class OptimizerConfig:
         f"optimizer steps={self.steps}: must be at least 1, or 0 for the length"
         " of training"
       )
+    below = f" and below optimizer.steps={self.steps}" if self.steps else ""
     if self.warmup_steps < 0 or 0 < self.steps <= self.warmup_steps:
       raise UserError(
-        f"optimizer warmup_steps={self.warmup_steps}: must be at least 0 and"
-        f" below the {self.steps} steps of the schedule (optimizer.steps, or"
-        " else train.steps); set --config.optimizer.warmup_steps"
+        f"optimizer warmup_steps={self.warmup_steps}: must be at least 0"
+        f"{below}; set --config.optimizer.warmup_steps"
       )
 
   def over(self, steps: int) -> "OptimizerConfig":
     """The same over a training of so many steps, where `steps` is 0.
 
-    A warm-up longer than that is cut to a tenth of it, and a line says so.
+    A warm-up as long as that or longer is cut to a tenth of it. A training of
+    0 steps changes nothing.
     """
-    if self.steps:
+    if self.steps or not steps:
       return self
     warmup_steps = self.warmup_steps
     if warmup_steps >= steps:
       warmup_steps = steps // 10
-      _log.warning(
-        "warm-up of %d steps instead of %d: training takes %d",
-        warmup_steps, self.warmup_steps, steps,
-      )  # fmt: skip
     return dataclasses.replace(self, steps=steps, warmup_steps=warmup_steps)
 
 

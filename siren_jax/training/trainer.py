@@ -20,6 +20,7 @@ from siren_jax.common import paths
 from siren_jax.common.checkpoint import Checkpoints
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
+from siren_jax.common.signals import Repeats
 from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
@@ -130,7 +131,9 @@ def train(
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
     stop_asked = stack.enter_context(_stop_signals())
     resumed = checkpoints.latest_step() is not None
-    changed = configs.record(workdir, config_json, resumed)
+    changed = ""
+    if jax.process_index() == 0:  # Else it could find what another one wrote.
+      changed = configs.record(workdir, config_json, resumed)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
     step = first = int(state.step)
@@ -272,12 +275,17 @@ def _stop_signals():
     # jax.distributed listens for SIGTERM and makes all agree on a step.
     yield multihost_utils.reached_preemption_sync_point
     return
-  received = []
+  received = set()
   previous = {}
+  repeats = Repeats()
 
   def on_signal(number, _):
-    received.append(number)
-    signal.signal(number, previous[number])  # A second one is for good.
+    if repeats.is_repeat(number):
+      return
+    if number in received:  # A second one is for good.
+      signal.signal(number, previous[number])
+      signal.raise_signal(number)
+    received.add(number)
 
   for number in (signal.SIGTERM, signal.SIGINT):
     with contextlib.suppress(ValueError):  # Not the main thread: no signals.

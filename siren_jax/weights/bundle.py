@@ -23,7 +23,7 @@ import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
-from siren_jax.common import files, parts, paths, sniff, tensors
+from siren_jax.common import files, parts, paths, tensors, text
 from siren_jax.common.errors import UserError, about
 from siren_jax.common.fingerprint import short
 
@@ -154,8 +154,8 @@ def assemble(
   """
   run, params = load_experts(folder)
   workdir = parts.find(folder)
-  if (workdir / "checkpoints").is_dir() and not (codec_folder and clap_folder):
-    _check_unchanged(workdir, run.data, codec_folder)
+  if (workdir / "checkpoints").is_dir():
+    _check_unchanged(workdir, run.data, codec_folder, clap_folder)
   model = Bundle(
     name=name,
     codec=codec.load(codec_folder or run.data.codec or run.data.path),
@@ -169,7 +169,10 @@ def assemble(
 
 
 def _check_unchanged(
-  workdir: pathlib.Path, data: Any, codec_folder: str | os.PathLike | None
+  workdir: pathlib.Path,
+  data: Any,
+  codec_folder: str | os.PathLike | None,
+  clap_folder: str | os.PathLike | None,
 ) -> None:
   """Refuses a codec or CLAP that took the place of those of the run.
 
@@ -178,17 +181,19 @@ def _check_unchanged(
   """
   from siren_jax.data import store
 
-  known = configs.recorded(workdir).get(configs.INPUTS)
-  if known is None:
-    _log.warning(
-      "%s kept no fingerprint of %s: whether its codec and CLAP are still those"
-      " of the run is not known", workdir, data.path,
-    )  # fmt: skip
-    return
-  used = {"data.path": data.path}
+  used = {}
+  if not clap_folder or not (codec_folder or data.codec):
+    used["data.path"] = data.path
   if data.codec and not codec_folder:
     used["data.codec"] = find(data.codec)
+  known = configs.recorded(workdir).get(configs.INPUTS, {}) if used else {}
   for name, path in used.items():
+    if name not in known:
+      _log.warning(
+        "%s kept no fingerprint of %s: whether its codec and CLAP are still"
+        " those of the run is not known", workdir, path,
+      )  # fmt: skip
+      continue
     now = store.fingerprint(path)
     if now != known[name]:
       raise UserError(
@@ -213,14 +218,7 @@ def notes(folder: str | os.PathLike) -> str | None:
   path = pathlib.Path(folder) / "README.md"
   if not path.is_file() or not path.stat().st_size:
     return None
-  try:
-    card, stand_in = path.read_text("utf-8-sig"), sniff.describe(path)
-  except UnicodeDecodeError:
-    stand_in = sniff.describe(path) or "not UTF-8"
-  if stand_in:
-    raise UserError(
-      f"{path}: no model card ({stand_in}); get it again or remove it"
-    )
+  card = "\n".join(text.lines(text.read_text(path)))
   _, heading, rest = card.partition("\n## ")
   return heading.strip() + " " + rest if rest else None
 
@@ -322,7 +320,7 @@ def _write(folder: pathlib.Path, bundle: Bundle, card: str) -> None:
     "sampling": configs.to_dict(bundle.sampling),
   }
   _write_json(folder / "config.json", settings)
-  (folder / "README.md").write_text(card)
+  (folder / "README.md").write_text(card, "utf-8")
 
 
 def save_encoders(

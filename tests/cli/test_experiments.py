@@ -127,6 +127,13 @@ def test_wrong_config_files(content, told, tmp_path):
     experiments.from_file(str(path))
 
 
+def test_a_config_file_that_takes_all_memory_is_not_wrong(tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text("def get_config(): raise MemoryError('8 TiB')")
+  with pytest.raises(MemoryError):
+    experiments.from_file(str(path))
+
+
 def test_no_config_file(user_error, tmp_path):
   argv = ["train", "--config=none.py", f"--workdir={tmp_path}"]
   assert "none.py" in user_error(argv)

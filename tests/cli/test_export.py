@@ -94,13 +94,16 @@ def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
 def trained(tiny_bundle, tiny_model, tmp_path):
   """Work directory of experts, beside the code set they were trained on."""
   codes = shutil.copytree(tiny_bundle, tmp_path / "codes")
-  workdir = tmp_path / "experts"
+  return _trained(tiny_model, tmp_path / "experts", path=codes), codes
+
+
+def _trained(tiny_model, workdir, **inputs):
   experiment = experiments.from_file(
-    str(pathlib.Path(__file__).parents[2] / "configs" / "tiny.py"),
-    [f"--config.data.path={codes}"],
+    str(ROOT / "configs" / "tiny.py"),
+    [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
-  inputs = {"inputs": {"data.path": store.fingerprint(codes)}}
-  config = experiments.to_json(experiment) | inputs
+  fingerprints = {f"data.{n}": store.fingerprint(p) for n, p in inputs.items()}
+  config = experiments.to_json(experiment) | {configs.INPUTS: fingerprints}
   params = dict(tiny_model.params)
   state = TrainState(
     step=np.int32(4),
@@ -111,7 +114,7 @@ def trained(tiny_bundle, tiny_model, tmp_path):
   with checkpoint.Checkpoints(workdir) as checkpoints:
     checkpoints.save(4, state, {}, config)
   configs.record(workdir, config, resumed=False)
-  return workdir, codes
+  return workdir
 
 
 def test_a_codec_that_took_the_place_of_the_runs_is_refused(
@@ -128,6 +131,26 @@ def test_a_codec_that_took_the_place_of_the_runs_is_refused(
   assert "--codec and --clap" in told and not (tmp_path / "bad").exists()
   own = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   _run(*command, *own)
+
+
+def test_only_what_is_used_is_checked(
+  tiny_model, tiny_bundle, tmp_path, user_error, caplog
+):
+  """Of a code set whose run had another codec: its CLAP, or else nothing."""
+  inputs = {
+    name: shutil.copytree(tiny_bundle, tmp_path / name)
+    for name in ("path", "codec")
+  }
+  workdir = _trained(tiny_model, tmp_path / "experts", **inputs)
+  shutil.rmtree(inputs["path"])
+  command = ["export", "--experts", workdir, "--out"]
+  assert str(inputs["path"]) in user_error([*command, tmp_path / "bad"])
+  _run(*command, tmp_path / "good", "--clap", tiny_bundle)
+  config = json.loads((workdir / "config.json").read_text())
+  del config[configs.INPUTS]["data.codec"]
+  (workdir / "config.json").write_text(json.dumps(config))
+  _run(*command, tmp_path / "old", "--clap", tiny_bundle)
+  assert f"kept no fingerprint of {inputs['codec']}" in caplog.text
 
 
 def test_a_run_without_fingerprints_is_exported_with_a_word(

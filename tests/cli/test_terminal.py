@@ -58,6 +58,23 @@ def test_a_signal_sent_twice_does_not_cut_the_cleaning_short(monkeypatch):
   assert cleaned == [True]
 
 
+def test_a_key_held_down_interrupts_again(monkeypatch):
+  """What is ignored does not put off what is not."""
+  cleaned = []
+
+  def run(args):
+    try:
+      send(signal.SIGINT)
+    finally:
+      for _ in range(12):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+      cleaned.append(True)
+
+  assert cli.main(in_the_verb(monkeypatch, run)) == 130
+  assert not cleaned
+
+
 def test_a_signal_that_python_drops_is_sent_again(monkeypatch):
   class Dropping:
     def __del__(self):

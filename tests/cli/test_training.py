@@ -1,15 +1,21 @@
 """What a training verb checks before it compiles anything."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 
+import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from siren_jax import training
 from siren_jax.cli import experiments
+from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
+from siren_jax.common.errors import UserError
 from siren_jax.common.lock import exclusive
 from siren_jax.data import prepare
 
@@ -99,6 +105,33 @@ def test_another_start_at_its_path_is_refused(
   assert "data.start=" in user_error(run(given))
 
 
+def test_a_start_that_trained_on_is_no_other(
+  run, user_error, tmp_path, monkeypatch
+):
+  from siren_jax.codec import experiment
+
+  monkeypatch.setattr(experiment, "start_of", lambda e: None)
+  start = tmp_path / "start"
+
+  def train_to(step):
+    sums = start / "checkpoints" / str(step) / "sums" / "metadata"
+    sums.parent.mkdir(parents=True)
+    sums.write_text(str(step))
+
+  train_to(1)
+  given = f"--config.data.start={start}"
+  assert main(run(given)) == 0
+  config = (tmp_path / "run" / "config.json").read_text()
+  train_to(2)
+  assert main(run(given)) == 0
+  assert (tmp_path / "run" / "config.json").read_text() == config
+  start.rename(tmp_path / "moved")
+  moved = f"--config.data.start={tmp_path / 'moved'}"
+  assert "holds something else" in user_error(run(moved))
+  shutil.rmtree(tmp_path / "moved" / "checkpoints" / "2")
+  assert main(run(moved)) == 0
+
+
 def test_what_is_free_is_said_and_the_schedule_is_not_free(
   run, user_error, capsys
 ):
@@ -130,6 +163,34 @@ def test_one_process_a_work_directory(run, user_error, tmp_path):
   assert not (tmp_path / "run" / ".lock").exists()
 
 
+def test_the_lock_comes_before_what_it_guards(run, user_error, tmp_path):
+  assert main(run()) == 0
+  (tmp_path / "run" / "config.json").write_text("half of it")
+  with exclusive(tmp_path / "run" / ".lock", "test"):
+    assert "is in use by" in user_error(run())
+
+
+@pytest.mark.parametrize("failed", [[True, False], [False, False]])
+def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
+  told = []
+
+  def gather(failure):
+    told.append(failure)
+    return np.array(failed)
+
+  monkeypatch.setattr(jax, "process_count", lambda: 2)
+  monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+  own = UserError("it is broken")
+  with pytest.raises(UserError) as error, training_verbs._agreed():
+    raise own
+  assert error.value is own
+  stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
+  with stops if any(failed) else contextlib.nullcontext():
+    with training_verbs._agreed():
+      pass
+  assert told == [True, False]
+
+
 def test_steps_of_training_move_the_schedule(capsys):
   nano = str(CONFIGS / "nano.py")
   experiment = experiments.from_file(nano, ["--config.train.steps=600"])
@@ -140,6 +201,15 @@ def test_steps_of_training_move_the_schedule(capsys):
   assert experiments.from_file(align, overrides).schedule.steps == 18
   explicit = ["--config.train.steps=600", "--config.optimizer.steps=700"]
   assert experiments.from_file(nano, explicit).schedule.steps == 700
+
+
+def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):
+  settings = ["--config.optimizer.steps=0", "--config.optimizer.warmup_steps=9"]
+  for _ in range(2):  # begun, and resumed
+    assert main(run(*settings)) == 0
+    err = capsys.readouterr().err + caplog.text
+    assert err.count("warm-up of") == 1
+    assert "warm-up of 0 updates instead of 9" in err
 
 
 def test_a_begun_schedule_stays(run, tmp_path, user_error, capsys):

@@ -1,6 +1,8 @@
 """One holder at a time; what a killed one leaves behind is no obstacle."""
 
+import fcntl
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -48,6 +50,39 @@ def test_a_killed_holder_leaves_no_lock(tmp_path):
   with exclusive(path, "the folder"):
     pass
   assert not path.exists()
+
+
+def test_a_holder_that_leaves_between_two_looks_is_no_error(
+  tmp_path, monkeypatch
+):
+  path, flock = tmp_path / ".lock", fcntl.flock
+  leavers = [path.unlink]
+
+  def lock(file, operation):
+    flock(file, operation)
+    if leavers:
+      leavers.pop()()
+
+  monkeypatch.setattr(fcntl, "flock", lock)
+  monkeypatch.setattr(pathlib.Path, "exists", lambda self: True)  # just before
+  with exclusive(path, "the folder"):
+    assert os.path.exists(path)
+
+
+def test_a_lock_file_that_cannot_be_opened(tmp_path):
+  (tmp_path / ".lock").mkdir()
+  with pytest.raises(UserError, match="the folder: cannot write"):
+    with exclusive(tmp_path / ".lock", "the folder"):
+      pass
+
+
+def test_folders_that_stay_empty_go_again(tmp_path):
+  with exclusive(tmp_path / "a" / "b" / ".lock", "the folder"):
+    pass
+  assert not (tmp_path / "a").exists()
+  with exclusive(tmp_path / "a" / "b" / ".lock", "the folder"):
+    (tmp_path / "a" / "file").touch()
+  assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -54,6 +54,9 @@ def test_metrics_of_a_run_that_left_no_checkpoint_are_kept(tmp_path):
   assert writer.kept.read_text() == lost
   assert [r["loss"] for r in rows(tmp_path)] == ["3"]
   assert MetricWriter(tmp_path, 1).kept is None
+  again = MetricWriter(tmp_path, 0).kept
+  assert again == tmp_path / "metrics.previous-2.csv"
+  assert again.read_text() != writer.kept.read_text() == lost
 
 
 @pytest.mark.parametrize(

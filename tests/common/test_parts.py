@@ -74,6 +74,20 @@ def test_sizes_that_init_refuses_are_told(tmp_path):
   with pytest.raises(UserError, match="config.json: no codec has such sizes"):
     parts.load(tmp_path, "codec", codec.CodecConfig, init)
 
+  def exhausted(key, config):
+    raise MemoryError("Unable to allocate 8 TiB")
+
+  with pytest.raises(MemoryError):
+    parts.load(tmp_path, "codec", codec.CodecConfig, exhausted)
+
+
+def test_no_name_is_no_folder(tmp_path, monkeypatch):
+  _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError, match="no model ''.*nano-aligned"):
+    _load("")
+  _load(".")
+
 
 def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
   params = {"w": {"kernel": jnp.array([1.0, math.nan])}}

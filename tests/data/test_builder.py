@@ -302,3 +302,23 @@ def test_a_broken_set_is_one_line(tmp_path, file, content, told):
     with pytest.raises(UserError, match=told) as error:
       read()
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+  "error, raised, told",
+  [
+    (TypeError("a bug\nof ours"), UserError, r"TypeError\('a bug\\nof"),
+    (MemoryError("8 TiB"), MemoryError, "8 TiB"),
+  ],
+)
+def test_what_the_reader_raises_keeps_its_kind(
+  tmp_path, monkeypatch, error, raised, told
+):
+  write(tmp_path / "set")
+
+  def fail(path):
+    raise error
+
+  monkeypatch.setattr(tfds, "builder_from_directory", fail)
+  with pytest.raises(raised, match=told):
+    store.splits(tmp_path / "set")

@@ -42,11 +42,20 @@ def test_schedule_of_no_steps_takes_those_of_training():
   )
 
 
-def test_a_warm_up_longer_than_training_is_cut_with_a_word(caplog):
+def test_a_warm_up_longer_than_training_is_cut(caplog):
   config = OptimizerConfig(warmup_steps=10)
-  assert config.over(11).warmup_steps == 10 and not caplog.text
+  assert config.over(11).warmup_steps == 10
   assert config.over(10) == OptimizerConfig(warmup_steps=1, steps=10)
-  assert "warm-up of 1 steps instead of 10" in caplog.text
+  assert config.over(0) == config
+  assert not caplog.text  # The verbs say it, once.
+
+
+def test_a_limit_that_is_none_is_not_named():
+  with pytest.raises(UserError) as told:
+    OptimizerConfig(warmup_steps=-1)
+  assert "below" not in str(told.value)
+  with pytest.raises(UserError, match="below optimizer.steps=9"):
+    OptimizerConfig(warmup_steps=9, steps=9)
 
 
 def first_update(params, grads, **changes):

@@ -114,11 +114,15 @@ def test_a_flipped_bit_is_told_or_changes_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_and_exits_0(toy, straight, tmp_path, number):
+@pytest.mark.parametrize("times", [1, 2])
+def test_signal_saves_and_exits_0(toy, straight, tmp_path, number, times):
+  """Also if it is sent twice at once, as GNU timeout does."""
+
   class Signals(toy.Data):
     def __next__(self):
       if self.position == 5:
-        signal.raise_signal(number)
+        for _ in range(times):
+          signal.raise_signal(number)
       return super().__next__()
 
   before = signal.getsignal(number)
@@ -129,6 +133,17 @@ def test_signal_saves_and_exits_0(toy, straight, tmp_path, number):
   with checkpoint.Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.latest_step() == 6
   assert_same(toy.run(tmp_path, 10), straight[1])
+
+
+def test_a_second_signal_is_for_good(monkeypatch):
+  times = iter((0.0, 0.5, 1.5))
+  monkeypatch.setattr(time, "monotonic", lambda: next(times))
+  with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
+    for _ in range(2):
+      signal.raise_signal(signal.SIGINT)
+      assert stop_asked(0)
+    signal.raise_signal(signal.SIGINT)
+    raise AssertionError("nothing came of the second one")
 
 
 def test_nan_loss_stops_and_keeps_the_last_checkpoint(toy, tmp_path):
@@ -153,6 +168,16 @@ def test_other_config_is_refused_by_name(toy, tmp_path):
   toy.run(tmp_path, 6)
   recorded = json.loads((tmp_path / "config.json").read_text())
   assert recorded["train"]["steps"] == 6
+
+
+def test_process_0_alone_writes_the_config(
+  toy, straight, monkeypatch, tmp_path
+):
+  workdir = shutil.copytree(straight[0], tmp_path / "run")
+  (workdir / "config.json").unlink()
+  monkeypatch.setattr(jax, "process_index", lambda *_: 1)
+  toy.run(workdir, 10)
+  assert not (workdir / "config.json").exists()
 
 
 def test_ended_data_and_empty_evaluation(toy, tmp_path):

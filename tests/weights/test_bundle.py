@@ -253,6 +253,11 @@ def test_what_stands_in_place_of_a_card_is_named(told, copy):
   assert bundle.notes(copy) is None
 
 
+def test_a_card_is_read_in_any_encoding_of_unicode(copy):
+  (copy / "README.md").write_bytes("# a\r\n## café\r\nb".encode("utf-16"))
+  assert bundle.notes(copy) == "## café\nb"
+
+
 def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(
   copy, tiny_model
 ):
