@@ -10,6 +10,7 @@ from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 
 MAX_BYTES = 1 << 29  # of a text file
+TABLES = (".csv", ".tsv", ".jsonl")  # suffixes
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
   (codecs.BOM_UTF32_LE, "UTF-32-LE"),
@@ -91,7 +92,16 @@ def lines(text: str) -> list[str]:
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
-  """Lines of a text file without the blank ones, stripped; see `read_text`."""
+  """Lines of a text file without the blank ones, stripped; see `read_text`.
+
+  Raises:
+    UserError: as `read_text`, or it is a table.
+  """
+  if Path(path).suffix.lower() in TABLES:
+    raise UserError(
+      f"{printable(path)}: a table, where text is read line by line; save its"
+      " lines as .txt"
+    )
   stripped = (line.strip() for line in lines(read_text(path)))
   return [line for line in stripped if line]
 

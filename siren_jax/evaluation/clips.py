@@ -73,8 +73,8 @@ class Log(sources.Problems):
 
 
 def is_table(source: str | os.PathLike) -> bool:
-  """Is it a CSV or JSONL file of clips, not a folder?"""
-  return pathlib.Path(source).suffix.lower() in (".csv", ".jsonl")
+  """Is it a CSV, TSV or JSONL file of clips, not a folder?"""
+  return pathlib.Path(source).suffix.lower() in text.TABLES
 
 
 def find(

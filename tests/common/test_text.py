@@ -100,3 +100,11 @@ def test_printable():
   )
   assert text.is_text("\xe9") and not text.is_text("\ud83d")
   assert text.normal("e\u0301") == "\xe9"
+
+
+@pytest.mark.parametrize("suffix", text.TABLES)
+def test_a_table_is_no_list_of_lines(suffix, tmp_path):
+  path = tmp_path / f"prompts{suffix}"
+  path.write_text("path,caption\na.wav,rain\n")
+  with pytest.raises(UserError, match="a table, where text is read line by"):
+    text.read_lines(path)
