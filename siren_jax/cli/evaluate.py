@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--reference",
     required=True,
     metavar="DIR",
-    help="real clips: a folder, or a table (CSV, JSONL) of them",
+    help="real clips: a folder, or a table (CSV, TSV, JSONL) of them",
   )
   add(
     "--prompts",
