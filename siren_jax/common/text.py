@@ -90,7 +90,11 @@ def lines(text: str) -> list[str]:
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
-  """Lines of a text file without the blank ones, stripped; see `read_text`."""
+  """Lines of a text file without the blank ones, stripped; see `read_text`.
+
+  Raises:
+    UserError: as `read_text`.
+  """
   stripped = (line.strip() for line in lines(read_text(path)))
   return [line for line in stripped if line]
 

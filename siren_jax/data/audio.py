@@ -19,7 +19,7 @@ _SUFFIXES = {
   "WAV": (".wav", ".wave", ".bwf"),
   "FLAC": (".flac",),
   "OGG": (".ogg", ".oga", ".opus"),
-  "MP3": (".mp3", ".mp2", ".mpga"),
+  "MP3": (".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".m2a"),
   "AIFF": (".aif", ".aiff", ".aifc"),
   "AU": (".au", ".snd"),
   "AVR": (".avr",),

@@ -18,20 +18,22 @@ MAX_LETTERS = 1000  # of a caption
 _VOWELS = frozenset("aeiouy")
 _PHRASE = 2  # words
 _COUNTERS = (
-  "audio|capture|cimg|clip|copy|dji|dsc|dscf|dscn|file|folder|gopr|img|imgp"
-  "|memo|mix|mov|mvi|my|new|pxl|rec|record|recording|sample|snd|sound|ste|take"
-  "|track|unnamed|untitled|vid|video|voice|wa|wav|whatsapp|zoom"
+  "audio|capture|cimg|clip|copy|data|dataset|dji|download|dsc|dscf|dscn|export"
+  "|file|folder|gopr|img|imgp|memo|misc|mix|mov|mvi|my|new|output|pxl|rec"
+  "|record|recording|sample|sfx|snd|sound|ste|take|temp|tmp|track|unnamed"
+  "|untitled|vid|video|voice|wa|wav|whatsapp|zoom"
 )
 _COUNTER = re.compile(f"(?:{_COUNTERS})s?")
 # One of them, or letters that cannot be said, and a number.
 _COUNTED = re.compile(
   rf"(?<![^\W\d_])(?:{_COUNTERS}|[b-df-hj-np-tv-xz]{{1,4}})[\W_]*\d+"
 )
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2})")  # in DogBark
 _FREESOUND = re.compile(r"\d+__.+?__")  # number and recordist
 _CODE = re.compile(
   r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID
   r"|(?<![^\W_])(?=[a-z]*\d)[0-9a-f]{12,}(?![^\W_])"  # hash
-  r"|(?<![^\W_])[^\W\d_]+\d+[^\W\d_]+[^\W_]*(?![^\W_])"  # a1b2
+  r"|(?<![^\W_])\d*[^\W\d_]+\d+[^\W\d_]+[^\W_]*(?![^\W_])"  # a1b2, 48k24b
 )
 
 
@@ -90,7 +92,8 @@ def title(name: str) -> str:
 
 def _words(name: str) -> list[str]:
   """Words in lower case; none where the name is but a counter or a code."""
-  name = _FREESOUND.sub("", normal(name).lower(), count=1)
+  name = _CAMEL.sub(" ", normal(name)).lower()
+  name = _FREESOUND.sub("", name, count=1)
   name = _COUNTED.sub(" ", _CODE.sub(" ", name))
   letters = "".join(c if _is_letter(c) else " " for c in name)
   words = [w for word in letters.split() if (w := word.strip("'\u2019"))]

@@ -15,8 +15,9 @@ def examples(path: str | os.PathLike) -> list[str]:
   """A line each for a few records, spread over the set: id and captions."""
   splits = [store.open_source(path, name) for name in store.splits(path)]
   places = [(split, i) for split in splits for i in range(len(split))]
-  step = max(1, -(-len(places) // EXAMPLES))
-  return [_example(split[i]) for split, i in places[::step]]
+  count = min(EXAMPLES, len(places))
+  chosen = [places[n * len(places) // count] for n in range(count)]
+  return [_example(split[i]) for split, i in chosen]
 
 
 def _example(record: store.Element) -> str:

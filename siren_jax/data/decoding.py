@@ -28,13 +28,18 @@ _REMEDY = "save it as wav, flac, ogg or mp3"
 
 
 class SoundFile(soundfile.SoundFile):
-  """A sound file that is read once, from its start to its real end."""
+  """A sound file that is read once, from its start to its real end.
+
+  `is_followed` by something else: known when all is read.
+  """
+
+  is_followed = False
 
   def __init__(self, path: Path, length: lengths.Length = lengths.Length()):
-    patches = length.patches
-    super().__init__(
-      lengths.Patched(path, patches) if patches else os.fsencode(path)
-    )
+    self._path, self._view = path, None
+    if length.start or length.patches:
+      self._view = lengths.View(path, length.start, length.patches)
+    super().__init__(self._view or os.fsencode(path))
 
   def seekable(self) -> bool:
     """No: `read` would stop where the header says, and seek to there."""
@@ -45,10 +50,28 @@ class SoundFile(soundfile.SoundFile):
     """Number of frames that libsndfile expects; 0: it cannot say."""
     return self.frames if self.frames < _NO_LIMIT else 0
 
-  def blocks_SxC(self) -> Iterator[np.ndarray]:
-    """All samples as float32, so many at a time that memory is bounded."""
-    size = max(1, _BLOCK // self.channels)
-    while len(block_SxC := self.read(size, "float32", always_2d=True)):
+  def blocks_SxC(self, promised: int) -> Iterator[np.ndarray]:
+    """All samples as float32, so many at a time that memory is bounded.
+
+    What comes behind the `promised` frames (0: not known) is sound if a first
+    frame of it can be decoded.
+    """
+    size, count = max(1, _BLOCK // self.channels), 0
+    while True:
+      left, is_end = promised - count, count == promised > 0
+      wanted = 1 if is_end else min(size, left) if left > 0 else size
+      try:
+        block_SxC = self.read(wanted, "float32", always_2d=True)
+      except soundfile.SoundFileError as error:
+        if is_end:
+          self.is_followed = True
+          return
+        if self._view and self._view.tell() == self._view.size:
+          raise lengths.truncated(self._path) from error
+        raise
+      if not len(block_SxC):
+        return
+      count += len(block_SxC)
       yield block_SxC
 
 
@@ -138,26 +161,33 @@ def decode(
     # Another resampler wants all of the sound at once.
     convert = _converter(rate, sample_rate if resampler is None else rate)
     pieces = []
-    for mix_S in _mixed(path, file, levels, channel):
+    for mix_S in _mixed(path, file, levels, promised, channel):
       _check_seconds(path, levels.frames / rate, max_seconds)
       pieces.append(convert(mix_S))
   if levels.frames < promised:
     raise lengths.truncated(path)
   if not levels.frames:
     raise UserError(f"{path}: 0 samples; give a recording with sound in it")
-  longer = levels.frames > promised > 0
+  notes = list(length.notes)
+  if levels.frames > promised > 0:
+    notes.append(lengths.WRONG)
+  if file.is_followed:
+    notes.append(lengths.BEHIND)
   audio_S = np.concatenate([*pieces, convert(np.zeros(0, "f4"), last=True)])
   if resampler is not None and rate != sample_rate:
     audio_S = resampler(audio_S, rate, sample_rate)
-  notes = (*length.notes, lengths.WRONG) if longer else length.notes
-  return Decoded(audio_S, levels, rate, notes)
+  return Decoded(audio_S, levels, rate, tuple(notes))
 
 
 def _mixed(
-  path: Path, file: SoundFile, levels: Levels, channel: int | None
+  path: Path,
+  file: SoundFile,
+  levels: Levels,
+  promised: int,
+  channel: int | None,
 ) -> Iterator[np.ndarray]:
   """Blocks of the mean of all channels, or of one; counted in `levels`."""
-  for block_SxC in file.blocks_SxC():
+  for block_SxC in file.blocks_SxC(promised):
     if not (np.abs(block_SxC) <= _LARGEST).all():
       raise UserError(
         f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"

@@ -13,9 +13,9 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from siren_jax.common.errors import UserError
+from siren_jax.data import mpeg
 
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"
@@ -28,6 +28,10 @@ _FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length
 _FLAC_PLACE = 18  # bytes before them
 _OGG_HEAD = 27  # bytes of an Ogg page before its table of sizes
 _OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
+# A dump of a MIDI sampler: bytes of its head, of a packet, of sound in one.
+_SDS, _SDS_HEAD, _SDS_PACKET, _SDS_DATA = b"\xf0\x7e", 21, 127, 120
+# Place of the place of the first block, and kinds of blocks of sound.
+_VOC, _VOC_PLACE, _VOC_SOUNDS = b"Crea", 20, (b"\1", b"\t")
 _MOST_CHUNKS = 10_000  # before the sound
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
 
@@ -40,22 +44,38 @@ class Length:
   """What a header says of a file's length, after a look at the file.
 
   Attributes:
+    start: where the file begins, behind a tag.
     patches: bytes to read at certain places in place of those of the file.
     frames: promised where libsndfile does not say; 0: none; None: it says.
     notes: what was wrong or missing.
   """
 
+  start: int = 0
   patches: Mapping[int, bytes] = dataclasses.field(default_factory=dict)
   frames: int | None = None
   notes: tuple[str, ...] = ()
 
 
-class Patched(io.FileIO):
-  """A file that reads as if some of its bytes were others."""
+class View(io.FileIO):
+  """A file from `start` on, as if some of its bytes were others."""
 
-  def __init__(self, path: str | os.PathLike, patches: Mapping[int, bytes]):
+  def __init__(
+    self,
+    path: str | os.PathLike,
+    start: int = 0,
+    patches: Mapping[int, bytes] | None = None,
+  ):
     super().__init__(path)
-    self._patches = patches
+    self._start, self._patches = start, patches or {}
+    self.size = max(0, os.fstat(self.fileno()).st_size - start)
+    self.seek(0)
+
+  def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+    place += self._start if whence == os.SEEK_SET else 0
+    return super().seek(place, whence) - self._start
+
+  def tell(self) -> int:
+    return super().tell() - self._start
 
   def readinto(self, buffer) -> int:
     start = self.tell()
@@ -79,20 +99,29 @@ def check(path: Path) -> Length:
   followed by neither a chunk nor the end is longer than its header says.
 
   FLAC files are read to their end, whatever the header says; an Ogg file is
-  truncated if its last page is.
+  truncated if its last page is. ID3 tags in front are no part of a file.
 
   Raises:
     UserError: the file is truncated.
     OSError: it cannot be read.
   """
-  size = path.stat().st_size
-  with path.open("rb") as file:
+  with path.open("rb") as whole:
+    start = mpeg.after_id3(whole)
+  with View(path, start) as file:
     magic = file.read(4)
-    if magic == b"fLaC":
-      return _flac(file)
     if magic == b"OggS":
-      return _ogg(path, file)
-    return _chunks(path, file, magic, size)
+      length = _ogg(path, file)
+    elif magic == b"fLaC":
+      length = _flac(file)
+    elif magic in _LAYOUTS or magic in _AU:
+      length = _chunks(path, file, magic)
+    elif magic == _VOC:
+      length = _voc(path, file)
+    elif magic[:2] == _SDS:
+      length = _sds(path, file)
+    else:
+      return Length()
+  return dataclasses.replace(length, start=start)
 
 
 def promised(path: Path, kind: str) -> int | None:
@@ -112,17 +141,17 @@ def truncated(path: Path) -> UserError:
   return UserError(f"{path}: truncated; copy or download the file again")
 
 
-def _flac(file: BinaryIO) -> Length:
+def _flac(file: View) -> Length:
   """The total is hidden from libsndfile, which then reads all frames."""
   file.seek(_FLAC_PLACE)
   word = int.from_bytes(file.read(8), "big")
   total = word & _FLAC_TOTAL
   hidden = (word - total).to_bytes(8, "big")
   notes = () if total else (UNKNOWN,)
-  return Length({_FLAC_PLACE: hidden}, total, notes)
+  return Length(0, {_FLAC_PLACE: hidden}, total, notes)
 
 
-def _ogg(path: Path, file: BinaryIO) -> Length:
+def _ogg(path: Path, file: View) -> Length:
   """Walks over the pages: is the last one whole, and marked as the last?"""
   notes, place, is_last, has_sound = [], 0, False, False
   with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -138,6 +167,33 @@ def _ogg(path: Path, file: BinaryIO) -> Length:
         notes = [CHAINED]
       has_sound |= not is_first
   return Length(notes=tuple(notes if is_last else [*notes, NO_END]))
+
+
+def _sds(path: Path, file: View) -> Length:
+  """Counts the packets: libsndfile takes those that are missing for zeros."""
+  file.seek(0)
+  head = file.read(_SDS_HEAD)
+  if len(head) == _SDS_HEAD:
+    frames = sum(digit << 7 * i for i, digit in enumerate(head[10:13]))
+    each = _SDS_DATA // max(2, -(-head[6] // 7))
+    if _SDS_HEAD + _SDS_PACKET * -(-frames // max(1, each)) > file.size:
+      raise truncated(path)
+  return Length()
+
+
+def _voc(path: Path, file: View) -> Length:
+  """Looks for the end of the first block of sound."""
+  file.seek(_VOC_PLACE)
+  place = int.from_bytes(file.read(2), "little")
+  for _ in range(_MOST_CHUNKS):
+    file.seek(place)
+    kind, size = file.read(1), int.from_bytes(file.read(3), "little")
+    place += 4 + size
+    if kind in _VOC_SOUNDS and place > file.size + _SLACK:
+      raise truncated(path)
+    if place >= file.size or kind in (b"\0", *_VOC_SOUNDS):
+      break
+  return Length()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,26 +253,27 @@ class _Sound:
   end: int | None = None
 
 
-def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
+def _chunks(path: Path, file: View, magic: bytes) -> Length:
   """Compares the end of the sound with the end of the file."""
-  layout = _LAYOUTS.get(magic)
+  size = file.size
   if magic in _AU:
     layout = _Layout(_AU[magic])
     sound = _au(file, layout.order)
   else:
-    sound = _find(file, layout, magic, size) if layout else None
+    layout = _LAYOUTS[magic]
+    sound = _find(file, layout, magic)
   if sound is None or sound.start > size:
     return Length()
   patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same format
   place, width = sound.field
   missing = sound.start + sound.size - size
   unknown = _no_number(sound.size, width)
-  if missing == 0 or (missing < 0 and _followed(file, sound, layout, size)):
-    return Length(patches)
+  if missing == 0 or (missing < 0 and _followed(file, sound, layout)):
+    return Length(patches=patches)
   if unknown:
     notes = (UNKNOWN,)
   elif missing < 0 and _agree(sound, layout):
-    return Length(patches, notes=(BEHIND,))
+    return Length(patches=patches, notes=(BEHIND,))
   elif missing > _SLACK and not _is_near(sound.end, size):
     raise truncated(path)
   else:
@@ -224,13 +281,11 @@ def _chunks(path: Path, file: BinaryIO, magic: bytes, size: int) -> Length:
   number = size - sound.start + sound.counted
   if number < 1 << 8 * width:
     patches[place] = number.to_bytes(width, layout.order)
-  return Length(patches, notes=notes)
+  return Length(patches=patches, notes=notes)
 
 
-def _find(
-  file: BinaryIO, layout: _Layout, magic: bytes, limit: int
-) -> _Sound | None:
-  """Walks over the chunks up to the sound, which may start at the limit."""
+def _find(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
+  """Walks over the chunks up to the sound, which may start at the end."""
 
   def number(place: int, width: int) -> int:
     file.seek(place)
@@ -254,7 +309,7 @@ def _find(
       break
     long |= name == _LONG and place == layout.first
     place += head + size + -(head + size) % layout.align
-    if place > limit:
+    if place > file.size:
       return None
   else:
     return None
@@ -265,23 +320,21 @@ def _find(
   return _Sound(place + head, size, field, layout.counted, end)
 
 
-def _au(file: BinaryIO, order: str) -> _Sound:
+def _au(file: View, order: str) -> _Sound:
   """The header of an AU file: where the sound starts, and how long it is."""
   file.seek(4)
   start = int.from_bytes(file.read(4), order)
   return _Sound(start, int.from_bytes(file.read(4), order), (8, 4))
 
 
-def _followed(
-  file: BinaryIO, sound: _Sound, layout: _Layout, size: int
-) -> bool:
+def _followed(file: View, sound: _Sound, layout: _Layout) -> bool:
   """Whether another chunk comes after the sound, or padding alone."""
   padded = _padded(sound, layout)
   for place in (sound.start + sound.size, padded):
     file.seek(place)
     if _CHUNK_NAME.fullmatch(file.read(4)):
       return True
-  return padded >= size
+  return padded >= file.size
 
 
 def _agree(sound: _Sound, layout: _Layout) -> bool:
@@ -304,6 +357,6 @@ def _no_number(size: int, width: int) -> bool:
   return (
     size == 0
     or size >= (1 << 8 * width) - 256
-    or 0x7FFFF000 <= size <= 0x7FFFFFFF  # sox
+    or 0x7FFFF000 <= size <= 0x80000000  # sox, arecord
     or size == (1 << 8 * width - 1) - 1
   )

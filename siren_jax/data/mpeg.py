@@ -14,6 +14,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _RATES = (44100, 48000, 32000)  # Hz, of MPEG-1
 _KBPS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -109,7 +110,7 @@ def scan(path: Path) -> Stream | None:
     path.open("rb") as file,
     mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
   ):
-    start = _first(data, _after_id3(data, 0))
+    start = _first(data, after_id3(data, 0))
     if start is None:
       return None
     first = Frame(data[start : start + 4])
@@ -119,13 +120,14 @@ def scan(path: Path) -> Stream | None:
     return Stream(first, start, *_count(data, start, first), promised)
 
 
-def _after_id3(data: mmap.mmap, place: int) -> int:
+def after_id3(file: BinaryIO | mmap.mmap, place: int = 0) -> int:
   """The place behind the ID3v2 tags that begin at `place`."""
-  while data[place : place + 3] == b"ID3" and place + 10 <= len(data):
-    digits = data[place + 6 : place + 10]
-    size = sum(d << 7 * i for i, d in enumerate(reversed(digits)))
-    place += 10 + size
-  return place
+  while True:
+    file.seek(place)
+    head = file.read(10)
+    if head[:3] != b"ID3" or len(head) < 10:
+      return place
+    place += 10 + sum(d << 7 * i for i, d in enumerate(head[:5:-1]))
 
 
 def _first(data: mmap.mmap, place: int) -> int | None:
@@ -157,7 +159,7 @@ def _count(data: mmap.mmap, place: int, first: Frame) -> tuple[int, bool]:
       count += 1
       place += frame.size
       continue
-    behind = _after_id3(data, place)
+    behind = after_id3(data, place)
     place = behind if behind > place else _next(data, place + 1, first)
     if place is None or place >= len(data):
       return count, False

@@ -204,8 +204,11 @@ def _by_hash(recordings: Sequence[Recording]) -> list[Recording]:
 def _gather(
   sources: Sequence[str | os.PathLike], problems: Problems
 ) -> list[Recording]:
-  """Recordings of all sources; the source's name makes their ids unique."""
-  found, names = [], set()
+  """Recordings of all sources, each file once.
+
+  The source's name makes their ids unique.
+  """
+  found, names, places = [], set(), set()
   for number, source in enumerate(sources):
     path = paths.local(source).resolve()
     name = path.parent.name if path.is_file() else path.name
@@ -213,5 +216,10 @@ def _gather(
       name = f"{name}-{number}"
     names.add(name)
     for recording in find(source, problems):
+      place = os.path.realpath(recording.path)
+      if place in places:
+        problems.add(f"{recording.path}: in another source already")
+        continue
+      places.add(place)
       found.append(dataclasses.replace(recording, id=f"{name}/{recording.id}"))
   return found

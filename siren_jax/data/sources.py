@@ -9,10 +9,8 @@ and a plain folder of sound files, whose captions are in .txt files beside them
 
 import collections
 import dataclasses
+import functools
 import os
-import re
-import unicodedata
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,22 @@ from absl import logging
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.common.text import is_text, normal, printable, read_lines
+from siren_jax.common.text import (
+  is_text,
+  normal,
+  printable,
+  read_lines,
+)
 from siren_jax.data import captions, corpora, tables, walk
 from siren_jax.data.audio import SUFFIXES
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")
+CATEGORY_COLUMNS = ("category", "label")
+TITLE_COLUMNS = ("source_title", "title", "name")
+WORD_COLUMNS = (*CATEGORY_COLUMNS, *TITLE_COLUMNS, "section")
 MAX_SHOWN = 3
 _HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
-_FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +109,11 @@ def find(
   apart = Path(apart) if apart else None
   recordings = list(_unique(_read(source, problems, apart), problems))
   if not recordings:
-    raise UserError(
-      f"{source}: no usable recording; "
-      + (problems.summary() or f"looked for {', '.join(SUFFIXES)}")
-    )
+    missing = f"looked for {', '.join(SUFFIXES)}"
+    if source.is_file():
+      missing = "no row below its line of column names; add some"
+    missing = problems.summary() or missing
+    raise UserError(f"{source}: no usable recording; {missing}")
   return recordings
 
 
@@ -175,13 +181,16 @@ def _from_folder(
   for message in walked.skipped:
     problems.add(message)
   splits = _split_folders(root, walked.paths)
+  texts = functools.cache(_texts)
   for path in walked.paths:
     top = path.relative_to(root).parts[0]
     try:
       caption, kind = captions.of_path(
         path, root / top if top in splits else root
       )
-      own = _text_beside(path, problems) or ((caption,) if caption else ())
+      own = _text_beside(path, texts(path.parent), problems) or (
+        (caption,) if caption else ()
+      )
       if not (own or kind):
         raise UserError(
           f"{path}: no words in its name or folder; put a .txt file with"
@@ -213,9 +222,21 @@ def _split_folders(root: Path, paths: Iterable[Path]) -> dict[str, str]:
   return splits if len(set(splits.values())) > 1 else {}
 
 
-def _text_beside(path: Path, problems: Problems) -> tuple[str, ...]:
-  text = path.with_suffix(".txt")
-  if not os.path.exists(text):
+def _texts(folder: Path) -> dict[str, Path]:
+  """The .txt files of a folder by their names without suffix."""
+  return {
+    normal(path.stem): path
+    for path in sorted(folder.iterdir())
+    if path.suffix.lower() == ".txt"
+  }
+
+
+def _text_beside(
+  path: Path, texts: Mapping[str, Path], problems: Problems
+) -> tuple[str, ...]:
+  """Captions in the text of a sound's name: dog.txt or dog.wav.txt."""
+  text = texts.get(normal(path.stem)) or texts.get(normal(path.name))
+  if not text:
     return ()
   own = _usable(read_lines(text), str(text), problems)
   if not own:
@@ -268,44 +289,30 @@ def _from_corpus(
 def _from_manifest(
   manifest: Path, root: Path, problems: Problems
 ) -> Iterator[Recording]:
+  is_told = False
   for line, row in tables.rows(manifest, problems.add):
     where = f"{manifest}:{line}"
+    known = [
+      c for c in row if c in WORD_COLUMNS or tables.CAPTION_COLUMN.fullmatch(c)
+    ]
+    if not (known or is_told):
+      is_told = True
+      logging.warning(
+        "%s: no caption, category or title in columns %s; names of files are"
+        " taken for captions", where, ", ".join(map(printable, row)),
+      )  # fmt: skip
     file = next((row[c] for c in tables.PATH_COLUMNS if row.get(c)), "")
     if not file:
       columns = " / ".join(tables.PATH_COLUMNS[:3])
       problems.add(f"{where}: no {columns}; it has {', '.join(row)}")
       continue
     try:
-      path = _place(file, root)
+      path = tables.place(file, root)
       own = _usable(_given(row), where, problems)
       if own or not any(_given(row)):
         yield _from_row(row, path, root, own)
     except UserError as error:
       problems.add(f"{where}: {error}")
-
-
-def _place(file: Any, root: Path) -> Path:
-  """The sound that a row names, below `root` or anywhere.
-
-  Raises:
-    UserError: there is none.
-  """
-  if not isinstance(file, str):
-    raise UserError(f"path {printable(file):.40} is not text; put it in quotes")
-  name = file.strip()
-  if url := _FILE_URL.fullmatch(name):
-    name = urllib.parse.unquote(url[1])
-  elif "://" in name:
-    raise UserError(f"{name}: a URL; download it and give its path")
-  # As it stands; from Windows; as macOS and others spell accents.
-  names = [name, name.replace("\\", "/")]
-  names += [unicodedata.normalize(f, n) for n in names for f in ("NFC", "NFD")]
-  paths = [root / name for name in names]
-  place = next(filter(os.path.isfile, paths), None)
-  if place is None:
-    what = "a folder" if os.path.isdir(paths[0]) else "no such file"
-    raise UserError(f"{root / name}: {what}; check the path")
-  return place
 
 
 def _from_row(
@@ -318,8 +325,8 @@ def _from_row(
     id=name,
     path=path,
     captions=own,
-    category=_text(row, "category", "label"),
-    title=_text(row, "source_title", "title", "name"),
+    category=_text(row, *CATEGORY_COLUMNS),
+    title=_text(row, *TITLE_COLUMNS),
     section=_text(row, "section") or ("misc" if "section" in row else ""),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),

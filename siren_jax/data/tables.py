@@ -4,6 +4,8 @@ import csv
 import io
 import os
 import re
+import unicodedata
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ _SEPARATED = (".csv", ".tsv", ".txt")  # other tables are JSONL
 PATH_COLUMNS = ("path", "file", "audio", "filename", "file_name")
 CAPTION_COLUMN = re.compile(r"captions?(_?\d+)?")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_FILE_URL = re.compile(r"(?i:file):(?://(?:localhost(?=/))?)?(.*)")
 _SEP = re.compile(r'(?i)"?sep=([,;\t])"?')  # the first line, as Excel has it
 # A row in more lines or letters than these has a quote that never closes.
 _MAX_LINES, _MAX_LETTERS = 50, 10_000
@@ -77,6 +80,30 @@ def columns(head: str) -> list[str]:
     return _header(_with_ends(head))[0]
   except csv.Error:
     return []
+
+
+def place(file: Any, root: Path) -> Path:
+  """The sound that a row names, below `root` or anywhere.
+
+  Raises:
+    UserError: there is none.
+  """
+  if not isinstance(file, str):
+    raise UserError(f"path {printable(file):.40} is not text; put it in quotes")
+  name = file.strip()
+  if url := _FILE_URL.fullmatch(name):
+    name = urllib.parse.unquote(url[1])
+  elif "://" in name:
+    raise UserError(f"{name}: a URL; download it and give its path")
+  # As it stands; from Windows; as macOS and others spell accents.
+  names = [name, name.replace("\\", "/")]
+  names += [unicodedata.normalize(f, n) for n in names for f in ("NFC", "NFD")]
+  paths = [root / name for name in names]
+  place = next(filter(os.path.isfile, paths), None)
+  if place is None:
+    what = "a folder" if os.path.isdir(paths[0]) else "no such file"
+    raise UserError(f"{root / name}: {what}; check the path")
+  return place
 
 
 def _with_ends(content: str) -> list[str]:
@@ -221,19 +248,28 @@ def _record(
       f"cannot be parsed ({error}); look for a quote that is not closed, and"
       " double those within quotes"
     ) from error
-  if reader.line_num > 1 and any(_has_row(f, delimiter) for f in fields):
+  if reader.line_num > 1 and any(
+    _has_row(f, fields, delimiter) for f in fields
+  ):
     raise csv.Error("a quote runs on into other rows; close it")
   return fields, start + max(1, reader.line_num)
 
 
-def _has_row(field: str, delimiter: str) -> bool:
-  """Whether a line of several in a field names a sound among other things."""
+def _has_row(field: str, fields: Sequence[str], delimiter: str) -> bool:
+  """Whether a line of several in a field is a row of its own.
+
+  One that names a sound among other things, or has as many fields as its row,
+  and a number where that has one.
+  """
   parts = [line.split(delimiter) for line in lines(field)]
   return len(parts) > 1 and any(
-    Path(part.strip(' "')).suffix.lower() in audio.SUFFIXES
+    len(row) > 1
+    and (
+      any(Path(p.strip(' "')).suffix.lower() in audio.SUFFIXES for p in row)
+      or len(row) == len(fields)
+      and any(a.isdigit() and b.isdigit() for a, b in zip(row, fields))
+    )
     for row in parts
-    if len(row) > 1
-    for part in row
   )
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from siren_jax.common import paths, text
 
-# Sound and video that libsndfile does not read.
+# Sound and video that libsndfile does not read, or not without being told how.
 _FOREIGN = frozenset(
   ".3g2 .3gp .aa .aac .aax .ac3 .adts .alac .amr .ape .asf .avi .awb .dff .dsf"
   " .dts .eac3 .flv .m4a .m4b .m4r .m4v .mka .mkv .mov .mp4 .mpc .mpeg .mpg"
   " .oma .ogv .qcp .qt .ra .rm .shn .spx .tta .weba .webm .wma .wmv"
-  " .wv".split()
+  " .wv .adpcm .alaw .gsm .htk .pcm .raw .ulaw .vox".split()
 )
 _FOREIGN_REMEDY = "not a format that is read; convert them, as with ffmpeg"
 _HIDDEN_REMEDY = "rename those that are meant"

@@ -22,6 +22,7 @@ import soxr
 import siren_jax
 from siren_jax import clap
 from siren_jax.common import parts
+from siren_jax.common.errors import UserError
 from siren_jax.data import phrasebook
 from siren_jax.evaluation import networks
 
@@ -145,7 +146,7 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
 def of_vggish(folder: str | os.PathLike) -> Scorer:
   """VGGish, before its last ReLU."""
   config, params = parts.load(
-    folder, "vggish", networks.VGGishConfig, networks.init_vggish
+    _imported(folder), "vggish", networks.VGGishConfig, networks.init_vggish
   )
 
   @jax.jit
@@ -169,7 +170,7 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
 def of_cnn14(folder: str | os.PathLike) -> Scorer:
   """PANNs' Cnn14 at 16 or 32 kHz."""
   config, params = parts.load(
-    folder, "cnn14", networks.Cnn14Config, networks.init_cnn14
+    _imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
   )
 
   @jax.jit
@@ -186,6 +187,15 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     # Five halvings of the frames.
     shortest=0.32,
   )
+
+
+def _imported(folder: str | os.PathLike) -> str | os.PathLike:
+  """Raises a UserError where there is no folder: none of these ships."""
+  if not os.path.isdir(folder):
+    raise UserError(
+      f"{folder}: no such folder; make it with siren-jax import-weights"
+    )
+  return folder
 
 
 def of_clap(folder: str | os.PathLike) -> Scorer:

@@ -105,7 +105,8 @@ def test_bad_input(folders, tiny_bundle, user_error):
   assert "not empty" in told
   (folders / "list.txt").write_text("rain\n")
   made = [*command, "--generated", "made", "--prompts", "list.txt"]
-  assert "no model 'typo'" in user_error([*made, "--vggish", "typo"])
+  told = user_error([*made, "--vggish", "typo"])
+  assert "typo: no such folder; make it with siren-jax import-weights" in told
   assert not (folders / "made").exists(), "told before clips are made"
   for i in range(5):
     (folders / "near" / f"{i}.wav").write_bytes(b"RIFF")

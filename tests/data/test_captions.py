@@ -100,3 +100,16 @@ def test_captions_that_are_refused(caption, message):
   with pytest.raises(UserError, match=message) as caught:
     captions.cleaned(caption)
   assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  ("path", "expected"),
+  [
+    ("BigDogBark.wav", ("big dog bark", "")),
+    ("data/clips/rain.wav", ("rain", "")),
+    ("bark/dog_bark_48k24b.wav", ("dog bark", "bark")),
+  ],
+)
+def test_words_run_together_and_folders_of_no_kind(path, expected):
+  root = Path("sounds")
+  assert captions.of_path(root / path, root) == expected

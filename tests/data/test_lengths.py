@@ -115,10 +115,11 @@ def test_no_length_of_a_stream(kind, filler, written, read):
   assert read(content) == (SIZE, (lengths.UNKNOWN,))
 
 
-def test_sox_writes_a_length_to_a_pipe(written, read):
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x80000000])
+def test_sox_and_arecord_write_a_length_to_a_pipe(size, written, read):
   content = written("WAV")
-  struct.pack_into("<I", content, 4, 0x7FFFF024)
-  struct.pack_into("<I", content, 40, 0x7FFFF000)
+  struct.pack_into("<I", content, 4, size + 36)
+  struct.pack_into("<I", content, 40, size)
   assert read(content) == (SIZE, (lengths.UNKNOWN,))
 
 
@@ -159,6 +160,34 @@ def test_flac_is_read_to_its_end(total, notes, written, read):
   word = int.from_bytes(content[18:26], "big") >> 36 << 36
   content[18:26] = (word | total).to_bytes(8, "big")
   assert read(content) == (SIZE, notes)
+
+
+def test_a_tag_behind_flac_is_no_sound(written, read):
+  tag = b"TAG" + b"x" * 125
+  assert read(written("FLAC") + tag) == (SIZE, (lengths.BEHIND,))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "AU", "FLAC"])
+def test_a_tag_in_front_hides_no_wrong_length(kind, written, read):
+  tag = b"ID3\3\0\0\0\0\1\0" + bytes(128)
+  content = written(kind)
+  assert read(tag + content) == (SIZE, ())
+  with pytest.raises(UserError, match="truncated"):
+    read(tag + content[: len(content) // 2])
+  if kind == "FLAC":
+    content[18:26] = content[18:22] + (SIZE // 2).to_bytes(4, "big")
+  else:
+    layout, place, _ = fields(kind, content)
+    struct.pack_into(layout, content, place, SIZE)
+  assert read(tag + content) == (SIZE, (lengths.WRONG,))
+
+
+@pytest.mark.parametrize("kind", ["SDS", "VOC"])
+def test_half_of_a_file_of_blocks(kind, written, read):
+  content = written(kind)
+  assert read(content) == (SIZE, ())
+  with pytest.raises(UserError, match="truncated"):
+    read(content[: len(content) // 2])
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

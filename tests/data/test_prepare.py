@@ -292,6 +292,13 @@ def test_sources_of_the_same_name_do_not_collide(tmp_path):
   assert set(found) == {"clips/a dog.wav", "clips-1/a dog.wav"}
 
 
+def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
+  manifest = clips / "manifest.csv"
+  train, validation, summary = prepared([clips, manifest], tmp_path / "out")
+  assert len(train) + len(validation) == summary["skipped"] == 8
+  assert not train & validation
+
+
 def test_synthetic_alone(tmp_path):
   config = prepare.AudioConfig(**SMALL, synthetic=5)
   summary = prepare.prepare_audio([], tmp_path / "out", config)

@@ -289,3 +289,28 @@ def test_folders_of_splits_are_no_kinds(tmp_path):
   found = by_id(sources.find(tmp_path))
   assert found["car/dog bark.wav"].captions == ("car, dog bark",)
   assert not any(r.split for r in found.values())
+
+
+@pytest.mark.parametrize(
+  "text", ["a\u0308.txt", "\u00e4.txt", "\u00e4.TXT", "\u00e4.wav.txt"]
+)
+def test_a_text_is_found_however_its_name_is_spelled(text, tmp_path):
+  (tmp_path / "\u00e4.wav").touch()
+  (tmp_path / text).write_text("a dog barking")
+  (recording,) = sources.find(tmp_path)
+  assert recording.captions == ("a dog barking",)
+
+
+def test_a_table_without_a_column_of_words_is_told(tmp_path, caplog):
+  (tmp_path / "dog_bark.wav").touch()
+  table = tmp_path / "manifest.csv"
+  table.write_text("path,text\ndog_bark.wav,a cat\n")
+  sources.find(table)
+  assert "no caption, category or title in columns path, text" in caplog.text
+
+
+def test_a_table_without_rows_says_so(tmp_path):
+  table = tmp_path / "manifest.csv"
+  table.write_text("path,caption\n")
+  with pytest.raises(UserError, match="no row below its line of column names"):
+    sources.find(table)

@@ -242,3 +242,18 @@ def test_rows_that_are_no_json(tmp_path):
   for line, problem in zip(range(1, 15, 2), problems, strict=True):
     assert f"t.jsonl:{line}: not a JSON object" in problem
   assert "A comes twice" in problems[3]
+
+
+def test_a_quote_that_another_closes_is_no_caption_of_many_rows(tmp_path):
+  path, reports = tmp_path / "a.csv", []
+  path.write_text('id,clip,start,caption\n1,a,0,"dog\n2,b,0,cat\n3,c,0,wind"\n')
+  found = list(tables.rows(path, reports.append))
+  assert [line for line, _ in found] == [3, 4]
+  assert reports == [f"{path}:2: a quote runs on into other rows; close it"]
+
+
+def test_numbers_and_commas_in_several_lines_are_a_caption(tmp_path):
+  path = tmp_path / "a.csv"
+  path.write_text('id,clip,caption\n1,a,"two dogs, a cat, rain\n2 birds"\n')
+  ((_, row),) = tables.rows(path, pytest.fail)
+  assert row["caption"] == "two dogs, a cat, rain\n2 birds"

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -189,3 +190,10 @@ def test_any_tree_ends_with_each_sound_once(files, links):
     assert all(p.is_file() for p in first.paths)
   finally:
     shutil.rmtree(top)
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".pcm", ".gsm", ".vox"])
+def test_sounds_without_a_header_are_named(suffix, tmp_path):
+  (tmp_path / f"a{suffix}").touch()
+  (message,) = walk.sound_files(tmp_path, (".wav",)).skipped
+  assert message.startswith(f"1 {suffix} file left out, such as")

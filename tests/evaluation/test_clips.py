@@ -261,3 +261,11 @@ def test_pairs_of_unlike_length_are_noted(folder, tmp_path):
     "compared as far as the shorter one of the pair": 1
   }
   assert len(log.messages) == 1 and "02.wav" in log.messages[0]
+
+
+def test_clips_of_a_table_with_tabs(tmp_path):
+  (tmp_path / "a.wav").touch()
+  table = tmp_path / "test.tsv"
+  table.write_text("path\tcaption\na.wav\train, then wind\n")
+  (clip,) = clips.find(table)
+  assert (clip.name, clip.told) == ("a", "rain, then wind")
