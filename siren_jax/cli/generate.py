@@ -117,7 +117,7 @@ def make(
   runtime.say("getting ready; new lengths and settings compile once ...")
   count = len(prompts) * options.get("num_samples", 1)
   options = {"loudness": loudness.TARGET} | options
-  facts = _facts(siren, model, seconds, seed, batch_size, options)
+  facts = _facts(siren, model, seconds, seed, batch_size, mesh, options)
   written = 0
   with tqdm.tqdm(sounds, total=count, unit="clip", disable=None) as bar:
     try:
@@ -160,6 +160,7 @@ def _facts(
   seconds: float,
   seed: int,
   batch_size: int,
+  mesh: Any,
   options: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the JSON files of all sounds of a call say."""
@@ -172,6 +173,7 @@ def _facts(
     "settings": dataclasses.asdict(siren.sampling_config(**settings))
     | {"candidates": siren.num_candidates(options.get("candidates"))},
     "batch_size": batch_size,
+    "mesh": None if mesh is None else dataclasses.asdict(mesh),
     "model": siren.bundle.name,
     "model_path": model,
     "version": siren_jax.__version__,
@@ -181,7 +183,7 @@ def _facts(
 def _command(known: Mapping[str, Any]) -> str:
   """The command that makes this one sound again."""
   settings = known["settings"]
-  level = known["loudness"]
+  level, mesh = known["loudness"], known["mesh"] or {}
   flags = {
     "model": known["model_path"] or known["model"],
     "seconds": known["seconds"],
@@ -191,6 +193,7 @@ def _command(known: Mapping[str, Any]) -> str:
     **{name: settings[name] for name in _SETTINGS},
     "loudness": "none" if level is None else level,
     "batch_size": known["batch_size"],
+    "mesh": ",".join(f"{axis}={n}" for axis, n in mesh.items()) or None,
   }
   words = ["siren-jax", "generate"]
   for name, value in flags.items():

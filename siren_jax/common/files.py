@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
+_NAME_BYTES = 230  # of the 255 that a name may have
+
 # What zipfile, zlib and NumPy raise at broken files.
 _NPZ_ERRORS = (
   OSError,
@@ -42,7 +44,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   """
   path = paths.local(path)
   # Processes of several machines may write it at once; their numbers be equal.
-  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+  temporary = path.with_name(f".{_short(path.name)}.{secrets.token_hex(4)}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -77,13 +79,18 @@ def unused(
   number = 1
   while not _reserve(path, beside):
     number += 1
-    path = first.with_name(f"{first.stem}-{number}{first.suffix}")
+    path = first.with_name(f"{_short(first.stem)}-{number}{first.suffix}")
   try:
     yield path
   except BaseException:
     for suffix in (path.suffix, *beside):
       path.with_suffix(suffix).unlink(missing_ok=True)
     raise
+
+
+def _short(name: str) -> str:
+  """As much of a name as leaves room for what is put to it."""
+  return os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
 
 
 def _reserve(path: Path, beside: Sequence[str]) -> bool:
@@ -116,7 +123,7 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
   folder = paths.local(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
   temporary = Path(
-    tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
+    tempfile.mkdtemp(prefix=f".{_short(folder.name)}.", dir=folder.parent)
   )
   try:
     yield temporary

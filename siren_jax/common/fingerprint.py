@@ -53,16 +53,13 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_model(folder: Path) -> str:
   """Fingerprint of a bundle, of imported weights or of a work directory.
 
-  A work directory is what its newest checkpoint holds; it changes when
-  training goes on. A folder without any model has that of nothing.
+  A work directory is what its newest checkpoint holds, and its tokenizer; it
+  changes when training goes on. A folder without any model has that of nothing.
   """
+  patterns = ("config.json", "tokenizer.json", "*.safetensors")
   if newest := max(steps(folder), default=None):
-    return of_files([folder / f"checkpoints/{newest}/sums/metadata"])
-  files = {
-    path
-    for pattern in ("config.json", "tokenizer.json", "*.safetensors")
-    for path in folder.glob(pattern)
-  }
+    patterns = (f"checkpoints/{newest}/sums/metadata", "tokenizer.json")
+  files = {path for pattern in patterns for path in folder.glob(pattern)}
   return of_files(sorted(files))
 
 
