@@ -32,12 +32,12 @@ def run(args: argparse.Namespace) -> None:
   model = codec.load(bundle.find(args.model))
   rate = model.config.sample_rate
 
-  def decode(source: str, target: pathlib.Path) -> None:
+  def decode(source: str, target: pathlib.Path) -> str:
     codes_NxT, num_samples = _read(source, model.config)
     audio_S = chunks.decode(model, codes_NxT[None])[0][:num_samples]
     for note in audio.write_audio(target, audio_S, rate):
       runtime.say(f"{target}: {note}")
-    print(f"{target}  {len(audio_S) / rate:.2f} s")
+    return f"{target}  {len(audio_S) / rate:.2f} s"
 
   runtime.each(args.codes, targets, decode)
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
   model = codec.load(bundle.find(args.model))
   rate = model.config.sample_rate
 
-  def encode(source: str, target: pathlib.Path) -> None:
+  def encode(source: str, target: pathlib.Path) -> str:
     audio_S, notes = audio.read_audio(source, rate)
     for note in notes:
       runtime.say(f"{source}: {note}")
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
       np.savez_compressed(
         file, codes=codes_NxT, sample_rate=rate, num_samples=len(audio_S)
       )
-    print(f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes")
+    return f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes"
 
   paths = runtime.each(args.audio, targets, encode)
   print(f"try next: siren-jax decode {shlex.quote(str(paths[-1]))}")

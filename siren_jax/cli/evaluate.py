@@ -10,7 +10,8 @@
 Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
 are pairs (KL); captions are in the JSON files that generate writes, or in the
 table. Clips that cannot be used are skipped and listed; what is missing, or of
-too few clips, is said above the table.
+too few clips, is said above the table. No file is replaced: a number is added
+to a name that is taken.
 
 Without published weights (siren-jax import-weights, then --vggish, --cnn14,
 --clap) the CLAP of a bundle judges; its figures compare only with others of
@@ -145,7 +146,7 @@ def _show(
   }
   print(texts["markdown"])
   for flag, path in out_paths.items():
-    with files.replacing(path) as file:
+    with runtime.new_file(path) as new, files.replacing(new) as file:
       file.write(texts[flag].encode())
 
 

@@ -20,7 +20,7 @@ from ml_collections import config_dict as placeholders
 
 from siren_jax.common import config as configs
 from siren_jax.common import paths, sniff
-from siren_jax.common.errors import UserError
+from siren_jax.common.errors import UserError, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,8 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
   if kind not in KINDS:
     raise UserError(f"{source}: kind={kind!r}; known kinds: {', '.join(KINDS)}")
   experiment_class = getattr(KINDS[kind].module(), KINDS[kind].name)
-  return configs.from_dict(experiment_class, values)
+  with about(source):
+    return configs.from_dict(experiment_class, values)
 
 
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:

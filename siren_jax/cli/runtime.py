@@ -1,13 +1,14 @@
 """What the verbs share: compilation cache, compile time, output checks."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from siren_jax.common import files, paths
@@ -173,11 +174,13 @@ def names_file(out: str) -> bool:
 def each(
   sources: Sequence[str],
   paths: Sequence[pathlib.Path],
-  work: Callable[[str, pathlib.Path], None],
+  work: Callable[[str, pathlib.Path], str],
 ) -> list[pathlib.Path]:
   """Works on all sources, each with its file to write.
 
-  No file is replaced: where there is one, a number is added to the name.
+  Args:
+    work: writes the file; gives the line that says so. No file is replaced:
+      where there is one, a number is added to the name.
 
   Returns:
     The files that were written.
@@ -188,10 +191,9 @@ def each(
   failures, written = [], []
   for source, wanted in zip(sources, paths, strict=True):
     try:
-      with files.unused(wanted) as path:
-        work(source, path)
-      if path != wanted:
-        say(f"{wanted} is there already; {path} is written")
+      with new_file(wanted) as path:
+        line = work(source, path)
+      print(line)  # The file stays, whatever becomes of the line.
       written.append(path)
     except UserError as error:
       if len(sources) > 1:
@@ -205,6 +207,15 @@ def each(
       f" {failures[0]}"
     )
   return written
+
+
+@contextlib.contextmanager
+def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
+  """`files.unused`, and says so where the name is another."""
+  with files.unused(wanted) as path:
+    yield path
+  if path != wanted:
+    say(f"{wanted} is there already; {path} is written")
 
 
 def say(message: str) -> None:

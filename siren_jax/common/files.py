@@ -26,6 +26,8 @@ _DISK_ERRORS = (
   errno.EIO,
   errno.EROFS,
 )
+_NAME_BYTES = 230  # of the 255 that a name may have
+
 # What zipfile, zlib and NumPy raise at broken files.
 _NPZ_ERRORS = (
   OSError,
@@ -103,13 +105,18 @@ def unused(
   number = 1
   while not _reserve(path, beside):
     number += 1
-    path = first.with_name(f"{first.stem}-{number}{first.suffix}")
+    path = first.with_name(f"{_short(first.stem)}-{number}{first.suffix}")
   try:
     yield path
   except BaseException:
     for suffix in (path.suffix, *beside):
       path.with_suffix(suffix).unlink(missing_ok=True)
     raise
+
+
+def _short(name: str) -> str:
+  """As much of a name as leaves room for what is put to it."""
+  return os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
 
 
 def _reserve(path: Path, beside: Sequence[str]) -> bool:

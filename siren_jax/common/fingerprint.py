@@ -56,18 +56,17 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_model(folder: Path) -> str:
   """Fingerprint of a bundle, of imported weights or of a work directory.
 
-  A work directory is what its newest whole checkpoint holds; it changes when
-  training goes on. A folder without any model has that of nothing.
+  A work directory is what its newest whole checkpoint holds, and its tokenizer;
+  it changes when training goes on. A folder without any model has that of
+  nothing.
   """
+  patterns = ("config.json", "tokenizer.json", "*.safetensors")
   for step in sorted(steps(folder), reverse=True):
-    sums = folder / f"checkpoints/{step}/sums/metadata"
-    if sums.is_file():
-      return of_files([sums])
-  files = {
-    path
-    for pattern in ("config.json", "tokenizer.json", "*.safetensors")
-    for path in folder.glob(pattern)
-  }
+    sums = f"checkpoints/{step}/sums/metadata"
+    if (folder / sums).is_file():
+      patterns = (sums, "tokenizer.json")
+      break
+  files = {path for pattern in patterns for path in folder.glob(pattern)}
   return of_files(sorted(files))
 
 

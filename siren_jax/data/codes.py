@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.data import builder
 from siren_jax.data.augment import AugmentConfig, vary
@@ -94,6 +95,11 @@ def prepare_codes(
     UserError: the codec's rate is not the set's, or `out` is there already,
       in use or not writable.
   """
+  if paths.local(out).resolve() == paths.local(audio_set).resolve():
+    raise UserError(
+      f"{out}: is the audio set itself, which its codes would replace; choose"
+      " another folder"
+    )
   with builder.claim(out, overwrite):
     return _prepare(audio_set, codec, text_encoder, out, config, finish)
 
@@ -211,7 +217,13 @@ class _Prompts:
   def _encode(self, captions: list[str]) -> None:
     padded = captions + captions[:1] * (TEXT_BATCH - len(captions))
     tokens_BxPxC, mask_BxP, *_ = self._encoder.encode_text(padded)
-    tokens_BxPxC = np.asarray(tokens_BxPxC, np.float16)
+    with np.errstate(over="ignore"):  # Told below.
+      tokens_BxPxC = np.asarray(tokens_BxPxC).astype(np.float16)
+    if not np.isfinite(tokens_BxPxC).all():
+      raise UserError(
+        f"prompts such as {captions[0]!r}: tokens of this CLAP are beyond"
+        f" {np.finfo(np.float16).max:g}, which float16 holds; use another CLAP"
+      )
     mask_BxP = np.asarray(mask_BxP, bool)
     rows = zip(captions, tokens_BxPxC, mask_BxP, strict=False)
     self._known.update((c, (tokens, mask)) for c, tokens, mask in rows)

@@ -87,20 +87,28 @@ def clap_batches(
 
 
 def code_batches(
-  path: str | os.PathLike, split: str, batch_size: int, **options: Any
+  path: str | os.PathLike,
+  split: str,
+  batch_size: int,
+  *,
+  codebooks: tuple[int, int] | None = None,
+  **options: Any,
 ) -> stream.Batches:
   """Batches of a code set: one view and one caption of each record.
 
   Validation takes the first view, the sound as it is.
 
   {"codes_BxNxT" int32, "frame_mask_BxT" bool, "prompt_BxPxC" float32,
-  "prompt_mask_BxP" bool}. Other arguments as for audio_batches.
+  "prompt_mask_BxP" bool}. Other arguments as for audio_batches, and
+    codebooks: refuses codes of another number of codebooks, or of larger ones,
+      where given; and prompts that are not finite in any case.
   """
 
   def transform(element: Element, rng: np.random.Generator) -> Element:
     view = rng.integers(len(element["codes"])) if split == "train" else 0
     caption = rng.integers(len(element["prompt"]))
     codes_NxT = element["codes"][view]
+    _check_codes(path, element, codebooks)
     frames = np.arange(codes_NxT.shape[-1])
     return {
       "codes_BxNxT": codes_NxT.astype(np.int32),
@@ -111,6 +119,22 @@ def code_batches(
 
   source = open_source(path, split)
   return _batches(source, transform, split, batch_size, **options)
+
+
+def _check_codes(
+  path: str | os.PathLike, element: Element, codebooks: tuple[int, int] | None
+) -> None:
+  where = f"{path}: record {element['id']!r}"
+  remedy = "make the set again with siren-jax prepare-data"
+  codes_VxNxT = element["codes"]
+  count, highest = codes_VxNxT.shape[1], int(codes_VxNxT.max(initial=0))
+  if codebooks and (count != codebooks[0] or highest >= codebooks[1]):
+    raise UserError(
+      f"{where} has codes up to {highest} of {count} codebooks, the codec has"
+      f" {codebooks[0]} of {codebooks[1]}; {remedy}"
+    )
+  if not np.isfinite(element["prompt"]).all():
+    raise UserError(f"{where} has a prompt that is not finite; {remedy}")
 
 
 def _batches(

@@ -289,14 +289,14 @@ def _from_corpus(
 def _from_manifest(
   manifest: Path, root: Path, problems: Problems
 ) -> Iterator[Recording]:
-  is_told = False
+  warned = False
   for line, row in tables.rows(manifest, problems.add):
     where = f"{manifest}:{line}"
     known = [
       c for c in row if c in WORD_COLUMNS or tables.CAPTION_COLUMN.fullmatch(c)
     ]
-    if not (known or is_told):
-      is_told = True
+    if not (known or warned):
+      warned = True
       logging.warning(
         "%s: no caption, category or title in columns %s; names of files are"
         " taken for captions", where, ", ".join(map(printable, row)),

@@ -83,6 +83,7 @@ def build(
     pipeline.code_batches,
     e.data.path,
     batch_size=e.train.batch_size,
+    codebooks=(e.experts.num_codebooks, e.experts.codebook_size),
     seed=e.train.seed,
     share=share,
   )

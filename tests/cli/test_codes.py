@@ -76,6 +76,16 @@ def test_a_bad_file_costs_no_other(folder, codec, user_error):
   assert [p.name for p in (folder / "o").iterdir()] == ["mono.npz"]
 
 
+def test_a_closed_pipe_costs_no_file(folder, codec, monkeypatch):
+  def closed(line):
+    raise BrokenPipeError
+
+  monkeypatch.setattr("builtins.print", closed)
+  assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 141
+  with np.load("x.npz") as file:
+    assert file["num_samples"] == 5000
+
+
 def test_clipping_is_told(folder, codec, capsys, monkeypatch):
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   loud_BxS = np.full((1, 5000), 1.5, "f4")

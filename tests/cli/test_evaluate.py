@@ -48,6 +48,15 @@ def test_figures_and_files(folders, tiny_bundle, capsys):
     assert noise[key] > same[key]
 
 
+def test_figures_of_before_stay(folders, tiny_bundle, capsys):
+  (folders / "out.json").write_text("kept")
+  args = ["real", "real", "--json", "out.json"]
+  assert _evaluate(tiny_bundle, *args) == 0
+  assert "out.json is there already; out-2.json" in capsys.readouterr().err
+  assert (folders / "out.json").read_text() == "kept"
+  assert json.loads((folders / "out-2.json").read_text())["kl"] == 0
+
+
 def test_prompts_are_made_first(folders, tiny_bundle):
   (folders / "list.txt").write_text("a dog barking\nrain\n")
   args = ["--prompts", "list.txt", "--seconds", "1", "--json", "out.json"]
@@ -184,11 +193,10 @@ def test_one_bundle_in_two_places(folders, tiny_bundle):
     path = folders / "noise" / f"{i}.wav"
     audio.write_audio(path, 0.1 * rng.normal(size=50000).astype("f4"), 44100)
   found = []
-  for args in ([], ["--clap", str(tiny_bundle)], []):
-    assert (
-      _evaluate(tiny_bundle, "noise", "real", "--json", "o.json", *args) == 0
-    )
-    found.append(json.loads((folders / "o.json").read_text()))
+  for i, args in enumerate(([], ["--clap", str(tiny_bundle)], [])):
+    args = ["--json", f"{i}.json", *args]
+    assert _evaluate(tiny_bundle, "noise", "real", *args) == 0
+    found.append(json.loads((folders / f"{i}.json").read_text()))
   assert found[0] == found[2]
   assert found[1]["scorers"]["clap"].endswith("torchaudio")
   assert found[1]["clap"] != found[0]["clap"]
@@ -200,28 +208,29 @@ def test_without_a_cache_the_figures_are_the_same(
   folders, tiny_bundle, caplog, monkeypatch
 ):
   found = []
-  for home in ("cache", "list.txt/cache"):
+  for i, home in enumerate(("cache", "list.txt/cache")):
     (folders / "list.txt").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folders / home))
     caplog.clear()
-    assert _evaluate(tiny_bundle, "near", "real", "--json", "out.json") == 0
-    found.append(json.loads((folders / "out.json").read_text()))
+    args = ["near", "real", "--json", f"{i}.json"]
+    assert _evaluate(tiny_bundle, *args) == 0
+    found.append(json.loads((folders / f"{i}.json").read_text()))
   assert found[0] == found[1]
   assert sum("not kept" in message for message in caplog.messages) == 1
 
 
 def test_one_folder_within_the_other(folders, tiny_bundle):
   (folders / "near").rename(folders / "real" / "near")
-  for command, rows in (
-    (("real/near", "real"), {"generated (6)", "reference (6)"}),
-    (("real", "real/near"), {"generated (6)", "reference (6)"}),
+  for name, command in (
+    ("in.json", ("real/near", "real")),
+    ("out.json", ("real", "real/near")),
   ):
-    assert _evaluate(tiny_bundle, *command, "--json", "out.json") == 0
-    values = json.loads((folders / "out.json").read_text())
-    assert set(values["rows"]) == rows
+    assert _evaluate(tiny_bundle, *command, "--json", name) == 0
+    values = json.loads((folders / name).read_text())
+    assert set(values["rows"]) == {"generated (6)", "reference (6)"}
     assert not any("of the reference too" in w for w in values["warnings"])
-  assert _evaluate(tiny_bundle, "noise", "noise", "--json", "out.json") == 0
-  values = json.loads((folders / "out.json").read_text())
+  assert _evaluate(tiny_bundle, "noise", "noise", "--json", "one.json") == 0
+  values = json.loads((folders / "one.json").read_text())
   assert any(
     "6 of 6 generated clips are files of the reference" in warning
     for warning in values["warnings"]

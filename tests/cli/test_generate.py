@@ -143,7 +143,7 @@ def test_a_sound_that_is_not_written_leaves_nothing(
   assert names(tmp_path) == []
 
 
-def test_a_mesh(generate, monkeypatch, capsys):
+def test_a_mesh(generate, tmp_path, monkeypatch, capsys):
   """It reaches `load`; what that makes of it is tested in test_api."""
   load, asked = api.load, []
 
@@ -156,6 +156,8 @@ def test_a_mesh(generate, monkeypatch, capsys):
   assert generate("rain", "--mesh", "expert=2, data=4") == 0
   assert asked == [None, siren_jax.MeshConfig(data=4, expert=2)]
   assert "--mesh 'expert=2, data=4'" in capsys.readouterr().out
+  facts = json.loads((tmp_path / "rain-seed0-2.json").read_text())
+  assert "--mesh=data=4,expert=2,fsdp=1,model=1" in facts["command"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ import resource
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.files import new_folder, read_json, read_npz, replacing
+from siren_jax.common.files import (
+  new_folder,
+  read_json,
+  read_npz,
+  replacing,
+  unused,
+)
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -158,3 +164,18 @@ def test_half_an_npz_is_not_called_a_zip_archive(tmp_path):
   with pytest.raises(UserError) as raised:
     read_npz(path, "")
   assert "zip archive" not in str(raised.value)
+
+
+def test_names_of_255_bytes_are_written_beside_each_other(tmp_path):
+  wanted = tmp_path / ("\u00e4" * 125 + "x.npz")
+  assert len(wanted.name.encode()) == 255
+  written = []
+  for content in (b"first", b"second"):
+    with unused(wanted) as path, replacing(path) as file:
+      file.write(content)
+    written.append(path)
+  assert [path.read_bytes() for path in written] == [b"first", b"second"]
+  folder = tmp_path / ("x" * 255)
+  with new_folder(folder) as new:
+    (new / "a").touch()
+  assert sorted(tmp_path.iterdir()) == sorted([*written, folder])

@@ -127,3 +127,25 @@ def test_bad_requests(audio_set):
   for setting in ({"views": 0}, {"seconds": 0.0}, {"batch_records": 0}):
     with pytest.raises(UserError, match=next(iter(setting))):
       codes.CodesConfig(**setting)
+
+
+def test_prompts_that_float16_does_not_hold_are_refused(audio_set):
+  class Loud(FakeText):
+    def encode_text(self, texts):
+      tokens, *others = super().encode_text(texts)
+      return 1e5 * tokens, *others
+
+  out = audio_set.parent / "c"
+  with pytest.raises(UserError, match="'a dog'.*beyond 65504"):
+    codes.prepare_codes(
+      audio_set, FakeCodec(), Loud(), out, codes.CodesConfig(seconds=2.0)
+    )
+  assert not out.exists()
+
+
+def test_codes_never_take_the_place_of_their_sounds(audio_set):
+  with pytest.raises(UserError, match="is the audio set itself"):
+    codes.prepare_codes(
+      audio_set, FakeCodec(), FakeText(), audio_set / ".", overwrite=True
+    )
+  assert len(store.open_source(audio_set, "train")) == 5

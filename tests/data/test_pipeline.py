@@ -214,6 +214,15 @@ def test_code_batches(codes):
   assert len(pairs) == 6 and min(pairs.values()) > 5
 
 
+@pytest.mark.parametrize("codebooks", [(3, 10000), (2, 100)])
+def test_codes_of_another_codec_are_refused_by_record(codes, codebooks):
+  batches = pipeline.code_batches(codes, "train", 4, codebooks=codebooks)
+  with pytest.raises(
+    UserError, match="record '.*of 2 codebooks, the codec has"
+  ):
+    next(batches)
+
+
 def test_code_validation_takes_the_plain_view(codes):
   (batch,) = pipeline.code_batches(codes, "validation", 4)
   assert set(batch["codes_BxNxT"][:, 0, 0] % 100) == {0}
