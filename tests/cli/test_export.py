@@ -186,4 +186,4 @@ def test_notes_that_are_no_text_are_refused(tiny_bundle, tmp_path, user_error):
     ["export", "--experts", tiny_bundle, "--out", tmp_path / "out", "--notes",
      tmp_path / "notes.md"]
   )  # fmt: skip
-  assert "notes.md: not UTF-8" in told and not (tmp_path / "out").exists()
+  assert "notes.md:1: not UTF-8" in told and not (tmp_path / "out").exists()
