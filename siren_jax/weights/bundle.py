@@ -97,8 +97,8 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
   """Reads a bundle, checking every tensor against its config.
 
   Raises:
-    UserError: a file or tensor is missing, broken or of another shape; the
-      message names it.
+    UserError: a file or tensor is missing, broken or of another shape (the
+      message names it), or a part is of another bundle.
   """
   folder = find(name_or_path)
   settings = read_config(folder)
@@ -106,7 +106,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
   config, params = parts.load(
     folder, "experts", experts.ExpertConfig, init_experts
   )
-  return Bundle(
+  model = Bundle(
     name=settings["name"],
     codec=codec.load(folder),
     clap=clap.load(folder),
@@ -114,6 +114,9 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     params=params,
     **_fields(generate),
   )
+  with about(folder):
+    check_parts(model)
+  return model
 
 
 def _generate_config(
@@ -368,7 +371,8 @@ def check_parts(bundle: Bundle) -> None:
     ):
       raise UserError(
         f"the experts were trained on the codes of another codec "
-        f"({path[-1]} differs); give --codec the one that made their codes"
+        f"({path[-1]} differs); get the one that made their codes (--codec of"
+        " siren-jax export)"
       )
   width = bundle.clap.config.text.width
   if width != bundle.config.prompt_dim:

@@ -149,6 +149,15 @@ def test_experts_of_another_codec_are_refused(tiny_model):
     bundle.check_parts(dataclasses.replace(tiny_model, codec=other))
 
 
+def test_a_codec_put_in_the_place_of_another_is_named(copy):
+  path = copy / "codec.safetensors"
+  values = tensors.read(path)
+  name = next(name for name in values if name.endswith("codebook"))
+  save_file(values | {name: -values[name]}, path)
+  with pytest.raises(UserError, match=f"{copy}: .*codes of another codec"):
+    bundle.load(copy)
+
+
 def test_prompts_of_another_width_are_refused(tiny_model):
   config = dataclasses.replace(
     tiny_model.config, prompt_dim=tiny_model.config.prompt_dim * 2
