@@ -13,11 +13,18 @@ _FLAGS = (
 )
 os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402 (it reads the flags when it starts)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+# A busy machine is no failure; what CI draws can be drawn again.
+hypothesis.settings.register_profile(
+  "tests", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("tests")
 
 # Tests start from a cold cache of their own, shared by their subprocesses.
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
