@@ -7,7 +7,6 @@ import functools
 import itertools
 import math
 import os
-import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from siren_jax.clap import tokenizer
 from siren_jax.codec import checks
 from siren_jax.common import loudness as levels
 from siren_jax.common import mesh as meshes
+from siren_jax.common import text
 from siren_jax.common.errors import UserError
 from siren_jax.weights import bundle as bundles
 
@@ -287,10 +287,10 @@ def _checked_prompts(prompts: str | Sequence[str]) -> list[str]:
       raise UserError(
         f'prompt {i + 1} is empty; describe a sound, such as "a dog barking"'
       )
-    if any(unicodedata.category(c) == "Cs" for c in prompt):
+    if not text.is_text(prompt):
       raise UserError(f"prompt {i + 1}, {prompt!r}: is not valid Unicode text")
   # The same words are the same prompt, however their letters are composed.
-  return [unicodedata.normalize("NFC", p.strip()) for p in prompts]
+  return [text.normal(prompt.strip()) for prompt in prompts]
 
 
 def _key_of_seed(seed: int) -> jax.Array:

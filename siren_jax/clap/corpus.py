@@ -80,9 +80,9 @@ class Corpus:
       UserError: it is broken, or its arrays do not fit each other.
     """
     remedy = "remove it and run again"
-    found = read_npz(path, remedy)
+    arrays = read_npz(path, remedy)
     try:
-      corpus = cls(**{f.name: found[f.name] for f in dataclasses.fields(cls)})
+      corpus = cls(**{f.name: arrays[f.name] for f in dataclasses.fields(cls)})
     except KeyError as error:
       raise UserError(f"{path} lacks {error}; {remedy}") from error
     for name, (kind, ndim) in _ARRAYS.items():

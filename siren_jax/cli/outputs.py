@@ -7,11 +7,11 @@ no other sound's file is ever replaced.
 import json
 import pathlib
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from siren_jax.common import files
+from siren_jax.common.text import normal
 
 STEM_BYTES = 120  # of the words in a name; a name may have 255
 _BESIDE = (".json", ".png")
@@ -19,7 +19,7 @@ _BESIDE = (".json", ".png")
 
 def stem(prompt: str, seed: int, sample: int) -> str:
   """Name of a sound without suffix: its first words, seed and sample."""
-  words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", prompt).lower())
+  words = re.sub(r"[\W_]+", "-", normal(prompt).lower())
   short = words.encode()[:STEM_BYTES].decode(errors="ignore").strip("-")
   return f"{short or 'sound'}-seed{seed}" + (f"-{sample}" if sample else "")
 

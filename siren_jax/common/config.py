@@ -229,13 +229,13 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
         f" {old.get(name)!r}; use that value or another work directory"
       )
     changes.append(f"{name}={new.get(name)!r} (was {old.get(name)!r})")
-  told = [f"resumed with {', '.join(changes)}"] if changes else []
+  notes = [f"resumed with {', '.join(changes)}"] if changes else []
   if inputs and known is None:
-    told.append(
+    notes.append(
       f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
       " they have changed is not known; from now on it is checked"
     )
-  return "; ".join(told)
+  return "; ".join(notes)
 
 
 def recorded(workdir: pathlib.Path) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     UserError: it cannot be written. Other errors of the block are its own.
   """
   path = paths.local(path)
-  # Processes of several machines may write it at once; their numbers be equal.
-  # Without the name of `path`: a name may have 255 bytes.
+  # Random, since processes of several machines may write it at once, and
+  # without the name of `path`, which may have 255 bytes already.
   temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
   with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def unused(
 
 def _short(name: str) -> str:
   """As much of a name as leaves room for what is put to it."""
-  return os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
+  return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
 
 
 def _reserve(path: Path, beside: Sequence[str]) -> bool:
@@ -230,7 +230,7 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; {remedy}") from error
   except _NPZ_ERRORS as error:
-    told = sniff.describe(path, expected=b"PK") or (
+    reason = sniff.describe(path, expected=b"PK") or (
       " ".join(str(error).split()) or type(error).__name__
     )
-    raise UserError(f"{path}: not a whole npz ({told}); {remedy}") from error
+    raise UserError(f"{path}: not a whole npz ({reason}); {remedy}") from error

@@ -81,8 +81,8 @@ def of_path(path: Path, root: Path) -> tuple[str, str]:
   if kind and len(said) < _PHRASE:
     return "", kind
   caption = " ".join(words)
-  told = set(kind.split()) <= set(words)
-  return (caption if told else f"{kind}, {caption}"), kind
+  is_named = set(kind.split()) <= set(words)
+  return (caption if is_named else f"{kind}, {caption}"), kind
 
 
 def title(name: str) -> str:
@@ -97,8 +97,8 @@ def _words(name: str) -> list[str]:
   name = _COUNTED.sub(" ", _CODE.sub(" ", name))
   letters = "".join(c if _is_letter(c) else " " for c in name)
   words = [w for word in letters.split() if (w := word.strip("'\u2019"))]
-  told = [w for w in words if not (w.isascii() and len(w) == 1)]
-  return words if any(not _COUNTER.fullmatch(w) for w in told) else []
+  spoken = [w for w in words if not (w.isascii() and len(w) == 1)]
+  return words if any(not _COUNTER.fullmatch(w) for w in spoken) else []
 
 
 def _is_letter(c: str) -> bool:

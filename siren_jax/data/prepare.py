@@ -208,7 +208,7 @@ def _gather(
 
   The source's name makes their ids unique.
   """
-  found, names, places = [], set(), set()
+  recordings, names, places = [], set(), set()
   for number, source in enumerate(sources):
     path = paths.local(source).resolve()
     name = path.parent.name if path.is_file() else path.name
@@ -221,5 +221,7 @@ def _gather(
         problems.add(f"{recording.path}: in another source already")
         continue
       places.add(place)
-      found.append(dataclasses.replace(recording, id=f"{name}/{recording.id}"))
-  return found
+      recordings.append(
+        dataclasses.replace(recording, id=f"{name}/{recording.id}")
+      )
+  return recordings

@@ -151,18 +151,18 @@ def _header(
   if place == len(table):
     return [], ",", place
   choices = list(_DELIMITERS)
-  if told := _SEP.fullmatch(table[place].strip(" \r\n")):
-    choices, place = [told[1]], place + 1
-  found, broken = [], csv.Error()
+  if line := _SEP.fullmatch(table[place].strip(" \r\n")):
+    choices, place = [line[1]], place + 1
+  headers, broken = [], csv.Error()
   for delimiter in choices:
     try:
       fields, after = _record(table, place, delimiter)
-      found.append((_names(fields), delimiter, after))
+      headers.append((_names(fields), delimiter, after))
     except csv.Error as error:
       broken = error
-  if not found:
+  if not headers:
     raise broken
-  return max(found, key=lambda header: _rank(table, *header, by_tabs))
+  return max(headers, key=lambda header: _rank(table, *header, by_tabs))
 
 
 def _rank(

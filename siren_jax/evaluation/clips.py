@@ -138,14 +138,14 @@ def captions(
   A caption is a table's, or else the prompt in the JSON file that `generate`
   puts beside a clip; None where there is neither.
   """
-  found, problems = [], []
+  texts, problems = [], []
   for clip in clips:
     try:
-      found.append(clip.told or _prompt(clip.path.with_suffix(".json")))
+      texts.append(clip.told or _prompt(clip.path.with_suffix(".json")))
     except UserError as error:
-      found.append(None)
+      texts.append(None)
       problems.append(str(error))
-  return found, problems
+  return texts, problems
 
 
 def _prompt(path: pathlib.Path) -> str | None:
