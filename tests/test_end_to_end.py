@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 import siren_jax
-from siren_jax.common import checkpoint
+from siren_jax.storage import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[1]
 KILL_STEPS = 24

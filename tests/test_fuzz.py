@@ -15,12 +15,13 @@ from siren_jax import codec
 from siren_jax.clap import tokenizer
 from siren_jax.clap.corpus import Corpus
 from siren_jax.cli import decode, experiments
-from siren_jax.common import checkpoint, config, metrics, tensors, text
+from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
 from siren_jax.data import audio, prepare, sources, store
 from siren_jax.evaluation import clips
 from siren_jax.experts import ExpertConfig
-from siren_jax.training import TrainState
+from siren_jax.storage import checkpoint, run_config, tensors
+from siren_jax.training import TrainState, metrics
 from siren_jax.weights import bundle, published, siren_stage1
 
 TRIALS = 100  # of each reader, by default
@@ -222,7 +223,7 @@ READERS = {
   "config.json": (_bundle_config, _read_bundle_config),
   "run/config.json": (
     _run_config,
-    lambda p: experiments.from_mapping(config.recorded(p.parent), str(p)),
+    lambda p: experiments.from_mapping(run_config.recorded(p.parent), str(p)),
   ),
   "run/checkpoints/1/config/metadata": (
     _workdir, lambda p: checkpoint.restore_params(p.parents[3]),

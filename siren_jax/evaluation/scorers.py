@@ -21,10 +21,10 @@ import soxr
 
 import siren_jax
 from siren_jax import clap
-from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.data import phrasebook
 from siren_jax.evaluation import networks
+from siren_jax.storage import folders
 
 Heard = Mapping[str, np.ndarray]
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
@@ -145,7 +145,7 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
 
 def of_vggish(folder: str | os.PathLike) -> Scorer:
   """VGGish, before its last ReLU."""
-  config, params = parts.load(
+  config, params = folders.load(
     _imported(folder), "vggish", networks.VGGishConfig, networks.init_vggish
   )
 
@@ -169,7 +169,7 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
 
 def of_cnn14(folder: str | os.PathLike) -> Scorer:
   """PANNs' Cnn14 at 16 or 32 kHz."""
-  config, params = parts.load(
+  config, params = folders.load(
     _imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
   )
 

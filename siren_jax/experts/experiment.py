@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 
 from siren_jax import codec
-from siren_jax.common import parts
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
@@ -19,6 +18,7 @@ from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.task import Stage1Config, Stage1Task
+from siren_jax.storage import folders
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 
@@ -112,7 +112,7 @@ def start_of(e: Stage1Experiment) -> Any:
   """
   if not e.data.start:
     return None
-  config, start = parts.load(
+  config, start = folders.load(
     e.data.start, "experts", ExpertConfig, lambda *a: nn.unbox(init(*a))
   )
   for name in SIZES:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.metrics import MetricWriter, Progress
+from siren_jax.training.metrics import MetricWriter, Progress
 
 
 class RunLog:

@@ -14,13 +14,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from siren_jax.common import config as configs
 from siren_jax.common import mesh as meshes
 from siren_jax.common import paths
-from siren_jax.common.checkpoint import Checkpoints
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.common.signals import Repeats
+from siren_jax.storage import run_config
+from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Task
@@ -118,7 +118,7 @@ def train(
     workdir: gets config.json, metrics.csv, tensorboard/ and checkpoints/.
     config_json: the whole configuration, JSON ready; a resumed run must have
       the same but for lengths, intervals and the mesh. Its "inputs" are
-      fingerprints of what its settings name, see `common.config.check`.
+      fingerprints of what its settings name, see `storage.run_config.check`.
 
   Raises:
     UserError: another configuration, a loss that is not finite, a full disk,
@@ -133,7 +133,7 @@ def train(
     resumed = checkpoints.latest_step() is not None
     changed = ""
     if jax.process_index() == 0:  # Else it could find what another one wrote.
-      changed = configs.record(workdir, config_json, resumed)
+      changed = run_config.record(workdir, config_json, resumed)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
     step = first = int(state.step)

@@ -23,14 +23,15 @@ import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
-from siren_jax.common import files, parts, paths, tensors, text
+from siren_jax.common import files, paths, text
 from siren_jax.common.errors import UserError, about
-from siren_jax.common.fingerprint import short
+from siren_jax.storage import folders, run_config, tensors
+from siren_jax.storage.fingerprint import short
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-SHIPPED = parts.SHIPPED
+SHIPPED = folders.SHIPPED
 DEFAULT = "nano-aligned"
 _KEYS = (
   "name",
@@ -90,7 +91,7 @@ def find(name_or_path: str | os.PathLike | None) -> pathlib.Path:
   Raises:
     UserError: there is none; the message lists the names that ship.
   """
-  return parts.find(name_or_path or DEFAULT, SHIPPED)
+  return folders.find(name_or_path or DEFAULT, SHIPPED)
 
 
 def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
@@ -103,7 +104,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
   folder = find(name_or_path)
   settings = read_config(folder)
   generate = _generate_config(folder, settings)
-  config, params = parts.load(
+  config, params = folders.load(
     folder, "experts", experts.ExpertConfig, init_experts
   )
   model = Bundle(
@@ -156,7 +157,7 @@ def assemble(
       had, or parts that do not fit each other.
   """
   run, params = load_experts(folder)
-  workdir = parts.find(folder)
+  workdir = folders.find(folder)
   if (workdir / "checkpoints").is_dir():
     _check_unchanged(workdir, run.data, codec_folder, clap_folder)
   model = Bundle(
@@ -189,7 +190,9 @@ def _check_unchanged(
     used["data.path"] = data.path
   if data.codec and not codec_folder:
     used["data.codec"] = find(data.codec)
-  known = configs.recorded(workdir).get(configs.INPUTS, {}) if used else {}
+  known = (
+    run_config.recorded(workdir).get(run_config.INPUTS, {}) if used else {}
+  )
   for name, path in used.items():
     if name not in known:
       _log.warning(
@@ -240,12 +243,12 @@ def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
     UserError: there are none.
   """
   # Both take a second to import, which `load` has no use for.
-  from siren_jax.common import checkpoint
   from siren_jax.experts.experiment import Stage1DataConfig, Stage1Experiment
+  from siren_jax.storage import checkpoint
 
-  folder = parts.find(folder)
+  folder = folders.find(folder)
   if not (folder / "checkpoints").is_dir():
-    config, params = parts.load(
+    config, params = folders.load(
       folder, "experts", experts.ExpertConfig, init_experts
     )
     generate = experts.GenerateConfig()
@@ -260,7 +263,7 @@ def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
     raise UserError(
       f"{folder} is not a work directory of siren-jax train; give one"
     )
-  values.pop(configs.INPUTS, None)
+  values.pop(run_config.INPUTS, None)
   with about(folder):
     run = configs.from_dict(Stage1Experiment, values)
   return run, {"params": params, **extra}

@@ -17,8 +17,8 @@ import numpy as np
 import safetensors
 
 from siren_jax.common import files, paths, sniff
-from siren_jax.common import tensors as ours
 from siren_jax.common.errors import UserError
+from siren_jax.storage import tensors as ours
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _BATCH_NORM_EPSILON = 1e-5

@@ -18,11 +18,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from siren_jax.common import config as configs
-from siren_jax.common import files, tensors
+from siren_jax.common import files
 from siren_jax.common.errors import UserError, about
 from siren_jax.common.paths import local
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
+from siren_jax.storage import tensors
 from siren_jax.weights import published
 
 # Ours to theirs; what both name alike is not listed.

@@ -7,8 +7,8 @@ import pytest
 from siren_jax import clap
 from siren_jax.clap import tokenizer
 from siren_jax.common import config as configs
-from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
+from siren_jax.storage import tensors
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,9 @@ from safetensors.numpy import load_file, save_file
 import siren_jax
 from siren_jax.cli import experiments
 from siren_jax.cli.main import main
-from siren_jax.common import checkpoint
-from siren_jax.common import config as configs
 from siren_jax.data import store
 from siren_jax.experts import GenerateConfig, SamplingConfig
+from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -103,7 +102,7 @@ def _trained(tiny_model, workdir, **inputs):
     [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
   fingerprints = {f"data.{n}": store.fingerprint(p) for n, p in inputs.items()}
-  config = experiments.to_json(experiment) | {configs.INPUTS: fingerprints}
+  config = experiments.to_json(experiment) | {run_config.INPUTS: fingerprints}
   params = dict(tiny_model.params)
   state = TrainState(
     step=np.int32(4),
@@ -113,7 +112,7 @@ def _trained(tiny_model, workdir, **inputs):
   )
   with checkpoint.Checkpoints(workdir) as checkpoints:
     checkpoints.save(4, state, {}, config)
-  configs.record(workdir, config, resumed=False)
+  run_config.record(workdir, config, resumed=False)
   return workdir
 
 
@@ -147,7 +146,7 @@ def test_only_what_is_used_is_checked(
   assert str(inputs["path"]) in user_error([*command, tmp_path / "bad"])
   _run(*command, tmp_path / "good", "--clap", tiny_bundle)
   config = json.loads((workdir / "config.json").read_text())
-  del config[configs.INPUTS]["data.codec"]
+  del config[run_config.INPUTS]["data.codec"]
   (workdir / "config.json").write_text(json.dumps(config))
   _run(*command, tmp_path / "old", "--clap", tiny_bundle)
   assert f"kept no fingerprint of {inputs['codec']}" in caplog.text

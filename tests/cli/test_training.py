@@ -16,8 +16,9 @@ from siren_jax.cli import experiments
 from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
 from siren_jax.common.errors import UserError
-from siren_jax.common.lock import exclusive
 from siren_jax.data import prepare
+from siren_jax.storage import run_config
+from siren_jax.storage.lock import exclusive
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -40,10 +41,9 @@ def run(tmp_path, audio_set, monkeypatch):
   shutil.copytree(audio_set, tmp_path / "audio")
 
   def train(task, config, mesh, data, eval_data, workdir, config_json):
-    from siren_jax.common import config as configs
 
     step = workdir / "checkpoints" / str(config.steps)
-    if told := configs.record(workdir, config_json, step.parent.is_dir()):
+    if told := run_config.record(workdir, config_json, step.parent.is_dir()):
       print(told)
     step.mkdir(parents=True, exist_ok=True)
 

@@ -4,8 +4,9 @@ import pathlib
 
 import pytest
 
-from siren_jax.common import config, files, parts, paths
+from siren_jax.common import config, files, paths
 from siren_jax.common.errors import UserError
+from siren_jax.storage import folders
 
 URLS = (
   "gs://bucket/set",
@@ -35,7 +36,7 @@ def test_nothing_is_written_to_a_url(tmp_path, monkeypatch):
       with writer(pathlib.Path("gs://bucket/x")):
         pass
   with pytest.raises(UserError, match="gs://"):
-    parts.find("gs://bucket/model")
+    folders.find("gs://bucket/model")
   assert not list(tmp_path.iterdir())
 
 
@@ -55,9 +56,11 @@ def _readers_and_writers():
 
   from siren_jax.alignment import prompts
   from siren_jax.cli import experiments, outputs
-  from siren_jax.common import lock, metrics, tensors, text
+  from siren_jax.common import text
   from siren_jax.data import audio, builder, prepare, sources, store, walk
   from siren_jax.evaluation import cache, clips
+  from siren_jax.storage import lock, tensors
+  from siren_jax.training import metrics
 
   audio_S = np.ones(9, "f4")
   features = builder.audio_features()

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siren_jax.common import config
 from siren_jax.common.errors import UserError
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.rng import named_key
+from siren_jax.storage import run_config
 
 
 def test_keys_differ_by_name_and_step_and_repeat():
@@ -42,10 +42,10 @@ def test_masked_mean():
 
 def test_recorded_config_may_only_change_in_what_is_free(tmp_path):
   old = {"train": {"steps": 5, "seed": 0}, "mesh": {"fsdp": 1}, "rates": (1, 2)}
-  assert config.record(tmp_path, old, resumed=False) == ""
-  assert config.record(tmp_path, old, resumed=True) == ""
+  assert run_config.record(tmp_path, old, resumed=False) == ""
+  assert run_config.record(tmp_path, old, resumed=True) == ""
   longer = old | {"train": {"steps": 9, "seed": 0}, "mesh": {"fsdp": 2}}
-  told = config.record(tmp_path, longer, resumed=True)
+  told = run_config.record(tmp_path, longer, resumed=True)
   assert told == "resumed with mesh.fsdp=2 (was 1), train.steps=9 (was 5)"
   saved = json.loads((tmp_path / "config.json").read_text())
   assert saved["train"]["steps"] == 9
@@ -58,9 +58,9 @@ def test_recorded_config_may_only_change_in_what_is_free(tmp_path):
     ("mesh_of_data", 1),
   ]:
     with pytest.raises(UserError, match=key):
-      config.record(tmp_path, longer | {key: value}, resumed=True)
+      run_config.record(tmp_path, longer | {key: value}, resumed=True)
   assert json.loads((tmp_path / "config.json").read_text()) == saved
-  config.record(tmp_path, {"other": 1}, resumed=False)
+  run_config.record(tmp_path, {"other": 1}, resumed=False)
 
 
 def test_an_input_is_known_by_its_fingerprint(tmp_path):
@@ -68,31 +68,31 @@ def test_an_input_is_known_by_its_fingerprint(tmp_path):
     inputs = {"inputs": {"data.path": fingerprint}} if fingerprint else {}
     return {"data": {"path": path, "seconds": 5}} | inputs
 
-  config.record(tmp_path, settings("a", "f" * 64), resumed=False)
+  run_config.record(tmp_path, settings("a", "f" * 64), resumed=False)
   moved = settings("b", "f" * 64)
-  told = config.record(tmp_path, moved, resumed=True)
+  told = run_config.record(tmp_path, moved, resumed=True)
   assert told == "resumed with data.path='b' (was 'a')"
   with pytest.raises(UserError) as error:
-    config.record(tmp_path, settings("b", "0" * 64), resumed=True)
+    run_config.record(tmp_path, settings("b", "0" * 64), resumed=True)
   message = str(error.value)
   assert "data.path='b'" in message and "000000000000)" in message
   assert "was trained with 'b' (ffffffffffff)" in message
   assert "f" * 13 not in message
   with pytest.raises(UserError, match="data.path='c'"):
-    config.record(tmp_path, settings("c", None), resumed=True)
+    run_config.record(tmp_path, settings("c", None), resumed=True)
 
 
 def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
   old = {"data": {"path": "a"}}
   new = old | {"inputs": {"data.path": "f" * 64}}
-  config.record(tmp_path, old, resumed=False)
-  told = config.record(tmp_path, new, resumed=True)
+  run_config.record(tmp_path, old, resumed=False)
+  told = run_config.record(tmp_path, new, resumed=True)
   assert "kept no fingerprint of data.path" in told
   assert told.endswith("from now on it is checked")
-  assert config.record(tmp_path, new, resumed=True) == ""
-  config.record(tmp_path, old, resumed=False)
+  assert run_config.record(tmp_path, new, resumed=True) == ""
+  run_config.record(tmp_path, old, resumed=False)
   with pytest.raises(UserError, match="data.path='b'"):
-    config.record(tmp_path, new | {"data": {"path": "b"}}, resumed=True)
+    run_config.record(tmp_path, new | {"data": {"path": "b"}}, resumed=True)
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_a_broken_recorded_config_is_one_line(tmp_path, content, told):
   with pytest.raises(
     UserError, match=f"config.json: .*{told}.*; copy .*metadata"
   ):
-    config.record(tmp_path, {"a": 1}, resumed=True)
+    run_config.record(tmp_path, {"a": 1}, resumed=True)

@@ -21,9 +21,9 @@ from siren_jax.weights import bundle
 
 def _save(folder, model):
   """A folder that holds this CLAP."""
-  from siren_jax.common import parts
+  from siren_jax.storage import folders
 
-  parts.save(folder, "clap", model.config, model.params)
+  folders.save(folder, "clap", model.config, model.params)
   model.tokenizer.save(str(folder / "tokenizer.json"))
   return folder
 

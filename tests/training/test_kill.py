@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from siren_jax.common import checkpoint
+from siren_jax.storage import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 

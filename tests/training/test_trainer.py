@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siren_jax.common import checkpoint
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.storage import checkpoint
 from siren_jax.training import trainer
 
 

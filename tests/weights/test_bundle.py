@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from siren_jax.clap import tokenizer
-from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
+from siren_jax.storage import tensors
 from siren_jax.weights import bundle
 
 FILES = {

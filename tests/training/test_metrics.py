@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.metrics import MetricWriter, Progress
+from siren_jax.training.metrics import MetricWriter, Progress
 
 
 def rows(workdir):

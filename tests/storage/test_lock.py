@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.lock import exclusive
+from siren_jax.storage.lock import exclusive
 
 HOLD = """
 import sys

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from siren_jax.common import fingerprint
+from siren_jax.storage import fingerprint
 
 
 def test_numbers_differ_behind_the_point():

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import jax
 
 from siren_jax.common import config as configs
-from siren_jax.common import files, paths, tensors
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
+from siren_jax.storage import tensors
 
 Config = TypeVar("Config")
 
@@ -61,7 +62,7 @@ def load(
   """
   folder = find(name_or_path)
   if (folder / "checkpoints").is_dir():
-    from siren_jax.common import checkpoint  # Orbax takes a second to import.
+    from siren_jax.storage import checkpoint  # Orbax takes a second to import.
 
     settings, params, _ = checkpoint.restore_params(folder)
     return _config(folder / "checkpoints", settings, part, config_class), params

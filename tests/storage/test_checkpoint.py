@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siren_jax.common import checkpoint
-from siren_jax.common.checkpoint import Checkpoints, restore_params
 from siren_jax.common.errors import UserError
+from siren_jax.storage import checkpoint
+from siren_jax.storage.checkpoint import Checkpoints, restore_params
 
 
 def state_at(step):

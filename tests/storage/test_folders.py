@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from siren_jax import clap, codec
-from siren_jax.common import parts, tensors
-from siren_jax.common.checkpoint import Checkpoints
 from siren_jax.common.errors import UserError
+from siren_jax.storage import folders, tensors
+from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training import TrainState
 
 
@@ -20,14 +20,14 @@ def _write(folder, settings, params):
 
 
 def _load(folder):
-  return parts.load(
+  return folders.load(
     folder, "codec", codec.CodecConfig, lambda key, _: {"w": jnp.zeros(2)}
   )
 
 
 @pytest.mark.parametrize("name", ["nano-aligned", "nano-stage1"])
 def test_a_name_that_ships_is_a_folder(name):
-  assert codec.load(name).config == codec.load(parts.SHIPPED / name).config
+  assert codec.load(name).config == codec.load(folders.SHIPPED / name).config
   assert clap.load(name).tokenizer.get_vocab_size() > 1000
 
 
@@ -72,13 +72,13 @@ def test_sizes_that_init_refuses_are_told(tmp_path):
     return {"w": jnp.zeros(2).reshape(3)}
 
   with pytest.raises(UserError, match="config.json: no codec has such sizes"):
-    parts.load(tmp_path, "codec", codec.CodecConfig, init)
+    folders.load(tmp_path, "codec", codec.CodecConfig, init)
 
   def exhausted(key, config):
     raise MemoryError("Unable to allocate 8 TiB")
 
   with pytest.raises(MemoryError):
-    parts.load(tmp_path, "codec", codec.CodecConfig, exhausted)
+    folders.load(tmp_path, "codec", codec.CodecConfig, exhausted)
 
 
 def test_no_name_is_no_folder(tmp_path, monkeypatch):

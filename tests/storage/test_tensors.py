@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from siren_jax.common import tensors
 from siren_jax.common.errors import UserError
+from siren_jax.storage import tensors
 
 
 @pytest.fixture

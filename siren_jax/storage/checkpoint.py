@@ -20,8 +20,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from siren_jax.common import paths, tensors
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
+from siren_jax.storage import tensors
 
 # A file is gathered in memory before it is written. Orbax's 2 GiB can be the
 # whole state once more (benchmarks/checkpoint_memory.py).

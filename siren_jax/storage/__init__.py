@@ -1,0 +1,1 @@
+"""What is kept on disk: tensors, checkpoints, run configs, fingerprints."""
