@@ -18,8 +18,8 @@ import time
 import numpy as np
 
 from benchmarks.quality import PLAIN, RATE
+from siren_jax.audio.sound_files import read_audio, write_audio
 from siren_jax.cli.main import main as siren_jax
-from siren_jax.data.audio import read_audio, write_audio
 from siren_jax.evaluation import frechet
 
 KEYS = ("fad", "fad_inf", "fd", "is", "kl", "clap")

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax import clap, experts, sampling
+from siren_jax.audio import loudness as levels
 from siren_jax.clap import tokenizer
 from siren_jax.codec import checks
-from siren_jax.common import loudness as levels
 from siren_jax.common import mesh as meshes
 from siren_jax.common import text
 from siren_jax.common.errors import UserError

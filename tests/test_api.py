@@ -8,7 +8,7 @@ import pytest
 
 import siren_jax as sj
 from siren_jax import codec, sampling
-from siren_jax.common import loudness
+from siren_jax.audio import loudness
 from siren_jax.common.errors import UserError
 
 PROMPTS = ["a dog barking", "rain on a tin roof", "two short beeps"]

@@ -12,12 +12,13 @@ import soundfile
 from safetensors.numpy import save_file
 
 from siren_jax import codec
+from siren_jax.audio import sound_files
 from siren_jax.clap import tokenizer
 from siren_jax.clap.corpus import Corpus
 from siren_jax.cli import decode, experiments
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, prepare, sources, store
+from siren_jax.data import prepare, sources, store
 from siren_jax.evaluation import clips
 from siren_jax.experts import ExpertConfig
 from siren_jax.storage import checkpoint, run_config, tensors
@@ -188,7 +189,7 @@ def _read_bundle_config(path):
 
 _SHAPES = {"a": np.ones((2, 3), "f4"), "b": {"c": np.zeros(4, "f4")}}
 _CONFIG = codec.SpectralCodecConfig()
-_SOUND = (_wave, lambda p: audio.read_audio(p, 16000))
+_SOUND = (_wave, lambda p: sound_files.read_audio(p, 16000))
 _TABLE = sources.find
 SHARD = "siren-train.array_record-00000-of-00001"
 # File name: what writes a whole one, and what reads it.

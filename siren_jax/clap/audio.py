@@ -8,9 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from siren_jax.audio import stft
 from siren_jax.clap.config import AudioConfig
 from siren_jax.clap.text import dense
-from siren_jax.codec import stft
 
 # Power below this share of white noise as loud as the clip counts as silence.
 _FLOOR = 1e-5

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
 
+from siren_jax.audio.resample import resample
 from siren_jax.clap import tokenizer as tokenizers
 from siren_jax.clap.audio import AudioEncoder
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text import TextEncoder, dense
 from siren_jax.common.masks import masked_mean
-from siren_jax.common.resample import resample
 from siren_jax.storage import folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.audio import mel
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import Htsat, HtsatConfig
 from siren_jax.clap.text import TextEncoder
-from siren_jax.common import mel
 
 _PARTS = 3  # of a longer clip, heard beside the whole
 

@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from siren_jax.data import audio
+  from siren_jax.audio import sound_files
 
-  targets = runtime.targets(args.codes, args.out, *audio.WRITTEN)
+  targets = runtime.targets(args.codes, args.out, *sound_files.WRITTEN)
   runtime.use_compilation_cache()
   from siren_jax import codec
   from siren_jax.codec import chunks
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
   def decode(source: str, target: pathlib.Path) -> str:
     codes_NxT, num_samples = _read(source, model.config)
     audio_S = chunks.decode(model, codes_NxT[None])[0][:num_samples]
-    for note in audio.write_audio(target, audio_S, rate):
+    for note in sound_files.write_audio(target, audio_S, rate):
       runtime.say(f"{target}: {note}")
     return f"{target}  {len(audio_S) / rate:.2f} s"
 

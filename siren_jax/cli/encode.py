@@ -28,15 +28,15 @@ def run(args: argparse.Namespace) -> None:
   import numpy as np
 
   from siren_jax import codec
+  from siren_jax.audio import sound_files
   from siren_jax.codec import chunks
-  from siren_jax.data import audio
   from siren_jax.weights import bundle
 
   model = codec.load(bundle.find(args.model))
   rate = model.config.sample_rate
 
   def encode(source: str, target: pathlib.Path) -> str:
-    audio_S, notes = audio.read_audio(source, rate)
+    audio_S, notes = sound_files.read_audio(source, rate)
     for note in notes:
       runtime.say(f"{source}: {note}")
     codes_NxT = chunks.encode(model, audio_S[None])[0]

@@ -107,7 +107,7 @@ def make(
   import tqdm
 
   from siren_jax import api
-  from siren_jax.common import loudness
+  from siren_jax.audio import loudness
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
   siren = api.load(model, _mesh(mesh), batch_size)
@@ -252,13 +252,13 @@ def _path_of(
 ) -> Callable[[int, Any], pathlib.Path]:
   """Names the file of a sound; says beforehand what cannot be written."""
   if runtime.names_file(args.out):
-    from siren_jax.data import audio
+    from siren_jax.audio import sound_files
 
     if count > 1:
       raise UserError(
         f"--out {args.out} is one file for {count} sounds; name a folder"
       )
-    path = runtime.check_file(args.out, *audio.WRITTEN)
+    path = runtime.check_file(args.out, *sound_files.WRITTEN)
     return lambda _, sound: path
   folder = runtime.check_folder(args.out)
   return lambda _, sound: (

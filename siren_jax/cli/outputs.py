@@ -44,11 +44,11 @@ def write(
   Raises:
     UserError: one of them cannot be written; then none is.
   """
-  from siren_jax.data import audio
+  from siren_jax.audio import sound_files
 
   with files.unused(path, _BESIDE) as path:
     rate = facts["sample_rate"]
-    notes = audio.write_audio(path, audio_S, rate)
+    notes = sound_files.write_audio(path, audio_S, rate)
     with files.replacing(path.with_suffix(".json")) as file:
       file.write(f"{json.dumps(facts, indent=2)}\n".encode())
     if picture:

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from siren_jax.codec import stft
+from siren_jax.audio import stft
 
 # Every layer but the last quarters the frequency axis.
 _LAYERS = 4

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from siren_jax.codec import stft
+from siren_jax.audio import stft
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))

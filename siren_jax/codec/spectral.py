@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.codec import stft
+from siren_jax.audio import stft
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack
 from siren_jax.codec.quantizer import Quantized, ResidualQuantizer

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from siren_jax.audio.sound_files import SUFFIXES
 from siren_jax.common.text import normal
 from siren_jax.data import walk
-from siren_jax.data.audio import SUFFIXES
 
 Row = Mapping[str, str]
 TEST = "test"  # is evaluated on, and never prepared for training

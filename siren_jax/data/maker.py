@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from siren_jax.audio.decoding import RATES
+from siren_jax.audio.sound_files import MAX_SECONDS, SILENCE, read_audio
 from siren_jax.common.errors import UserError
 from siren_jax.data import (
   augment,
@@ -18,8 +20,6 @@ from siren_jax.data import (
   phrasebook,
   synthetic,
 )
-from siren_jax.data.audio import MAX_SECONDS, SILENCE, read_audio
-from siren_jax.data.decoding import RATES
 from siren_jax.data.records import Record, to_example, to_int16
 from siren_jax.data.sources import Problems, Recording
 

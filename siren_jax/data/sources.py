@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import logging
 
+from siren_jax.audio.sound_files import SUFFIXES
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import (
@@ -26,7 +27,6 @@ from siren_jax.common.text import (
   read_lines,
 )
 from siren_jax.data import captions, corpora, tables, walk
-from siren_jax.data.audio import SUFFIXES
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 ESC50 = Path("meta", "esc50.csv")

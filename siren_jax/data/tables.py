@@ -12,11 +12,11 @@ from typing import Any
 
 from absl import logging
 
+from siren_jax.audio import sound_files
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
 from siren_jax.common.text import lines, printable, read_lines, read_text
-from siren_jax.data import audio
 
 Row = dict[str, Any]
 
@@ -265,7 +265,9 @@ def _has_row(field: str, fields: Sequence[str], delimiter: str) -> bool:
   return len(parts) > 1 and any(
     len(row) > 1
     and (
-      any(Path(p.strip(' "')).suffix.lower() in audio.SUFFIXES for p in row)
+      any(
+        Path(p.strip(' "')).suffix.lower() in sound_files.SUFFIXES for p in row
+      )
       or len(row) == len(fields)
       and any(a.isdigit() and b.isdigit() for a, b in zip(row, fields))
     )

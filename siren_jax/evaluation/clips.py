@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from siren_jax.common import paths, resample, text
+from siren_jax.audio import resample, sound_files
+from siren_jax.common import paths, text
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
-from siren_jax.data import audio, sources, tables, walk
+from siren_jax.data import sources, tables, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Heard, Scorer
@@ -92,13 +93,15 @@ def find(
   is_below = apart and source.resolve() in (
     pathlib.Path(apart).resolve().parents
   )
-  files = walk.sound_files(source, audio.SUFFIXES, apart if is_below else None)
+  files = walk.sound_files(
+    source, sound_files.SUFFIXES, apart if is_below else None
+  )
   for message in files.skipped:
     problems.add(message)
   if not files.paths:
     raise UserError(
       f"{source} holds no sound files; "
-      + (problems.summary() or f"looked for {', '.join(audio.SUFFIXES)}")
+      + (problems.summary() or f"looked for {', '.join(sound_files.SUFFIXES)}")
     )
   names = (p.relative_to(source).with_suffix("") for p in files.paths)
   return _named(
@@ -215,8 +218,10 @@ def distances(
 def _distance(
   reference: pathlib.Path, generated: pathlib.Path, log: Log | None
 ) -> dict[str, float]:
-  rate = audio.file_rate(generated)
-  both = [audio.read_audio(path, rate)[0] for path in (reference, generated)]
+  rate = sound_files.file_rate(generated)
+  both = [
+    sound_files.read_audio(path, rate)[0] for path in (reference, generated)
+  ]
   size, longer = sorted(map(len, both))
   if log and longer - size > _ALIKE * rate:
     log.notes[generated].add("compared as far as the shorter one of the pair")
@@ -234,7 +239,7 @@ def rates(clips: Sequence[Clip], log: Log) -> list[int | None]:
   found = []
   for clip in clips:
     try:
-      found.append(audio.file_rate(clip.path))
+      found.append(sound_files.file_rate(clip.path))
     except UserError as error:
       found.append(None)
       _skip(clip, error, log)
@@ -313,8 +318,12 @@ def _readable(
 
 
 def _read(clip: Clip, scorer: Scorer) -> _Read:
-  by = resample.resample if scorer.resampler == "torchaudio" else audio.resample
-  audio_S, notes = audio.read_audio(
+  by = (
+    resample.resample
+    if scorer.resampler == "torchaudio"
+    else sound_files.resample
+  )
+  audio_S, notes = sound_files.read_audio(
     clip.path, scorer.sample_rate, by, max_seconds=LONGEST
   )
   seconds = len(audio_S) / scorer.sample_rate

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.common import mel
+from siren_jax.audio import mel
 
 _VGGISH_WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 _CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from siren_jax.common import mel
+from siren_jax.audio import mel
 from siren_jax.common.errors import UserError
 
 _MEL_SCALES = tuple((32 << i, 5 << i) for i in range(7))

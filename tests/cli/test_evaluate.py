@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
-from siren_jax.data import audio
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def folders(tmp_path, monkeypatch):
       if name == "noise":
         wave = rng.normal(size=len(time))
       path = tmp_path / name / f"{i}.wav"
-      audio.write_audio(path, 0.2 * wave.astype("f4"), 16000)
+      sound_files.write_audio(path, 0.2 * wave.astype("f4"), 16000)
       path.with_suffix(".json").write_text(json.dumps({"prompt": "a beep"}))
   return tmp_path
 
@@ -141,9 +141,11 @@ def test_an_output_never_takes_the_place_of_a_caption(folders, user_error):
 
 def test_bad_clips_are_skipped_and_counted(folders, tiny_bundle, capsys):
   (folders / "near" / "1.wav").write_bytes(b"RIFF")
-  audio.write_audio(folders / "near" / "2.wav", np.zeros(20000, "f4"), 16000)
+  sound_files.write_audio(
+    folders / "near" / "2.wav", np.zeros(20000, "f4"), 16000
+  )
   short_S = np.linspace(-0.5, 0.5, 500, dtype="f4")
-  audio.write_audio(folders / "real" / "3.wav", short_S, 16000)
+  sound_files.write_audio(folders / "real" / "3.wav", short_S, 16000)
   (folders / "near" / "4.json").write_text("{")
   (folders / "near" / "5.m4a").touch()
   args = ["--paired", "--json", "out.json"]
@@ -167,7 +169,7 @@ def test_bad_clips_are_skipped_and_counted(folders, tiny_bundle, capsys):
 def test_clips_of_several_rates_are_counted(folders, tiny_bundle):
   for i in range(3):
     path = folders / "near" / f"{i}.wav"
-    samples = np.stack(2 * [audio.read_audio(path, 44100)[0]], 1)
+    samples = np.stack(2 * [sound_files.read_audio(path, 44100)[0]], 1)
     soundfile.write(path, samples, 44100)
   args = ["--json", "out.json", "--cache", "kept"]
   for _ in range(2):  # Heard, and from the cache.
@@ -191,7 +193,9 @@ def test_one_bundle_in_two_places(folders, tiny_bundle):
   rng = np.random.default_rng(0)
   for i in range(6):
     path = folders / "noise" / f"{i}.wav"
-    audio.write_audio(path, 0.1 * rng.normal(size=50000).astype("f4"), 44100)
+    sound_files.write_audio(
+      path, 0.1 * rng.normal(size=50000).astype("f4"), 44100
+    )
   found = []
   for i, args in enumerate(([], ["--clap", str(tiny_bundle)], [])):
     args = ["--json", f"{i}.json", *args]

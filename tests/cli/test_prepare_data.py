@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
-from siren_jax.data import audio, contents, prepare
+from siren_jax.data import contents, prepare
 
 
 def test_a_set_is_shown(tmp_path, capsys):
@@ -12,7 +13,7 @@ def test_a_set_is_shown(tmp_path, capsys):
   for name in ("kick drum/bd_klub", "kick drum/DSC12", "a bell"):
     path = clips / f"{name}.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write_audio(path, rng.normal(0, 0.1, 8000).astype("f4"), 8000)
+    sound_files.write_audio(path, rng.normal(0, 0.1, 8000).astype("f4"), 8000)
   (clips / "dog.m4a").write_bytes(b"x")
   argv = ["prepare-data", clips, "--out", out, "--sample-rate", "8000"]
   assert main([*map(str, argv), "--seconds", "1"]) == 0

@@ -55,9 +55,10 @@ def _readers_and_writers():
   import numpy as np
 
   from siren_jax.alignment import prompts
+  from siren_jax.audio import sound_files
   from siren_jax.cli import experiments, outputs
   from siren_jax.common import text
-  from siren_jax.data import audio, builder, prepare, sources, store, walk
+  from siren_jax.data import builder, prepare, sources, store, walk
   from siren_jax.evaluation import cache, clips
   from siren_jax.storage import lock, tensors
   from siren_jax.training import metrics
@@ -76,8 +77,8 @@ def _readers_and_writers():
     "prepared": lambda: prepare.prepare_audio([], URL, made_up),
     "recordings": lambda: sources.find(URL),
     "walk": lambda: walk.sound_files(URL, [".wav"]),
-    "sound": lambda: audio.read_audio(URL, 16000),
-    "rate": lambda: audio.file_rate(URL),
+    "sound": lambda: sound_files.read_audio(URL, 16000),
+    "rate": lambda: sound_files.file_rate(URL),
     "made sound": lambda: outputs.write(URL, audio_S, facts, False),
     "unused": lambda: files.unused(URL).__enter__(),
     "text": lambda: text.read_text(URL),

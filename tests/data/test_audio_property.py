@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
+from siren_jax.audio import lengths, sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, lengths
 
 RATE = 16000
 SIZE = 16000
@@ -45,7 +45,7 @@ def read(content):
     pathlib.Path(file.name).write_bytes(content)
     tracemalloc.start()
     try:
-      audio_S, notes = audio.read_audio(file.name, RATE)
+      audio_S, notes = sound_files.read_audio(file.name, RATE)
       return audio_S.size, notes
     except UserError as error:
       message = str(error)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from siren_jax.data import audio, contents, prepare
+from siren_jax.audio import sound_files
+from siren_jax.data import contents, prepare
 
 RATE = 8000
 
@@ -12,7 +13,7 @@ def test_counts_and_examples(tmp_path):
   for i in range(23):
     path = tmp_path / "clips" / ("rain" if i % 2 else "dog bark") / f"{i}.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write_audio(path, rng.normal(0, 0.1, RATE).astype("f4"), RATE)
+    sound_files.write_audio(path, rng.normal(0, 0.1, RATE).astype("f4"), RATE)
   path.with_suffix(".txt").write_text("a caf\u00e9 in the rain\nrain\n")
   out = tmp_path / "out"
   config = prepare.AudioConfig(sample_rate=RATE, seconds=1.0)

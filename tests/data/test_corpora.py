@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, corpora, prepare, sources, store
+from siren_jax.data import corpora, prepare, sources, store
 
 AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
 CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
@@ -12,7 +13,7 @@ CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
 
 def sound(path):
   noise_S = np.random.default_rng(0).normal(0, 0.1, 8000).astype("f4")
-  audio.write_audio(path, noise_S, 8000)
+  sound_files.write_audio(path, noise_S, 8000)
 
 
 def _audiocaps(root, clip_name):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, maker, prepare, sources, store
+from siren_jax.data import maker, prepare, sources, store
 
 RATE = 8000
 SMALL = dict(sample_rate=RATE, seconds=1.0)
@@ -194,7 +195,7 @@ def test_what_does_not_fit_into_memory_is_a_problem(
   def read_audio(path, *args, **kwargs):
     if path.name == "1.wav":
       raise MemoryError
-    return audio.read_audio(path, *args, **kwargs)
+    return sound_files.read_audio(path, *args, **kwargs)
 
   monkeypatch.setattr(maker, "read_audio", read_audio)
   train, validation, summary = prepared([clips], tmp_path / "out")
@@ -208,7 +209,7 @@ def test_a_file_that_fails_in_the_mixtures(clips, tmp_path, monkeypatch):
     times[path.name] += 1
     if path.name in ("0.wav", "2.wav") and times[path.name] > 2:
       raise UserError(f"{path}: gone")
-    return audio.read_audio(path, *args, **kwargs)
+    return sound_files.read_audio(path, *args, **kwargs)
 
   monkeypatch.setattr(maker, "read_audio", read_audio)
   _, _, summary = prepared([clips], tmp_path / "out", mixtures=20)

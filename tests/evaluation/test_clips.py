@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio
 from siren_jax.evaluation import clips
 from siren_jax.evaluation.scorers import Scorer
 
@@ -42,7 +42,7 @@ def folder(tmp_path):
     noise = rng.normal(0, 0.01 * (i + 1), round(seconds * RATE))
     name = tmp_path / "sounds" / ("deep" if i % 2 else "") / f"{i:02}.wav"
     name.parent.mkdir(parents=True, exist_ok=True)
-    audio.write_audio(name, noise.astype("f4"), RATE)
+    sound_files.write_audio(name, noise.astype("f4"), RATE)
   return tmp_path / "sounds"
 
 
@@ -51,7 +51,7 @@ def test_every_clip_gets_its_own(folder):
   assert [c.name for c in found] == sorted(c.name for c in found)
   heard = clips.hear(found, Ear().scorer)
   for clip, what in zip(found, heard, strict=True):
-    alone = np.abs(audio.read_audio(clip.path, RATE)[0]).mean()
+    alone = np.abs(sound_files.read_audio(clip.path, RATE)[0]).mean()
     np.testing.assert_allclose(what["clip"], [alone], rtol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_cache_is_used_and_never_stale(folder, tmp_path):
   assert ear.calls == calls and done == [len(first)]
   np.testing.assert_equal(again, first)
   loud_S = (0.5 * (-1) ** np.arange(8000)).astype("f4")
-  audio.write_audio(folder / "00.wav", loud_S, RATE)
+  sound_files.write_audio(folder / "00.wav", loud_S, RATE)
   changed = clips.hear(clips.find(folder), ear.scorer, cache)
   assert ear.calls == calls + 1
   by_name = [c.name for c in clips.find(folder)].index("00")
@@ -147,7 +147,7 @@ def test_what_cannot_be_heard_is_named(folder, tmp_path):
   with pytest.raises(UserError, match="no sound files"):
     clips.find(tmp_path / "nothing")
   short_S = np.linspace(-0.5, 0.5, 100, dtype="f4")
-  audio.write_audio(folder / "zz.wav", short_S, RATE)
+  sound_files.write_audio(folder / "zz.wav", short_S, RATE)
   with pytest.raises(UserError, match="zz.wav.*at least"):
     clips.hear(clips.find(folder), Ear().scorer)
 
@@ -185,10 +185,10 @@ def test_a_folder_within_is_left_out_and_links_are_not(folder, tmp_path):
 def test_what_cannot_be_heard_is_logged(folder):
   """Broken, silent, too short, too long: the others are heard."""
   (folder / "02.wav").write_bytes(b"RIFF")
-  audio.write_audio(folder / "04.wav", np.zeros(8000, "f4"), RATE)
-  audio.write_audio(folder / "06.wav", _buzz(100), RATE)
+  sound_files.write_audio(folder / "04.wav", np.zeros(8000, "f4"), RATE)
+  sound_files.write_audio(folder / "06.wav", _buzz(100), RATE)
   long = _buzz(int(RATE * (clips.LONGEST + 1)))
-  audio.write_audio(folder / "08.wav", long, RATE)
+  sound_files.write_audio(folder / "08.wav", long, RATE)
   log, done = clips.Log(), []
   found = clips.find(folder)
   heard = clips.hear(found, Ear().scorer, None, done.append, log)
@@ -241,7 +241,7 @@ def test_long_clips_come_in_smaller_batches(folder):
     return {"clip": audio_BxS[:, :1]}
 
   long = _buzz(60 * RATE)
-  audio.write_audio(folder / "00.wav", long, RATE)
+  sound_files.write_audio(folder / "00.wav", long, RATE)
   scorer = Scorer("ear", RATE, hear, "ear", shortest=0.1)
   clips.hear(clips.find(folder)[:1], scorer)
   assert sizes == [(4, 60 * RATE)]
@@ -251,7 +251,9 @@ def test_pairs_of_unlike_length_are_noted(folder, tmp_path):
   other = tmp_path / "other"
   shutil.copytree(folder, other)
   time = np.arange(2 * RATE) / RATE
-  audio.write_audio(other / "00.wav", np.sin(900 * time).astype("f4"), RATE)
+  sound_files.write_audio(
+    other / "00.wav", np.sin(900 * time).astype("f4"), RATE
+  )
   (other / "02.wav").write_bytes(b"RIFF")
   log = clips.Log()
   both = clips.find(folder)[:4], clips.find(other)

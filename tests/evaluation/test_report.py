@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio
 from siren_jax.evaluation import clips, report
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Panel, Scorer
@@ -137,7 +137,7 @@ def _scorer(fingerprint, value, shortest=0.1):
 def _folder(home, seconds):
   for i, length in enumerate(seconds):
     sound = 0.1 * (i + 1) * np.sin(0.3 * np.arange(round(16000 * length)))
-    audio.write_audio(home / f"{i}.wav", sound.astype("f4"), 16000)
+    sound_files.write_audio(home / f"{i}.wav", sound.astype("f4"), 16000)
   return clips.find(home)
 
 

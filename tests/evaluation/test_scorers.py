@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from siren_jax import clap
+from siren_jax.audio import sound_files
 from siren_jax.clap import tokenizer
-from siren_jax.data import audio, phrasebook
+from siren_jax.data import phrasebook
 from siren_jax.evaluation import (
   clips,
   divergence,
@@ -118,7 +119,7 @@ def test_rates_agree_to_three_digits(nano, tmp_path):
     folder = tmp_path / f"{rate}-{first}"
     for i in range(clips.BATCH):
       sound = _band_limited(first + i, rate)
-      audio.write_audio(folder / f"{i:02}.wav", sound, rate)
+      sound_files.write_audio(folder / f"{i:02}.wav", sound, rate)
     return clips.hear(clips.find(folder), scorer)
 
   real = hear(16000, 100)

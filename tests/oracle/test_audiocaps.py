@@ -13,8 +13,8 @@ import pytest
 import tokenizers
 from tokenizers import pre_tokenizers, processors, trainers
 
+from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
-from siren_jax.data import audio
 from siren_jax.evaluation import networks
 
 torch = pytest.importorskip("torch")
@@ -72,7 +72,7 @@ def _clips(root: pathlib.Path) -> None:
         size=len(time)
       )
       path = root / "wavs" / split / f"Y{name}.wav"
-      audio.write_audio(path, 0.1 * wave.astype("f4"), 32000)
+      sound_files.write_audio(path, 0.1 * wave.astype("f4"), 32000)
     (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siren_jax.common.resample import resample
+from siren_jax.audio.resample import resample
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle

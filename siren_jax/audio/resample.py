@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.common import mel
+from siren_jax.audio import mel
 
 Array = np.ndarray | jax.Array
 

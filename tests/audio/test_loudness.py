@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siren_jax.common import loudness
+from siren_jax.audio import loudness
 from siren_jax.common.errors import UserError
 
 RATE = 16000

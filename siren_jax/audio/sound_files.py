@@ -7,11 +7,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from siren_jax.audio import decoding
+from siren_jax.audio.decoding import Resampler
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
-from siren_jax.data import decoding
-from siren_jax.data.decoding import Resampler
 
 # Suffixes of the formats of libsndfile. Those left out say nothing of
 # themselves (RAW), or hold sound rarely (MAT, HTK).

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from siren_jax.audio import lengths, mpeg, sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, lengths, mpeg
 
 RATE = 16000
 SIZE = 2 * RATE
@@ -28,7 +28,7 @@ def read(tmp_path):
   def read(content, name="tone.mp3", rate=RATE):
     path = tmp_path / name
     path.write_bytes(content)
-    audio_S, notes = audio.read_audio(path, rate)
+    audio_S, notes = sound_files.read_audio(path, rate)
     return audio_S.size, notes
 
   return read

@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from siren_jax.audio import lengths, mpeg
 from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
-from siren_jax.data import lengths, mpeg
 
 QUALITY = "HQ"  # of soxr
 Resampler = Callable[[np.ndarray, int, int], np.ndarray]

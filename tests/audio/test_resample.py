@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from siren_jax.common.resample import resample
+from siren_jax.audio.resample import resample
 
 
 @pytest.mark.parametrize("rates", [(44100, 16000), (16000, 48000)])

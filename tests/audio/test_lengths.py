@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from siren_jax.audio import lengths, sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data import audio, lengths
 
 RATE = 16000
 SIZE = 2 * RATE
@@ -48,7 +48,7 @@ def read(tmp_path):
   def read(content):
     path = tmp_path / "sound"
     path.write_bytes(content)
-    audio_S, notes = audio.read_audio(path, RATE)
+    audio_S, notes = sound_files.read_audio(path, RATE)
     return audio_S.size, notes
 
   return read

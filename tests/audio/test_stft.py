@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siren_jax.codec import stft
+from siren_jax.audio import stft
 
 
 @pytest.fixture

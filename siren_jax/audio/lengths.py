@@ -14,8 +14,8 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from siren_jax.audio import mpeg
 from siren_jax.common.errors import UserError
-from siren_jax.data import mpeg
 
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"

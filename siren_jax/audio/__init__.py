@@ -1,0 +1,1 @@
+"""Sound as arrays: files, resampling, spectra, mel bands, loudness."""
