@@ -19,11 +19,7 @@ import numpy as np
 
 import siren_jax
 from siren_jax.alignment import AlignConfig
-from siren_jax.alignment.experiment import (
-  AlignDataConfig,
-  AlignExperiment,
-  build,
-)
+from siren_jax.experiments.align import AlignDataConfig, AlignExperiment, build
 from siren_jax.sampling import SamplingConfig
 from siren_jax.training import TrainConfig
 

@@ -9,8 +9,8 @@ sees less English. Cost: first the teacher reads about 100,000 texts (5
 minutes on two CPU cores, once), then about a second a step.
 """
 
-from siren_jax.clap.experiment import ClapExperiment
-from siren_jax.cli.experiments import to_config_dict
+from siren_jax.experiments.clap import ClapExperiment
+from siren_jax.experiments.kinds import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 800

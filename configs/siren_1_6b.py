@@ -11,10 +11,10 @@ this size by this project: cost and result are not known. Widths, layers and the
 optimizer are the paper's; the number of steps is ours.
 """
 
-from siren_jax.cli.experiments import to_config_dict
 from siren_jax.common.mesh import MeshConfig
+from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.stage1 import Stage1Experiment
 from siren_jax.experts import ExpertConfig
-from siren_jax.experts.experiment import Stage1Experiment
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 200_000

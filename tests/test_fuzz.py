@@ -15,11 +15,12 @@ from siren_jax import codec
 from siren_jax.audio import sound_files
 from siren_jax.clap import tokenizer
 from siren_jax.clap.corpus import Corpus
-from siren_jax.cli import decode, experiments
+from siren_jax.cli import decode
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
 from siren_jax.data import prepare, sources, store
 from siren_jax.evaluation import clips
+from siren_jax.experiments import kinds
 from siren_jax.experts import ExpertConfig
 from siren_jax.storage import checkpoint, run_config, tensors
 from siren_jax.training import TrainState, metrics
@@ -161,10 +162,10 @@ def _workdir(path):
 
 
 def _run_config(path):
-  values = experiments.from_file(
+  values = kinds.from_file(
     str(pathlib.Path(__file__).parents[1] / "configs" / "tiny.py")
   )
-  path.write_text(json.dumps(experiments.to_json(values)))
+  path.write_text(json.dumps(kinds.to_json(values)))
 
 
 def _audio_set(path):
@@ -224,7 +225,7 @@ READERS = {
   "config.json": (_bundle_config, _read_bundle_config),
   "run/config.json": (
     _run_config,
-    lambda p: experiments.from_mapping(run_config.recorded(p.parent), str(p)),
+    lambda p: kinds.from_mapping(run_config.recorded(p.parent), str(p)),
   ),
   "run/checkpoints/1/config/metadata": (
     _workdir, lambda p: checkpoint.restore_params(p.parents[3]),

@@ -42,8 +42,8 @@ def _align(
 ) -> None:
   import jax
 
-  from siren_jax.alignment.experiment import build
   from siren_jax.common import mesh as meshes
+  from siren_jax.experiments.align import build
 
   experiment = current.experiment
   start, its_notes = _start(experiment.data.start)

@@ -54,19 +54,19 @@ def _show_set(path: str) -> None:
 
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   """Names and parameter trees (or their shapes) of what `target` holds."""
-  from siren_jax.cli import experiments
   from siren_jax.common import files
+  from siren_jax.experiments import kinds
   from siren_jax.storage import tensors
 
   if target and target.endswith(".py"):
-    yield from _parts_of(experiments.from_file(target))
+    yield from _parts_of(kinds.from_file(target))
     return
   from siren_jax.weights import bundle
 
   folder = bundle.find(target)
   if (folder / "checkpoints").is_dir():
     values = files.read_json(folder / "config.json", _REMEDY)
-    experiment = experiments.from_mapping(values, str(folder))
+    experiment = kinds.from_mapping(values, str(folder))
     print(_progress(folder, experiment.train.steps))
     yield from _parts_of(experiment)
     return
@@ -88,10 +88,10 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
 
 
 def _parts_of(experiment: Any) -> Iterator[tuple[str, Any]]:
-  from siren_jax.cli import experiments
+  from siren_jax.experiments import kinds
 
-  name = experiments.kind_of(experiment)
-  kind = experiments.KINDS[name]
+  name = kinds.kind_of(experiment)
+  kind = kinds.KINDS[name]
   print(f"{kind.part}: {getattr(experiment, kind.part)}")
   if name == "align":  # It makes no parts, but changes those of its start.
     yield from _parts(experiment.data.start)

@@ -45,11 +45,11 @@ def run(args: argparse.Namespace, kind: str) -> None:
   """Trains the experiment of `args`, which must be of this kind."""
   import jax
 
-  from siren_jax.cli import experiments
   from siren_jax.common import mesh as meshes
+  from siren_jax.experiments import kinds
 
   with begun(args, kind) as current:
-    build = experiments.KINDS[kind].module().build
+    build = kinds.KINDS[kind].module().build
     parts = build(
       current.experiment, current.workdir, meshes.share(current.mesh)
     )
@@ -85,14 +85,14 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   """
   import jax
 
-  from siren_jax.cli import experiments
+  from siren_jax.experiments import kinds
   from siren_jax.storage.lock import exclusive
 
-  experiment = experiments.from_file(args.config, args.overrides)
-  found = experiments.kind_of(experiment)
+  experiment = kinds.from_file(args.config, args.overrides)
+  found = kinds.kind_of(experiment)
   if found != kind:
     raise UserError(
-      f"{args.config} is for `siren-jax {experiments.KINDS[found].verb}`"
+      f"{args.config} is for `siren-jax {kinds.KINDS[found].verb}`"
     )
   workdir = runtime.check_folder(args.workdir)
   runtime.use_compilation_cache()
@@ -134,8 +134,8 @@ def _agreed() -> Iterator[None]:
 
 def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   """The run, as it may go on in `workdir`."""
-  from siren_jax.cli import experiments
   from siren_jax.common import mesh as meshes
+  from siren_jax.experiments import kinds
   from siren_jax.storage.fingerprint import steps
 
   resumed = bool(steps(workdir))
@@ -143,7 +143,7 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   inputs = _fingerprints(experiment, kind)
   if resumed and kind != "align":
     inputs |= _started_from(experiment, workdir)
-  config = experiments.to_json(experiment) | {run_config.INPUTS: inputs}
+  config = kinds.to_json(experiment) | {run_config.INPUTS: inputs}
   if resumed:
     run_config.check(workdir, config)
   mesh = meshes.make_mesh(experiment.mesh)

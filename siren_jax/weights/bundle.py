@@ -243,7 +243,7 @@ def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
     UserError: there are none.
   """
   # Both take a second to import, which `load` has no use for.
-  from siren_jax.experts.experiment import Stage1DataConfig, Stage1Experiment
+  from siren_jax.experiments.stage1 import Stage1DataConfig, Stage1Experiment
   from siren_jax.storage import checkpoint
 
   folder = folders.find(folder)

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import siren_jax
-from siren_jax.cli import experiments
 from siren_jax.cli.main import main
 from siren_jax.data import store
+from siren_jax.experiments import kinds
 from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
@@ -97,12 +97,12 @@ def trained(tiny_bundle, tiny_model, tmp_path):
 
 
 def _trained(tiny_model, workdir, **inputs):
-  experiment = experiments.from_file(
+  experiment = kinds.from_file(
     str(ROOT / "configs" / "tiny.py"),
     [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
   fingerprints = {f"data.{n}": store.fingerprint(p) for n, p in inputs.items()}
-  config = experiments.to_json(experiment) | {run_config.INPUTS: fingerprints}
+  config = kinds.to_json(experiment) | {run_config.INPUTS: fingerprints}
   params = dict(tiny_model.params)
   state = TrainState(
     step=np.int32(4),
@@ -166,14 +166,14 @@ def test_a_run_without_fingerprints_is_exported_with_a_word(
 
 def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
   """Flags come first; a run of before that said so is as it was."""
-  run = experiments.from_file(str(ROOT / "configs" / "tiny.py"))
+  run = kinds.from_file(str(ROOT / "configs" / "tiny.py"))
   generate = GenerateConfig(SamplingConfig(0.9, top_k=7, guidance=3.0), 4, 1.5)
   parts = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   params = dict(tiny_model.params)
   state = TrainState(jnp.array(1), params.pop("params"), None, params, ema=None)
   for name, values in (
-    ("new", experiments.to_json(dataclasses.replace(run, generate=generate))),
-    ("old", experiments.to_json(run)),
+    ("new", kinds.to_json(dataclasses.replace(run, generate=generate))),
+    ("old", kinds.to_json(run)),
   ):
     if name == "old":
       del values["generate"]
@@ -195,7 +195,7 @@ def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
 
 
 def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
-  run = experiments.from_file(str(ROOT / "configs" / "nano.py"))
+  run = kinds.from_file(str(ROOT / "configs" / "nano.py"))
   shipped = siren_jax.load("nano-stage1").bundle
   assert run.generate == GenerateConfig(
     shipped.sampling, shipped.candidates, shipped.max_seconds

@@ -12,11 +12,11 @@ import pytest
 from jax.experimental import multihost_utils
 
 from siren_jax import training
-from siren_jax.cli import experiments
 from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
 from siren_jax.common.errors import UserError
 from siren_jax.data import prepare
+from siren_jax.experiments import kinds
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
@@ -91,9 +91,8 @@ def test_a_set_that_is_not_there_is_named(run, user_error, tmp_path):
 def test_another_start_at_its_path_is_refused(
   run, user_error, tmp_path, monkeypatch
 ):
-  from siren_jax.codec import experiment
 
-  monkeypatch.setattr(experiment, "start_of", lambda e: None)
+  monkeypatch.setattr(stage1, "start_of", lambda e: None)
   start = tmp_path / "start"
   start.mkdir()
   (start / "codec.safetensors").write_bytes(b"one")
@@ -108,9 +107,8 @@ def test_another_start_at_its_path_is_refused(
 def test_a_start_that_trained_on_is_no_other(
   run, user_error, tmp_path, monkeypatch
 ):
-  from siren_jax.codec import experiment
 
-  monkeypatch.setattr(experiment, "start_of", lambda e: None)
+  monkeypatch.setattr(stage1, "start_of", lambda e: None)
   start = tmp_path / "start"
 
   def train_to(step):
@@ -193,14 +191,14 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
 
 def test_steps_of_training_move_the_schedule(capsys):
   nano = str(CONFIGS / "nano.py")
-  experiment = experiments.from_file(nano, ["--config.train.steps=600"])
+  experiment = kinds.from_file(nano, ["--config.train.steps=600"])
   assert experiment.schedule.steps == 600
   align = str(CONFIGS / "align_nano.py")
   overrides = ["--config.train.steps=9", "--config.alignment.minibatches=2"]
   overrides.append("--config.optimizer.warmup_steps=1")
-  assert experiments.from_file(align, overrides).schedule.steps == 18
+  assert kinds.from_file(align, overrides).schedule.steps == 18
   explicit = ["--config.train.steps=600", "--config.optimizer.steps=700"]
-  assert experiments.from_file(nano, explicit).schedule.steps == 700
+  assert kinds.from_file(nano, explicit).schedule.steps == 700
 
 
 def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):

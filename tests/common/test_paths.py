@@ -41,7 +41,7 @@ def test_nothing_is_written_to_a_url(tmp_path, monkeypatch):
 
 
 def test_a_url_in_a_config_is_named_by_its_key():
-  from siren_jax.codec.experiment import CodecExperiment
+  from siren_jax.experiments.codec import CodecExperiment
 
   with pytest.raises(UserError, match="config data.start: s3://.*storage"):
     config.from_dict(CodecExperiment, {"data": {"start": "s3://b/codec"}})
@@ -56,10 +56,11 @@ def _readers_and_writers():
 
   from siren_jax.alignment import prompts
   from siren_jax.audio import sound_files
-  from siren_jax.cli import experiments, outputs
+  from siren_jax.cli import outputs
   from siren_jax.common import text
   from siren_jax.data import builder, prepare, sources, store, walk
   from siren_jax.evaluation import cache, clips
+  from siren_jax.experiments import kinds
   from siren_jax.storage import lock, tensors
   from siren_jax.training import metrics
 
@@ -90,7 +91,7 @@ def _readers_and_writers():
     "clips": lambda: clips.find(URL),
     "results": lambda: cache.Cache(URL),
     "prompts": lambda: prompts.read(URL, "train"),
-    "config": lambda: experiments.from_file(URL),
+    "config": lambda: kinds.from_file(URL),
   }
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from siren_jax import codec
-from siren_jax.codec import experiment as experiments
 from siren_jax.codec.task import CodecLossConfig
 from siren_jax.common.errors import UserError
+from siren_jax.experiments import codec as experiments
 
 
 def test_locked_codes_need_a_codec():

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from siren_jax.cli import experiments
 from siren_jax.common.errors import UserError
+from siren_jax.experiments import kinds
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 ALL = sorted(CONFIGS.glob("*.py"))
@@ -14,16 +14,14 @@ TINY = str(CONFIGS / "tiny.py")
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_every_config_survives_json(path):
-  experiment = experiments.from_file(str(path))
-  values = experiments.to_json(experiment)
-  assert experiments.from_mapping(values, "test") == experiment
+  experiment = kinds.from_file(str(path))
+  values = kinds.to_json(experiment)
+  assert kinds.from_mapping(values, "test") == experiment
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_every_config_tells_its_own_command(path):
-  kind = experiments.KINDS[
-    experiments.kind_of(experiments.from_file(str(path)))
-  ]
+  kind = kinds.KINDS[kinds.kind_of(kinds.from_file(str(path)))]
   text = path.read_text()
   assert f"siren-jax {kind.verb} --config=configs/{path.name}" in text
 
@@ -34,14 +32,14 @@ def test_every_config_tells_its_own_command(path):
 def test_papers_sizes(name, millions):
   import jax
 
-  experiment = experiments.from_file(str(CONFIGS / f"{name}.py"))
-  shapes = experiments.KINDS["stage1"].shapes(experiment)
+  experiment = kinds.from_file(str(CONFIGS / f"{name}.py"))
+  shapes = kinds.KINDS["stage1"].shapes(experiment)
   total = sum(x.size for x in jax.tree.leaves(shapes))
   assert round(total / experiment.experts.num_experts / 1e6) == millions
 
 
 def test_overrides_take_the_type_of_the_field():
-  experiment = experiments.from_file(
+  experiment = kinds.from_file(
     TINY,
     [
       "--config.train.steps=7",
@@ -61,7 +59,7 @@ def test_overrides_take_the_type_of_the_field():
 
 def test_overrides_of_lists():
   path = str(CONFIGS / "tiny_codec.py")
-  experiment = experiments.from_file(
+  experiment = kinds.from_file(
     path, ["--config.loss.discriminator_windows=(64,128)"]
   )
   assert experiment.loss.discriminator_windows == (64, 128)
@@ -124,14 +122,14 @@ def test_wrong_config_files(content, told, tmp_path):
   path = tmp_path / "config.py"
   path.write_text(content)
   with pytest.raises(UserError, match=told):
-    experiments.from_file(str(path))
+    kinds.from_file(str(path))
 
 
 def test_a_config_file_that_takes_all_memory_is_not_wrong(tmp_path):
   path = tmp_path / "config.py"
   path.write_text("def get_config(): raise MemoryError('8 TiB')")
   with pytest.raises(MemoryError):
-    experiments.from_file(str(path))
+    kinds.from_file(str(path))
 
 
 def test_no_config_file(user_error, tmp_path):

@@ -29,18 +29,19 @@ class Kind:
   """One kind of experiment.
 
   Attributes:
-    part: subpackage that holds `experiment.py`, and the experiment's field
-      with the model's config.
+    module_name: module of this package that defines it.
+    part: subpackage of the model, and the experiment's field with its config.
     name: class of the experiment.
     verb: command that runs it.
   """
 
+  module_name: str
   part: str
   name: str
   verb: str
 
   def module(self) -> ModuleType:
-    return importlib.import_module(f"siren_jax.{self.part}.experiment")
+    return importlib.import_module(f"siren_jax.experiments.{self.module_name}")
 
   def shapes(self, experiment: Any) -> Any:
     """Names, shapes and types of the model's parameters; computes nothing."""
@@ -52,10 +53,10 @@ class Kind:
 
 
 KINDS = {
-  "codec": Kind("codec", "CodecExperiment", "train-codec"),
-  "clap": Kind("clap", "ClapExperiment", "train-clap"),
-  "stage1": Kind("experts", "Stage1Experiment", "train"),
-  "align": Kind("alignment", "AlignExperiment", "align"),
+  "codec": Kind("codec", "codec", "CodecExperiment", "train-codec"),
+  "clap": Kind("clap", "clap", "ClapExperiment", "train-clap"),
+  "stage1": Kind("stage1", "experts", "Stage1Experiment", "train"),
+  "align": Kind("align", "alignment", "AlignExperiment", "align"),
 }
 
 
