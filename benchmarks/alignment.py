@@ -29,8 +29,9 @@ from scipy import stats
 import siren_jax
 from benchmarks.quality import RATE, SECONDS, classifier, features, recordings
 from siren_jax import clap
+from siren_jax.alignment import verify
 from siren_jax.alignment.prompts import made_up
-from siren_jax.data import phrasebook, verify
+from siren_jax.data.captions import phrasebook
 
 CLAIMS_SEED = 1 << 20  # of claims that no alignment is trained on
 MEASURES = ("judge", "named", "margin", "rewarded", "verified", "diversity")

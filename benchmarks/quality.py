@@ -32,7 +32,7 @@ from sklearn.svm import SVC
 import siren_jax
 from siren_jax import codec
 from siren_jax.audio.sound_files import read_audio
-from siren_jax.data import phrasebook
+from siren_jax.data.captions import phrasebook
 from siren_jax.weights import bundle
 
 RATE = 16000

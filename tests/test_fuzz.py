@@ -18,7 +18,9 @@ from siren_jax.clap.corpus import Corpus
 from siren_jax.cli import decode
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
-from siren_jax.data import prepare, sources, store
+from siren_jax.data.preparation import prepare
+from siren_jax.data.sets import store
+from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
 from siren_jax.experiments import kinds
 from siren_jax.experts import ExpertConfig
@@ -191,7 +193,7 @@ def _read_bundle_config(path):
 _SHAPES = {"a": np.ones((2, 3), "f4"), "b": {"c": np.zeros(4, "f4")}}
 _CONFIG = codec.SpectralCodecConfig()
 _SOUND = (_wave, lambda p: sound_files.read_audio(p, 16000))
-_TABLE = sources.find
+_TABLE = recordings.find
 SHARD = "siren-train.array_record-00000-of-00001"
 # File name: what writes a whole one, and what reads it.
 READERS = {
@@ -218,7 +220,7 @@ READERS = {
   "manifest.tsv": (_table("\t"), _TABLE),
   "manifest.jsonl": (_jsonl, _TABLE),
   "audiocaps.csv": (_audiocaps, _TABLE),
-  "captions/x.txt": (_captions, lambda p: sources.find(p.parent)),
+  "captions/x.txt": (_captions, lambda p: recordings.find(p.parent)),
   "sidecar/x.json": (_sidecar, _read_sidecar),
   "prompts.txt": (_prompts, text.read_lines),
   "metrics.csv": (_metrics, _read_metrics),

@@ -11,7 +11,9 @@ from siren_jax.clap import tokenizer
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data import store, synthetic, tables
+from siren_jax.data.sets import store
+from siren_jax.data.sources import tables
+from siren_jax.data.synthetic import sounds as synthetic
 
 
 class Prompt(NamedTuple):

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.alignment import verify
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import by_rows
-from siren_jax.data import verify
 
 _CONTRAST_SCALE = 10.0  # inverse temperature
 
@@ -32,7 +32,7 @@ class Rollout:
     text_BxE, heard_BxE: CLAP embeddings of length one, of the prompt and of
       the audio.
     truth_B: index into `truths`, -1 where a prompt has none.
-    truths: what prompts claim, see `siren_jax.data.synthetic`.
+    truths: what prompts claim, see `siren_jax.data.synthetic.sounds`.
     sample_rate: Hz.
     group_size: G.
   """
@@ -89,7 +89,8 @@ def deep_likelihood(rollout: Rollout) -> jax.Array:
 def verifiable(rollout: Rollout) -> jax.Array:
   """How far the audio is what the prompt claims, in [0, 1]; else 0.
 
-  `siren_jax.data.verify` measures it, on the host, every device's rows apart.
+  `siren_jax.alignment.verify` measures it, on the host, every device's rows
+  apart.
   """
 
   def measure(truth_B, audio_BxS) -> np.ndarray:

@@ -184,7 +184,7 @@ def _plan(
   args: argparse.Namespace, reference: Sequence[Any], log: Any
 ) -> tuple[list[str], list[pathlib.Path]]:
   """Prompts, and the files in an empty folder to make of them."""
-  from siren_jax.data import tables
+  from siren_jax.data.sources import tables
   from siren_jax.evaluation import clips
 
   folder = runtime.check_folder(args.generated)

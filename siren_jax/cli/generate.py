@@ -206,7 +206,7 @@ def _prompts(args: argparse.Namespace) -> list[str]:
       'a prompt is empty; describe a sound: siren-jax generate "a dog barking"'
     )
   if args.file:
-    from siren_jax.data import tables
+    from siren_jax.data.sources import tables
 
     prompts += tables.read_prompts(args.file)
   if not prompts:

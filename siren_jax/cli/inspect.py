@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from siren_jax.data import store
+  from siren_jax.data.sets import store
 
   if args.target and (pathlib.Path(args.target) / store.INFO).is_file():
     _show_set(args.target)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _show_set(path: str) -> None:
   """Prints the counts of a prepared set, and a few of its captions."""
-  from siren_jax.data import contents
+  from siren_jax.data.sets import contents
 
   for line in contents.counts(path):
     print(line)

@@ -113,7 +113,8 @@ def _audio(args: argparse.Namespace) -> None:
     raise UserError(
       "no recordings; name a folder or a --manifest, or use --synthetic"
     )
-  from siren_jax.data import contents, prepare
+  from siren_jax.data.preparation import prepare
+  from siren_jax.data.sets import contents
 
   config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
   summary = prepare.prepare_audio(
@@ -149,7 +150,7 @@ def _codes(args: argparse.Namespace) -> None:
     )
   runtime.use_compilation_cache()
   from siren_jax import clap, codec
-  from siren_jax.data import codes
+  from siren_jax.data.preparation import codes
   from siren_jax.weights import bundle
 
   codec_model, clap_model = codec.load(args.codec), clap.load(args.clap)

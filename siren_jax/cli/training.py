@@ -181,7 +181,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   """Of all that the settings of its data name."""
-  from siren_jax.data import store
+  from siren_jax.data.sets import store
   from siren_jax.weights import bundle
 
   values = {}

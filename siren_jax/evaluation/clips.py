@@ -18,7 +18,8 @@ from siren_jax.audio import resample, sound_files
 from siren_jax.common import paths, text
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
-from siren_jax.data import sources, tables, walk
+from siren_jax.data.sources import recordings as sources
+from siren_jax.data.sources import tables, walk
 from siren_jax.evaluation import paired
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Heard, Scorer

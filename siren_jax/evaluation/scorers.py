@@ -22,7 +22,7 @@ import soxr
 import siren_jax
 from siren_jax import clap
 from siren_jax.common.errors import UserError
-from siren_jax.data import phrasebook
+from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
 from siren_jax.storage import folders
 

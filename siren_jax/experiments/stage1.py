@@ -13,7 +13,7 @@ from siren_jax import codec
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data import pipeline
+from siren_jax.data.batches import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init

@@ -183,7 +183,7 @@ def _check_unchanged(
   Raises:
     UserError: what made the codes or prompts is not at its path any more.
   """
-  from siren_jax.data import store
+  from siren_jax.data.sets import store
 
   used = {}
   if not clap_folder or not (codec_folder or data.codec):

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siren_jax.alignment import rewards
+from siren_jax.alignment import rewards, verify
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.data import synthetic, verify
+from siren_jax.data.synthetic import sounds as synthetic
 
 RATE = 16000
 

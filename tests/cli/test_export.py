@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 import siren_jax
 from siren_jax.cli.main import main
-from siren_jax.data import store
+from siren_jax.data.sets import store
 from siren_jax.experiments import kinds
 from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config

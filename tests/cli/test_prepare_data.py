@@ -4,7 +4,8 @@ import numpy as np
 
 from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
-from siren_jax.data import contents, prepare
+from siren_jax.data.preparation import prepare
+from siren_jax.data.sets import contents
 
 
 def test_a_set_is_shown(tmp_path, capsys):

@@ -15,8 +15,8 @@ from siren_jax import training
 from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
 from siren_jax.common.errors import UserError
-from siren_jax.data import prepare
-from siren_jax.experiments import kinds
+from siren_jax.data.preparation import prepare
+from siren_jax.experiments import kinds, stage1
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 

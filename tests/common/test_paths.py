@@ -58,7 +58,9 @@ def _readers_and_writers():
   from siren_jax.audio import sound_files
   from siren_jax.cli import outputs
   from siren_jax.common import text
-  from siren_jax.data import builder, prepare, sources, store, walk
+  from siren_jax.data.preparation import prepare
+  from siren_jax.data.sets import builder, store
+  from siren_jax.data.sources import recordings, walk
   from siren_jax.evaluation import cache, clips
   from siren_jax.experiments import kinds
   from siren_jax.storage import lock, tensors
@@ -76,7 +78,7 @@ def _readers_and_writers():
     "new data set": lambda: builder.write(URL, features, {}),
     "claim": lambda: builder.claim(URL).__enter__(),
     "prepared": lambda: prepare.prepare_audio([], URL, made_up),
-    "recordings": lambda: sources.find(URL),
+    "recordings": lambda: recordings.find(URL),
     "walk": lambda: walk.sound_files(URL, [".wav"]),
     "sound": lambda: sound_files.read_audio(URL, 16000),
     "rate": lambda: sound_files.file_rate(URL),

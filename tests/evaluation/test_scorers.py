@@ -9,7 +9,7 @@ import pytest
 from siren_jax import clap
 from siren_jax.audio import sound_files
 from siren_jax.clap import tokenizer
-from siren_jax.data import phrasebook
+from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import (
   clips,
   divergence,

@@ -12,7 +12,8 @@ from siren_jax import clap
 from siren_jax.clap import corpus
 from siren_jax.clap.task import ClapLossConfig
 from siren_jax.common.errors import UserError
-from siren_jax.data import builder, phrasebook, records, store
+from siren_jax.data.captions import phrasebook
+from siren_jax.data.sets import builder, records, store
 from siren_jax.experiments import clap as experiments
 from siren_jax.training import OptimizerConfig, TrainConfig
 

@@ -1,0 +1,1 @@
+"""Batches for training: reading order, crops, augmentation."""

@@ -1,0 +1,124 @@
+"""The order of a stream of batches: shuffled, sharded, resumable.
+
+The seed alone fixes the order of the whole stream. A process takes its share
+of every global batch, so the state of an iterator (a step count) means the
+same for any number of processes.
+"""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.share import Share
+from siren_jax.data.sets.store import Element, Source
+
+Transform = Callable[[Element, np.random.Generator], Element]
+Finish = Callable[[Any], dict[str, np.ndarray]]
+
+ORDER = "grain-1"  # another name where the same seed means another order
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+  """Which rows come when.
+
+  Attributes:
+    seed: fixes shuffling and transforms.
+    batch_size: rows over all processes.
+    repeat: shuffle anew for ever. Else one pass in order, its last batch
+      filled up with records from the start: every batch has the same shape.
+    share: which rows of each batch are ours.
+  """
+
+  seed: int
+  batch_size: int
+  repeat: bool
+  share: Share
+
+  @functools.cached_property
+  def _rows(self) -> np.ndarray:
+    return self.share.rows(self.batch_size)
+
+  @property
+  def rows(self) -> int:
+    """Rows of a batch that are ours."""
+    return len(self._rows)
+
+  def position(self, index: int) -> int:
+    """Place in the global stream of our row `index`."""
+    batch, row = divmod(index, self.rows)
+    return batch * self.batch_size + int(self._rows[row])
+
+
+class Batches:
+  """source -> seed -> shuffle -> repeat -> transform -> our rows -> batch.
+
+  An iterator of dictionaries of arrays; its state is JSON.
+  """
+
+  def __init__(
+    self, source: Source, transform: Transform, finish: Finish, order: Order
+  ):
+    self._iterator = _grain(source, transform, finish, order)
+
+  def __iter__(self) -> "Batches":
+    return self
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    return next(self._iterator)
+
+  def get_state(self) -> dict[str, Any]:
+    """The place in the stream, and the name of the order that it is in."""
+    return {"order": ORDER, "place": self._iterator.get_state()}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Goes on from there.
+
+    Raises:
+      UserError: it is a place in another order.
+    """
+    if set(state) == {"next_index"}:
+      _log.warning("the order of the data had no name then; taken as %s", ORDER)
+      state = {"order": ORDER, "place": state}
+    if state.get("order") != ORDER:
+      raise UserError(
+        f"the data was read in order {state.get('order')!r}, this version reads"
+        f" it in {ORDER!r}; finish with the version that began, or choose"
+        " another work directory"
+      )
+    self._iterator.set_state(state["place"])
+
+
+def _grain(source, transform, finish, order: Order) -> Iterator[Any]:
+  import grain  # slow to import
+
+  class OurRows(grain.MapDataset):
+    """Blocks of each batch, not every n-th row: the assembled batch has the
+    same order whatever the number of processes."""
+
+    def __len__(self) -> int:
+      return len(self._parent) // order.batch_size * order.rows
+
+    def __getitem__(self, index: int):
+      return self._parent[order.position(index)]
+
+  data = grain.MapDataset.source(source).seed(order.seed % 2**32)
+  if order.repeat:
+    data = data.shuffle().repeat()
+  else:
+    count = len(source)
+    # The last batch is filled up.
+    whole = -(-count // order.batch_size) * order.batch_size
+    rounds = whole // count + 1
+    data = data.repeat(rounds, reseed_each_epoch=False)[:whole]
+  data = OurRows(data.random_map(transform)).batch(order.rows).map(finish)
+  # One thread, two batches ahead: the training step has the processor.
+  reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+  return iter(data.to_iter_dataset(reading))

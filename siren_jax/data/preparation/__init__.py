@@ -1,0 +1,1 @@
+"""Preparing data: recordings to audio sets, audio sets to code sets."""

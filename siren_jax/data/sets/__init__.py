@@ -1,0 +1,1 @@
+"""Sets of records on disk: their schema, reading, writing, contents."""

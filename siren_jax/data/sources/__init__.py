@@ -1,0 +1,1 @@
+"""Where recordings and captions come from: folders, tables, corpora."""

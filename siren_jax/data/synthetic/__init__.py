@@ -1,0 +1,1 @@
+"""Made-up sounds and the captions that are true of them."""

@@ -1,0 +1,351 @@
+import collections
+import os
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from siren_jax.audio import sound_files
+from siren_jax.common.errors import UserError
+from siren_jax.data.preparation import maker, prepare
+from siren_jax.data.sets import store
+from siren_jax.data.sources.recordings import Recording
+
+RATE = 8000
+SMALL = dict(sample_rate=RATE, seconds=1.0)
+
+
+def sound(path, seconds=1.0, rate=RATE, seed=0):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  noise_S = 0.1 * np.random.default_rng(seed).standard_normal(
+    round(seconds * rate)
+  )
+  soundfile.write(path, noise_S, rate)
+
+
+@pytest.fixture
+def clips(tmp_path):
+  """Eight recordings of two categories in four folds, and a manifest."""
+  rows = ["file,category,fold,source_title"]
+  for i in range(8):
+    category = ("dog bark", "rain")[i % 2]
+    sound(tmp_path / "clips" / f"{i}.wav", seed=i)
+    rows.append(f"{i}.wav,{category},{1 + i // 2},a {category}")
+  (tmp_path / "clips" / "manifest.csv").write_text("\n".join(rows))
+  return tmp_path / "clips"
+
+
+def read(out, split):
+  source = store.open_source(out, split)
+  return {source[i]["id"]: source[i] for i in range(len(source))}
+
+
+def test_folds_mixtures_and_synthetic_sounds(clips, tmp_path):
+  config = prepare.AudioConfig(
+    **SMALL, validation_fold="2", synthetic=3, mixtures=4, captions=5
+  )
+  summary = prepare.prepare_audio([clips], tmp_path / "out", config)
+  assert (summary["train"], summary["validation"]) == (6 + 3 + 4, 2)
+  train, validation = (
+    read(tmp_path / "out", s) for s in ("train", "validation")
+  )
+  assert set(validation) == {"clips/2.wav", "clips/3.wav"}
+  kinds = [name.split("/")[0] for name in train]
+  assert sorted(set(kinds)) == ["clips", "mixture", "synthetic"]
+  assert kinds.count("mixture") == 4 and kinds.count("synthetic") == 3
+  for name, element in train.items():
+    assert 1 <= len(element["captions"]) <= 5
+    assert element["sample_rate"] == RATE
+    if name.startswith("mixture"):
+      assert set(element["label"].split(" + ")) == {"dog bark", "rain"}
+      used = re.findall(r"\d\.wav", element["source"])
+      assert len(used) == 2 and not {"2.wav", "3.wav"} & set(used)
+
+
+def test_same_seed_same_set(clips, tmp_path):
+  config = prepare.AudioConfig(**SMALL, synthetic=2, mixtures=2)
+  for out in ("a", "b"):
+    prepare.prepare_audio([clips], tmp_path / out, config)
+  a, b = read(tmp_path / "a", "train"), read(tmp_path / "b", "train")
+  assert a.keys() == b.keys()
+  for name in a:
+    assert a[name]["captions"] == b[name]["captions"]
+    np.testing.assert_array_equal(a[name]["audio"], b[name]["audio"])
+
+
+def test_long_recordings_are_cut_short_ones_kept(tmp_path):
+  folder = tmp_path / "clips"
+  sound(folder / "long dog.wav", 3.5)
+  sound(folder / "short cat.wav", 0.2, rate=16000)
+  audio_S = np.zeros(3 * RATE)
+  audio_S[:RATE] = 0.1
+  soundfile.write(folder / "partly silent.wav", audio_S, RATE)
+  summary = prepare.prepare_audio(
+    [folder], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  )
+  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
+  sizes = {name: e["audio"].size for name, e in found.items()}
+  assert sizes == {
+    "clips/long dog.wav#0": RATE,
+    "clips/long dog.wav#1": RATE,
+    "clips/long dog.wav#2": RATE,
+    "clips/long dog.wav#3": RATE,
+    "clips/short cat.wav": RATE // 5,
+    "clips/partly silent.wav#0": RATE,
+  }
+  assert found["clips/short cat.wav"]["captions"] == ["short cat"]
+  assert summary["notes"] == {"resampled 16000 -> 8000 Hz": 1}
+
+
+def test_windows_cover_the_recording():
+  audio_S = np.arange(350)
+  windows = prepare.cut(audio_S, 100)
+  assert [w.size for w in windows] == [100] * 4
+  assert set(np.concatenate(windows)) == set(range(350))
+  assert [w.size for w in prepare.cut(audio_S[:120], 100)] == [100]
+  assert [w.size for w in prepare.cut(audio_S[:70], 100)] == [70]
+
+
+def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
+  (clips / "1.wav").write_bytes(b"broken")
+  soundfile.write(clips / "3.wav", np.zeros(RATE), RATE)
+  summary = prepare.prepare_audio(
+    [clips], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  )
+  assert summary["skipped"] == 2 and summary["train"] == 4
+  with pytest.raises(UserError, match=r"1\.wav.*strict"):
+    prepare.prepare_audio(
+      [clips],
+      tmp_path / "out",
+      prepare.AudioConfig(**SMALL, strict=True),
+      overwrite=True,
+    )
+  assert len(read(tmp_path / "out", "train")) == 4  # the old set is still there
+  assert sorted(os.listdir(tmp_path)) == ["clips", "out"]
+
+
+def prepared(sources, out, **settings):
+  """Ids of both splits, and the summary."""
+  config = prepare.AudioConfig(**SMALL | settings)
+  summary = prepare.prepare_audio(sources, out, config)
+  return set(read(out, "train")), set(read(out, "validation")), summary
+
+
+@pytest.mark.parametrize("broken", [b"", b"no sound", None])
+def test_a_bad_file_in_validation_costs_nothing(broken, clips, tmp_path):
+  manifest = clips / "manifest.csv"
+  rows = manifest.read_text().splitlines()
+  splits = ["split", *["train"] * 6, "validation", "validation"]
+  manifest.write_text("\n".join(f"{r},{s}" for r, s in zip(rows, splits)))
+  for name in ("6.wav", "7.wav"):
+    if broken is None:
+      soundfile.write(clips / name, np.zeros(RATE), RATE)
+    else:
+      (clips / name).write_bytes(broken)
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train) == 5 and len(validation) == 1 and not train & validation
+  assert summary["skipped"] == 2
+  assert train | validation == {f"clips/{i}.wav" for i in range(6)}
+  assert prepared([clips], tmp_path / "again")[:2] == (train, validation)
+
+
+def test_a_split_is_mended_from_the_other_one(clips, tmp_path):
+  for i in range(6):  # all that is trained on
+    (clips / f"{i}.wav").write_bytes(b"broken")
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train) == len(validation) == 1 and summary["skipped"] == 6
+  (clips / "6.wav").write_bytes(b"broken")
+  with pytest.raises(UserError, match=r"no usable sound for train: 7 skipped"):
+    prepared([clips], tmp_path / "none")
+  train, validation, _ = prepared([clips], tmp_path / "more", synthetic=2)
+  assert validation == {"clips/7.wav"} and len(train) == 2
+  (clips / "7.wav").write_bytes(b"broken")
+  with pytest.raises(UserError, match="no usable sound for validation"):
+    prepared([clips], tmp_path / "none", synthetic=2)
+  assert not (tmp_path / "none").exists()
+
+
+def test_one_usable_recording_validates_beside_synthetic_sounds(tmp_path):
+  for name in ("a dog.wav", "a cat.wav", "a cow.wav"):
+    sound(tmp_path / "clips" / name)
+  names = {"clips/a dog.wav", "clips/a cat.wav", "clips/a cow.wav"}
+  _, (first,), _ = prepared([tmp_path / "clips"], tmp_path / "all")
+  (tmp_path / first).write_bytes(b"broken")
+  train, validation, _ = prepared(
+    [tmp_path / "clips"], tmp_path / "out", synthetic=2
+  )
+  assert len(validation) == 1 and len(train) == 1 + 2
+  assert validation < names - {first}
+
+
+def test_an_endless_file_costs_the_others_nothing(clips, tmp_path):
+  with (clips / "1.wav").open("r+b") as file:
+    file.truncate(3_000_000_000)
+    for place, size in ((4, 3_000_000_000 - 8), (40, 3_000_000_000 - 44)):
+      file.seek(place)
+      file.write(size.to_bytes(4, "little"))
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train | validation) == 7 and summary["skipped"] == 1
+  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  assert "1.wav: 187500 s of sound, at most 3600 s are read" in skipped
+
+
+def test_what_does_not_fit_into_memory_is_a_problem(
+  clips, tmp_path, monkeypatch
+):
+  def read_audio(path, *args, **kwargs):
+    if path.name == "1.wav":
+      raise MemoryError
+    return sound_files.read_audio(path, *args, **kwargs)
+
+  monkeypatch.setattr(maker, "read_audio", read_audio)
+  train, validation, summary = prepared([clips], tmp_path / "out")
+  assert len(train | validation) == 7 and summary["skipped"] == 1
+
+
+def test_a_file_that_fails_in_the_mixtures(clips, tmp_path, monkeypatch):
+  times = collections.Counter()
+
+  def read_audio(path, *args, **kwargs):
+    times[path.name] += 1
+    if path.name in ("0.wav", "2.wav") and times[path.name] > 2:
+      raise UserError(f"{path}: gone")
+    return sound_files.read_audio(path, *args, **kwargs)
+
+  monkeypatch.setattr(maker, "read_audio", read_audio)
+  _, _, summary = prepared([clips], tmp_path / "out", mixtures=20)
+  used = {
+    name
+    for name, element in read(tmp_path / "out", "train").items()
+    if name.startswith("mixture")
+    for name in re.findall(r"\d\.wav", element["source"])
+  }
+  assert summary["train"] == 6 + 20 and summary["skipped"] == 2
+  assert used >= {"1.wav", "3.wav", "4.wav", "5.wav"}
+
+
+def test_mixtures_end_where_no_two_categories_are_left(clips, tmp_path):
+  for i in (0, 2, 4):  # all dogs that are trained on
+    (clips / f"{i}.wav").write_bytes(b"broken")
+  _, _, summary = prepared([clips], tmp_path / "out", mixtures=3)
+  assert summary["train"] == 3 and summary["skipped"] == 4
+  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  assert "mixture/000000 and later: usable recordings of fewer" in skipped
+
+
+def test_full_scale_is_not_clipped_by_resampling(tmp_path):
+  square_S = np.sign(np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / 16000))
+  for name in ("a tone.wav", "a beep.wav"):
+    path = tmp_path / "clips" / name
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, square_S, 16000)
+  prepared([tmp_path / "clips"], tmp_path / "out")
+  for element in read(tmp_path / "out", "train").values():
+    assert (np.abs(element["audio"]) == 32767).mean() < 0.01
+
+
+def recordings(count, **fields):
+  return [
+    Recording(f"r{i}", path=None, **{k: v[i] for k, v in fields.items()})
+    for i in range(count)
+  ]
+
+
+def ids(part):
+  return [r.id for r in part]
+
+
+def test_splits_by_column_then_fold_then_hash():
+  config = prepare.AudioConfig()
+  parts = prepare.assign_splits(
+    recordings(3, split=["", "validation", "train"]), config
+  )
+  assert ids(parts["validation"]) == ["r1"]
+  parts = prepare.assign_splits(recordings(4, fold=["1", "2", "", "2"]), config)
+  assert ids(parts["validation"]) == ["r1", "r3"]  # the last fold
+  many = recordings(2000)
+  parts = prepare.assign_splits(many, config)
+  assert 60 < len(parts["validation"]) < 140
+  some = prepare.assign_splits(many[1000:], config)  # stays where it was
+  assert set(ids(some["validation"])) <= set(ids(parts["validation"]))
+  assert len(prepare.assign_splits(recordings(2), config)["validation"]) == 1
+
+
+def test_splits_that_cannot_be_made():
+  with pytest.raises(UserError, match="no such fold; there are 1, 2"):
+    prepare.assign_splits(
+      recordings(2, fold=["1", "2"]), prepare.AudioConfig(validation_fold="5")
+    )
+  with pytest.raises(UserError, match="left for train"):
+    prepare.assign_splits(recordings(1), prepare.AudioConfig())
+
+
+def test_sources_of_the_same_name_do_not_collide(tmp_path):
+  for parent in ("x", "y"):
+    sound(tmp_path / parent / "clips" / "a dog.wav")
+  prepare.prepare_audio(
+    [tmp_path / "x" / "clips", tmp_path / "y" / "clips"],
+    tmp_path / "out",
+    prepare.AudioConfig(**SMALL),
+  )
+  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
+  assert set(found) == {"clips/a dog.wav", "clips-1/a dog.wav"}
+
+
+def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
+  manifest = clips / "manifest.csv"
+  train, validation, summary = prepared([clips, manifest], tmp_path / "out")
+  assert len(train) + len(validation) == summary["skipped"] == 8
+  assert not train & validation
+
+
+def test_synthetic_alone(tmp_path):
+  config = prepare.AudioConfig(**SMALL, synthetic=5)
+  summary = prepare.prepare_audio([], tmp_path / "out", config)
+  assert (summary["train"], summary["validation"]) == (4, 1)
+  with pytest.raises(UserError, match="synthetic=0"):
+    prepare.prepare_audio([], tmp_path / "none", prepare.AudioConfig())
+  assert not (tmp_path / "none").exists()
+
+
+def test_mixtures_need_two_categories(tmp_path):
+  for name in ("a", "b", "c"):
+    sound(tmp_path / "clips" / f"{name} dog.wav")
+  with pytest.raises(UserError, match="mixtures=2"):
+    prepare.prepare_audio(
+      [tmp_path / "clips"],
+      tmp_path / "out",
+      prepare.AudioConfig(**SMALL, mixtures=2),
+    )
+
+
+@pytest.mark.parametrize(
+  "setting",
+  [
+    {"seconds": 0},
+    {"seconds": 1e-9},
+    {"seconds": 1e9},
+    {"seconds": float("nan")},
+    {"seconds": float("inf")},
+    {"sample_rate": -1},
+    {"sample_rate": 10**9},
+    {"synthetic": -1},
+    {"captions": 0},
+    {"max_seconds": 0},
+  ],
+)
+def test_bad_settings(setting):
+  with pytest.raises(UserError, match=next(iter(setting))):
+    prepare.AudioConfig(**setting)
+
+
+def test_a_set_is_replaced_only_when_told_to(clips, tmp_path):
+  config = prepare.AudioConfig(**SMALL)
+  prepare.prepare_audio([clips], tmp_path / "out", config)
+  with pytest.raises(UserError, match="out is a data set already.*--overwrite"):
+    prepare.prepare_audio([clips], tmp_path / "out", config)
+  more = prepare.AudioConfig(**SMALL, synthetic=3)
+  prepare.prepare_audio([clips], tmp_path / "out", more, overwrite=True)
+  assert any("synthetic" in name for name in read(tmp_path / "out", "train"))
+  assert {p.name for p in tmp_path.iterdir()} == {clips.name, "out"}

@@ -1,0 +1,324 @@
+import os
+import shutil
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.sets import builder, contents, records, store
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
+
+
+def record(number, size=100):
+  audio_S = np.arange(1, size + 1).astype(np.int16) * (number + 1)
+  return records.Record(
+    f"r{number}", audio_S, 8000, ("a dög", "barks"), "dog", "x"
+  )
+
+
+def examples(numbers):
+  return [(f"r{n}", records.to_example(record(n, 100 + n))) for n in numbers]
+
+
+def write(out, numbers=range(5)):
+  builder.write(
+    out,
+    builder.audio_features(),
+    {"train": examples(numbers), "validation": examples([9])},
+  )
+
+
+def test_tfds_reads_it_back(tmp_path):
+  write(tmp_path / "set")
+  data = tfds.builder_from_directory(tmp_path / "set").as_data_source("train")
+  found = {e["id"].decode(): e for e in data}
+  assert set(found) == {f"r{n}" for n in range(5)}
+  np.testing.assert_array_equal(found["r3"]["audio"], record(3, 103).audio_S)
+
+
+def test_store_gives_records(tmp_path):
+  write(tmp_path / "set")
+  source = store.open_source(tmp_path / "set", "train")
+  assert len(source) == 5
+  again = {source[i]["id"]: records.from_example(source[i]) for i in range(5)}
+  assert again["r2"].captions == ("a dög", "barks")
+  assert again["r2"].audio_S.dtype == np.int16
+  np.testing.assert_array_equal(again["r2"].audio_S, record(2, 102).audio_S)
+  assert store.splits(tmp_path / "set") == ("train", "validation")
+  assert store.captions(tmp_path / "set") == ["a dög", "barks"]
+
+
+def test_code_features_keep_shapes_and_types(tmp_path):
+  codes = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint16) + 65000
+  example = {
+    "id": "a",
+    "codes": codes,
+    "num_frames": np.array([4, 2], np.int32),
+    "captions": ["x"],
+    "prompt": np.full((1, 5, 6), 0.1, np.float16),
+    "prompt_mask": np.array([[True, True, False, False, False]]),
+    "label": "",
+  }
+  features = builder.code_features(2, 3, 4, 5, 6)
+  builder.write(tmp_path / "set", features, {"train": [("a", example)]})
+  element = store.open_source(tmp_path / "set", "train")[0]
+  for name in ("codes", "num_frames", "prompt", "prompt_mask"):
+    assert element[name].dtype == example[name].dtype, name
+    np.testing.assert_array_equal(element[name], example[name])
+
+
+def test_failure_leaves_the_old_set_and_nothing_else(tmp_path):
+  write(tmp_path / "set")
+
+  def broken():
+    yield from examples(range(3))
+    raise UserError("a broken file")
+
+  with pytest.raises(UserError, match="a broken file"):
+    builder.write(
+      tmp_path / "set", builder.audio_features(), {"train": broken()}
+    )
+  assert len(store.open_source(tmp_path / "set", "train")) == 5
+  assert os.listdir(tmp_path) == ["set"]
+
+
+def test_replaces_a_set_but_nothing_else(tmp_path):
+  write(tmp_path / "set")
+  write(tmp_path / "set", range(2))
+  assert len(store.open_source(tmp_path / "set", "train")) == 2
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "thesis.txt").write_text("x")
+  with pytest.raises(UserError, match="not a data set"):
+    write(tmp_path / "mine")
+  assert (tmp_path / "mine" / "thesis.txt").exists()
+  (tmp_path / "file").write_text("x")
+  with pytest.raises(UserError, match="cannot write"):
+    write(tmp_path / "file" / "set")
+  assert sorted(os.listdir(tmp_path)) == ["file", "mine", "set"]
+
+
+def test_unknown_sets_and_splits(tmp_path):
+  with pytest.raises(UserError, match="prepare-data"):
+    store.open_source(tmp_path, "train")
+  write(tmp_path / "set")
+  with pytest.raises(UserError, match="no split 'test'; it has train, val"):
+    store.open_source(tmp_path / "set", "test")
+
+
+def test_texts_are_read_without_the_sound(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  whole = store.open_source(tmp_path / "set", "train")
+  expected = [
+    {name: whole[i][name] for name in ("captions", "label")}
+    for i in range(len(whole))
+  ]
+
+  def decoded(*_):
+    raise AssertionError("sound was decoded")
+
+  monkeypatch.setattr(tfds.features.Tensor, "decode_example_np", decoded)
+  with pytest.raises(UserError, match="sound was decoded"):
+    whole = store.open_source(tmp_path / "set", "validation")[0]
+  found = store.texts(tmp_path / "set", "train", "captions", "label")
+  assert found == expected
+  assert store.captions(tmp_path / "set") == ["a dög", "barks"]
+
+
+def test_fingerprint_is_of_the_content(tmp_path):
+  write(tmp_path / "a")
+  write(tmp_path / "b")
+  first = store.fingerprint(tmp_path / "a")
+  assert store.fingerprint(tmp_path / "b") == first
+  shutil.move(tmp_path / "b", tmp_path / "elsewhere")
+  assert store.fingerprint(tmp_path / "elsewhere") == first
+  write(tmp_path / "a", range(4))
+  assert store.fingerprint(tmp_path / "a") != first
+
+
+@pytest.mark.parametrize(
+  "name, value",
+  [
+    ("id", "r7"),
+    ("audio", np.array([1, 2, 4], np.int16)),
+    ("sample_rate", 8001),
+    ("captions", ["a dog", "barks"]),
+    ("captions", ["barks", "a dög"]),
+    ("label", "cat"),
+    ("source", "y"),
+  ],
+)
+def test_fingerprint_depends_on_every_field(tmp_path, name, value):
+  example = records.to_example(record(3, 3))
+  for out, changed in (("a", example), ("b", example | {name: value})):
+    builder.write(
+      tmp_path / out, builder.audio_features(), {"train": [("key", changed)]}
+    )
+  a, b = (store.fingerprint(tmp_path / out) for out in ("a", "b"))
+  assert a != b
+
+
+def test_fingerprint_holds_the_encoders_of_a_code_set(tmp_path):
+  def written(weights):
+    builder.write(
+      tmp_path / "set",
+      builder.audio_features(),
+      {"train": examples([1])},
+      lambda folder: (folder / "codec.safetensors").write_bytes(weights),
+    )
+    return store.fingerprint(tmp_path / "set")
+
+  assert written(b"one") == written(b"one") != written(b"two")
+
+
+def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
+  write(tmp_path / "set")
+  expected = store.fingerprint(tmp_path / "set")
+  assert not caplog.text
+  (tmp_path / "set" / store.RECORDS).unlink()
+  assert store.fingerprint(tmp_path / "set") == expected
+  assert "has no fingerprint, so all of it is read" in caplog.text
+
+
+@pytest.mark.parametrize(
+  "read_all", [store.fingerprint, lambda path: list(contents.counts(path))]
+)
+def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
+  write(tmp_path / "set", range(20))
+  (tmp_path / "set" / store.RECORDS).unlink()
+  decode, kept, most = store._decode, weakref.WeakSet(), 0
+
+  def counted(element):
+    nonlocal most
+    record = _Record(decode(element))
+    kept.add(record)
+    most = max(most, len(kept))
+    return record
+
+  monkeypatch.setattr(store, "_decode", counted)
+  read_all(tmp_path / "set")
+  assert 1 <= most <= 3
+
+
+class _Record(dict):
+  """A dictionary that can be referred to weakly, and is equal to itself."""
+
+  __hash__, __eq__ = object.__hash__, object.__eq__
+
+
+@pytest.mark.parametrize(
+  ("content", "told"),
+  [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "twice")],
+)
+def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
+  write(tmp_path / "set")
+  (tmp_path / "set" / store.RECORDS).write_bytes(content)
+  with pytest.raises(UserError, match=rf"{store.RECORDS}: .*{told}.*; copy"):
+    store.fingerprint(tmp_path / "set")
+
+
+def test_fingerprint_of_a_file_is_of_its_bytes(tmp_path):
+  (tmp_path / "a.txt").write_text("rain")
+  (tmp_path / "b.txt").write_text("rain")
+  (tmp_path / "c.txt").write_text("snow")
+  a, b, c = (store.fingerprint(tmp_path / f"{name}.txt") for name in "abc")
+  assert a == b != c
+  with pytest.raises(UserError, match="no prepared data set"):
+    store.fingerprint(tmp_path / "none")
+
+
+def test_only_one_at_a_time_may_write(tmp_path):
+  with builder.claim(tmp_path / "set"):
+    with pytest.raises(UserError, match=f"in use by process {os.getpid()} on"):
+      with builder.claim(tmp_path / "set"):
+        pass
+    write(tmp_path / "set")
+  with pytest.raises(UserError, match="--overwrite"):
+    with builder.claim(tmp_path / "set"):
+      pass
+  with builder.claim(tmp_path / "set", overwrite=True):
+    pass
+  assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_crash_between_the_renames_loses_nothing(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  replace = os.replace
+
+  def crash(source, target):
+    if target == tmp_path / "set":
+      monkeypatch.setattr(os, "replace", lambda *_: None)  # no clean-up either
+      raise KeyboardInterrupt
+    replace(source, target)
+
+  monkeypatch.setattr(os, "replace", crash)
+  with pytest.raises(KeyboardInterrupt):
+    write(tmp_path / "set", range(2))
+  monkeypatch.undo()
+  with pytest.raises(UserError, match=r"was moved to .*\.set\.previous"):
+    store.open_source(tmp_path / "set", "train")
+  (tmp_path / ".set.partial-x").mkdir()  # as a killed process leaves it
+  with pytest.raises(UserError, match="--overwrite"):
+    with builder.claim(tmp_path / "set"):
+      pass
+  assert len(store.open_source(tmp_path / "set", "train")) == 5
+  assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
+  write(tmp_path / "set")
+  replace = os.replace
+
+  def fail(source, target):
+    if target == tmp_path / "set" and "partial" in str(source):
+      raise OSError(5, "Input/output error")
+    replace(source, target)
+
+  monkeypatch.setattr(os, "replace", fail)
+  with pytest.raises(UserError, match="Input/output error"):
+    write(tmp_path / "set", range(2))
+  assert len(store.open_source(tmp_path / "set", "train")) == 5
+
+
+@pytest.mark.parametrize(
+  "file, content, told",
+  [
+    (store.INFO, LFS, "Git LFS pointer"),
+    (store.INFO, b"", "an empty file"),
+    ("features.json", LFS, "Git LFS pointer"),
+    ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
+    ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),
+  ],
+)
+def test_a_broken_set_is_one_line(tmp_path, file, content, told):
+  write(tmp_path / "set")
+  (tmp_path / "set" / file).write_bytes(content)
+  for read in (
+    lambda: store.open_source(tmp_path / "set", "train")[0],
+    lambda: store.captions(tmp_path / "set"),
+  ):
+    with pytest.raises(UserError, match=told) as error:
+      read()
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+  "error, raised, told",
+  [
+    (TypeError("a bug\nof ours"), UserError, r"TypeError\('a bug\\nof"),
+    (MemoryError("8 TiB"), MemoryError, "8 TiB"),
+  ],
+)
+def test_what_the_reader_raises_keeps_its_kind(
+  tmp_path, monkeypatch, error, raised, told
+):
+  write(tmp_path / "set")
+
+  def fail(path):
+    raise error
+
+  monkeypatch.setattr(tfds, "builder_from_directory", fail)
+  with pytest.raises(raised, match=told):
+    store.splits(tmp_path / "set")

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.sets import records
+
+GOOD = dict(
+  id="a",
+  audio_S=np.array([0, 5, -5], np.int16),
+  sample_rate=8000,
+  captions=("a dog",),
+)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("id", "", "without an id"),
+    ("audio_S", np.zeros(3, np.float32), "float32"),
+    ("audio_S", np.ones((2, 3), np.int16), "2 axes"),
+    ("audio_S", np.zeros(0, np.int16), "0 samples"),
+    ("audio_S", np.zeros(3, np.int16), "silent"),
+    ("sample_rate", 0, "sample rate 0"),
+    ("captions", (), "at least one"),
+    ("captions", ("a dog", "  "), "blank"),
+  ],
+)
+def test_bad_fields_are_named(field, value, message):
+  with pytest.raises(UserError, match=message) as caught:
+    records.Record(**GOOD | {field: value})
+  assert "\n" not in str(caught.value)
+
+
+def test_example_round_trip():
+  record = records.Record(**GOOD, label="dog bark", source="x.wav")
+  again = records.from_example(records.to_example(record))
+  np.testing.assert_array_equal(again.audio_S, record.audio_S)
+  for name in ("id", "sample_rate", "captions", "label", "source"):
+    assert getattr(again, name) == getattr(record, name)
+  assert record.seconds == 3 / 8000
+
+
+def test_int16_clips_and_inverts():
+  audio_S = np.array([-2.0, -1.0, 0.0, 0.3, 1.0, 2.0], np.float32)
+  pcm_S = records.to_int16(audio_S)
+  assert pcm_S.tolist()[0] == pcm_S.tolist()[1] == -32767
+  np.testing.assert_allclose(
+    records.to_float(pcm_S), np.clip(audio_S, -1, 1), atol=0.5 / 32767 + 1e-8
+  )

@@ -1,0 +1,146 @@
+"""AudioCaps and Clotho in the layouts that people have on their disks."""
+
+import numpy as np
+import pytest
+
+from siren_jax.audio import sound_files
+from siren_jax.common.errors import UserError
+from siren_jax.data.preparation import prepare
+from siren_jax.data.sets import store
+from siren_jax.data.sources import corpora
+from siren_jax.data.sources import recordings as sources
+
+AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
+CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
+
+
+def sound(path):
+  noise_S = np.random.default_rng(0).normal(0, 0.1, 8000).astype("f4")
+  sound_files.write_audio(path, noise_S, 8000)
+
+
+def _audiocaps(root, clip_name):
+  """Two clips to train, one to validate, one to test, one vanished."""
+  root.mkdir()
+  rows = {
+    "train": [("1", "-abc", 30, "A dog, barking"), ("2", "xyz_1", 0, "Rain")],
+    "val": [("3", "val3", 7, "Bells"), ("4", "val3", 7, "A bell rings")],
+    "test": [("5", "test5", 90, "Wind")],
+  }
+  for split, found in rows.items():
+    lines = [f'{i},{y},{start},"{c}"\n' for i, y, start, c in found]
+    if split == "train":
+      lines.append("9,gone,10,A train\n")
+    (root / f"{split}.csv").write_text(AUDIOCAPS + "".join(lines))
+    for i, youtube_id, start, _ in found:
+      sound(root / "wavs" / split / f"{clip_name(i, youtube_id, start)}.wav")
+  return root
+
+
+@pytest.mark.parametrize(
+  "clip_name",
+  [
+    lambda i, y, s: y,
+    lambda i, y, s: f"Y{y}",
+    lambda i, y, s: f"{y}_{s}",
+    lambda i, y, s: f"{y}_{s}_{s + 10}",
+    lambda i, y, s: f"Y{y}_{s * 1000}_{(s + 10) * 1000}",
+  ],
+)
+def test_audiocaps(tmp_path, clip_name):
+  problems = sources.Problems()
+  root = _audiocaps(tmp_path / "audiocaps", clip_name)
+  found = {r.path.stem: r for r in sources.find(root, problems)}
+  dog = found[clip_name("1", "-abc", 30)]
+  assert (dog.captions, dog.split) == (("A dog, barking",), "train")
+  bells = found[clip_name("3", "val3", 7)]
+  assert bells.captions == ("Bells", "A bell rings")
+  assert bells.split == "validation"
+  assert len(found) == 3, "the test split is left out"
+  assert len(problems.messages) == 1 and "no clip gone" in problems.messages[0]
+  (test,) = sources.find(root / "test.csv")
+  assert test.captions == ("Wind",) and "test" in test.path.parts
+
+
+def test_audiocaps_by_number_and_broken_rows(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: i)
+  with (root / "train.csv").open("a") as file:
+    file.write("7,,3,no name\n8,a,soon,no time\n2,xyz_1,0,\n")
+  problems = sources.Problems()
+  assert len(sources.find(root, problems)) == 4
+  told = [m.split(": ")[1] for m in problems.messages]
+  assert told == [
+    "no clip gone (AudioCaps)",
+    "no name of a clip (AudioCaps)",
+    "no name of a clip (AudioCaps)",
+    "no caption (AudioCaps)",
+  ]
+
+
+def test_clotho(tmp_path):
+  for split in ("development", "validation", "evaluation"):
+    (tmp_path / f"clotho_captions_{split}.csv").write_text(
+      f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'
+    )
+    sound(tmp_path / split / "same name.wav")
+  train, validation = sources.find(tmp_path, sources.Problems(strict=True))
+  assert train.captions[:2] == ("development, one", "two")
+  assert len(train.captions) == 5
+  assert train.path == tmp_path / "development" / "same name.wav"
+  assert (train.split, validation.split) == ("train", "validation")
+  assert "validation" in validation.path.parts
+  (test,) = sources.find(tmp_path / "clotho_captions_evaluation.csv")
+  assert test.captions[0] == "evaluation, one"
+
+
+def test_prepared_with_a_list_of_what_is_missing(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
+  out = tmp_path / "out"
+  config = prepare.AudioConfig(sample_rate=8000, seconds=1.0)
+  summary = prepare.prepare_audio([root], out, config)
+  assert (summary["train"], summary["validation"]) == (2, 1)
+  assert summary["skipped"] == 1
+  assert "no clip gone" in (out / prepare.SKIPPED).read_text()
+  assert store.captions(out, "validation") == ["Bells", "A bell rings"]
+
+
+def test_a_test_split_is_never_trained_on(tmp_path):
+  root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
+  (root / "test.csv").rename(root / "audiocaps-test_v2.csv")
+  assert not any("test5" in r.id for r in sources.find(root))
+  (root / "audiocaps-test_v2.csv").rename(root / "more.csv")
+  with pytest.raises(UserError, match=r"more\.csv: of which split"):
+    sources.find(root)
+  (root / "more.csv").rename(root / "eval.csv")
+  for name in ("train.csv", "val.csv"):
+    (root / name).unlink()
+  with pytest.raises(UserError, match="a test split alone"):
+    sources.find(root)
+
+
+def test_folders_above_the_corpus_say_nothing(tmp_path):
+  root = tmp_path / "test"
+  root.mkdir()
+  (root / "train.csv").write_text(f"{AUDIOCAPS}1,same,0,rain\n")
+  for split in ("test", "train"):
+    sound(root / split / "same.wav")
+  (found,) = sources.find(root)
+  assert found.path == root / "train" / "same.wav"
+
+
+def test_a_quote_that_is_not_closed_is_told(tmp_path):
+  rows = "".join(f"{i},x{i},0,{'rain ' * 20}\n" for i in range(3000))
+  table = tmp_path / "train.csv"
+  table.write_text(f'{AUDIOCAPS}1,a,0,"rain\n{rows}')
+  with pytest.raises(UserError, match=r"train\.csv:.*quote"):
+    sources.find(table)
+
+
+def test_other_tables_are_no_corpus(tmp_path):
+  (tmp_path / "folder.csv").mkdir()
+  assert corpora.of(["file_name", "caption_1", "category"]) is None
+  assert corpora.of([]) is None
+  (tmp_path / "notes.csv").write_text("")
+  sound(tmp_path / "rain.wav")
+  (found,) = sources.find(tmp_path)
+  assert found.captions == ("rain",)

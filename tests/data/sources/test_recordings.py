@@ -1,0 +1,316 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.sources import recordings
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def touch(root, *names):
+  for name in names:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")  # sources never open the audio
+
+
+def by_id(found):
+  return {r.id: r for r in found}
+
+
+def test_folder_captions(tmp_path):
+  touch(tmp_path, "dog-bark_02.wav", "b.FLAC", "rain/0001.ogg", ".hidden.wav")
+  touch(tmp_path, "notes.md", "rain/heavy rain on a roof.mp3")
+  (tmp_path / "b.txt").write_text("a bell rings\n\nchurch bells\n")
+  found = by_id(recordings.find(tmp_path))
+  assert set(found) == {
+    "dog-bark_02.wav",
+    "b.FLAC",
+    "rain/0001.ogg",
+    "rain/heavy rain on a roof.mp3",
+  }
+  assert found["dog-bark_02.wav"].captions == ("dog bark",)
+  assert found["b.FLAC"].captions == ("a bell rings", "church bells")
+  assert found["rain/0001.ogg"].captions == ()
+  assert found["rain/0001.ogg"].category == "rain"
+  assert found["rain/heavy rain on a roof.mp3"].captions == (
+    "heavy rain on a roof",
+  )
+
+
+def test_csv_columns(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "c.wav")
+  (tmp_path / "clips.csv").write_text(
+    "\ufeffAudio,caption_1,caption_2,label,split,fold,colour\n"
+    "a.wav,a dog,,dog,train,1,red\n"
+    'b.wav,"a cat, loud",a cat,cat,val,2,\n'
+    "c.wav,,,owl,,3,blue\n",
+    "utf-8",
+  )
+  a, b, c = recordings.find(tmp_path / "clips.csv")
+  assert (a.captions, a.category, a.split, a.fold) == (
+    ("a dog",),
+    "dog",
+    "train",
+    "1",
+  )
+  assert b.captions == ("a cat, loud", "a cat") and b.split == "validation"
+  assert c.captions == () and c.category == "owl" and c.split == ""
+
+
+def test_jsonl_list_of_captions_and_absolute_path(tmp_path):
+  touch(tmp_path, "x/a.wav")
+  rows = [
+    {"path": str(tmp_path / "x/a.wav"), "captions": ["one", "two", "one"]},
+  ]
+  manifest = tmp_path / "clips.jsonl"
+  manifest.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+  (found,) = recordings.find(manifest)
+  assert found.captions == ("one", "two")
+  assert found.path == tmp_path / "x/a.wav"
+
+
+def test_bad_rows_are_collected(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "123.wav")
+  (tmp_path / "m.jsonl").write_text(
+    '{"path": "a.wav", "caption": "a"}\n'
+    "{broken\n"
+    "[1, 2]\n"
+    '{"path": "missing.wav", "caption": "m"}\n'
+    '{"caption": "no path"}\n'
+    '{"path": "a.wav", "caption": "again"}\n'
+    '{"path": "b.wav", "caption": "b", "split": "holdout"}\n'
+    '{"path": "123.wav"}\n'
+  )
+  problems = recordings.Problems()
+  found = recordings.find(tmp_path / "m.jsonl", problems)
+  assert [r.id for r in found] == ["a.wav"]
+  assert len(problems.messages) == 7
+  assert ":2: not a JSON object" in problems.messages[0]
+  for text in ("missing.wav", "no path", "listed twice", "holdout", "no cap"):
+    assert any(text in m for m in problems.messages), text
+  with pytest.raises(UserError, match="strict"):
+    recordings.find(tmp_path / "m.jsonl", recordings.Problems(strict=True))
+
+
+def test_esc50_layout(tmp_path):
+  touch(tmp_path, "audio/1-100-A-0.wav", "meta/esc50.csv")
+  (tmp_path / "meta/esc50.csv").write_text(
+    "filename,fold,target,category,esc10,src_file,take\n"
+    "1-100-A-0.wav,1,0,dog,True,100,A\n"
+  )
+  (found,) = recordings.find(tmp_path)
+  assert found.path == tmp_path / "audio/1-100-A-0.wav"
+  assert (found.category, found.fold, found.captions) == ("dog", "1", ())
+
+
+def test_nothing_usable(tmp_path):
+  with pytest.raises(UserError, match="no such file"):
+    recordings.find(tmp_path / "nowhere")
+  with pytest.raises(UserError, match="no usable recording"):
+    recordings.find(tmp_path)
+  (tmp_path / "m.csv").write_text("path,caption\nmissing.wav,a dog\n")
+  with pytest.raises(UserError, match=r"missing\.wav"):
+    recordings.find(tmp_path / "m.csv")
+  (tmp_path / "m.csv").write_bytes(b"path\n\xff\xfe\x00")
+  with pytest.raises(UserError, match="UTF-8"):
+    recordings.find(tmp_path / "m.csv")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
+def test_shared_manifests():
+  esc10 = recordings.find(SHARED / "esc10", recordings.Problems(strict=True))
+  assert len(esc10) == 318
+  assert {r.fold for r in esc10} == {"1", "2", "3", "4"}
+  assert len({r.category for r in esc10}) == 10 and all(r.title for r in esc10)
+  sonic = recordings.find(SHARED / "sonic_pi" / "manifest.csv")
+  assert len(sonic) == 195
+  assert by_id(sonic)["ambi_choir.flac"].title == "ambi_choir"
+  assert by_id(sonic)["ambi_choir.flac"].section == "Ambient"
+  assert not any(r.captions for r in sonic)  # all come from the phrasebook
+
+
+def found_and_problems(source):
+  problems = recordings.Problems()
+  return recordings.find(source, problems), problems.messages
+
+
+def test_captions_are_whole_whatever_is_in_them(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
+  (tmp_path / "m.csv").write_bytes(
+    'Path;Caption;split\na.wav;"a dog,\r\n barks";\nb.wav;rain\u2028falls;\n'
+    "c.wav;w\x0cx\x85y;val\nd.wav;;\n".encode("utf-16")
+  )
+  found, problems = found_and_problems(tmp_path / "m.csv")
+  assert [r.captions for r in found] == [
+    ("a dog, barks",),
+    ("rain\u2028falls",),
+    ("w x y",),
+  ]
+  assert len(problems) == 1 and "m.csv:6: d.wav: no caption" in problems[0]
+
+
+def test_captions_that_may_not_be_trained_on(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav", "c.wav")
+  rows = [
+    {"path": "a.wav", "captions": ["rain", 5, "x" * 1001, {"a": 1}]},
+    {"path": "b.wav", "caption": "a\x1b[31mdog", "label": "dog"},
+    {"path": 7, "caption": "seven"},
+    {"path": "c.wav", "caption": "wind", "label": ["a"]},
+  ]
+  (tmp_path / "m.jsonl").write_text("\r\n".join(map(json.dumps, rows)))
+  found, problems = found_and_problems(tmp_path / "m.jsonl")
+  assert [(r.id, r.captions) for r in found] == [("a.wav", ("rain",))]
+  told = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
+  assert [p.split(";")[0] for p in told] == [
+    "1: caption 5 is not text but int",
+    f"1: caption '{'x' * 40}...' has 1001 letters, at most 1000 are taken",
+    "1: caption {'a': 1} is not text but dict",
+    "2: caption 'a\\x1b[31mdog' has the control character \\x1b",
+    "3: path 7 is not text",
+    "4: label ['a'] is not text but list",
+  ]
+
+
+def test_columns_that_are_no_captions(tmp_path):
+  touch(tmp_path, "a.wav")
+  (tmp_path / "m.csv").write_text("path,caption_id,Caption 2\na.wav,17,rain\n")
+  (found,) = recordings.find(tmp_path / "m.csv")
+  assert found.captions == ("rain",)
+
+
+def test_paths_are_read_as_meant(tmp_path):
+  nfd, nfc = "cafe\u0301.wav", "caf\u00e9.wav"
+  touch(
+    tmp_path, "x/a.wav", "b.wav", "c d.wav", nfd, "e.wav", "back\\slash.wav"
+  )
+  lines = [
+    "path,caption",
+    "x\\a.wav,a",
+    " ./b.wav ,b",
+    f"file://{tmp_path}/c%20d.wav,c",
+    f"{nfc},d",
+    f"{tmp_path}/e.wav,e",
+    "back\\slash.wav,f",
+    "x/../b.wav,b again",
+    "https://x.org/a.wav,url",
+    "http://[,url",
+    "x,folder",
+    f"{'y' * 300}.wav,long",
+    '"two\nlines.wav",gone',
+  ]
+  (tmp_path / "m.csv").write_text("\n".join(lines))
+  found, problems = found_and_problems(tmp_path / "m.csv")
+  names = ["x/a.wav", "b.wav", "c d.wav", nfd, "e.wav", "back\\slash.wav"]
+  assert [r.id for r in found] == names
+  assert all(r.path == tmp_path / r.id for r in found)
+  assert len(problems) == 6 and all(p.isprintable() for p in problems)
+  ends = ["listed twice", "give its path", "give its path", "a folder", "", ""]
+  for problem, end in zip(problems, ends):
+    assert end in problem
+
+
+def test_a_table_without_paths_says_what_it_has(tmp_path):
+  (tmp_path / "m.csv").write_text("a.wav|a dog\nb.wav|rain\n")
+  with pytest.raises(UserError, match=r"no path / file / audio; it has a\.wav"):
+    recordings.find(tmp_path / "m.csv")
+  touch(tmp_path, "a.wav")
+  with pytest.raises(UserError, match="a sound; give its folder"):
+    recordings.find(tmp_path / "a.wav")
+
+
+def test_folders_are_walked_and_what_is_left_is_named(tmp_path):
+  touch(tmp_path, "rain.wav", "._rain.wav", "dog.m4a", "DSC12.wav", "rain.flac")
+  (tmp_path / "loop").symlink_to(".")
+  found, problems = found_and_problems(tmp_path)
+  assert [r.id for r in found] == ["rain.flac", "rain.wav"]
+  assert [p.removeprefix(f"{tmp_path}/").split(":")[0] for p in problems] == [
+    "loop",
+    f"1 .m4a file left out, such as {tmp_path}/dog.m4a",
+    "DSC12.wav",
+  ]
+  assert ".txt" in problems[2] and "manifest" in problems[2]
+
+
+def test_folders_name_the_kind(tmp_path):
+  touch(tmp_path, "kick drum/bd_klub.wav", "metal door/DSC12.wav")
+  touch(tmp_path, "bell/one.wav", "bell/two.wav", "bell/three.wav")
+  (tmp_path / "bell/one.txt").write_bytes("a b\u00e9ll".encode("utf-16"))
+  (tmp_path / "bell/two.txt").write_bytes("a b\u00e9ll".encode("cp1252"))
+  (tmp_path / "bell/three.txt").write_text(" \n")
+  found, problems = found_and_problems(tmp_path)
+  assert [(r.id, r.captions, r.category) for r in found] == [
+    ("bell/one.wav", ("a b\u00e9ll",), "bell"),
+    ("kick drum/bd_klub.wav", (), "kick drum"),
+    ("metal door/DSC12.wav", (), "metal door"),
+  ]
+  assert len(problems) == 2
+  assert "three.txt: no caption" in problems[0]
+  assert "two.txt:1: not UTF-8 text, probably Windows-1252" in problems[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_corpus_is_known_in_any_encoding(tmp_path, encoding):
+  touch(tmp_path, "wavs/abc.wav")
+  (tmp_path / "train.csv").write_bytes(
+    "audiocap_id;YouTube_ID;start_time;caption\n1;abc;0;caf\u00e9\n".encode(
+      encoding
+    )
+  )
+  if encoding == "cp1252":
+    with pytest.raises(UserError, match=r"train\.csv:2: not UTF-8"):
+      recordings.find(tmp_path)
+    return
+  (found,) = recordings.find(tmp_path)
+  assert found.captions == ("caf\u00e9",) and found.split == "train"
+
+
+def test_tables_that_are_not_read_are_told(tmp_path, caplog):
+  touch(tmp_path, "rain.wav")
+  (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
+  (found,) = recordings.find(tmp_path)
+  assert found.captions == ("rain",)
+  assert "clips.csv is not read; call it manifest.csv" in caplog.text
+  (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
+  (found,) = recordings.find(tmp_path)
+  assert found.captions == ("a storm",)
+
+
+def test_folders_of_splits_are_no_kinds(tmp_path):
+  touch(tmp_path, "train/rain/1.wav", "test/dog bark.wav")
+  found = by_id(recordings.find(tmp_path))
+  rain, dog = found["train/rain/1.wav"], found["test/dog bark.wav"]
+  assert (rain.category, rain.split) == ("rain", "train")
+  assert (dog.captions, dog.category) == (("dog bark",), "")
+  assert dog.split == "validation"
+  (tmp_path / "test").rename(tmp_path / "car")
+  found = by_id(recordings.find(tmp_path))
+  assert found["car/dog bark.wav"].captions == ("car, dog bark",)
+  assert not any(r.split for r in found.values())
+
+
+@pytest.mark.parametrize(
+  "text", ["a\u0308.txt", "\u00e4.txt", "\u00e4.TXT", "\u00e4.wav.txt"]
+)
+def test_a_text_is_found_however_its_name_is_spelled(text, tmp_path):
+  (tmp_path / "\u00e4.wav").touch()
+  (tmp_path / text).write_text("a dog barking")
+  (recording,) = recordings.find(tmp_path)
+  assert recording.captions == ("a dog barking",)
+
+
+def test_a_table_without_a_column_of_words_is_told(tmp_path, caplog):
+  (tmp_path / "dog_bark.wav").touch()
+  table = tmp_path / "manifest.csv"
+  table.write_text("path,text\ndog_bark.wav,a cat\n")
+  recordings.find(table)
+  assert "no caption, category or title in columns path, text" in caplog.text
+
+
+def test_a_table_without_rows_says_so(tmp_path):
+  table = tmp_path / "manifest.csv"
+  table.write_text("path,caption\n")
+  with pytest.raises(UserError, match="no row below its line of column names"):
+    recordings.find(table)
