@@ -15,7 +15,7 @@ from siren_jax import codec
 from siren_jax.audio import sound_files
 from siren_jax.clap import tokenizer
 from siren_jax.clap.corpus import Corpus
-from siren_jax.cli import decode
+from siren_jax.cli.sounds import decode
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare

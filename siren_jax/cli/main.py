@@ -12,25 +12,25 @@ from siren_jax.cli import runtime, terminal
 from siren_jax.common.config import check_number
 from siren_jax.common.errors import UserError
 
-# A verb is a module here with `add_arguments(parser)` and `run(args)`; the
-# first line of its docstring is its help, its `INTERRUPTED` says what a signal
-# leaves behind. Modules import what is slow in `run`.
-VERBS = (
-  "generate",
-  "prepare-data",
-  "train-codec",
-  "train-clap",
-  "train",
-  "align",
-  "compile-check",
-  "evaluate",
-  "import-weights",
-  "export",
-  "average",
-  "encode",
-  "decode",
-  "inspect",
-)
+# A verb is a module of a package here, with `add_arguments(parser)` and
+# `run(args)`; the first line of its docstring is its help, its `INTERRUPTED`
+# says what a signal leaves behind. Modules import what is slow in `run`.
+VERBS = {
+  "generate": "sounds",
+  "prepare-data": "runs",
+  "train-codec": "runs",
+  "train-clap": "runs",
+  "train": "runs",
+  "align": "runs",
+  "compile-check": "runs",
+  "evaluate": "sounds",
+  "import-weights": "models",
+  "export": "models",
+  "average": "models",
+  "encode": "sounds",
+  "decode": "sounds",
+  "inspect": "models",
+}
 
 _INTERRUPTED = (
   "files that were finished are whole; run the same command again for the rest"
@@ -130,8 +130,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   verbs = parser.add_subparsers(
     metavar="VERB", required=True, dest="verb", parser_class=_VerbParser
   )
-  for name in VERBS:
-    module = importlib.import_module(f"siren_jax.cli.{name.replace('-', '_')}")
+  for name, package in VERBS.items():
+    module = importlib.import_module(
+      f"siren_jax.cli.{package}.{name.replace('-', '_')}"
+    )
     summary, _, details = module.__doc__.partition("\n")
     verb = verbs.add_parser(
       name,

@@ -86,7 +86,7 @@ def failing_verb(monkeypatch, error):
   def run(args):
     raise error
 
-  monkeypatch.setattr("siren_jax.cli.inspect.run", run)
+  monkeypatch.setattr("siren_jax.cli.models.inspect.run", run)
   return ["inspect"]
 
 
@@ -166,5 +166,5 @@ def test_numbers_that_32_bits_do_not_hold_are_refused(argv, told, user_error):
 
 
 def test_a_prompt_may_hold_a_url(monkeypatch):
-  monkeypatch.setattr("siren_jax.cli.generate.run", lambda args: 0)
+  monkeypatch.setattr("siren_jax.cli.sounds.generate.run", lambda args: 0)
   assert cli.main(["generate", "a voice says http://x.org"]) == 0

@@ -15,7 +15,7 @@ from siren_jax.cli import terminal
 
 def in_the_verb(monkeypatch, run):
   """`inspect` that does something else."""
-  monkeypatch.setattr("siren_jax.cli.inspect.run", run)
+  monkeypatch.setattr("siren_jax.cli.models.inspect.run", run)
   return ["inspect"]
 
 
@@ -102,7 +102,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_says_what_an_interrupt_leaves(verb, monkeypatch, capsys):
-  module = f"siren_jax.cli.{verb.replace('-', '_')}"
+  module = f"siren_jax.cli.{cli.VERBS[verb]}.{verb.replace('-', '_')}"
 
   def stop(args):
     raise KeyboardInterrupt
@@ -166,7 +166,7 @@ def test_no_memory_is_one_line(error, named, monkeypatch, capsys):
   def run(args):
     raise error
 
-  monkeypatch.setattr("siren_jax.cli.generate.run", run)
+  monkeypatch.setattr("siren_jax.cli.sounds.generate.run", run)
   assert cli.main(["generate", "rain"]) == 2
   err = capsys.readouterr().err
   assert re.search(f"out of memory.*{named}", err) and err.count("\n") == 1

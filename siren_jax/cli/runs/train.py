@@ -6,8 +6,8 @@
 
 import argparse
 
-from siren_jax.cli import training
-from siren_jax.cli.training import INTERRUPTED, add_arguments
+from siren_jax.cli.runs import training
+from siren_jax.cli.runs.training import INTERRUPTED, add_arguments
 
 __all__ = ["INTERRUPTED", "add_arguments", "run"]
 

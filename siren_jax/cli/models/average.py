@@ -11,7 +11,8 @@ become less without another run.
 import argparse
 import dataclasses
 
-from siren_jax.cli import export, runtime
+from siren_jax.cli import runtime
+from siren_jax.cli.models import export
 
 INTERRUPTED = "nothing was written; run the same command again"
 

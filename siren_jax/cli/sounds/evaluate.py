@@ -28,7 +28,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from siren_jax.cli import generate, outputs, runtime
+from siren_jax.cli import outputs, runtime
+from siren_jax.cli.sounds import generate
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_lines

@@ -13,7 +13,9 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from siren_jax.cli import export, runtime, training
+from siren_jax.cli import runtime
+from siren_jax.cli.models import export
+from siren_jax.cli.runs import training
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 

@@ -12,8 +12,8 @@ import pytest
 from jax.experimental import multihost_utils
 
 from siren_jax import training
-from siren_jax.cli import training as training_verbs
 from siren_jax.cli.main import main
+from siren_jax.cli.runs import training as training_verbs
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
 from siren_jax.experiments import kinds, stage1

@@ -1,0 +1,1 @@
+"""Verbs of training: preparing data, and running experiments."""

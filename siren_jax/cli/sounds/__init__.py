@@ -1,0 +1,1 @@
+"""Verbs that make, code and measure sounds."""
