@@ -1,7 +1,7 @@
 """Words and sounds in one space: `encode_text`, `encode_audio`, `load`."""
 
 from siren_jax.clap.config import AudioConfig, ClapConfig, TextConfig
-from siren_jax.clap.functional import (
+from siren_jax.clap.model import (
   Clap,
   Config,
   encode_audio,

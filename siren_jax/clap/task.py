@@ -18,7 +18,7 @@ import numpy as np
 
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.corpus import Corpus
-from siren_jax.clap.functional import TRAINING_ONLY, ClapModel, init, normalize
+from siren_jax.clap.model import TRAINING_ONLY, ClapModel, init, normalize
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.mesh import with_values
 from siren_jax.common.rng import named_key

@@ -5,7 +5,7 @@ from siren_jax.codec.config import (
   DacConfig,
   SpectralCodecConfig,
 )
-from siren_jax.codec.functional import (
+from siren_jax.codec.model import (
   Codec,
   decode,
   embedding_tables,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.codec import functional
-from siren_jax.codec.functional import Codec
+from siren_jax.codec import model
+from siren_jax.codec.model import Codec
 
 FRAMES = 1000  # of a window's share
 
@@ -49,7 +49,7 @@ def _join(
   step: int,
 ) -> np.ndarray:
   """Every window's share, `step` values a frame, along the last axis."""
-  reach = functional.module(codec.config).reach
+  reach = model.module(codec.config).reach
   return np.concatenate(
     [
       np.asarray(window(start, stop))[..., low * step : high * step]

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from siren_jax.codec import discriminators, functional, losses
+from siren_jax.codec import discriminators, losses
+from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import CodecConfig
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
@@ -96,7 +97,7 @@ class CodecTask:
   def init(self, key: jax.Array) -> TrainState:
     params = self.start
     if params is None:
-      params = functional.init(named_key(key, "codec"), self.config)
+      params = codec_model.init(named_key(key, "codec"), self.config)
     c = self.config
     extra = {"usage_NxV": jnp.ones((c.num_codebooks, c.codebook_size))}
     if self.loss.adversarial:
@@ -145,7 +146,7 @@ class CodecTask:
     )
 
   def _codec_loss(self, params, adversary, audio_BxS, key):
-    module, variables = functional.module(self.config), {"params": params}
+    module, variables = codec_model.module(self.config), {"params": params}
     quantized = module.apply(
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
@@ -244,8 +245,8 @@ class CodecTask:
   def evaluate(self, state: TrainState, batch: Any) -> dict[str, jax.Array]:
     """Mel distance and used codes of what `decode` gives back."""
     params, audio_BxS = state.eval_params, batch["audio_BxS"]
-    codes = functional.encode(params, self.config, audio_BxS)
-    audio = functional.decode(params, self.config, codes)
+    codes = codec_model.encode(params, self.config, audio_BxS)
+    audio = codec_model.decode(params, self.config, codes)
     rate = self.config.sample_rate
     spectra = [losses.spectra(x, rate) for x in (audio_BxS, audio)]
     return {"mel_distance": losses.mel_distance(*spectra)}

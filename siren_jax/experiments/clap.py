@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from siren_jax.clap import corpus, functional, teacher, tokenizer
+from siren_jax.clap import corpus, teacher, tokenizer
+from siren_jax.clap import model as clap_model
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
 from siren_jax.common import paths
@@ -325,6 +326,6 @@ def _validation(e, texts, clips, share):
 def _start(e, texts):
   """Parameters to start from: an earlier run's, or the teacher's words."""
   if e.data.start:
-    return functional.load(e.data.start).params
+    return clap_model.load(e.data.start).params
   text = e.clap.text
   return {"text": {"words": texts.word_table(text.vocab_size, text.word_width)}}

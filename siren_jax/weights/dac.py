@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from siren_jax.codec import functional
+from siren_jax.codec import model
 from siren_jax.codec.config import DacConfig
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
@@ -32,7 +32,7 @@ class _Layer(NamedTuple):
   descript: str
 
 
-def load(path: str | os.PathLike, sample_rate: int = 16000) -> functional.Codec:
+def load(path: str | os.PathLike, sample_rate: int = 16000) -> model.Codec:
   """Reads either publisher's checkpoint; its sizes follow from its tensors.
 
   Args:
@@ -55,14 +55,12 @@ def load(path: str | os.PathLike, sample_rate: int = 16000) -> functional.Codec:
     with about(settings if settings.is_file() else path):
       config = configs.from_dict(DacConfig, sizes)
     params = published.fill(found, plan(config, found), shapes(config))
-  return functional.Codec(config, params)
+  return model.Codec(config, params)
 
 
 def shapes(config: DacConfig) -> Any:
   """Tree of our parameters' shapes."""
-  return jax.eval_shape(
-    lambda key: functional.init(key, config), jax.random.key(0)
-  )
+  return jax.eval_shape(lambda key: model.init(key, config), jax.random.key(0))
 
 
 def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from siren_jax import codec
-from siren_jax.codec import chunks, functional
+from siren_jax.codec import chunks
+from siren_jax.codec import model as codec_model
 
 DAC = codec.DacConfig(
   encoder_width=4,
@@ -47,20 +48,20 @@ def test_codes_and_audio_are_those_of_the_whole(model, frames):
 def test_a_frame_depends_on_no_more_than_its_reach(model):
   """And on some of it: by gradient."""
   frames = 101
-  reach, hop = functional.module(model.config).reach, model.config.hop
+  reach, hop = codec_model.module(model.config).reach, model.config.hop
   audio = _audio(model, frames)[:1]
   noises = np.stack([audio, audio])
   codes = model.encode(audio)
 
   def middle(latents_BxTxF):
-    module = functional.module(model.config)
+    module = codec_model.module(model.config)
 
     out = module.apply(
       {"params": model.params}, latents_BxTxF, noises, method="renderings"
     )[0]
     return out[0, 50 * hop : 51 * hop].sum()
 
-  latents = functional.module(model.config).apply(
+  latents = codec_model.module(model.config).apply(
     {"params": model.params},
     codes,
     method=lambda m, codes: m.quantizer.embed(codes),
