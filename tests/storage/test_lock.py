@@ -13,7 +13,7 @@ from siren_jax.storage.lock import exclusive
 
 HOLD = """
 import sys
-from siren_jax.common.lock import exclusive
+from siren_jax.storage.lock import exclusive
 with exclusive(sys.argv[1], "the folder"):
   print("held", flush=True)
   sys.stdin.read()
