@@ -1,0 +1,91 @@
+"""`benchmarks.accelerator`, so that it works the first time there is one."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from benchmarks import accelerator
+from benchmarks.accelerator_parts import FLAGS, SIZES, parts
+from benchmarks.shapes import SHAPES
+from siren_jax.cli import experiments
+
+TINY = parts(SIZES["tiny"])
+
+# Compiles for a while, says so, waits, and measures from when until when.
+GOOD = """
+import time
+time.sleep(0.2)
+print("{}", flush=True)
+input()
+begin = time.time()
+time.sleep(0.3)
+print([begin, time.time()].__repr__().join(['{"times": ', "}"]))
+"""
+BAD = "import sys; print('{}', flush=True); input(); sys.exit('no memory')"
+ENDLESS = "import time; time.sleep(600)"
+
+
+def _run(tmp_path, programs, seconds):
+  report = accelerator.Report(tmp_path / "accelerator.json")
+  accelerator.Run(
+    {name: [sys.executable, "-c", p] for name, p in programs.items()},
+    {}, report, time.monotonic() + seconds, jobs=4,
+  )()  # fmt: skip
+  return report, json.loads(report.path.read_text())
+
+
+def test_one_part_measures_at_a_time(tmp_path):
+  report, content = _run(tmp_path, dict.fromkeys("abc", GOOD), 60)
+  assert content["states"] == dict.fromkeys("abc", "done")
+  assert not report.failed
+  times = sorted(part["times"] for part in content["parts"].values())
+  for (_, end), (begin, _) in zip(times, times[1:], strict=False):
+    assert end <= begin
+
+
+def test_a_part_that_fails_is_told_and_the_others_go_on(tmp_path):
+  report, content = _run(tmp_path, {"bad": BAD, "good": GOOD}, 60)
+  assert report.failed == ["bad"]
+  assert "no memory\nexit code 1" in content["states"]["bad"].replace("\n\n", "\n")
+  assert content["states"]["good"] == "done"
+
+
+def test_what_has_no_time_is_named(tmp_path):
+  begin = time.monotonic()
+  report, content = _run(tmp_path, {"endless": ENDLESS, "good": GOOD}, 4)
+  assert content["states"] == {
+    "good": "done",
+    "endless": "left out: no time",
+  }
+  assert not report.failed
+  assert time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize(
+  ("name", "figure"),
+  [
+    ("device", "copy_GB_per_s"),
+    ("sample batch 1", "share_of_bandwidth"),
+    ("train batch 2", "share_of_peak"),
+    ("sampler and scorer float32", "guidance 3, max"),
+    ("codec spectral", "decode batch 1, ms"),
+  ],
+)
+def test_a_part_at_tiny_size(name, figure):
+  first, *others = TINY[name].run()
+  measured = {key: value for part in others for key, value in part.items()}
+  assert not measured.keys() & first.keys()
+  assert measured[figure] >= 0
+  if "scorer" in name:
+    assert measured["guidance 3, max"] < 1e-4
+    assert measured["guidance 3, most kept"] == 64
+
+
+def test_parts_of_the_full_size():
+  full = parts(SIZES["full"])
+  assert full.keys() >= {f"sample batch {b}" for b in (1, 8, 32, 128)}
+  assert {f"graphs {name}" for name in FLAGS} <= full.keys()
+  paper = experiments.from_file("configs/siren_1_6b.py").experts
+  assert SHAPES["siren_1_6b"] == paper
