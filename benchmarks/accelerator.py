@@ -45,15 +45,18 @@ class Process:
     self.name = name
     self.errors = tempfile.TemporaryFile("w+")
     self.process = subprocess.Popen(
-      ["nice", "-n", str(nice), *command], env={**os.environ, "XLA_FLAGS": flags},
+      ["nice", "-n", str(nice), *command],
+      env={**os.environ, "XLA_FLAGS": flags},
       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
       text=True,
     )  # fmt: skip
 
     def read():
-      for line in self.process.stdout:
-        events.put((name, json.loads(line)))
-      events.put((name, None))
+      try:
+        for line in self.process.stdout:
+          events.put((name, json.loads(line)))
+      finally:
+        events.put((name, None))
 
     threading.Thread(target=read, daemon=True).start()
 
@@ -85,14 +88,16 @@ class Run:
 
   Args:
     commands: of each part, what matters most first. flags: XLA's, of some.
+    second_try: flags with which a part that fails runs again, once.
     deadline: of `time.monotonic`. jobs: processes at a time.
   """
 
   def __init__(
     self, commands: Mapping[str, list[str]], flags: Mapping[str, str],
-    report: "Report", deadline: float, jobs: int,
+    report: "Report", deadline: float, jobs: int, second_try: str = "",
   ):  # fmt: skip
-    self.commands, self.flags, self.report = commands, flags, report
+    self.commands, self.flags, self.report = {**commands}, {**flags}, report
+    self.second_try = second_try
     self.deadline, self.jobs = deadline, jobs
     self.order = {name: i for i, name in enumerate(commands)}
     self.waiting = collections.deque(commands)
@@ -108,7 +113,9 @@ class Run:
         self._start()
         self._measure_next()
         try:
-          remaining = max(0.0, min(self.limit, self.deadline) - time.monotonic())
+          remaining = max(
+            0.0, min(self.limit, self.deadline) - time.monotonic()
+          )
           name, figures = self.events.get(timeout=remaining)
         except queue.Empty:
           if time.monotonic() >= self.deadline:
@@ -153,6 +160,12 @@ class Run:
     error = self.processes.pop(name).end()
     self.ready.discard(name)
     self.report.close(name, f"failed: {error}" if error else "done")
+    if error and self.second_try and not self.flags.get(name):
+      again = f"{name}, {self.second_try}"
+      self.flags[again] = self.second_try
+      self.commands[again] = self.commands[name]
+      self.order[again] = self.order[name]
+      self.waiting.appendleft(again)
     if name == self.measuring:
       self.measuring, self.limit = None, self.deadline
       for process in self.processes.values():
@@ -213,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
   args = parser.parse_args(argv)
   deadline = time.monotonic() + args.seconds
   # Imported late: what follows asks for a device, and this needs none.
-  from benchmarks.accelerator_parts import SIZES, parts
+  from benchmarks.accelerator_parts import SECOND_TRY, SIZES, parts
 
   size = "tiny" if args.tiny or _platform() == "cpu" else "full"
   known = parts(SIZES[size])
@@ -228,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
   Run(
     {name: [*command, name, size] for name in names},
     {name: known[name].flags for name in names},
-    report, deadline, args.jobs,
+    report, deadline, args.jobs, SECOND_TRY,
   )()  # fmt: skip
   print(f"{len(report.states)} parts, failed: {report.failed or 'none'}")
   return 1 if report.failed else 0

@@ -27,11 +27,11 @@ BAD = "import sys; print('{}', flush=True); input(); sys.exit('no memory')"
 ENDLESS = "import time; time.sleep(600)"
 
 
-def _run(tmp_path, programs, seconds):
+def _run(tmp_path, programs, seconds, second_try=""):
   report = accelerator.Report(tmp_path / "accelerator.json")
   accelerator.Run(
     {name: [sys.executable, "-c", p] for name, p in programs.items()},
-    {}, report, time.monotonic() + seconds, jobs=4,
+    {}, report, time.monotonic() + seconds, 4, second_try,
   )()  # fmt: skip
   return report, json.loads(report.path.read_text())
 
@@ -48,8 +48,19 @@ def test_one_part_measures_at_a_time(tmp_path):
 def test_a_part_that_fails_is_told_and_the_others_go_on(tmp_path):
   report, content = _run(tmp_path, {"bad": BAD, "good": GOOD}, 60)
   assert report.failed == ["bad"]
-  assert "no memory\nexit code 1" in content["states"]["bad"].replace("\n\n", "\n")
+  assert "no memory\nexit code 1" in content["states"]["bad"].replace(
+    "\n\n", "\n"
+  )
   assert content["states"]["good"] == "done"
+
+
+def test_a_part_that_fails_is_tried_again_with_other_flags(tmp_path):
+  asks = "import os, sys; sys.exit(os.environ['XLA_FLAGS'][-2:] != '=0')"
+  _, content = _run(tmp_path, {"part": asks}, 60, "--other=0")
+  assert content["states"] == {
+    "part": "failed: exit code 1",
+    "part, --other=0": "done",
+  }
 
 
 def test_what_has_no_time_is_named(tmp_path):
@@ -86,6 +97,6 @@ def test_a_part_at_tiny_size(name, figure):
 def test_parts_of_the_full_size():
   full = parts(SIZES["full"])
   assert full.keys() >= {f"sample batch {b}" for b in (1, 8, 32, 128)}
-  assert {f"graphs {name}" for name in FLAGS} <= full.keys()
+  assert {f"flags {name}" for name in FLAGS} <= full.keys()
   paper = experiments.from_file("configs/siren_1_6b.py").experts
   assert SHAPES["siren_1_6b"] == paper
