@@ -63,7 +63,7 @@ class Size:
 
 
 _TINY = ExpertConfig(
-  dim=32, heads=2, kv_heads=2, temporal_layers=2, depth_layers=1, prompt_dim=8,
+  dim=32, heads=2, kv_heads=2, temporal_layers=1, depth_layers=1, prompt_dim=8,
   feature_dim=12, num_codebooks=2, num_experts=2, codebook_size=128,
   dtype="bfloat16", dropout=0.1, scan_layers=True, remat=True,
 )  # fmt: skip
@@ -79,7 +79,7 @@ SIZES = {
   "tiny": Size(
     experts=_TINY,
     layers=1,
-    exact=dataclasses.replace(_TINY, init_std=0.3, temporal_layers=1),
+    exact=dataclasses.replace(_TINY, init_std=0.3),
     dac=codec.DacConfig(
       encoder_width=4, decoder_width=16, strides=(2, 5), num_codebooks=2,
       codebook_size=16,
