@@ -189,7 +189,8 @@ class Report:
   def close(self, name: str, state: str) -> None:
     self.states[name] = state
     if state != "done":
-      self._say(name, state)
+      shown = state if len(state) < 600 else f"failed: ... {state[-500:]}"
+      self._say(name, shown)
     self._write()
 
   @property
