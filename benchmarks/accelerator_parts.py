@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,13 @@ import jax.numpy as jnp
 
 from benchmarks.sampling import bytes_a_frame
 from benchmarks.shapes import SHAPES, tables
+from benchmarks.speeds import (
+  compiled,
+  copy_speed,
+  matmul_speed,
+  median,
+  read_speed,
+)
 from siren_jax import codec, experts, sampling
 from siren_jax.experts import ExpertConfig
 from siren_jax.sampling import SamplingConfig, methods
@@ -119,8 +125,8 @@ def parts(size: Size) -> dict[str, Part]:
   for batch in others[1:]:
     add(f"sample batch {batch}", sample, batch)
   add(f"sample batch {first}, guidance 3", sample, first, guidance=3.0)
+  shallow = {"batch": first, "layers": size.layers}
   for name, flags in FLAGS.items():
-    shallow = {"batch": first, "layers": size.layers}
     add(f"flags {name}", sample, flags=flags, **shallow)
   add("without top-k", sample, **shallow, top_k=None)
   for dtype in ("float32", "bfloat16"):
@@ -161,9 +167,9 @@ def device(size: Size) -> Figures:
     "memory_limit_GB": _memory("bytes_limit"),
   }
   yield {
-    "copy_GB_per_s": copy_speed(size) / 1e9,
-    "read_GB_per_s": read_speed(size) / 1e9,
-    "bfloat16_TFLOP_per_s": matmul_speed(size) / 1e12,
+    "copy_GB_per_s": copy_speed(size.elements) / 1e9,
+    "read_GB_per_s": read_speed(size.elements) / 1e9,
+    "bfloat16_TFLOP_per_s": matmul_speed(size.width) / 1e12,
   }
 
 
@@ -178,7 +184,7 @@ def sample(
   layers = layers or size.experts.temporal_layers
   config = dataclasses.replace(size.experts, temporal_layers=layers)
   method = SamplingConfig(top_k=top_k, guidance=guidance)
-  init = _compiled(
+  init = compiled(
     jax.jit(functools.partial(_weights, config=config, dtype=jnp.bfloat16)),
     _key(0),
   )
@@ -195,7 +201,7 @@ def sample(
     **_program_memory(run),
   }
   weights = init.run(_key(0))
-  seconds = _median(lambda: run(weights, method, *prompts, keys), size.repeats)
+  seconds = median(lambda: run(weights, method, *prompts, keys), size.repeats)
   a_frame = seconds / size.frames
   read = bytes_a_frame(config, 2)
   rows = batch * (2 if guidance else 1)
@@ -207,7 +213,7 @@ def sample(
     "peak_GB": _memory("peak_bytes_in_use"),
   }
   # Last: its own array would count in the peak.
-  speed = copy_speed(size)
+  speed = copy_speed(size.elements)
   yield {
     "copy_GB_per_s": speed / 1e9,
     "share_of_bandwidth": read / speed / a_frame,
@@ -218,7 +224,7 @@ def train(size: Size, batch: int) -> Figures:
   """A Stage-1 step: AdamW's state in float32, products in bfloat16."""
   config, frames = size.experts, size.clip_frames
   task = _task(config)
-  init = _compiled(jax.jit(lambda key: nn.unbox(task.init(key))), _key(0))
+  init = compiled(jax.jit(lambda key: nn.unbox(task.init(key))), _key(0))
   prompt, mask = _prompts(config, batch, size.prompt_tokens)
   shape = (batch, config.num_codebooks, frames)
   data = {
@@ -240,7 +246,7 @@ def train(size: Size, batch: int) -> Figures:
     **_program_memory(step),
     "TFLOP": useful / 1e12,
   }
-  peak = matmul_speed(size)
+  peak = matmul_speed(size.width)
   state = init.run(_key(0))
   losses = []
 
@@ -250,7 +256,7 @@ def train(size: Size, batch: int) -> Figures:
     losses.append(float(metrics["loss"]))
     return state
 
-  seconds = _median(run, size.repeats)
+  seconds = median(run, size.repeats)
   yield {
     "s_a_step": seconds,
     "codes_per_s": data["codes_BxNxT"].size / seconds,
@@ -315,12 +321,12 @@ def coding(size: Size, config: codec.CodecConfig) -> Figures:
   runs, seconds = {}, {}
   for batch in size.codec_batches:
     audio = 0.1 * jax.random.normal(_key(1), (batch, samples))
-    encode = _compiled(
+    encode = compiled(
       jax.jit(functools.partial(codec.encode, config=config)),
       params, audio_BxS=audio,
     )  # fmt: skip
     codes = encode.run(params, audio_BxS=audio)
-    decode = _compiled(
+    decode = compiled(
       jax.jit(functools.partial(codec.decode, config=config)),
       params, codes_BxNxT=codes,
     )  # fmt: skip
@@ -333,57 +339,8 @@ def coding(size: Size, config: codec.CodecConfig) -> Figures:
     seconds[f"compile batch {batch}, s"] = encode.seconds + decode.seconds
   yield seconds
   for name, run in runs.items():
-    yield {f"{name}, ms": 1e3 * _median(run, size.repeats)}
+    yield {f"{name}, ms": 1e3 * median(run, size.repeats)}
   yield {"peak_GB": _memory("peak_bytes_in_use")}
-
-
-class _Compiled(NamedTuple):
-  function: Callable
-  run: Callable
-  seconds: float
-
-
-def _compiled(function: Any, *args, **kwargs) -> _Compiled:
-  begin = time.perf_counter()
-  run = function.lower(*args, **kwargs).compile()
-  return _Compiled(function, run, time.perf_counter() - begin)
-
-
-def copy_speed(size: Size) -> float:
-  """Bytes a second, those read and those written, of a large copy."""
-  x = jax.random.normal(_key(0), (size.elements // 2,), jnp.bfloat16)
-  copy = jax.jit(jnp.negative)  # A mere copy might be left out.
-  return 2 * x.nbytes / _rate(copy, x)
-
-
-def read_speed(size: Size) -> float:
-  """Bytes a second of a large sum."""
-  x = jax.random.normal(_key(0), (size.elements,), jnp.bfloat16)
-  total = jax.jit(lambda x: jnp.sum(x, dtype=jnp.float32))
-  return x.nbytes / _rate(total, x)
-
-
-def matmul_speed(size: Size) -> float:
-  """Operations a second of a large square product in bfloat16."""
-  shape = (size.width, size.width)
-  x, y = (jax.random.normal(_key(i), shape, jnp.bfloat16) for i in (0, 1))
-  return 2 * size.width**3 / _rate(jax.jit(jnp.matmul), x, y)
-
-
-def _rate(function: Callable, *args, calls: int = 10) -> float:
-  """Seconds of a call among several queued ones: the start is hidden."""
-  return _median(lambda: [function(*args) for _ in range(calls)], 5) / calls
-
-
-def _median(run: Callable[[], Any], repeats: int) -> float:
-  """Seconds, after a run that is not counted."""
-  jax.block_until_ready(run())
-  times = []
-  for _ in range(repeats):
-    begin = time.perf_counter()
-    jax.block_until_ready(run())
-    times.append(time.perf_counter() - begin)
-  return statistics.median(times)
 
 
 def _key(seed: int) -> jax.Array:
@@ -414,9 +371,9 @@ def _cache_bytes(config: ExpertConfig, size: Size, rows: int) -> int:
   return 2 * 2 * rows * layers * (own + cross)
 
 
-def _program_memory(compiled: Any) -> dict[str, float]:
+def _program_memory(program: Any) -> dict[str, float]:
   """Gigabytes of a program's arguments, results and temporaries."""
-  sizes = compiled.memory_analysis()
+  sizes = program.memory_analysis()
   kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
   kept -= sizes.alias_size_in_bytes  # Donated arguments become results.
   temporary = sizes.temp_size_in_bytes
