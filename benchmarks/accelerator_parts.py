@@ -318,18 +318,14 @@ def coding(size: Size, config: codec.CodecConfig) -> Figures:
   """Encoding and decoding, float32."""
   params = jax.jit(functools.partial(codec.init, config=config))(_key(0))
   samples = round(size.codec_seconds * config.sample_rate)
+  encoder = jax.jit(functools.partial(codec.encode, config=config))
+  decoder = jax.jit(functools.partial(codec.decode, config=config))
   runs, seconds = {}, {}
   for batch in size.codec_batches:
     audio = 0.1 * jax.random.normal(_key(1), (batch, samples))
-    encode = compiled(
-      jax.jit(functools.partial(codec.encode, config=config)),
-      params, audio_BxS=audio,
-    )  # fmt: skip
+    encode = compiled(encoder, params, audio_BxS=audio)
     codes = encode.run(params, audio_BxS=audio)
-    decode = compiled(
-      jax.jit(functools.partial(codec.decode, config=config)),
-      params, codes_BxNxT=codes,
-    )  # fmt: skip
+    decode = compiled(decoder, params, codes_BxNxT=codes)
     runs[f"encode batch {batch}"] = functools.partial(
       encode.run, params, audio_BxS=audio
     )
@@ -340,7 +336,6 @@ def coding(size: Size, config: codec.CodecConfig) -> Figures:
   yield seconds
   for name, run in runs.items():
     yield {f"{name}, ms": 1e3 * median(run, size.repeats)}
-  yield {"peak_GB": _memory("peak_bytes_in_use")}
 
 
 def _key(seed: int) -> jax.Array:
