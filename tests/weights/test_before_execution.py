@@ -1,4 +1,4 @@
-"""What was saved when `dtype` and the loops of the experts were sizes of theirs.
+"""What was saved when `ExpertConfig` held `dtype` and the loops over experts.
 
 The archive is of tests/fixtures/make_before_execution.py.
 """
@@ -82,8 +82,8 @@ def test_a_finished_run_has_nothing_to_do(workdir, capsys):
   """Its checkpoint is restored: config, inputs and state are its own."""
   losses = _losses(workdir)
   _train(workdir)
-  told = capsys.readouterr()
-  assert "compiling" not in told.err + told.out
+  output = capsys.readouterr()
+  assert "compiling" not in output.err + output.out
   assert _losses(workdir) == losses
 
 
