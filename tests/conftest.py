@@ -26,13 +26,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-# Tests start from a cold cache of their own, shared by their subprocesses.
+# Tests start from a cold cache of their own, shared by the workers of
+# pytest-xdist and by subprocesses.
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compilation_cache(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("compiled")
+  folder = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  folder = folder / "compiled"
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))
