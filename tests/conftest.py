@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _FLAGS = [
   "--xla_force_host_platform_device_count=8",
   "--xla_backend_optimization_level=0",
+  "--xla_cpu_parallel_codegen_split_count=1",
 ]
 # Gone since 0.11, which ends a process whose flags it does not know.
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
@@ -29,13 +30,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-# Tests start from a cold cache of their own, shared by their subprocesses.
+# Tests start from a cold cache of their own, shared by the workers of
+# pytest-xdist and by subprocesses.
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compilation_cache(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("compiled")
+  folder = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  folder = folder / "compiled"
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))

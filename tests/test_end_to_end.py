@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 import siren_jax
+from siren_jax.cli.main import main
 from siren_jax.storage import checkpoint
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,8 +23,8 @@ KILL_STEPS = 24
 
 
 def command(*args):
-  """`siren-jax ARGS` on one device; compiled fast rather than well."""
-  flags = "--xla_backend_optimization_level=0"
+  """`siren-jax ARGS` on one device, compiled as all tests are."""
+  flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
   return {
     "args": [sys.executable, "-m", "siren_jax", *map(str, args)],
     "env": os.environ | {"XLA_FLAGS": flags},
@@ -38,6 +39,18 @@ def run(*args) -> str:
   done = subprocess.run(**command(*args))
   assert done.returncode == 0, done.stdout
   return done.stdout
+
+
+@pytest.fixture
+def inspect(capsys):
+  """What `siren-jax inspect` prints; in this process, as it trains nothing."""
+
+  def inspect(*args) -> str:
+    capsys.readouterr()
+    assert main(["inspect", *map(str, args)]) == 0
+    return capsys.readouterr().out
+
+  return inspect
 
 
 def train(verb, config, data, workdir, *overrides):
@@ -116,7 +129,7 @@ def aligned(runs):
   return run(*align(runs / "bundle", runs / "align"))
 
 
-def test_alignment_makes_a_bundle(runs, aligned, tmp_path):
+def test_alignment_makes_a_bundle(runs, aligned, inspect, tmp_path):
   folder = runs / "align" / "bundle-4"
   assert f"--model {folder}" in aligned
   for told in ("reward", "kl", "clip_fraction", "diversity"):
@@ -132,7 +145,7 @@ def test_alignment_makes_a_bundle(runs, aligned, tmp_path):
   assert "Made-up sounds only." in card
   run("generate", "a beep", "--model", folder, "--out", tmp_path / "x.wav",
       "--seconds", 0.5)  # fmt: skip
-  assert "mine" in run("inspect", runs / "align")
+  assert "mine" in inspect(runs / "align")
 
 
 def test_alignment_of_a_work_directory(runs, tmp_path):
@@ -178,17 +191,17 @@ def test_another_codec_does_not_fit(runs, tmp_path, user_error):
   assert not (tmp_path / "bundle").exists()
 
 
-def test_every_run_left_metrics_and_can_be_inspected(runs):
+def test_every_run_left_metrics_and_can_be_inspected(runs, inspect):
   for name in ("codec", "clap", "experts"):
     with (runs / name / "metrics.csv").open(newline="") as file:
       rows = list(csv.DictReader(file))
     assert [r["step"] for r in rows] == ["1", "2", "3", "4"]
     assert all(np.isfinite(float(r["train/loss"])) for r in rows)
     assert list((runs / name / "tensorboard").iterdir())
-    out = run("inspect", runs / name)
+    out = inspect(runs / name)
     assert "step 4 of 4" in out
     assert "total" in out
-  assert "codec" in run("inspect", runs / "bundle", "--full")
+  assert "codec" in inspect(runs / "bundle", "--full")
 
 
 def test_running_again_changes_nothing(runs):

@@ -14,7 +14,7 @@ from siren_jax.common.files import (
 )
 
 
-def test_writes_and_makes_folders(tmp_path):
+def test_a_file_is_replaced_whole_and_its_folders_are_made(tmp_path):
   path = tmp_path / "new" / "a.bin"
   for content in (b"one", b"two"):
     with replacing(path) as file:
@@ -75,7 +75,7 @@ def test_an_error_of_the_block_is_not_of_the_file(tmp_path):
   assert os.listdir(tmp_path) == []
 
 
-def test_not_a_folder(tmp_path):
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
   (tmp_path / "file").write_text("x")
   with (
     pytest.raises(UserError, match="cannot write"),
@@ -127,7 +127,7 @@ def test_json_that_is_none_is_one_line(data, told, tmp_path):
     read_json(path, "get it")
 
 
-def test_json_that_is_not_there(tmp_path):
+def test_json_that_is_missing_or_a_folder_is_refused(tmp_path):
   (tmp_path / "file").touch()
   for path in (tmp_path / "a.json", tmp_path / "file" / "a.json"):
     with pytest.raises(UserError, match="no such file; get it"):
@@ -151,7 +151,7 @@ def test_a_stand_in_of_an_npz_is_named(data, told, tmp_path):
     read_npz(path, "")
 
 
-def test_an_npz_that_is_not_there(tmp_path):
+def test_an_npz_that_is_missing_is_refused(tmp_path):
   (tmp_path / "file").touch()
   for path in (tmp_path / "a.npz", tmp_path / "file" / "a.npz"):
     with pytest.raises(UserError, match="no such file; get it$"):

@@ -32,12 +32,12 @@ def test_left_over_devices_go_to_minus_one():
     (dict(data=-1, fsdp=-1), "at most one"),
   ],
 )
-def test_impossible_sizes(sizes, match):
+def test_impossible_sizes_are_refused(sizes, match):
   with pytest.raises(UserError, match=match):
     make(**sizes)
 
 
-def test_rules():
+def test_logical_names_map_to_mesh_axes():
   assert meshes.logical_spec("batch", None) == P(("data", "fsdp"), None)
   assert meshes.logical_spec("expert", "embed", "mlp") == (
     P("expert", "fsdp", "model")
@@ -93,7 +93,7 @@ def test_batch_is_spread_and_whole():
     meshes.shard_batch({"x": x[:6]}, mesh)
 
 
-def test_rows_of_a_share():
+def test_a_process_reads_the_rows_of_its_blocks():
   assert Share((1, 3), 4).rows(8).tolist() == [2, 3, 6, 7]
   assert meshes.share(make(expert=2, fsdp=2)) == Share((0, 1, 2, 3), 4)
 

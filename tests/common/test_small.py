@@ -30,7 +30,7 @@ def test_key_of_a_name_never_changes():
   assert named_key(jax.random.key(7), "step") == expected
 
 
-def test_masked_mean():
+def test_masked_mean_ignores_what_is_masked_in_value_and_gradient():
   x = jnp.asarray([[1.0, 2.0, jnp.nan], [4.0, 5.0, 6.0]])
   mask = jnp.asarray([[True, True, False], [False, True, True]])
   np.testing.assert_allclose(masked_mean(x, mask, 1), [1.5, 5.5])

@@ -30,7 +30,7 @@ def path(tmp_path_factory):
 
 @settings(max_examples=100, deadline=None)
 @given(TEXTS, st.sampled_from(sorted(ENCODINGS)))
-def test_any_text_in_any_encoding(path, content, encoding):
+def test_any_text_is_read_in_every_unicode_encoding(path, content, encoding):
   # A beginning that no other file has.
   content = f"a{content}"
   path.write_bytes(ENCODINGS[encoding] + content.encode(encoding))
@@ -69,14 +69,14 @@ def test_only_line_ends_end_lines(path):
     (b"PK\x03\x04....", "a zip archive"),
   ],
 )
-def test_what_is_refused(path, content, message):
+def test_what_is_no_text_is_refused_by_its_likely_kind(path, content, message):
   path.write_bytes(content)
   with pytest.raises(UserError, match=message) as caught:
     text.read_text(path)
   assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_what_cannot_be_read(tmp_path, monkeypatch):
+def test_files_that_cannot_be_read_are_one_line(tmp_path, monkeypatch):
   for name in ("gone", "", "a" * 300, "nul\0", "two\nlines"):
     with pytest.raises(UserError, match="cannot be read") as caught:
       text.read_text(tmp_path / name)
@@ -86,7 +86,7 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
     text.read_text("/dev/zero")
 
 
-def test_text_that_memory_might_not_hold(path):
+def test_text_larger_than_memory_allows_is_refused(path):
   with path.open("wb") as file:
     file.truncate((64 << 20) + 1)
   with pytest.raises(UserError, match="larger than 64 MiB"):
@@ -101,7 +101,7 @@ def test_a_pipe_is_read_once():
   os.close(read)
 
 
-def test_printable():
+def test_text_is_escaped_checked_and_normalised():
   assert (
     text.printable("a\nb\udcff\u2028\xe9 \0") == "a\\nb\\udcff\\u2028\xe9 \\x00"
   )

@@ -13,7 +13,7 @@ from siren_jax.scaling import chips
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_topologies():
+def test_names_of_topologies_give_chips_and_bandwidth():
   slice_ = chips.topology("v5e:4x4")
   assert slice_.count == 16
   assert slice_.bandwidth == 50e9  # its ends are not linked,
@@ -32,18 +32,18 @@ def test_topologies():
     (["--topology=v5e:2x2", "--effort=2"], "effort 2"),
   ],
 )
-def test_bad_requests(user_error, arguments, told):
+def test_bad_arguments_are_refused(user_error, arguments, told):
   config = f"--config={ROOT}/configs/tiny.py"
   assert told in user_error(["compile-check", config, *arguments])
 
 
-def test_another_kind_of_config(user_error):
+def test_a_config_of_another_stage_is_refused(user_error):
   config = f"--config={ROOT}/configs/tiny_codec.py"
   told = user_error(["compile-check", config, "--topology=v5e:2x2"])
   assert "is not a config of Stage 1" in told
 
 
-def test_without_the_compiler():
+def test_without_the_compiler_the_remedy_is_named():
   program = (
     "import sys; sys.modules['libtpu'] = None  # As if it were not there.\n"
     "from siren_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -76,7 +76,7 @@ def check(*arguments):
 
 @pytest.mark.tpu
 @pytest.mark.parametrize("task", ["train", "sample", "align"])
-def test_tasks(task):
+def test_every_task_compiles_for_a_slice(task):
   sizes = ("--config.mesh.expert=2", "--config.mesh.data=2")
   batch = "--config.train.batch_size=16"  # two prompts to align
   done = check(f"--task={task}", "--frames=20", batch, *sizes)
@@ -86,7 +86,7 @@ def test_tasks(task):
 
 
 @pytest.mark.tpu
-def test_a_batch_that_does_not_divide():
+def test_a_batch_that_does_not_divide_is_refused():
   done = check("--config.train.batch_size=6")
   assert done.returncode == 2, done.stdout
   assert "batch of 6 does not divide among the 4 devices" in done.stderr

@@ -30,7 +30,7 @@ def test_a_loop_counts_as_often_as_it_turns():
   assert found.bytes < 6 * F32 * (5 * 16 * 16 + 5 * 2 * 8 * 16)
 
 
-def test_flops_by_shapes():
+def test_flops_of_products_and_convolutions_follow_from_shapes():
   x = jnp.ones((3, 4, 5))
   product = functools.partial(jnp.einsum, "bij,bkj->bik")
   assert flops.count(product, x, x) == 2 * 3 * 4 * 4 * 5
@@ -133,7 +133,7 @@ calls=%scattered
 """
 
 
-def test_a_program_of_a_tpu():
+def test_bytes_and_collectives_of_a_tpu_program_are_counted():
   found = costs.of(HLO)
   kinds = {c.kind: c for c in found.collectives}
   gather, scatter = kinds["all-gather"], kinds["reduce-scatter"]
@@ -160,7 +160,7 @@ def test_a_program_of_a_tpu():
     ("mesh['a'=2,'b'=8] {'a','b':(2)4}", 8),
   ],
 )
-def test_devices_of_a_group(groups, devices):
+def test_replica_groups_of_every_notation_are_counted(groups, devices):
   attributes = f"channel_id=1, replica_groups={groups}, dimensions={{0}}"
   assert costs._group(attributes) == devices
 
@@ -227,7 +227,7 @@ def test_collectives_that_share_a_channel_or_an_instruction():
   }
 
 
-def test_what_is_called_counts():
+def test_flops_of_called_computations_count():
   assert costs.of(COLLECTIVES).flops == 2 * 8 * 4 * 64
 
 
@@ -242,6 +242,8 @@ def test_what_is_called_counts():
     ("size=3 pad=2_2 rhs_reversal=1", 1, 3, 3),
   ],
 )
-def test_axes_that_a_tpu_writes_as_windows(window, ins, out, expected):
+def test_axes_written_as_windows_are_counted_by_their_taps(
+  window, ins, out, expected
+):
   settings = costs._window(f"window={{{window}}}, dim_labels=0bf_0io->0bf", 1)
   assert costs._taps(ins, out, **settings[0]) == expected

@@ -67,7 +67,7 @@ def test_restores_and_goes_on_saving(workdir):
   jax.tree.map(np.testing.assert_array_equal, restored.state, state_at(3))
 
 
-def test_files_are_small(tmp_path, monkeypatch):
+def test_a_large_state_is_split_into_small_files(tmp_path, monkeypatch):
   """Each is in memory as a whole (benchmarks/checkpoint_memory.py)."""
   monkeypatch.setattr(checkpoint, "FILE_BYTES", limit := 1 << 16)
   noise = jax.random.bits(jax.random.key(0), (60, limit // 4), "uint8")
@@ -79,7 +79,7 @@ def test_files_are_small(tmp_path, monkeypatch):
   assert max(sizes) < 3 * limit < noise.nbytes / 4
 
 
-def test_nothing_to_restore(tmp_path):
+def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
   assert restore(tmp_path) is None
   with pytest.raises(UserError, match="no readable checkpoint"):
     restore_params(tmp_path)
@@ -142,7 +142,7 @@ def test_half_written_leftovers_are_removed(workdir):
   assert not junk.exists()
 
 
-def test_inference_reads_numpy(workdir):
+def test_parameters_for_inference_are_numpy_arrays(workdir):
   config, params, extra = restore_params(workdir)
   assert config == {"seed": 0}
   assert type(params["w"]) is np.ndarray
@@ -150,7 +150,7 @@ def test_inference_reads_numpy(workdir):
   np.testing.assert_array_equal(extra["seen"], [True, False])
 
 
-def test_donated_while_it_is_written(tmp_path):
+def test_a_state_donated_during_the_write_is_saved_unchanged(tmp_path):
   """The copy is made before `save` returns."""
   bump = jax.jit(lambda x: x + 1, donate_argnums=0)
   x = jnp.zeros(2_000_000)

@@ -69,7 +69,7 @@ def test_a_holder_that_leaves_between_two_looks_is_no_error(
     assert os.path.exists(path)
 
 
-def test_a_lock_file_that_cannot_be_opened(tmp_path):
+def test_a_lock_file_that_cannot_be_opened_is_refused(tmp_path):
   (tmp_path / ".lock").mkdir()
   with pytest.raises(UserError, match="the folder: cannot write"):
     with exclusive(tmp_path / ".lock", "the folder"):
@@ -85,7 +85,7 @@ def test_folders_that_stay_empty_go_again(tmp_path):
   assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
   (tmp_path / "file").touch()
   with pytest.raises(UserError, match="the folder: cannot write"):
     with exclusive(tmp_path / "file" / ".lock", "the folder"):

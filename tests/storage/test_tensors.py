@@ -27,7 +27,7 @@ def shapes(params):
   return jax.eval_shape(lambda: jax.tree.map(jnp.asarray, params))
 
 
-def test_exact_without_a_type(params, tmp_path):
+def test_saved_without_a_type_tensors_come_back_exactly(params, tmp_path):
   tensors.save(tmp_path / "a.safetensors", params)
   loaded = tensors.load(tmp_path / "a.safetensors", shapes(params))
   jax.tree.map(np.testing.assert_array_equal, loaded, params)
@@ -98,7 +98,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(params, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])
-def test_truncated_files(keep, params, tmp_path):
+def test_truncated_files_are_refused(keep, params, tmp_path):
   path = tmp_path / "a.safetensors"
   tensors.save(path, params)
   path.write_bytes(path.read_bytes()[:keep])
@@ -106,7 +106,7 @@ def test_truncated_files(keep, params, tmp_path):
     tensors.load(path, shapes(params))
 
 
-def test_garbage_and_absence(params, tmp_path):
+def test_garbage_and_missing_files_are_refused(params, tmp_path):
   path = tmp_path / "a.safetensors"
   with pytest.raises(UserError, match="no such file"):
     tensors.load(path, shapes(params))

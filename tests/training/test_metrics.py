@@ -70,7 +70,7 @@ def test_metrics_of_something_else_are_left_alone(tmp_path, content):
   assert path.read_bytes() == content
 
 
-def test_tensorboard_events_exist(tmp_path):
+def test_tensorboard_gets_the_metrics(tmp_path):
   write(tmp_path, 0, (1, {"loss": 2.0}))
   (events,) = (tmp_path / "tensorboard").iterdir()
   assert b"loss" in events.read_bytes()
@@ -89,7 +89,7 @@ def test_full_disk_is_one_line(tmp_path, monkeypatch):
   writer.close()
 
 
-def test_plain_lines_without_a_terminal(capsys):
+def test_without_a_terminal_progress_is_plain_lines(capsys):
   progress = Progress(100, 10, "train")
   progress.advance(11)
   progress.advance(20, {"loss": 1.25})

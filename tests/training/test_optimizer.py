@@ -15,7 +15,7 @@ from siren_jax.training import (
 )
 
 
-def test_schedule_values():
+def test_learning_rate_warms_up_and_falls_by_a_cosine():
   rate = learning_rate(
     OptimizerConfig(learning_rate=2.0, warmup_steps=10, steps=110)
   )
@@ -72,7 +72,7 @@ def test_decay_only_on_two_axes_or_more():
   np.testing.assert_array_equal(updates["bias"], 0.0)
 
 
-def test_decay_by_path():
+def test_decay_can_be_chosen_by_path():
   params = {"stacked": {"bias": jnp.ones((2, 3)), "kernel": jnp.ones((2, 3))}}
   tx = make_optimizer(
     OptimizerConfig(warmup_steps=0), decays=lambda path: path[-1] != "bias"
@@ -104,7 +104,7 @@ def test_clipping_bounds_the_moments():
     (lambda: TrainConfig(batch_size=6, accumulate=4), "batch_size=6"),
   ],
 )
-def test_bad_settings(build, match):
+def test_settings_out_of_range_are_refused(build, match):
   with pytest.raises(UserError, match=match):
     build()
 

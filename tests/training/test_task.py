@@ -68,7 +68,7 @@ def test_microbatches_draw_different_noise():
 
 
 @pytest.mark.parametrize(("step", "decay"), [(0, 0.1), (8, 0.5), (999, 0.75)])
-def test_average_of_parameters(problem, step, decay):
+def test_averaged_parameters_forget_the_first_ones_soon(problem, step, decay):
   """Short at first, so that the first parameters are soon forgotten."""
   state, _ = one_step(problem, step, ema_decay=0.75)
   expected = decay * problem[0]["w"] + (1 - decay) * state.params["w"]
@@ -76,6 +76,6 @@ def test_average_of_parameters(problem, step, decay):
   np.testing.assert_array_equal(state.eval_params["w"], state.ema["w"])
 
 
-def test_batch_that_does_not_divide(problem):
+def test_a_batch_that_does_not_divide_is_refused(problem):
   with pytest.raises(UserError, match="12 .* 5 microbatches"):
     one_step(problem, accumulate=5)

@@ -180,7 +180,7 @@ def test_process_0_alone_writes_the_config(
   assert not (workdir / "config.json").exists()
 
 
-def test_ended_data_and_empty_evaluation(toy, tmp_path):
+def test_data_that_run_out_name_the_step(toy, tmp_path):
   class Ends(toy.Data):
     def __next__(self):
       if self.position == 2:
@@ -250,13 +250,13 @@ def test_state_is_donated(toy, tmp_path, monkeypatch):
   assert all(x.is_deleted() for x in jax.tree.leaves(first[0]))
 
 
-def test_profile_of_some_steps(toy, tmp_path):
+def test_profiling_writes_one_trace(toy, tmp_path):
   toy.run(tmp_path, 5, profile=2)
   traces = list((tmp_path / "profile").rglob("*.xplane.pb"))
   assert len(traces) == 1 and traces[0].stat().st_size > 0
 
 
-def test_params_for_inference(straight):
+def test_inference_reads_averaged_parameters_by_default(straight):
   workdir, state = straight
   config, params, extra = checkpoint.restore_params(workdir)
   assert_same(params, state.ema)
