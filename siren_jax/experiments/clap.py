@@ -19,8 +19,8 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
+from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.batches import pipeline
-from siren_jax.data.batches.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.captions import phrasebook
 from siren_jax.data.sets import store
 from siren_jax.training import OptimizerConfig, TrainConfig

@@ -8,7 +8,8 @@ import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data.batches import augment, stream
+from siren_jax.data import augment
+from siren_jax.data.batches import stream
 from siren_jax.data.sets.records import to_float
 from siren_jax.data.sets.store import Element, Source, open_source
 

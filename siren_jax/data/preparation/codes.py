@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches.augment import AugmentConfig, vary
+from siren_jax.data.augment import AugmentConfig, vary
 from siren_jax.data.sets import builder
 from siren_jax.data.sets.records import to_float
 from siren_jax.data.sets.store import Element, open_source, splits

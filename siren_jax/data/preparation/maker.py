@@ -13,7 +13,7 @@ from tqdm import tqdm
 from siren_jax.audio.decoding import RATES
 from siren_jax.audio.sound_files import MAX_SECONDS, SILENCE, read_audio
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches import augment
+from siren_jax.data import augment
 from siren_jax.data.captions import describe, phrasebook
 from siren_jax.data.sets import builder
 from siren_jax.data.sets.records import Record, to_example, to_int16

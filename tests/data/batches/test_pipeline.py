@@ -6,7 +6,8 @@ import pytest
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
-from siren_jax.data.batches import augment, pipeline
+from siren_jax.data import augment
+from siren_jax.data.batches import pipeline
 from siren_jax.data.sets import builder, records
 
 RATE = 1000

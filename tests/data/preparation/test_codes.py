@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches import augment
+from siren_jax.data import augment
 from siren_jax.data.preparation import codes
 from siren_jax.data.sets import builder, records, store
 
