@@ -19,7 +19,7 @@ from siren_jax.cli.sounds import decode
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
-from siren_jax.data.sets import store
+from siren_jax.data.sets import index, reader
 from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
 from siren_jax.experiments import kinds
@@ -176,8 +176,8 @@ def _audio_set(path):
 
 
 def _read_set(path):
-  store.fingerprint(path.parent)
-  source = store.open_source(path.parent, "train")
+  index.fingerprint(path.parent)
+  source = reader.open_source(path.parent, "train")
   return [source[i] for i in range(len(source))]
 
 

@@ -11,7 +11,7 @@ from siren_jax.clap import tokenizer
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data.sets import store
+from siren_jax.data.sets import reader
 from siren_jax.data.sources import tables
 from siren_jax.data.synthetic import sounds as synthetic
 
@@ -33,7 +33,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   if path.is_file():
     texts = list(dict.fromkeys(tables.read_prompts(path)))
   else:
-    texts = store.captions(path, split)
+    texts = reader.captions(path, split)
   if not texts:
     raise UserError(f"{path} holds no prompt; write one a line")
   return [Prompt(text) for text in texts]

@@ -10,8 +10,8 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
 from siren_jax.data import augment
 from siren_jax.data.batches import stream
-from siren_jax.data.sets.records import to_float
-from siren_jax.data.sets.store import Element, Source, open_source
+from siren_jax.data.sets.reader import Element, Source, open_source
+from siren_jax.data.sets.schema import to_float
 
 Batch = dict[str, np.ndarray]
 TextFeatures = Callable[[list[str]], Batch]

@@ -15,7 +15,7 @@ import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
-from siren_jax.data.sets.store import Element, Source
+from siren_jax.data.sets.reader import Element, Source
 
 Transform = Callable[[Element, np.random.Generator], Element]
 Finish = Callable[[Any], dict[str, np.ndarray]]

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.data.augment import AugmentConfig, vary
-from siren_jax.data.sets import builder
-from siren_jax.data.sets.records import to_float
-from siren_jax.data.sets.store import Element, open_source, splits
+from siren_jax.data.sets import schema, writer
+from siren_jax.data.sets.reader import Element, open_source, splits
+from siren_jax.data.sets.schema import to_float
 
 TEXT_BATCH = 8
 MAX_PROMPTS_KEPT = 20_000
@@ -74,7 +74,7 @@ def prepare_codes(
   overwrite: bool = False,
   finish: Callable[[Path], None] | None = None,
 ) -> dict[str, int]:
-  """Writes a code set (see `builder.code_features`) to folder `out`.
+  """Writes a code set (see `schema.code_features`) to folder `out`.
 
   The encoders always see batches of one size, so each compiles once.
 
@@ -100,7 +100,7 @@ def prepare_codes(
       f"{out}: is the audio set itself, which its codes would replace; choose"
       " another folder"
     )
-  with builder.claim(out, overwrite):
+  with writer.claim(out, overwrite):
     return _prepare(audio_set, codec, text_encoder, out, config, finish)
 
 
@@ -112,19 +112,19 @@ def _prepare(
   sources = {name: open_source(audio_set, name, cached=False) for name in names}
   counts = {name: len(source) for name, source in sources.items()}
   first = next(_examples(sources[names[0]], codec, prompts, config))[1]
-  features = builder.code_features(
+  features = schema.code_features(
     *first["codes"].shape, *first["prompt"].shape[1:]
   )
   with tqdm(
     total=sum(counts.values()), desc="encoding", unit=" sounds"
   ) as progress:
 
-    def counted(source) -> builder.Examples:
+    def counted(source) -> writer.Examples:
       for example in _examples(source, codec, prompts, config):
         progress.update()
         yield example
 
-    builder.write(
+    writer.write(
       out, features, {name: counted(sources[name]) for name in names}, finish
     )
   return counts

@@ -15,8 +15,8 @@ from siren_jax.audio.sound_files import MAX_SECONDS, SILENCE, read_audio
 from siren_jax.common.errors import UserError
 from siren_jax.data import augment
 from siren_jax.data.captions import describe, phrasebook
-from siren_jax.data.sets import builder
-from siren_jax.data.sets.records import Record, to_example, to_int16
+from siren_jax.data.sets import writer
+from siren_jax.data.sets.schema import Record, to_example, to_int16
 from siren_jax.data.sources.recordings import Problems, Recording
 from siren_jax.data.synthetic import sounds as synthetic
 
@@ -107,7 +107,7 @@ class AudioMaker:
 
   def examples(
     self, split: str, recordings: Sequence[Recording], synthetics: range
-  ) -> builder.Examples:
+  ) -> writer.Examples:
     """Keys and examples of a split, made one at a time."""
     for record in self._records(split, recordings, synthetics):
       self._counts[split] += 1

@@ -17,7 +17,7 @@ from siren_jax.data.preparation.maker import (
   cut,
   hash_of,
 )
-from siren_jax.data.sets import builder
+from siren_jax.data.sets import schema, writer
 from siren_jax.data.sources.recordings import Problems, Recording, find
 
 __all__ = [
@@ -57,7 +57,7 @@ def prepare_audio(
     UserError: nothing usable, or `out` is there already, in use or not
       writable.
   """
-  with builder.claim(out, overwrite):
+  with writer.claim(out, overwrite):
     return _prepare(sources, out, config)
 
 
@@ -74,9 +74,9 @@ def _prepare(
     for split, plan in _plan(recordings, config, maker).items()
   }
   with maker.progress:
-    builder.write(
+    writer.write(
       out,
-      builder.audio_features(),
+      schema.audio_features(),
       examples,
       lambda folder: _write_skipped(folder, problems),
     )

@@ -9,7 +9,7 @@ import soundfile
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import maker, prepare
-from siren_jax.data.sets import store
+from siren_jax.data.sets import reader
 from siren_jax.data.sources.recordings import Recording
 
 RATE = 8000
@@ -37,7 +37,7 @@ def clips(tmp_path):
 
 
 def read(out, split):
-  source = store.open_source(out, split)
+  source = reader.open_source(out, split)
   return {source[i]["id"]: source[i] for i in range(len(source))}
 
 

@@ -6,7 +6,7 @@ import pytest
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
-from siren_jax.data.sets import store
+from siren_jax.data.sets import reader
 from siren_jax.data.sources import corpora
 from siren_jax.data.sources import recordings as sources
 
@@ -101,7 +101,7 @@ def test_prepared_with_a_list_of_what_is_missing(tmp_path):
   assert (summary["train"], summary["validation"]) == (2, 1)
   assert summary["skipped"] == 1
   assert "no clip gone" in (out / prepare.SKIPPED).read_text()
-  assert store.captions(out, "validation") == ["Bells", "A bell rings"]
+  assert reader.captions(out, "validation") == ["Bells", "A bell rings"]
 
 
 def test_a_test_split_is_never_trained_on(tmp_path):
