@@ -82,6 +82,15 @@ def columns(head: str) -> list[str]:
     return []
 
 
+def captions(row: Row) -> list[Any]:
+  """Of caption, captions (one or a list), and caption_1, caption_2, ..."""
+  values: list[Any] = []
+  for name, value in row.items():
+    if CAPTION_COLUMN.fullmatch(name):
+      values += value if isinstance(value, list) else [value]
+  return values
+
+
 def place(file: Any, root: Path) -> Path:
   """The sound that a row names, below `root` or anywhere.
 
