@@ -181,7 +181,7 @@ def _sound(
     audio_S, caption = one(element, rng)
     if rng.random() < config.mix:
       other_S, other = one(source[int(rng.integers(len(source)))], rng)
-      level = rng.uniform(*config.mix_db)
+      level = augment.uniform(config.mix_db, rng)
       audio_S = augment.mix(audio_S, other_S, level)
       caption = f"{caption.rstrip('.')} and {other}"
     return audio_S, caption

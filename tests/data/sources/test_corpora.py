@@ -5,7 +5,7 @@ import pytest
 
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data.preparation import prepare
+from siren_jax.data.preparation import audio
 from siren_jax.data.sets import reader
 from siren_jax.data.sources import corpora, recordings
 
@@ -97,11 +97,11 @@ def test_clotho(tmp_path):
 def test_prepared_with_a_list_of_what_is_missing(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
   out = tmp_path / "out"
-  config = prepare.AudioConfig(sample_rate=8000, seconds=1.0)
-  summary = prepare.prepare_audio([root], out, config)
+  config = audio.AudioConfig(sample_rate=8000, seconds=1.0)
+  summary = audio.prepare_audio([root], out, config)
   assert (summary["train"], summary["validation"]) == (2, 1)
   assert summary["skipped"] == 1
-  assert "no clip gone" in (out / prepare.SKIPPED).read_text()
+  assert "no clip gone" in (out / audio.SKIPPED).read_text()
   assert reader.captions(out, "validation") == ["Bells", "A bell rings"]
 
 
