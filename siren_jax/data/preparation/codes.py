@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.data.augment import AugmentConfig, vary
 from siren_jax.data.preparation.config import CodesConfig
 from siren_jax.data.sets import schema, writer
+from siren_jax.data.sets.index import SplitIndex
 from siren_jax.data.sets.reader import Element, Source, open_source, splits
 
 if TYPE_CHECKING:
@@ -79,22 +80,31 @@ def prepare_codes(
       split: open_source(audio_set, split, cached=False)
       for split in splits(audio_set)
     }
-    total = sum(map(len, sources.values()))
-    features = maker.features(next(iter(sources.values())))
-    with tqdm(total=total, desc="encoding", unit=" sounds") as progress:
-
-      def examples(source: Source) -> writer.Examples:
-        for record in maker.records(source):
-          progress.update()
-          yield record["id"], record
-
-      indices = writer.write(
-        out,
-        features,
-        {split: examples(source) for split, source in sources.items()},
-        finish,
-      )
+    indices = _write(out, sources, maker, finish)
   return {split: index.records for split, index in indices.items()}
+
+
+def _write(
+  out: str | os.PathLike,
+  sources: Mapping[str, Source],
+  maker: "_RecordMaker",
+  finish: Callable[[Path], None] | None,
+) -> dict[str, SplitIndex]:
+  features = maker.features(next(iter(sources.values())))
+  total = sum(map(len, sources.values()))
+  with tqdm(total=total, desc="encoding", unit=" sounds") as progress:
+
+    def examples(source: Source) -> writer.Examples:
+      for record in maker.records(source):
+        progress.update()
+        yield record["id"], record
+
+    return writer.write(
+      out,
+      features,
+      {split: examples(source) for split, source in sources.items()},
+      finish,
+    )
 
 
 class _RecordMaker:

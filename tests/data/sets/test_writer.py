@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import contents, index, reader, schema, writer
 
@@ -29,6 +30,18 @@ def write(out, numbers=range(5)):
     schema.audio_features(),
     {"train": examples(numbers), "validation": examples([9])},
   )
+
+
+def test_what_was_written_is_counted(tmp_path):
+  splits = {"train": examples(range(3)), "validation": examples([9])}
+  indices = writer.write(tmp_path / "set", schema.audio_features(), splits)
+  assert {s: i.records for s, i in indices.items()} == {
+    "train": 3,
+    "validation": 1,
+  }
+  assert indices["train"].seconds == pytest.approx((100 + 101 + 102) / 8000)
+  written = files.read_json(tmp_path / "set" / index.FINGERPRINTS, "")
+  assert written == {s: i.fingerprint for s, i in indices.items()}
 
 
 def test_tfds_reads_it_back(tmp_path):
