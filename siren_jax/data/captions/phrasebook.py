@@ -264,7 +264,8 @@ def _title_captions(title: str, entry: dict[str, Any]) -> list[str]:
       runs.append(_trim(run))
       run = []
   runs = [r for r in runs if len(r) > 1 and set(r) & set(entry["keywords"])]
-  return [" ".join(max(runs, key=len))] if runs else []
+  longest = max(runs, key=len, default=[])
+  return [" ".join(longest)] if longest else []
 
 
 def _trim(words: list[str]) -> list[str]:

@@ -167,7 +167,7 @@ _WORDS: dict[str, Callable[[Truth], Sequence[str]]] = {
 
 
 def _pitch(truth: Truth) -> tuple[str, ...]:
-  return _PITCHES.get(truth.get("pitch"), ("",))
+  return _PITCHES[truth["pitch"]] if "pitch" in truth else ("",)
 
 
 def _fill(forms: Sequence[str], **slots: Sequence[str]) -> list[str]:

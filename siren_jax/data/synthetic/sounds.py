@@ -187,7 +187,8 @@ def _clicks(rng: Rng, rate: int, seconds: float) -> Sketch:
   slowest = 4.5 / seconds  # four clicks at least: a rate must be heard
   if rng.random() < 0.5:
     rates = [hz for hz in _CLICK_RATES_HZ if hz >= slowest]
-    hz = truth["rate_hz"] = _choice(rng, rates)
+    truth["rate_hz"] = _choice(rng, rates)
+    hz = float(truth["rate_hz"])
   else:
     speeds = [s for s, (_, top) in CLICKS_HZ.items() if top >= slowest]
     truth["speed"] = _choice(rng, speeds)
