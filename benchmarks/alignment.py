@@ -29,7 +29,6 @@ from scipy import stats
 import siren_jax
 from benchmarks.quality import RATE, SECONDS, classifier, features, recordings
 from siren_jax import clap
-from siren_jax.alignment import verify
 from siren_jax.alignment.prompts import made_up
 from siren_jax.data.captions import phrasebook
 
@@ -79,7 +78,7 @@ class Judges:
     claims = [p.text for p in self.claims]
     claims = self._make(model, claims, self.claim_seconds, seed)
     verified = [
-      np.mean([verify.verify(p.truth, c, model.sample_rate) for c in made])
+      np.mean([claims.verify(p.truth, c, model.sample_rate) for c in made])
       for p, made in zip(self.claims, claims, strict=True)
     ]
     return {

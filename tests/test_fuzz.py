@@ -18,8 +18,8 @@ from siren_jax.clap.corpus import Corpus
 from siren_jax.cli.sounds import decode
 from siren_jax.common import config, text
 from siren_jax.common.errors import UserError
-from siren_jax.data.preparation import prepare
-from siren_jax.data.sets import store
+from siren_jax.data.preparation import audio
+from siren_jax.data.sets import index, reader
 from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
 from siren_jax.experiments import kinds
@@ -171,13 +171,13 @@ def _run_config(path):
 
 
 def _audio_set(path):
-  settings = prepare.AudioConfig(sample_rate=8000, seconds=1.0, synthetic=4)
-  prepare.prepare_audio([], path.parent, settings)
+  settings = audio.AudioConfig(sample_rate=8000, seconds=1.0, synthetic=4)
+  audio.prepare_audio([], path.parent, settings)
 
 
 def _read_set(path):
-  store.fingerprint(path.parent)
-  source = store.open_source(path.parent, "train")
+  index.fingerprint(path.parent)
+  source = reader.open_source(path.parent, "train")
   return [source[i] for i in range(len(source))]
 
 

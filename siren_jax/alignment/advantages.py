@@ -5,6 +5,7 @@ weights apply, so that none drowns the others, and what is no number, or does
 not vary, adds nothing.
 """
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -49,12 +50,13 @@ def combine(
   method: str,
 ) -> jax.Array:
   """Weighted sum of the advantages [Q, G] that each reward gives by itself."""
-  return sum(
-    weights[name] * METHODS[method](reward)
-    for name, reward in rewards_QxG.items()
+  weighted = (
+    weights[name] * METHODS[method](reward_QxG)
+    for name, reward_QxG in rewards_QxG.items()
   )
+  return functools.reduce(jnp.add, weighted)
 
 
-def _centred(reward_QxG, finite_QxG) -> jax.Array:
+def _centred(reward_QxG: jax.Array, finite_QxG: jax.Array) -> jax.Array:
   mean_Qx1 = masked_mean(reward_QxG, finite_QxG, axis=1)[:, None]
   return jnp.where(finite_QxG, reward_QxG - mean_Qx1, 0)

@@ -43,7 +43,7 @@ class AlignConfig:
   clip_high: float = 0.3
   kl: float = 0.02
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks = (
       (
         "policy",
@@ -68,9 +68,9 @@ class AlignConfig:
       ("clip_high", self.clip_high > 0, "must be above 0"),
       ("kl", self.kl >= 0, "must be at least 0"),
     )
-    for name, right, told in checks:
-      if not right:
-        raise UserError(f"alignment {name}={getattr(self, name)}: {told}")
+    for name, is_right, remedy in checks:
+      if not is_right:
+        raise UserError(f"alignment {name}={getattr(self, name)}: {remedy}")
     s = self.sampling
     if s.greedy or s.top_k is not None or s.top_p is not None:
       raise UserError(

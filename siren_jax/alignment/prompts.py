@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -11,16 +11,16 @@ from siren_jax.clap import tokenizer
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data.sets import store
+from siren_jax.data.sets import reader
 from siren_jax.data.sources import tables
-from siren_jax.data.synthetic import sounds as synthetic
+from siren_jax.data.synthetic import sounds
 
 
 class Prompt(NamedTuple):
   """`truth`: what the words claim, None where that is not known."""
 
   text: str
-  truth: dict[str, Any] | None = None
+  truth: sounds.Truth | None = None
 
 
 def read(path: str | os.PathLike, split: str) -> list[Prompt]:
@@ -33,7 +33,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   if path.is_file():
     texts = list(dict.fromkeys(tables.read_prompts(path)))
   else:
-    texts = store.captions(path, split)
+    texts = reader.captions(path, split)
   if not texts:
     raise UserError(f"{path} holds no prompt; write one a line")
   return [Prompt(text) for text in texts]
@@ -43,8 +43,11 @@ def made_up(
   count: int, seed: int, sample_rate: int, seconds: float
 ) -> list[Prompt]:
   """Captions of `count` synthetic sounds, with what they claim."""
-  sounds = synthetic.make_set(count, seed, sample_rate, seconds)
-  return [Prompt(c, s.truth) for s in sounds for c in s.captions]
+  return [
+    Prompt(caption, sound.truth)
+    for sound in sounds.make_set(count, seed, sample_rate, seconds)
+    for caption in sound.captions
+  ]
 
 
 class PromptBatches:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.alignment import verify
+from siren_jax.alignment import claims
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import by_rows
 
@@ -65,16 +65,18 @@ def contrast(rollout: Rollout) -> jax.Array:
   text_QxE = rollout.text_BxE[:: rollout.group_size]
   logits_BxQ = _CONTRAST_SCALE * rollout.heard_BxE @ text_QxE.T
   own_B = jnp.arange(len(logits_BxQ)) // rollout.group_size
-  log_probs = jax.nn.log_softmax(logits_BxQ)
-  return jnp.take_along_axis(log_probs, own_B[:, None], 1)[:, 0]
+  log_probs_BxQ = jax.nn.log_softmax(logits_BxQ)
+  return jnp.take_along_axis(log_probs_BxQ, own_B[:, None], 1)[:, 0]
 
 
 def novelty(rollout: Rollout) -> jax.Array:
   """Mean of 1 - cosine to the other rollouts of the prompt, in [0, 2]."""
   group = rollout.group_size
-  heard = rollout.heard_BxE.reshape(-1, group, rollout.heard_BxE.shape[-1])
-  to_all = jnp.einsum("qge,qe->qg", heard, jnp.sum(heard, 1))
-  return 1 - (to_all.reshape(-1) - 1) / (group - 1)
+  audio_QxGxE = rollout.heard_BxE.reshape(
+    -1, group, rollout.heard_BxE.shape[-1]
+  )
+  to_all_QxG = jnp.einsum("qge,qe->qg", audio_QxGxE, jnp.sum(audio_QxGxE, 1))
+  return 1 - (to_all_QxG.reshape(-1) - 1) / (group - 1)
 
 
 def deep_likelihood(rollout: Rollout) -> jax.Array:
@@ -82,27 +84,26 @@ def deep_likelihood(rollout: Rollout) -> jax.Array:
 
   Coarse codes that the deeper experts know how to go on from.
   """
-  deep = rollout.log_probs_BxNxT[:, rollout.deep_N]
-  return jnp.mean(deep, axis=(1, 2))
+  return jnp.mean(rollout.log_probs_BxNxT[:, rollout.deep_N], axis=(1, 2))
 
 
 def verifiable(rollout: Rollout) -> jax.Array:
   """How far the audio is what the prompt claims, in [0, 1]; else 0.
 
-  `siren_jax.alignment.verify` measures it, on the host, every device's rows
+  `siren_jax.alignment.claims` measures it, on the host, every device's rows
   apart.
   """
 
-  def measure(truth_B, audio_BxS) -> np.ndarray:
+  def measure(truth_B: np.ndarray, audio_BxS: np.ndarray) -> np.ndarray:
     scores = [
-      verify.verify(rollout.truths[t], np.asarray(audio_S), rollout.sample_rate)
+      claims.verify(rollout.truths[t], np.asarray(audio_S), rollout.sample_rate)
       if t >= 0
       else 0.0
       for t, audio_S in zip(np.asarray(truth_B), np.asarray(audio_BxS))
     ]
     return np.array(scores, np.float32)
 
-  def on_host(truth_B, audio_BxS):
+  def on_host(truth_B: jax.Array, audio_BxS: jax.Array) -> jax.Array:
     shape = jax.ShapeDtypeStruct(truth_B.shape, jnp.float32)
     return jax.pure_callback(measure, shape, truth_B, audio_BxS)
 
@@ -119,7 +120,7 @@ def find(name: str) -> Reward:
   """A reward by its name here, or any function as "module:function".
 
   Raises:
-    UserError: there is none; the message tells what is near.
+    UserError: there is none; the message names what is near.
   """
   if name in REWARDS:
     return REWARDS[name]

@@ -1,5 +1,7 @@
-"""THE alignment loop: rollouts, rewards, advantages, a few updates."""
+"""The alignment step: rollouts, rewards, advantages, a few updates."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import optax
 from siren_jax import clap, experts, sampling
 from siren_jax.alignment import advantages, objective, rewards
 from siren_jax.alignment.config import AlignConfig
+from siren_jax.codec.config import CodecConfig
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.common.masks import masked_mean
@@ -107,16 +110,16 @@ class AlignTask:
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[TrainState, Metrics]:
     """Rollouts for the prompts of a batch of `PROMPTS`, then updates."""
-    rows, told = self.experience(state, batch, key)
+    rows, reward_metrics = self.experience(state, batch, key)
     state, metrics = self._update(rows, state)
-    return state, metrics | told
+    return state, metrics | reward_metrics
 
   def experience(
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[Batch, Metrics]:
-    """Rollouts as rows for `loss`, and what there is to tell about them."""
-    made, rollout = self._roll_out(state, batch, key)
-    reward_QxG = self._judge(rollout)
+    """Rollouts as rows for `loss`, and metrics of their rewards."""
+    generated, rollout = self._roll_out(state, batch, key)
+    reward_QxG = self._compute_rewards(rollout)
     weights = dict(zip(self.config.rewards, self.config.weights, strict=True))
     advantage_QxG = advantages.combine(
       reward_QxG, weights, self.config.advantage
@@ -124,11 +127,11 @@ class AlignTask:
     rows = {
       "codes_BxNxT": rollout.codes_BxNxT,
       "drawn_BxNxT": rollout.log_probs_BxNxT[:, self._policy_N],
-      "prompt_BxPxC": made.prompt_BxPxC,
-      "mask_BxP": made.prompt_mask_BxP,
+      "prompt_BxPxC": generated.prompt_BxPxC,
+      "mask_BxP": generated.prompt_mask_BxP,
       "advantage_B": advantage_QxG.reshape(-1),
     }
-    return rows, self._told(rollout, reward_QxG)
+    return rows, self._reward_metrics(rollout, reward_QxG)
 
   def loss(
     self, params: Any, stack: Any, rows: Batch
@@ -140,7 +143,7 @@ class AlignTask:
     config = self.config
     tables, reference = self._of_policy(stack)
 
-    def scores(params):
+    def scores(params: Any) -> sampling.Scores:
       return sampling.score(
         {"params": params, FROZEN: tables}, self.models.experts,
         config.sampling, rows["codes_BxNxT"], rows["prompt_BxPxC"],
@@ -159,9 +162,9 @@ class AlignTask:
 
     It follows from a prompt's place in the stream: no two batches share it.
     """
-    state = state.replace(params=state.eval_params)
+    state = dataclasses.replace(state, params=state.eval_params)
     _, rollout = self._roll_out(state, batch, jax.random.key(0))
-    return self._told(rollout, self._judge(rollout))
+    return self._reward_metrics(rollout, self._compute_rewards(rollout))
 
   def merged(self, state: TrainState) -> Any:
     """All experts, the policy's in their places."""
@@ -174,43 +177,44 @@ class AlignTask:
 
   def gathered(self, state: TrainState) -> Any:
     """`merged` of the averaged policy: on the host, whole in every process."""
-    state = state.replace(params=state.eval_params)
+    state = dataclasses.replace(state, params=state.eval_params)
     mesh = jax.tree.leaves(state.params)[0].sharding.mesh
     merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))
     return jax.device_get(merge(state))
 
-  def _roll_out(self, state, batch, key):
-    ids, mask, truth_Q, place_Q = (batch[name] for name in PROMPTS)
+  def _roll_out(
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[sampling.Generated, rewards.Rollout]:
+    """G sounds for each prompt of a batch, drawn by the policy of `state`."""
+    ids_QxP, mask_QxP, truth_Q, place_Q = (batch[name] for name in PROMPTS)
     group = self.config.group_size
     keys_Q = jax.vmap(jax.random.fold_in, (None, 0))(
       named_key(key, "rollout"), place_Q
     )
     keys_QxG = jax.vmap(lambda key: jax.random.split(key, group))(keys_Q)
     params = state.extra | {"experts": self.merged(state)}
-    made = sampling.generate(
-      params, self.models, self.config.sampling, ids, mask, keys_QxG,
+    generated = sampling.generate(
+      params, self.models, self.config.sampling, ids_QxP, mask_QxP, keys_QxG,
       self._frames,
     )  # fmt: skip
+    sample_rate = self.models.codec.sample_rate
     rollout = rewards.Rollout(
-      codes_BxNxT=made.samples.codes_BxNxT,
-      log_probs_BxNxT=made.samples.log_probs_BxNxT,
+      codes_BxNxT=generated.samples.codes_BxNxT,
+      log_probs_BxNxT=generated.samples.log_probs_BxNxT,
       deep_N=~self._policy_N,
-      audio_BxS=made.audio_BxS,
-      text_BxE=made.text_BxE,
+      audio_BxS=generated.audio_BxS,
+      text_BxE=generated.text_BxE,
       heard_BxE=clap.encode_audio(
-        params["clap"],
-        self.models.clap,
-        made.audio_BxS,
-        self.models.codec.sample_rate,
+        params["clap"], self.models.clap, generated.audio_BxS, sample_rate
       ),
       truth_B=jnp.repeat(truth_Q, group),
       truths=self._truths,
-      sample_rate=self.models.codec.sample_rate,
+      sample_rate=sample_rate,
       group_size=group,
     )
-    return made, rollout
+    return generated, rollout
 
-  def _judge(self, rollout) -> dict[str, jax.Array]:
+  def _compute_rewards(self, rollout: rewards.Rollout) -> dict[str, jax.Array]:
     """Every reward, [Q, G]."""
     group = self.config.group_size
     return {
@@ -218,49 +222,59 @@ class AlignTask:
       for name, reward in self._rewards.items()
     }
 
-  def _told(self, rollout, reward_QxG) -> Metrics:
+  def _reward_metrics(
+    self, rollout: rewards.Rollout, reward_QxG: Mapping[str, jax.Array]
+  ) -> Metrics:
     """Mean rewards by name and their weighted sum; diversity."""
     means = {
       name: masked_mean(reward, jnp.isfinite(reward))
       for name, reward in reward_QxG.items()
     }
-    metrics = {f"reward_{name}": mean for name, mean in means.items()}
-    return metrics | {
-      "reward": sum(
-        weight * means[name]
-        for name, weight in zip(self.config.rewards, self.config.weights)
-      ),
+    weighted = (
+      weight * means[name]
+      for name, weight in zip(self.config.rewards, self.config.weights)
+    )
+    return {f"reward_{name}": mean for name, mean in means.items()} | {
+      "reward": functools.reduce(jnp.add, weighted),
       "diversity": jnp.mean(rewards.novelty(rollout)),
     }
 
-  def _update(self, rows, state) -> tuple[TrainState, Metrics]:
+  def _update(
+    self, rows: Batch, state: TrainState
+  ) -> tuple[TrainState, Metrics]:
     """One pass over the rollouts, an update by each minibatch."""
     stack = state.extra["experts"]
 
-    def update(carry, part):
+    def update(
+      carry: tuple[Any, Any], minibatch: Batch
+    ) -> tuple[tuple[Any, Any], Metrics]:
       params, opt_state = carry
       grad = jax.value_and_grad(self.loss, has_aux=True)
-      (loss, metrics), grads = grad(params, stack, part)
+      (loss, metrics), grads = grad(params, stack, minibatch)
       updates, opt_state = jax.vmap(self._tx.update)(grads, opt_state, params)
       params = optax.apply_updates(params, updates)
       norm = optax.global_norm(grads)
       return (params, opt_state), metrics | {"loss": loss, "grad_norm": norm}
 
-    parts = split_rows(rows, self.config.minibatches)
+    minibatches = split_rows(rows, self.config.minibatches)
     carry = state.params, state.opt_state
-    (params, opt_state), metrics = jax.lax.scan(update, carry, parts)
+    (params, opt_state), metrics = jax.lax.scan(update, carry, minibatches)
     ema = averaged(state.ema, params, self._ema_decay, state.step)
-    state = state.replace(params=params, opt_state=opt_state, ema=ema)
+    state = dataclasses.replace(
+      state, params=params, opt_state=opt_state, ema=ema
+    )
     return state, jax.tree.map(jnp.mean, metrics)
 
-  def _of_policy(self, stack) -> tuple[Any, Any]:
+  def _of_policy(self, stack: Any) -> tuple[Any, Any]:
     """Frozen tables, and parameters, of the policy's experts at the start."""
     chosen = jnp.array(self.config.policy)
     own = jax.tree.map(lambda x: x[chosen], dict(stack))
     return own[FROZEN], own["params"]
 
 
-def _codebooks(config: experts.ExpertConfig, policy) -> np.ndarray:
+def _codebooks(
+  config: experts.ExpertConfig, policy: Sequence[int]
+) -> np.ndarray:
   """True for the codebooks [N] of the policy's experts."""
   if not all(0 <= k < config.num_experts for k in policy):
     raise UserError(
@@ -271,7 +285,9 @@ def _codebooks(config: experts.ExpertConfig, policy) -> np.ndarray:
   return np.isin(own, policy)
 
 
-def _is_tuned(tuned: Sequence[str], params: Any) -> Callable | None:
+def _is_tuned(
+  tuned: Sequence[str], params: Any
+) -> Callable[[tuple[str, ...]], bool] | None:
   """Says by its path which parameter is tuned; None: all are."""
   paths = ["/".join(p) for p in flax.traverse_util.flatten_dict(params)]
   for name in tuned:
@@ -285,5 +301,5 @@ def _is_tuned(tuned: Sequence[str], params: Any) -> Callable | None:
   return lambda path: any(name in "/".join(path) for name in tuned)
 
 
-def _frames(seconds: float, codec) -> int:
+def _frames(seconds: float, codec: CodecConfig) -> int:
   return max(1, round(seconds * codec.sample_rate / codec.hop))

@@ -1,7 +1,13 @@
-"""From sound files and words to batches.
+"""From sound files and words to batches. No model is known here.
 
-`sources` finds recordings, `prepare` turns them into data sets on disk
-(written by `builder`), `pipeline` reads those as batches and `augment` varies
-them. `synthetic` makes sounds out of nothing; `describe` and `phrasebook` put
-recordings into words.
+A recording goes one way:
+
+  sources      finds it, and what is known of it; reads no audio
+  preparation  plans which split it goes to, and makes records of it
+  sets         writes them as an audio set, and reads that
+  preparation  encodes an audio set as a code set, which `sets` writes
+  batches      reads a set in random order
+
+`captions` puts sounds into words, `synthetic` makes sounds out of nothing, and
+`augment` varies sounds.
 """

@@ -19,10 +19,10 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
+from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.batches import pipeline
-from siren_jax.data.batches.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.captions import phrasebook
-from siren_jax.data.sets import store
+from siren_jax.data.sets import reader
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 _PROMPTS = 24  # texts whose mean stands for a class in the evaluation
@@ -118,7 +118,7 @@ def build(
   e, workdir = experiment, paths.local(workdir)
   if e.data.path:  # before the teacher reads for minutes
     pipeline.rate_of(
-      store.open_source(e.data.path, "train"), e.clap.audio.sample_rate
+      reader.open_source(e.data.path, "train"), e.clap.audio.sample_rate
     )
   labels = Labels.of(e.data.path)
   make = functools.partial(
@@ -174,7 +174,7 @@ class Labels:
     names, labels_of = phrasebook.categories(), collections.defaultdict(set)
     if path:
       train, validation = (
-        store.texts(path, split, "captions", "label")
+        reader.texts(path, split, "captions", "label")
         for split in ("train", "validation")
       )
       names = tuple(sorted({r["label"] for r in validation} - _NO_CLASS))

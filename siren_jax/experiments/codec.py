@@ -12,8 +12,8 @@ from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
+from siren_jax.data.augment import AugmentConfig
 from siren_jax.data.batches import pipeline
-from siren_jax.data.batches.augment import AugmentConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 

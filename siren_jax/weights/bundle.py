@@ -183,7 +183,7 @@ def _check_unchanged(
   Raises:
     UserError: what made the codes or prompts is not at its path any more.
   """
-  from siren_jax.data.sets import store
+  from siren_jax.data.sets import index
 
   used = {}
   if not clap_folder or not (codec_folder or data.codec):
@@ -200,7 +200,7 @@ def _check_unchanged(
         " those of the run is not known", workdir, path,
       )  # fmt: skip
       continue
-    now = store.fingerprint(path)
+    now = index.fingerprint(path)
     if now != known[name]:
       raise UserError(
         f"{path} holds something else ({short(now)}) than when {workdir} was"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siren_jax.alignment import rewards, verify
+from siren_jax.alignment import claims, rewards
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.data.synthetic import sounds as synthetic
@@ -74,7 +74,7 @@ def test_deep_likelihood_hears_the_deeper_codes_alone(rollout):
 
 def test_verifiable_is_what_verify_says(rollout):
   expected = [
-    verify.verify(truth, np.asarray(audio), RATE)
+    claims.verify(truth, np.asarray(audio), RATE)
     for truth, audio in zip(rollout.truths[:7], rollout.audio_BxS)
   ]
   found = jax.jit(rewards.verifiable)(rollout)

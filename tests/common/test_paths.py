@@ -58,8 +58,8 @@ def _readers_and_writers():
   from siren_jax.audio import sound_files
   from siren_jax.cli import outputs
   from siren_jax.common import text
-  from siren_jax.data.preparation import prepare
-  from siren_jax.data.sets import builder, store
+  from siren_jax.data.preparation import audio
+  from siren_jax.data.sets import index, reader, schema, writer
   from siren_jax.data.sources import recordings, walk
   from siren_jax.evaluation import cache, clips
   from siren_jax.experiments import kinds
@@ -67,17 +67,17 @@ def _readers_and_writers():
   from siren_jax.training import metrics
 
   audio_S = np.ones(9, "f4")
-  features = builder.audio_features()
+  features = schema.audio_features()
   facts = {"prompt": "rain", "sample_rate": 16000}
-  made_up = prepare.AudioConfig(synthetic=2)
+  made_up = audio.AudioConfig(synthetic=2)
   return {
-    "data set": lambda: store.open_source(URL, "train"),
-    "splits": lambda: store.splits(URL),
-    "captions": lambda: store.captions(URL),
-    "fingerprint": lambda: store.fingerprint(URL),
-    "new data set": lambda: builder.write(URL, features, {}),
-    "claim": lambda: builder.claim(URL).__enter__(),
-    "prepared": lambda: prepare.prepare_audio([], URL, made_up),
+    "data set": lambda: reader.open_source(URL, "train"),
+    "splits": lambda: reader.splits(URL),
+    "captions": lambda: reader.captions(URL),
+    "fingerprint": lambda: index.fingerprint(URL),
+    "new data set": lambda: writer.write(URL, features, {}),
+    "claim": lambda: writer.claim(URL).__enter__(),
+    "prepared": lambda: audio.prepare_audio([], URL, made_up),
     "recordings": lambda: recordings.find(URL),
     "walk": lambda: walk.sound_files(URL, [".wav"]),
     "sound": lambda: sound_files.read_audio(URL, 16000),

@@ -13,7 +13,7 @@ from siren_jax.clap import corpus
 from siren_jax.clap.task import ClapLossConfig
 from siren_jax.common.errors import UserError
 from siren_jax.data.captions import phrasebook
-from siren_jax.data.sets import builder, records, store
+from siren_jax.data.sets import reader, schema, writer
 from siren_jax.experiments import clap as experiments
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -31,18 +31,18 @@ def _save(path, sample_rate=16000, **splits):
 
   def examples(split, rows):
     for i, (label, captions) in enumerate(rows):
-      record = records.Record(
+      record = schema.Record(
         f"{split}{i}",
         rng.integers(1, 9000, 1000).astype(np.int16),
         sample_rate,
         tuple(captions),
         label,
       )
-      yield record.id, records.to_example(record)
+      yield record.id, schema.to_example(record)
 
-  builder.write(
+  writer.write(
     path,
-    builder.audio_features(),
+    schema.audio_features(),
     {split: examples(split, rows) for split, rows in splits.items()},
   )
   return str(path)
@@ -171,7 +171,7 @@ def test_a_set_of_another_rate_is_refused_before_the_teacher_reads(
 
 
 def test_labels_are_read_without_the_sound(experiment, monkeypatch):
-  monkeypatch.setattr(store, "open_source", None)
+  monkeypatch.setattr(reader, "open_source", None)
   assert experiments.Labels.of(experiment.data.path).names
 
 

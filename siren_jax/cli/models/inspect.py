@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from siren_jax.data.sets import store
+  from siren_jax.data.sets import reader
 
-  if args.target and (pathlib.Path(args.target) / store.INFO).is_file():
+  if args.target and (pathlib.Path(args.target) / reader.INFO).is_file():
     _show_set(args.target)
     return
   for part, tree in _parts(args.target):

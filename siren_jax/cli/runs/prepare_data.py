@@ -113,14 +113,14 @@ def _audio(args: argparse.Namespace) -> None:
     raise UserError(
       "no recordings; name a folder or a --manifest, or use --synthetic"
     )
-  from siren_jax.data.preparation import prepare
+  from siren_jax.data.preparation import audio
   from siren_jax.data.sets import contents
 
-  config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
-  summary = prepare.prepare_audio(
+  config = audio.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
+  summary = audio.prepare_audio(
     sources, args.out, config, overwrite=args.overwrite
   )
-  _report(summary, pathlib.Path(args.out) / prepare.SKIPPED)
+  _report(summary, pathlib.Path(args.out) / audio.SKIPPED)
   print("captions, for example:")
   for line in contents.examples(args.out):
     print(f"  {line}")

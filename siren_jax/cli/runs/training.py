@@ -181,17 +181,17 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   """Of all that the settings of its data name."""
-  from siren_jax.data.sets import store
+  from siren_jax.data.sets import index
   from siren_jax.weights import bundle
 
   values = {}
   for name in ("path", "validation"):
     if path := getattr(experiment.data, name, ""):
-      values[f"data.{name}"] = store.fingerprint(path)
+      values[f"data.{name}"] = index.fingerprint(path)
   for name in ("start", "codec"):
     model = getattr(experiment.data, name, "")
     if model or (kind == "align" and name == "start"):
-      values[f"data.{name}"] = store.fingerprint(bundle.find(model))
+      values[f"data.{name}"] = index.fingerprint(bundle.find(model))
   return values
 
 

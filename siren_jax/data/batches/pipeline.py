@@ -8,9 +8,10 @@ import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import WHOLE, Share
-from siren_jax.data.batches import augment, stream
-from siren_jax.data.sets.records import to_float
-from siren_jax.data.sets.store import Element, Source, open_source
+from siren_jax.data import augment
+from siren_jax.data.batches import stream
+from siren_jax.data.sets.reader import Element, Source, open_source
+from siren_jax.data.sets.schema import to_float
 
 Batch = dict[str, np.ndarray]
 TextFeatures = Callable[[list[str]], Batch]
@@ -126,8 +127,8 @@ def _check_codes(
 ) -> None:
   where = f"{path}: record {element['id']!r}"
   remedy = "make the set again with siren-jax prepare-data"
-  codes_VxNxT = element["codes"]
-  count, highest = codes_VxNxT.shape[1], int(codes_VxNxT.max(initial=0))
+  codes_BxNxT = element["codes"]  # B: its views
+  count, highest = codes_BxNxT.shape[1], int(codes_BxNxT.max(initial=0))
   if codebooks and (count != codebooks[0] or highest >= codebooks[1]):
     raise UserError(
       f"{where} has codes up to {highest} of {count} codebooks, the codec has"
@@ -171,16 +172,18 @@ def _sound(
   rate = rate_of(source, sample_rate)
   size = round(seconds * rate)
 
-  def one(element: Element, rng: np.random.Generator):
+  def one(element: Element, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     audio_S = to_float(element["audio"])
     audio_S = augment.vary(audio_S, size, rate, config, rng)
     return audio_S, str(rng.choice(element["captions"]))
 
-  def draw(element: Element, rng: np.random.Generator):
+  def draw(
+    element: Element, rng: np.random.Generator
+  ) -> tuple[np.ndarray, str]:
     audio_S, caption = one(element, rng)
     if rng.random() < config.mix:
       other_S, other = one(source[int(rng.integers(len(source)))], rng)
-      level = rng.uniform(*config.mix_db)
+      level = augment.uniform(config.mix_db, rng)
       audio_S = augment.mix(audio_S, other_S, level)
       caption = f"{caption.rstrip('.')} and {other}"
     return audio_S, caption

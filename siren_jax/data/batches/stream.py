@@ -8,14 +8,17 @@ same for any number of processes.
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
-from siren_jax.data.sets.store import Element, Source
+from siren_jax.data.sets.reader import Element, Source
+
+if TYPE_CHECKING:
+  import grain
 
 Transform = Callable[[Element, np.random.Generator], Element]
 Finish = Callable[[Any], dict[str, np.ndarray]]
@@ -96,7 +99,9 @@ class Batches:
     self._iterator.set_state(state["place"])
 
 
-def _grain(source, transform, finish, order: Order) -> Iterator[Any]:
+def _grain(
+  source: Source, transform: Transform, finish: Finish, order: Order
+) -> "grain.DatasetIterator[dict[str, np.ndarray]]":
   import grain  # slow to import
 
   class OurRows(grain.MapDataset):
@@ -106,7 +111,7 @@ def _grain(source, transform, finish, order: Order) -> Iterator[Any]:
     def __len__(self) -> int:
       return len(self._parent) // order.batch_size * order.rows
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> Any:
       return self._parent[order.position(index)]
 
   data = grain.MapDataset.source(source).seed(order.seed % 2**32)

@@ -1,7 +1,7 @@
 """Measured facts about a recording that a caption may state.
 
 Our design. A fact that cannot be trusted is left out (None, or no events),
-so that captions never guess.
+so that captions never guess. Axis T: frames of 10 ms.
 """
 
 import dataclasses
@@ -105,15 +105,15 @@ def bursts(
   Each lasts until the level falls below `end_db` (lower), so that ripples
   do not split it.
   """
-  found = []
+  stretches = []
   start = None
   for t, level in enumerate([*level_T, -np.inf]):
     if start is None and level > start_db:
       start = t
     elif start is not None and level < end_db:
-      found.append((start, t))
+      stretches.append((start, t))
       start = None
-  return found
+  return stretches
 
 
 def regular_rate(level_T: np.ndarray) -> tuple[float, float]:
@@ -160,8 +160,8 @@ def _events(level_T: np.ndarray) -> tuple[tuple[float, float], ...]:
   """Bursts in a level relative to its peak (dB), if they stand out."""
   if np.percentile(level_T, 15) > -_EVENT_CONTRAST_DB:
     return ()
-  found = bursts(level_T, -_EVENT_START_DB, -_EVENT_END_DB)
-  return tuple((a * _HOP_SECONDS, b * _HOP_SECONDS) for a, b in found)
+  frames = bursts(level_T, -_EVENT_START_DB, -_EVENT_END_DB)
+  return tuple((a * _HOP_SECONDS, b * _HOP_SECONDS) for a, b in frames)
 
 
 def _rate(level_T: np.ndarray) -> float | None:

@@ -9,6 +9,7 @@ import functools
 import importlib.resources
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -195,46 +196,55 @@ def _templates(kind: str) -> list[str]:
   return _book()["templates"][kind]
 
 
+def _count_templates(number: str) -> list[str]:
+  """Of "1" or of "many"."""
+  return _book()["templates"]["count"][number]
+
+
 def _pick(rng: np.random.Generator, options: list[str]) -> str:
   return options[int(rng.integers(len(options)))]
 
 
-def _kind(rng, weights: dict[str, float], kinds: dict[str, list[str]]) -> str:
+def _kind(
+  rng: np.random.Generator,
+  weights: dict[str, float],
+  kinds: dict[str, list[str]],
+) -> str:
   """One of the kinds that have something to offer, by weight."""
   names = [kind for kind in weights if kinds[kind]]
   shares = np.array([weights[kind] for kind in names])
   return names[int(rng.choice(len(names), p=shares / shares.sum()))]
 
 
-def _distinct(draw, n: int) -> tuple[str, ...]:
+def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
   """`n` different draws; gives up where the words are running out."""
-  found: dict[str, None] = {}
+  captions: dict[str, None] = {}
   for _ in range(20 * n):
-    if len(found) == n:
+    if len(captions) == n:
       break
-    found[draw()] = None
-  return tuple(found)
+    captions[draw()] = None
+  return tuple(captions)
 
 
 def _fact_templates(facts: Facts, entry: dict[str, Any]) -> list[str]:
   """Templates, and counts, that the measurements bear out."""
-  found = []
+  templates = []
   if facts.level is not None and not entry["soft"]:
-    found += _templates(facts.level)
+    templates += _templates(facts.level)
   if entry["rate"] and facts.rate_hz is not None:
     if facts.rate_hz < _SLOW_HZ:
-      found += _templates("slow") * 2
+      templates += _templates("slow") * 2
     elif facts.rate_hz > _FAST_HZ:
-      found += _templates("fast") * 2
+      templates += _templates("fast") * 2
   if entry["event"]:
     count = facts.count(entry["event"]["gap_seconds"])
     for one, many in entry["event"]["names"]:
       if count == 1:
-        found += [t.format(one=one) for t in _templates("count")["1"]]
+        templates += [t.format(one=one) for t in _count_templates("1")]
       elif count in _NUMBERS:
         values = dict(many=many, number=_NUMBERS[count], digit=count)
-        found += [t.format(**values) for t in _templates("count")["many"]]
-  return found
+        templates += [t.format(**values) for t in _count_templates("many")]
+  return templates
 
 
 def _title_captions(title: str, entry: dict[str, Any]) -> list[str]:
@@ -244,7 +254,8 @@ def _title_captions(title: str, entry: dict[str, Any]) -> list[str]:
   """
   title = re.sub(r"\.\w{2,4}$", "", title)
   title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).lower()
-  runs, run = [], []
+  runs: list[list[str]] = []
+  run: list[str] = []
   for word in [*re.split(r"[\s_\-().]+", title), ""]:
     clean = word.strip(",;:!'\"")
     if clean in _vocabulary():
@@ -253,7 +264,8 @@ def _title_captions(title: str, entry: dict[str, Any]) -> list[str]:
       runs.append(_trim(run))
       run = []
   runs = [r for r in runs if len(r) > 1 and set(r) & set(entry["keywords"])]
-  return [" ".join(max(runs, key=len))] if runs else []
+  longest = max(runs, key=len, default=[])
+  return [" ".join(longest)] if longest else []
 
 
 def _trim(words: list[str]) -> list[str]:

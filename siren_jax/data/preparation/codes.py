@@ -1,53 +1,27 @@
 """An audio set to the code set that Stage 1 trains on."""
 
-import dataclasses
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches.augment import AugmentConfig, vary
-from siren_jax.data.sets import builder
-from siren_jax.data.sets.records import to_float
-from siren_jax.data.sets.store import Element, open_source, splits
+from siren_jax.data.augment import AugmentConfig, vary
+from siren_jax.data.preparation.config import CodesConfig
+from siren_jax.data.sets import schema, writer
+from siren_jax.data.sets.index import SplitIndex
+from siren_jax.data.sets.reader import Element, Source, open_source, splits
+
+if TYPE_CHECKING:
+  import tensorflow_datasets as tfds
 
 TEXT_BATCH = 8
 MAX_PROMPTS_KEPT = 20_000
-VIEWS = AugmentConfig(gain_db=(-4.0, 2.0), shift_seconds=0.5)
-
-
-@dataclasses.dataclass(frozen=True)
-class CodesConfig:
-  """What prepare_codes makes.
-
-  Attributes:
-    seconds: length of every view; shorter sounds are filled up.
-    views: of each record; the first is the sound as it is.
-    batch_records: records whose views are encoded at once.
-    augment: how the other views vary. `fit` "silence" teaches the model that
-      a short sound is followed by silence, "loop" that it goes on.
-    seed: fixes the views.
-  """
-
-  seconds: float = 5.0
-  views: int = 4
-  batch_records: int = 2
-  augment: AugmentConfig = VIEWS
-  seed: int = 0
-
-  def __post_init__(self):
-    if self.seconds <= 0:
-      raise UserError(f"seconds={self.seconds}: must be above 0")
-    for name in ("views", "batch_records"):
-      value = getattr(self, name)
-      if value < 1:
-        raise UserError(f"{name}={value}: must be 1 or more")
 
 
 class Codec(Protocol):
@@ -74,7 +48,7 @@ def prepare_codes(
   overwrite: bool = False,
   finish: Callable[[Path], None] | None = None,
 ) -> dict[str, int]:
-  """Writes a code set (see `builder.code_features`) to folder `out`.
+  """Writes a code set (see `schema.code_features`) to folder `out`.
 
   The encoders always see batches of one size, so each compiles once.
 
@@ -100,101 +74,110 @@ def prepare_codes(
       f"{out}: is the audio set itself, which its codes would replace; choose"
       " another folder"
     )
-  with builder.claim(out, overwrite):
-    return _prepare(audio_set, codec, text_encoder, out, config, finish)
+  maker = _RecordMaker(codec, text_encoder, config)
+  with writer.claim(out, overwrite):
+    sources = {
+      split: open_source(audio_set, split, cached=False)
+      for split in splits(audio_set)
+    }
+    indices = _write(out, sources, maker, finish)
+  return {split: index.records for split, index in indices.items()}
 
 
-def _prepare(
-  audio_set, codec, text_encoder, out, config, finish
-) -> dict[str, int]:
-  prompts = _Prompts(text_encoder)
-  names = splits(audio_set)
-  sources = {name: open_source(audio_set, name, cached=False) for name in names}
-  counts = {name: len(source) for name, source in sources.items()}
-  first = next(_examples(sources[names[0]], codec, prompts, config))[1]
-  features = builder.code_features(
-    *first["codes"].shape, *first["prompt"].shape[1:]
-  )
-  with tqdm(
-    total=sum(counts.values()), desc="encoding", unit=" sounds"
-  ) as progress:
+def _write(
+  out: str | os.PathLike,
+  sources: Mapping[str, Source],
+  maker: "_RecordMaker",
+  finish: Callable[[Path], None] | None,
+) -> dict[str, SplitIndex]:
+  features = maker.features(next(iter(sources.values())))
+  total = sum(map(len, sources.values()))
+  with tqdm(total=total, desc="encoding", unit=" sounds") as progress:
 
-    def counted(source) -> builder.Examples:
-      for example in _examples(source, codec, prompts, config):
+    def examples(source: Source) -> writer.Examples:
+      for record in maker.records(source):
         progress.update()
-        yield example
+        yield record["id"], record
 
-    builder.write(
-      out, features, {name: counted(sources[name]) for name in names}, finish
+    return writer.write(
+      out,
+      features,
+      {split: examples(source) for split, source in sources.items()},
+      finish,
     )
-  return counts
 
 
-def _examples(
-  source: Sequence[Element],
-  codec: Codec,
-  prompts: "_Prompts",
-  config: CodesConfig,
-) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Records of a code set, encoded a batch at a time."""
-  size = config.batch_records
-  for start in range(0, len(source), size):
-    group = [source[i] for i in range(start, min(start + size, len(source)))]
-    codes_RxVxNxT = _encode(group, codec, config)
-    for element, codes_VxNxT in zip(group, codes_RxVxNxT, strict=True):
-      frames = codes_VxNxT.shape[-1]
-      tokens_CxPxW, mask_CxP = prompts(element["captions"])
-      yield (
-        element["id"],
-        {
+class _RecordMaker:
+  """Encodes the records of audio sets, a batch at a time."""
+
+  def __init__(
+    self, codec: Codec, text_encoder: TextEncoder, config: CodesConfig
+  ):
+    self._codec, self._config = codec, config
+    self._prompts = _Prompts(text_encoder)
+
+  def features(self, source: Source) -> "tfds.features.FeaturesDict":
+    """Features of the code set, by the first record."""
+    first = next(self.records(source))
+    return schema.code_features(
+      *first["codes"].shape, *first["prompt"].shape[1:]
+    )
+
+  def records(self, source: Source) -> Iterator[Element]:
+    """Records of a code set; an axis B are the views, or the captions."""
+    size = self._config.batch_records
+    for start in range(0, len(source), size):
+      group = [source[i] for i in range(start, min(start + size, len(source)))]
+      for element, codes_BxNxT in zip(group, self._codes(group), strict=True):
+        frames = codes_BxNxT.shape[-1]
+        tokens_BxPxC, mask_BxP = self._prompts(element["captions"])
+        yield {
           "id": element["id"],
-          "codes": codes_VxNxT,
-          "num_frames": np.full(config.views, frames, np.int32),
+          "codes": codes_BxNxT,
+          "num_frames": np.full(self._config.views, frames, np.int32),
           "captions": element["captions"],
-          "prompt": tokens_CxPxW,
-          "prompt_mask": mask_CxP,
+          "prompt": tokens_BxPxC,
+          "prompt_mask": mask_BxP,
           "label": element["label"],
-        },
+        }
+
+  def _codes(self, group: Sequence[Element]) -> np.ndarray:
+    """Codes [records, views, N, T]; the batch is filled up to its full size."""
+    config = self._config
+    views = [
+      view_S
+      for element in group
+      for view_S in _views(element, self._codec.config.sample_rate, config)
+    ]
+    rows = np.arange(config.batch_records * config.views) % len(views)
+    codes_BxNxT = np.asarray(self._codec.encode(np.stack(views)[rows]))
+    codes_BxNxT = codes_BxNxT[: len(views)]
+    if codes_BxNxT.max() > np.iinfo(np.uint16).max:
+      raise UserError(
+        f"code {codes_BxNxT.max()}: a code set holds codebooks of up to 65536"
       )
-
-
-def _encode(
-  group: Sequence[Element], codec: Codec, config: CodesConfig
-) -> np.ndarray:
-  """Codes [records, views, N, T]; the batch is filled up to its full size."""
-  views = [
-    view_S
-    for element in group
-    for view_S in _views(element, codec.config.sample_rate, config)
-  ]
-  batch_size = config.batch_records * config.views
-  rows = np.arange(batch_size) % len(views)
-  codes_BxNxT = np.asarray(codec.encode(np.stack(views)[rows]))[: len(views)]
-  if codes_BxNxT.max() > np.iinfo(np.uint16).max:
-    raise UserError(
-      f"code {codes_BxNxT.max()}: a code set holds codebooks of up to 65536"
-    )
-  codes_BxNxT = codes_BxNxT.astype(np.uint16)
-  return codes_BxNxT.reshape(-1, config.views, *codes_BxNxT.shape[1:])
+    codes_BxNxT = codes_BxNxT.astype(np.uint16)
+    return codes_BxNxT.reshape(-1, config.views, *codes_BxNxT.shape[1:])
 
 
 def _views(
   element: Element, sample_rate: int, config: CodesConfig
 ) -> Iterator[np.ndarray]:
+  """The sound as it is, and varied."""
   rate = int(element["sample_rate"])
   if rate != sample_rate:
     raise UserError(
       f"audio set at {rate} Hz, codec at {sample_rate} Hz; prepare the audio"
       f" again at {sample_rate} Hz"
     )
-  audio_S = to_float(element["audio"])
+  audio_S = schema.to_float(element["audio"])
   size = round(config.seconds * rate)
   name = element["id"].encode()
   rng = np.random.default_rng([config.seed, zlib.crc32(name)])
-  as_it_is = AugmentConfig(fit=config.augment.fit)
+  unchanged = AugmentConfig(fit=config.augment.fit)
   for view in range(config.views):
-    how = config.augment if view else as_it_is
-    yield vary(audio_S, size, rate, how, rng)
+    augment = config.augment if view else unchanged
+    yield vary(audio_S, size, rate, augment, rng)
 
 
 class _Prompts:
@@ -217,7 +200,7 @@ class _Prompts:
   def _encode(self, captions: list[str]) -> None:
     padded = captions + captions[:1] * (TEXT_BATCH - len(captions))
     tokens_BxPxC, mask_BxP, *_ = self._encoder.encode_text(padded)
-    with np.errstate(over="ignore"):  # Told below.
+    with np.errstate(over="ignore"):  # Refused below.
       tokens_BxPxC = np.asarray(tokens_BxPxC).astype(np.float16)
     if not np.isfinite(tokens_BxPxC).all():
       raise UserError(

@@ -9,6 +9,7 @@ nor is what recorders and programs call a file: DSC12, take 3, untitled.
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from siren_jax.common.errors import UserError
@@ -71,8 +72,35 @@ def cleaned(caption: object, name: str = "caption") -> str:
   return caption
 
 
+def usable(
+  given: Iterable[object], where: str, report: Callable[[str], None]
+) -> tuple[str, ...]:
+  """The captions that may be trained on, each once.
+
+  Args:
+    given: what a table or a file has.
+    where: what messages begin with.
+    report: is given a message for each that may not.
+  """
+  lines = []
+  for caption in given:
+    try:
+      lines.append(cleaned(caption))
+    except UserError as error:
+      report(f"{where}: {error}")
+  return distinct(filter(None, lines))
+
+
+def distinct(captions: Iterable[str]) -> tuple[str, ...]:
+  """Each once, whatever its normal form."""
+  first: dict[str, str] = {}
+  for caption in captions:
+    first.setdefault(normal(caption), caption)
+  return tuple(first.values())
+
+
 def of_path(path: Path, root: Path) -> tuple[str, str]:
-  """Caption and kind of a sound below `root`, "" for what is not told."""
+  """Caption and kind of a sound below `root`, "" where there is none."""
   folders = path.relative_to(root).parts[:-1]
   kinds = (_words(name) for name in reversed(folders))
   kind = " ".join(next(filter(None, kinds), ()))

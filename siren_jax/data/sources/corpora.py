@@ -6,31 +6,20 @@ clip has depends on who fetched it, and many are no longer to be had.
 
 import collections
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from siren_jax.audio.sound_files import SUFFIXES
-from siren_jax.common.text import normal
-from siren_jax.data.sources import walk
+from absl import logging
 
-Row = Mapping[str, str]
-TEST = "test"  # is evaluated on, and never prepared for training
+from siren_jax.audio.sound_files import SUFFIXES
+from siren_jax.common.errors import UserError
+from siren_jax.common.text import normal
+from siren_jax.data.sources import captions, splits, tables, walk
+from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.tables import Row
+
 _CLIP_SECONDS = 10  # of AudioSet, where AudioCaps' clips are from
-# Words of file names and of `split` columns.
-SPLITS = {
-  "train": "train",
-  "training": "train",
-  "development": "train",
-  "validation": "validation",
-  "valid": "validation",
-  "val": "validation",
-  "dev": "validation",
-  "test": TEST,
-  "testing": TEST,
-  "eval": TEST,
-  "evaluation": TEST,
-}
+_HEAD = 1 << 16  # bytes of a CSV file in which its columns are looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +44,71 @@ def of(columns: Iterable[str]) -> Corpus | None:
   return next((c for c in _CORPORA if c.columns <= columns), None)
 
 
-def split_of(path: Path) -> str:
-  """ "train", "validation", "test" or "", by the words of the file's name."""
-  words = re.split(r"[\W_]+", path.stem.lower())
-  return next((SPLITS[w] for w in reversed(words) if w in SPLITS), "")
+def of_file(path: Path) -> Corpus | None:
+  """The published corpus that a CSV file belongs to."""
+  if path.suffix.lower() != ".csv" or not path.is_file():
+    return None
+  with path.open("rb") as file:
+    # Corpora have columns in ASCII: other encodings are refused by name later.
+    head = file.read(_HEAD).replace(b"\0", b"").decode("ascii", "ignore")
+  return of(tables.columns(head))
+
+
+def without_test(files: Sequence[Path]) -> list[Path]:
+  """The CSV files of a corpus but for its test split.
+
+  Raises:
+    UserError: there is nothing else, or a name does not say which split it is.
+  """
+  split_of = {path: splits.of_file(path) for path in files}
+  for path, split in split_of.items():
+    if split == splits.TEST:
+      logging.warning("%s is left out: siren-jax evaluate is for it", path)
+    elif not split and len(files) > 1:
+      raise UserError(
+        f"{path}: of which split? Name the files train.csv, val.csv, test.csv"
+      )
+  kept = [path for path, split in split_of.items() if split != splits.TEST]
+  if not kept:
+    raise UserError(
+      f"{files[0]}: a test split alone; give the training split too, or"
+      " name the file itself"
+    )
+  return kept
+
+
+def read(
+  files: Iterable[Path], root: Path, problems: Problems, apart: Path | None
+) -> Iterator[Recording]:
+  """Clips with all their captions; what is not there is a problem."""
+  clips = Clips(root, apart)
+  for message in clips.skipped:
+    problems.add(message)
+  for file in files:
+    corpus, split = of_file(file), splits.of_file(file)
+    assert corpus is not None  # It was looked at before.
+    captions_of: dict[Path, tuple[str, ...]] = collections.defaultdict(tuple)
+    for line, row in tables.rows(file, problems.add):
+      where = f"{file}:{line}"
+      stems = corpus.stems(row)
+      path = clips.find(stems, split)
+      given = tables.captions(row)
+      if not path:
+        what = f"clip {stems[0]}" if stems else "name of a clip"
+        problems.add(f"{where}: no {what} ({corpus.name})")
+      elif not any(given):
+        problems.add(f"{where}: no caption ({corpus.name})")
+      else:
+        captions_of[path] += captions.usable(given, where, problems.add)
+    for path, own in captions_of.items():
+      if not own:
+        continue
+      yield Recording(
+        id=str(path.relative_to(root)),
+        path=path,
+        captions=captions.distinct(own),
+        split=splits.without_test(split),
+      )
 
 
 class Clips:
@@ -68,7 +118,8 @@ class Clips:
   """
 
   def __init__(self, root: Path, apart: Path | None = None):
-    self._root, self._paths = root, collections.defaultdict(list)
+    self._root = root
+    self._paths: dict[str, list[Path]] = collections.defaultdict(list)
     walked = walk.sound_files(root, SUFFIXES, apart)
     self.skipped = walked.skipped
     for path in walked.paths:
@@ -79,7 +130,7 @@ class Clips:
 
     def fits(path: Path) -> bool:
       folders = path.relative_to(self._root).parts[:-1]
-      return any(SPLITS.get(name.lower()) == split for name in folders)
+      return any(splits.NAMES.get(name.lower()) == split for name in folders)
 
     for stem in stems:
       paths = self._paths.get(normal(stem))

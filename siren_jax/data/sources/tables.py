@@ -82,6 +82,15 @@ def columns(head: str) -> list[str]:
     return []
 
 
+def captions(row: Row) -> list[Any]:
+  """Of caption, captions (one or a list), and caption_1, caption_2, ..."""
+  values: list[Any] = []
+  for name, value in row.items():
+    if CAPTION_COLUMN.fullmatch(name):
+      values += value if isinstance(value, list) else [value]
+  return values
+
+
 def place(file: Any, root: Path) -> Path:
   """The sound that a row names, below `root` or anywhere.
 
@@ -162,17 +171,14 @@ def _header(
       broken = error
   if not headers:
     raise broken
-  return max(headers, key=lambda header: _rank(table, *header, by_tabs))
+  return max(headers, key=lambda header: _rank(table, header, by_tabs))
 
 
 def _rank(
-  table: Sequence[str],
-  names: Sequence[str],
-  delimiter: str,
-  place: int,
-  by_tabs: bool,
+  table: Sequence[str], header: tuple[list[str], str, int], by_tabs: bool
 ) -> tuple[int, ...]:
   """How likely a header is the one that is meant, to compare."""
+  names, delimiter, place = header
   known = sum(
     name in PATH_COLUMNS or bool(CAPTION_COLUMN.fullmatch(name))
     for name in names

@@ -103,8 +103,8 @@ class _Walker:
       folder, real = todo.pop()
       self._known.add(real)
       try:
-        with os.scandir(folder) as entries:
-          entries = sorted(entries, key=lambda entry: entry.name)
+        with os.scandir(folder) as scan:
+          entries = sorted(scan, key=lambda entry: entry.name)
       except OSError as error:
         self._skip(folder, f"cannot be read ({error.strerror})")
         continue

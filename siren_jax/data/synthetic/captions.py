@@ -2,7 +2,10 @@
 
 import itertools
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+Truth = Mapping[str, Any]
 
 _NUMBERS = dict(enumerate("one two three four five six".split(), 1))
 _NUMBERS |= {8: "eight", 10: "ten"}
@@ -108,7 +111,7 @@ _MIXTURES = (
 )  # fmt: skip
 
 
-def captions_of(truth: dict[str, Any]) -> tuple[str, ...]:
+def captions_of(truth: Truth) -> tuple[str, ...]:
   """Every wording of `truth` (see `siren_jax.data.synthetic.sounds`)."""
   kind = truth["kind"]
   if kind in ("sequence", "mixture"):
@@ -116,41 +119,41 @@ def captions_of(truth: dict[str, Any]) -> tuple[str, ...]:
     first, second = (captions_of(part) for part in truth["parts"])
     # Not the whole product: walk through both lists side by side.
     pairs = zip(itertools.cycle(forms), first * 6, second * 7, strict=False)
-    found = (form.format(x=x, y=y) for form, x, y in pairs)
+    captions: Sequence[str] = [form.format(x=x, y=y) for form, x, y in pairs]
   else:
-    found = _WORDS[kind](truth)
-  return tuple(dict.fromkeys(map(_tidy, found)))
+    captions = _WORDS[kind](truth)
+  return tuple(dict.fromkeys(map(_tidy, captions)))
 
 
-def _tone(truth):
+def _tone(truth: Truth) -> list[str]:
   if "hz" in truth:
     return [form.format(hz=truth["hz"]) for form in _HZ_TONES]
   return _fill(_TONES, p=_pitch(truth))
 
 
-def _beeps(truth):
+def _beeps(truth: Truth) -> list[str]:
   forms = _ONE_BEEP if truth["count"] == 1 else _BEEPS
   return _fill(forms, p=_pitch(truth), n=[_NUMBERS[truth["count"]]])
 
 
-def _chord(truth):
+def _chord(truth: Truth) -> list[str]:
   quality = truth["quality"]
   return _fill(_CHORDS, c=[f"{truth.get('root', '')} {quality}"])
 
 
-def _clicks(truth):
+def _clicks(truth: Truth) -> list[str]:
   if "rate_hz" not in truth:
     return _fill(_SPEED_CLICKS, s=_SPEEDS[truth["speed"]])
   n = truth["rate_hz"]
   return _fill(_RATE_CLICKS, n=[str(n), _NUMBERS.get(n, str(n))])
 
 
-def _bursts(truth):
+def _bursts(truth: Truth) -> list[str]:
   forms = _ONE_BURST if truth["count"] == 1 else _BURSTS
   return _fill(forms, n=[_NUMBERS[truth["count"]]])
 
 
-_WORDS = {
+_WORDS: dict[str, Callable[[Truth], Sequence[str]]] = {
   "tone": _tone,
   "beeps": _beeps,
   "sweep": lambda truth: _SWEEPS[truth["direction"]],
@@ -163,11 +166,11 @@ _WORDS = {
 }
 
 
-def _pitch(truth) -> tuple[str, ...]:
-  return _PITCHES.get(truth.get("pitch"), ("",))
+def _pitch(truth: Truth) -> tuple[str, ...]:
+  return _PITCHES[truth["pitch"]] if "pitch" in truth else ("",)
 
 
-def _fill(forms, **slots) -> list[str]:
+def _fill(forms: Sequence[str], **slots: Sequence[str]) -> list[str]:
   """Every form with every choice of its slots."""
   choices = [dict(zip(slots, c)) for c in itertools.product(*slots.values())]
   return [form.format(**choice) for form in forms for choice in choices]

@@ -2,7 +2,7 @@
 
 Our design. A sound has a `truth`, a small dictionary of what can be heard;
 its captions are made from the truth alone, and each says all of it and no
-more. `siren_jax.alignment.verify` computes the truth back from audio.
+more. `siren_jax.alignment.claims` computes the truth back from audio.
 
   {"kind": "tone", "pitch": "low"} or "hz": 440, or neither
   {"kind": "beeps", "count": 3, "pitch": "high"}   (pitch may be absent)
@@ -18,8 +18,8 @@ more. `siren_jax.alignment.verify` computes the truth back from audio.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,8 +27,13 @@ from siren_jax.common.errors import UserError
 from siren_jax.data.synthetic.captions import captions_of
 
 Truth = dict[str, Any]
-ROOTS = ("C", "C sharp", "D", "D sharp", "E", "F")
-ROOTS += ("F sharp", "G", "G sharp", "A", "A sharp", "B")
+Rng = np.random.Generator
+Sketch = tuple[np.ndarray, Truth]  # audio_S of any level, and its truth
+_Option = TypeVar("_Option")
+ROOTS = (
+  "C", "C sharp", "D", "D sharp", "E", "F",
+  "F sharp", "G", "G sharp", "A", "A sharp", "B",
+)  # fmt: skip
 THIRDS = {"major": 4, "minor": 3}  # semitones above the root
 # Between two pitches or speeds lies a gap that belongs to neither.
 PITCHES_HZ = {"low": (110, 260), "middle": (420, 850), "high": (1500, 3000)}
@@ -101,14 +106,14 @@ def make_set(
 
 # Makers: (rng, sample_rate, seconds) -> (audio_S, truth), S as they like up
 # to `seconds`.
-Maker = Callable[[np.random.Generator, int, float], tuple[np.ndarray, Truth]]
+Maker = Callable[[Rng, int, float], Sketch]
 
 
-def _tone(rng, rate, seconds):
+def _tone(rng: Rng, rate: int, seconds: float) -> Sketch:
   claim = rng.choice(["hz", "pitch", "none"], p=[0.25, 0.6, 0.15])
   pitch = _choice(rng, tuple(PITCHES_HZ))
   hz = _log_uniform(rng, *PITCHES_HZ[pitch])
-  truth = {"kind": "tone"}
+  truth: Truth = {"kind": "tone"}
   if claim == "hz":
     hz = truth["hz"] = _choice(rng, _TEST_TONES_HZ)
   elif claim == "pitch":
@@ -117,53 +122,54 @@ def _tone(rng, rate, seconds):
   return _fade(_wave(rng, hz_S, rate), rate), truth
 
 
-def _beeps(rng, rate, seconds):
+def _beeps(rng: Rng, rate: int, seconds: float) -> Sketch:
   pitch = _choice(rng, tuple(PITCHES_HZ))
   hz = _log_uniform(rng, *PITCHES_HZ[pitch])
   starts, size, count = _event_times(rng, rate, seconds)
   beep = _fade(_wave(rng, np.full(size, hz), rate), rate, 0.01)
-  truth = {"kind": "beeps", "count": count}
+  truth: Truth = {"kind": "beeps", "count": count}
   if rng.random() < 0.6:
     truth["pitch"] = pitch
   return _place([beep] * count, starts), truth
 
 
-def _sweep(rng, rate, seconds):
+def _sweep(rng: Rng, rate: int, seconds: float) -> Sketch:
   direction = _choice(rng, ("up", "down"))
   size = _length(rng, rate, seconds)
   octaves = rng.uniform(1.2, max(1.3, min(3.0, 1.2 * size / rate)))
   low = _log_uniform(rng, 150, 2800 / 2**octaves)
   ramp_S = np.linspace(0.0, octaves, size)
   hz_S = low * 2 ** (ramp_S if direction == "up" else octaves - ramp_S)
-  truth = {"kind": "sweep", "direction": direction}
+  truth: Truth = {"kind": "sweep", "direction": direction}
   return _fade(_wave(rng, hz_S, rate), rate), truth
 
 
-def _chord(rng, rate, seconds):
+def _chord(rng: Rng, rate: int, seconds: float) -> Sketch:
   quality = _choice(rng, tuple(THIRDS))
   midi = int(rng.integers(52, 67))
   size = _length(rng, rate, seconds)
   steps = [0, THIRDS[quality], 7] + [12] * int(rng.random() < 0.4)
   hz = [440 * 2 ** ((midi + step - 69) / 12) for step in steps]
-  audio_S = sum(_wave(rng, np.full(size, h), rate) for h in hz)
-  truth = {"kind": "chord", "quality": quality}
+  notes = (_wave(rng, np.full(size, h), rate) for h in hz)
+  audio_S = sum(notes, start=np.zeros(size))
+  truth: Truth = {"kind": "chord", "quality": quality}
   if rng.random() < 0.4:
     truth["root"] = ROOTS[midi % 12]
   return _fade(audio_S, rate), truth
 
 
-def _tremolo(rng, rate, seconds):
+def _tremolo(rng: Rng, rate: int, seconds: float) -> Sketch:
   speed = _choice(rng, tuple(TREMOLO_HZ))
   size = _length(rng, rate, seconds)
   beat = _log_uniform(rng, *TREMOLO_HZ[speed])
   phase_S = 2 * np.pi * beat * np.arange(size) / rate
   gain_S = 1 - rng.uniform(0.5, 0.8) * (0.5 + 0.5 * np.cos(phase_S))
   tone_S = _wave(rng, np.full(size, _log_uniform(rng, 200, 1500)), rate)
-  truth = {"kind": "tremolo", "speed": speed}
+  truth: Truth = {"kind": "tremolo", "speed": speed}
   return _fade(gain_S * tone_S, rate), truth
 
 
-def _siren(rng, rate, seconds):
+def _siren(rng: Rng, rate: int, seconds: float) -> Sketch:
   style = _choice(rng, ("wailing", "two-tone"))
   size = _length(rng, rate, seconds)
   # At least two full swings, or it would be a sweep.
@@ -176,12 +182,13 @@ def _siren(rng, rate, seconds):
   return _fade(_wave(rng, hz_S, rate), rate), {"kind": "siren", "style": style}
 
 
-def _clicks(rng, rate, seconds):
-  truth = {"kind": "clicks"}
+def _clicks(rng: Rng, rate: int, seconds: float) -> Sketch:
+  truth: Truth = {"kind": "clicks"}
   slowest = 4.5 / seconds  # four clicks at least: a rate must be heard
   if rng.random() < 0.5:
     rates = [hz for hz in _CLICK_RATES_HZ if hz >= slowest]
-    hz = truth["rate_hz"] = _choice(rng, rates)
+    truth["rate_hz"] = _choice(rng, rates)
+    hz = float(truth["rate_hz"])
   else:
     speeds = [s for s, (_, top) in CLICKS_HZ.items() if top >= slowest]
     truth["speed"] = _choice(rng, speeds)
@@ -194,19 +201,19 @@ def _clicks(rng, rate, seconds):
   return _place([click] * len(starts), starts), truth
 
 
-def _noise(rng, rate, seconds):
+def _noise(rng: Rng, rate: int, seconds: float) -> Sketch:
   band = _choice(rng, ("low", "middle", "high", "full"))
   audio_S = _band_noise(rng, _length(rng, rate, seconds), rate, band)
   return _fade(audio_S, rate, 0.05), {"kind": "noise", "band": band}
 
 
-def _bursts(rng, rate, seconds):
+def _bursts(rng: Rng, rate: int, seconds: float) -> Sketch:
   starts, size, count = _event_times(rng, rate, seconds)
-  made = [
+  bursts = [
     _fade(_band_noise(rng, size, rate, "full"), rate, 0.005)
     for _ in range(count)
   ]
-  return _place(made, starts), {"kind": "bursts", "count": count}
+  return _place(bursts, starts), {"kind": "bursts", "count": count}
 
 
 _MAKERS: tuple[Maker, ...] = (
@@ -214,11 +221,11 @@ _MAKERS: tuple[Maker, ...] = (
 )  # fmt: skip
 
 
-def _single(rng, rate, seconds):
+def _single(rng: Rng, rate: int, seconds: float) -> Sketch:
   return _choice(rng, _MAKERS)(rng, rate, seconds)
 
 
-def _sequence(rng, rate, seconds):
+def _sequence(rng: Rng, rate: int, seconds: float) -> Sketch:
   """Two sounds with silence between them, which differ in what is said."""
   gap = rng.uniform(0.3, 0.5)
   while True:
@@ -231,7 +238,7 @@ def _sequence(rng, rate, seconds):
   return _place(pair, [0, start]), _pair("sequence", first, second)
 
 
-def _mixture(rng, rate, seconds):
+def _mixture(rng: Rng, rate: int, seconds: float) -> Sketch:
   """A foreground over steady noise, or clicks over a steady tone."""
   if rng.random() < 0.25:
     fore_S, first = _clicks(rng, rate, seconds)
@@ -262,20 +269,22 @@ def _differ(first: Truth, second: Truth) -> bool:
 
 
 # Building blocks.
-def _choice(rng, options: Sequence):
+def _choice(rng: Rng, options: Sequence[_Option]) -> _Option:
   return options[int(rng.integers(len(options)))]
 
 
-def _log_uniform(rng, low: float, high: float) -> float:
+def _log_uniform(rng: Rng, low: float, high: float) -> float:
   return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _length(rng, rate: int, seconds: float) -> int:
+def _length(rng: Rng, rate: int, seconds: float) -> int:
   """Samples of a lasting sound: most of the time there is."""
   return int(rate * seconds * rng.uniform(0.8, 0.95))
 
 
-def _event_times(rng, rate: int, seconds: float):
+def _event_times(
+  rng: Rng, rate: int, seconds: float
+) -> tuple[np.ndarray, int, int]:
   """Starts and length in samples, and the number, of one to six events."""
   count = int(rng.integers(1, 7 if seconds > 2 else 4))
   slot = min(0.85 * seconds / count, rng.uniform(0.3, 0.6))
@@ -284,16 +293,17 @@ def _event_times(rng, rate: int, seconds: float):
   return (rate * (first + slot * np.arange(count))).astype(int), size, count
 
 
-def _wave(rng, hz_S: np.ndarray, rate: int) -> np.ndarray:
+def _wave(rng: Rng, hz_S: np.ndarray, rate: int) -> np.ndarray:
   """A tone of changing pitch; its fundamental is its strongest part."""
   phase_S = 2 * np.pi * np.cumsum(hz_S) / rate + rng.uniform(0, 2 * np.pi)
   weights = _choice(rng, _HARMONICS)
   top = 0.45 * rate / hz_S.max()
-  heard = [(k, w) for k, w in enumerate(weights, 1) if k <= max(1, top)]
-  return sum(w * np.sin(k * phase_S) for k, w in heard)
+  harmonics = [(k, w) for k, w in enumerate(weights, 1) if k <= max(1, top)]
+  waves = (w * np.sin(k * phase_S) for k, w in harmonics)
+  return sum(waves, start=np.zeros(len(hz_S)))
 
 
-def _band_noise(rng, size: int, rate: int, band: str) -> np.ndarray:
+def _band_noise(rng: Rng, size: int, rate: int, band: str) -> np.ndarray:
   padded = 1 << (size - 1).bit_length()  # a size that transforms fast
   spectrum = np.fft.rfft(rng.standard_normal(padded))
   freqs = np.fft.rfftfreq(padded, 1 / rate)
@@ -301,7 +311,7 @@ def _band_noise(rng, size: int, rate: int, band: str) -> np.ndarray:
   return np.fft.irfft(spectrum * ((freqs >= low) & (freqs <= high)))[:size]
 
 
-def _fade(audio_S, rate: int, seconds: float = 0.03) -> np.ndarray:
+def _fade(audio_S: np.ndarray, rate: int, seconds: float = 0.03) -> np.ndarray:
   """Raised-cosine ends, so that nothing clicks that is not a click."""
   size = min(round(seconds * rate), len(audio_S) // 2)
   edge = 0.5 - 0.5 * np.cos(np.pi * np.arange(size) / size)
@@ -310,7 +320,7 @@ def _fade(audio_S, rate: int, seconds: float = 0.03) -> np.ndarray:
   return audio_S * gain_S
 
 
-def _place(sounds: list[np.ndarray], starts: Sequence[int]) -> np.ndarray:
+def _place(sounds: Sequence[np.ndarray], starts: Iterable[int]) -> np.ndarray:
   """Sounds added up, each from its start."""
   audio_S = np.zeros(max(s + len(a) for a, s in zip(sounds, starts)))
   for sound, start in zip(sounds, starts):

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 import siren_jax
 from siren_jax.cli.main import main
-from siren_jax.data.sets import store
+from siren_jax.data.sets import index
 from siren_jax.experiments import kinds
 from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
@@ -101,7 +101,7 @@ def _trained(tiny_model, workdir, **inputs):
     str(ROOT / "configs" / "tiny.py"),
     [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
-  fingerprints = {f"data.{n}": store.fingerprint(p) for n, p in inputs.items()}
+  fingerprints = {f"data.{n}": index.fingerprint(p) for n, p in inputs.items()}
   config = kinds.to_json(experiment) | {run_config.INPUTS: fingerprints}
   params = dict(tiny_model.params)
   state = TrainState(

@@ -4,7 +4,7 @@ import numpy as np
 
 from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
-from siren_jax.data.preparation import prepare
+from siren_jax.data.preparation import audio
 from siren_jax.data.sets import contents
 
 
@@ -20,7 +20,7 @@ def test_a_set_is_shown(tmp_path, capsys):
   assert main([*map(str, argv), "--seconds", "1"]) == 0
   printed = capsys.readouterr().out
   assert "skipped: 1" in printed
-  assert "1 .m4a file left out" in (out / prepare.SKIPPED).read_text()
+  assert "1 .m4a file left out" in (out / audio.SKIPPED).read_text()
   shown = printed.partition("captions, for example:\n")[2]
   assert "  clips/a bell.wav: a bell\n" in shown
   assert "klub" not in shown.replace("bd_klub.wav", "")

@@ -15,7 +15,7 @@ from siren_jax import training
 from siren_jax.cli.main import main
 from siren_jax.cli.runs import training as training_verbs
 from siren_jax.common.errors import UserError
-from siren_jax.data.preparation import prepare
+from siren_jax.data.preparation import audio
 from siren_jax.experiments import kinds, stage1
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
@@ -24,8 +24,8 @@ CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 
 
 def prepare_set(out, count=4, seed=0):
-  config = prepare.AudioConfig(seconds=1.0, synthetic=count, seed=seed)
-  prepare.prepare_audio([], out, config, overwrite=True)
+  config = audio.AudioConfig(seconds=1.0, synthetic=count, seed=seed)
+  audio.prepare_audio([], out, config, overwrite=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import pytest
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.share import Share
-from siren_jax.data.batches import augment, pipeline
-from siren_jax.data.sets import builder, records
+from siren_jax.data import augment
+from siren_jax.data.batches import pipeline
+from siren_jax.data.sets import schema, writer
 
 RATE = 1000
 COUNT = 13
@@ -19,20 +20,20 @@ def folder(tmp_path_factory):
   """13 sounds of one second; sound i is the constant i + 1."""
 
   def example(i):
-    record = records.Record(
+    record = schema.Record(
       f"r{i}",
       np.full(RATE, i + 1, np.int16),
       RATE,
       (f"sound {i}", f"noise {i}"),
     )
-    return record.id, records.to_example(record)
+    return record.id, schema.to_example(record)
 
   out = tmp_path_factory.mktemp("data") / "set"
   splits = {
     "train": map(example, range(COUNT)),
     "validation": map(example, range(5)),
   }
-  builder.write(out, builder.audio_features(), splits)
+  writer.write(out, schema.audio_features(), splits)
   return out
 
 
@@ -61,7 +62,7 @@ def codes(tmp_path_factory):
     "train": map(example, range(7)),
     "validation": map(example, range(3)),
   }
-  builder.write(out, builder.code_features(3, 2, 4, 5, 6), splits)
+  writer.write(out, schema.code_features(3, 2, 4, 5, 6), splits)
   return out
 
 
@@ -77,7 +78,7 @@ def take(batches, count):
 def numbers(batches):
   """Which sounds are in the batches, row by row."""
   rows = np.concatenate([b["audio_BxS"] for b in batches])
-  return np.round(rows[:, 0] * records.INT16_SCALE).astype(int).tolist()
+  return np.round(rows[:, 0] * schema.INT16_SCALE).astype(int).tolist()
 
 
 def assert_same(one, two):
@@ -188,7 +189,7 @@ def test_mixing_joins_captions(folder):
   # A caption belongs to its sound.
   for row, caption in zip(found[0]["audio_BxS"], captions, strict=False):
     if " and " not in caption:
-      value = round(float(row[0]) * records.INT16_SCALE)
+      value = round(float(row[0]) * schema.INT16_SCALE)
       assert int(caption.split()[1]) + 1 == value
 
 
@@ -241,11 +242,9 @@ def test_the_place_in_another_order_is_refused_by_name(folder):
 
 
 def test_one_record_is_enough(tmp_path):
-  record = records.Record("a", np.ones(RATE, np.int16), RATE, ("a",))
-  example = ("a", records.to_example(record))
-  builder.write(
-    tmp_path / "set", builder.audio_features(), {"train": [example]}
-  )
+  record = schema.Record("a", np.ones(RATE, np.int16), RATE, ("a",))
+  example = ("a", schema.to_example(record))
+  writer.write(tmp_path / "set", schema.audio_features(), {"train": [example]})
   assert numbers(take(audio(tmp_path / "set"), 2)) == [1] * 8
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches import augment
+from siren_jax.data import augment
 from siren_jax.data.preparation import codes
-from siren_jax.data.sets import builder, records, store
+from siren_jax.data.sets import reader, schema, writer
 
 RATE, HOP, TOKENS = 1000, 100, 4
 
@@ -47,16 +47,16 @@ class FakeText:
 def audio_set(tmp_path):
   def example(i, size):
     audio_S = np.full(size, 3000 * (i + 1), np.int16)
-    record = records.Record(
+    record = schema.Record(
       f"r{i}", audio_S, RATE, ("a dog", f"the loud dog {i}"), "dog"
     )
-    return record.id, records.to_example(record)
+    return record.id, schema.to_example(record)
 
   splits = {
     "train": [example(i, 2000 if i % 2 else 300) for i in range(5)],
     "validation": [example(5, 2000)],
   }
-  builder.write(tmp_path / "audio", builder.audio_features(), splits)
+  writer.write(tmp_path / "audio", schema.audio_features(), splits)
   return tmp_path / "audio"
 
 
@@ -67,7 +67,7 @@ def prepare(audio_set, **settings):
   counts = codes.prepare_codes(
     audio_set, codec, text, out, config, overwrite=True
   )
-  source = store.open_source(out, "train")
+  source = reader.open_source(out, "train")
   found = {source[i]["id"]: source[i] for i in range(len(source))}
   return codec, text, counts, found
 
@@ -83,7 +83,7 @@ def test_records(audio_set):
   assert element["prompt"].dtype == np.float16
   assert element["prompt"][:, :, 0].tolist() == [[1, 3, 0, 0], [3, 4, 3, 1]]
   assert element["prompt_mask"].sum(1).tolist() == [2, 4]
-  level = 1000 * 12000 / records.INT16_SCALE
+  level = 1000 * 12000 / schema.INT16_SCALE
   np.testing.assert_allclose(element["codes"][0, 0], level, atol=1)
 
 
@@ -91,7 +91,7 @@ def test_every_record_gets_its_own_codes(audio_set):
   for batch_records in (1, 2, 7):  # 5 records: full, filled up, one batch
     _, _, _, found = prepare(audio_set, batch_records=batch_records)
     for i in range(5):
-      level = 1000 * 3000 * (i + 1) / records.INT16_SCALE
+      level = 1000 * 3000 * (i + 1) / schema.INT16_SCALE
       assert abs(int(found[f"r{i}"]["codes"][0, 0].max()) - level) <= 1
 
 
@@ -150,4 +150,4 @@ def test_codes_never_take_the_place_of_their_sounds(audio_set):
     codes.prepare_codes(
       audio_set, FakeCodec(), FakeText(), audio_set / ".", overwrite=True
     )
-  assert len(store.open_source(audio_set, "train")) == 5
+  assert len(reader.open_source(audio_set, "train")) == 5

@@ -3,7 +3,7 @@
 import numpy as np
 
 from siren_jax.audio import sound_files
-from siren_jax.data.preparation import prepare
+from siren_jax.data.preparation import audio
 from siren_jax.data.sets import contents
 
 RATE = 8000
@@ -17,8 +17,8 @@ def test_counts_and_examples(tmp_path):
     sound_files.write_audio(path, rng.normal(0, 0.1, RATE).astype("f4"), RATE)
   path.with_suffix(".txt").write_text("a caf\u00e9 in the rain\nrain\n")
   out = tmp_path / "out"
-  config = prepare.AudioConfig(sample_rate=RATE, seconds=1.0)
-  summary = prepare.prepare_audio([tmp_path / "clips"], out, config)
+  config = audio.AudioConfig(sample_rate=RATE, seconds=1.0)
+  summary = audio.prepare_audio([tmp_path / "clips"], out, config)
   *splits, labels = contents.counts(out)
   assert splits == [
     f"{name}: {summary[name]} records, {summary[name]:.1f} s of sound"

@@ -5,10 +5,9 @@ import pytest
 
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data.preparation import prepare
-from siren_jax.data.sets import store
-from siren_jax.data.sources import corpora
-from siren_jax.data.sources import recordings as sources
+from siren_jax.data.preparation import audio
+from siren_jax.data.sets import reader
+from siren_jax.data.sources import corpora, recordings
 
 AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
 CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
@@ -48,9 +47,9 @@ def _audiocaps(root, clip_name):
   ],
 )
 def test_audiocaps(tmp_path, clip_name):
-  problems = sources.Problems()
+  problems = recordings.Problems()
   root = _audiocaps(tmp_path / "audiocaps", clip_name)
-  found = {r.path.stem: r for r in sources.find(root, problems)}
+  found = {r.path.stem: r for r in recordings.find(root, problems)}
   dog = found[clip_name("1", "-abc", 30)]
   assert (dog.captions, dog.split) == (("A dog, barking",), "train")
   bells = found[clip_name("3", "val3", 7)]
@@ -58,7 +57,7 @@ def test_audiocaps(tmp_path, clip_name):
   assert bells.split == "validation"
   assert len(found) == 3, "the test split is left out"
   assert len(problems.messages) == 1 and "no clip gone" in problems.messages[0]
-  (test,) = sources.find(root / "test.csv")
+  (test,) = recordings.find(root / "test.csv")
   assert test.captions == ("Wind",) and "test" in test.path.parts
 
 
@@ -66,8 +65,8 @@ def test_audiocaps_by_number_and_broken_rows(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: i)
   with (root / "train.csv").open("a") as file:
     file.write("7,,3,no name\n8,a,soon,no time\n2,xyz_1,0,\n")
-  problems = sources.Problems()
-  assert len(sources.find(root, problems)) == 4
+  problems = recordings.Problems()
+  assert len(recordings.find(root, problems)) == 4
   told = [m.split(": ")[1] for m in problems.messages]
   assert told == [
     "no clip gone (AudioCaps)",
@@ -83,39 +82,41 @@ def test_clotho(tmp_path):
       f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'
     )
     sound(tmp_path / split / "same name.wav")
-  train, validation = sources.find(tmp_path, sources.Problems(strict=True))
+  train, validation = recordings.find(
+    tmp_path, recordings.Problems(strict=True)
+  )
   assert train.captions[:2] == ("development, one", "two")
   assert len(train.captions) == 5
   assert train.path == tmp_path / "development" / "same name.wav"
   assert (train.split, validation.split) == ("train", "validation")
   assert "validation" in validation.path.parts
-  (test,) = sources.find(tmp_path / "clotho_captions_evaluation.csv")
+  (test,) = recordings.find(tmp_path / "clotho_captions_evaluation.csv")
   assert test.captions[0] == "evaluation, one"
 
 
 def test_prepared_with_a_list_of_what_is_missing(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
   out = tmp_path / "out"
-  config = prepare.AudioConfig(sample_rate=8000, seconds=1.0)
-  summary = prepare.prepare_audio([root], out, config)
+  config = audio.AudioConfig(sample_rate=8000, seconds=1.0)
+  summary = audio.prepare_audio([root], out, config)
   assert (summary["train"], summary["validation"]) == (2, 1)
   assert summary["skipped"] == 1
-  assert "no clip gone" in (out / prepare.SKIPPED).read_text()
-  assert store.captions(out, "validation") == ["Bells", "A bell rings"]
+  assert "no clip gone" in (out / audio.SKIPPED).read_text()
+  assert reader.captions(out, "validation") == ["Bells", "A bell rings"]
 
 
 def test_a_test_split_is_never_trained_on(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: y)
   (root / "test.csv").rename(root / "audiocaps-test_v2.csv")
-  assert not any("test5" in r.id for r in sources.find(root))
+  assert not any("test5" in r.id for r in recordings.find(root))
   (root / "audiocaps-test_v2.csv").rename(root / "more.csv")
   with pytest.raises(UserError, match=r"more\.csv: of which split"):
-    sources.find(root)
+    recordings.find(root)
   (root / "more.csv").rename(root / "eval.csv")
   for name in ("train.csv", "val.csv"):
     (root / name).unlink()
   with pytest.raises(UserError, match="a test split alone"):
-    sources.find(root)
+    recordings.find(root)
 
 
 def test_folders_above_the_corpus_say_nothing(tmp_path):
@@ -124,7 +125,7 @@ def test_folders_above_the_corpus_say_nothing(tmp_path):
   (root / "train.csv").write_text(f"{AUDIOCAPS}1,same,0,rain\n")
   for split in ("test", "train"):
     sound(root / split / "same.wav")
-  (found,) = sources.find(root)
+  (found,) = recordings.find(root)
   assert found.path == root / "train" / "same.wav"
 
 
@@ -133,7 +134,7 @@ def test_a_quote_that_is_not_closed_is_told(tmp_path):
   table = tmp_path / "train.csv"
   table.write_text(f'{AUDIOCAPS}1,a,0,"rain\n{rows}')
   with pytest.raises(UserError, match=r"train\.csv:.*quote"):
-    sources.find(table)
+    recordings.find(table)
 
 
 def test_other_tables_are_no_corpus(tmp_path):
@@ -142,5 +143,5 @@ def test_other_tables_are_no_corpus(tmp_path):
   assert corpora.of([]) is None
   (tmp_path / "notes.csv").write_text("")
   sound(tmp_path / "rain.wav")
-  (found,) = sources.find(tmp_path)
+  (found,) = recordings.find(tmp_path)
   assert found.captions == ("rain",)

@@ -1,4 +1,4 @@
-"""Data sets on disk: TFDS folders of array_record, without TensorFlow.
+"""Data sets are written: TFDS folders of array_record, without TensorFlow.
 
 Any TFDS reader opens them: `tfds.builder_from_directory(out)`.
 """
@@ -6,7 +6,6 @@ Any TFDS reader opens them: `tfds.builder_from_directory(out)`.
 import contextlib
 import glob
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -14,79 +13,49 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.data.sets.store import INFO, RECORDS, Fingerprint, previous
+from siren_jax.data.sets import index
+from siren_jax.data.sets.index import SplitIndex
+from siren_jax.data.sets.reader import INFO, previous
 from siren_jax.storage.lock import exclusive
 
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
 
 
-def audio_features() -> tfds.features.FeaturesDict:
-  """Features of an audio set: the fields of `records.Record`."""
-  return tfds.features.FeaturesDict(
-    {
-      "id": tfds.features.Text(),
-      "audio": _tensor((None,), np.int16),
-      "sample_rate": tfds.features.Scalar(np.int32),
-      "captions": tfds.features.Sequence(tfds.features.Text()),
-      "label": tfds.features.Text(),
-      "source": tfds.features.Text(),
-    }
-  )
-
-
-def code_features(
-  views: int, codebooks: int, frames: int, tokens: int, width: int
-) -> tfds.features.FeaturesDict:
-  """Features of a code set: codes [views, N, T], prompts [captions, P, C]."""
-  return tfds.features.FeaturesDict(
-    {
-      "id": tfds.features.Text(),
-      "codes": _tensor((views, codebooks, frames), np.uint16),
-      "num_frames": _tensor((views,), np.int32),
-      "captions": tfds.features.Sequence(tfds.features.Text()),
-      "prompt": _tensor((None, tokens, width), np.float16),
-      "prompt_mask": _tensor((None, tokens), np.bool_),
-      "label": tfds.features.Text(),
-    }
-  )
-
-
-def _tensor(shape: tuple[int | None, ...], dtype) -> tfds.features.Tensor:
-  """Stored as bytes: as numbers of a protocol buffer it reads 10x slower."""
-  return tfds.features.Tensor(
-    shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES
-  )
-
-
-class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """A TFDS builder whose splits are iterables made elsewhere."""
+class _Builder(  # type: ignore[call-arg]  # TFDS takes skip_registration.
+  tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
+  """Writes splits that are iterables made elsewhere, and indexes them."""
 
   name = "siren"
   VERSION = tfds.core.Version("1.0.0")
   # TFDS 4.9.10 needs importlib_resources to find it, and does not ask for it.
   code_path = None
 
-  def __init__(self, features, splits: Mapping[str, Examples], **kwargs):
+  def __init__(
+    self,
+    features: tfds.features.FeaturesDict,
+    splits: Mapping[str, Examples],
+    folder: str,
+  ) -> None:
     self._features, self._splits = features, splits
-    super().__init__(**kwargs)
+    self.indices = {name: SplitIndex() for name in splits}
+    super().__init__(data_dir=folder, file_format="array_record")
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(builder=self, features=self._features)
 
-  def _split_generators(self, dl_manager):
+  def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
     del dl_manager  # nothing is downloaded
-    return {
-      name: self._generate_examples(examples)
-      for name, examples in self._splits.items()
-    }
+    return {name: self._generate_examples(name) for name in self._splits}
 
-  def _generate_examples(self, examples: Examples):
-    yield from examples
+  def _generate_examples(self, split: str) -> Examples:
+    for key, example in self._splits[split]:
+      self.indices[split].add(example)
+      yield key, example
 
 
 @contextlib.contextmanager
@@ -117,7 +86,7 @@ def write(
   features: tfds.features.FeaturesDict,
   splits: Mapping[str, Examples],
   finish: Callable[[Path], None] | None = None,
-) -> None:
+) -> dict[str, SplitIndex]:
   """Writes a data set with its fingerprint to folder `out`: all or nothing.
 
   An older data set at `out` is replaced once the new one is complete.
@@ -126,26 +95,26 @@ def write(
     features, splits: of the set.
     finish: writes what else belongs into the folder.
 
+  Returns:
+    What was written, by split.
+
   Raises:
     UserError: `out` is something other than a data set, or not writable.
   """
   out = paths.local(out).resolve()
   check_target(out)
-  records = {name: Fingerprint() for name in splits}
-  counted = {
-    name: _counted(examples, records[name]) for name, examples in splits.items()
-  }
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
       prefix=_scratch(out), dir=out.parent
     ) as scratch:
-      folder = _build(scratch, features, counted)
-      values = {name: record.value() for name, record in records.items()}
-      (folder / RECORDS).write_text(json.dumps(values, indent=2) + "\n")
+      builder = _Builder(features, splits, scratch)
+      folder = _build(builder)
+      index.write(folder, builder.indices)
       if finish:
         finish(folder)
       _replace(folder, out)
+      return builder.indices
   except OSError as error:
     raise UserError(
       f"{out}: cannot write ({error.strerror or error}); free space or choose"
@@ -164,17 +133,8 @@ def check_target(out: str | os.PathLike) -> None:
     )
 
 
-def _counted(examples: Examples, record: Fingerprint) -> Examples:
-  for key, example in examples:
-    record.add(example)
-    yield key, example
-
-
-def _build(scratch: str, features, splits: Mapping[str, Examples]) -> Path:
+def _build(builder: _Builder) -> Path:
   tfds.disable_progress_bar()  # the caller shows one, over all splits
-  builder = _Builder(
-    features, splits, data_dir=scratch, file_format="array_record"
-  )
   with contextlib.redirect_stdout(io.StringIO()):  # download messages
     builder.download_and_prepare()
   return Path(builder.data_dir)

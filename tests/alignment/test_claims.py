@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siren_jax.alignment import verify
+from siren_jax.alignment import claims
 from siren_jax.common.errors import UserError
 from siren_jax.data.synthetic import sounds as synthetic
 
@@ -18,7 +18,7 @@ def sounds():
 
 
 def score(truth, audio_S, rate=RATE):
-  return verify.verify(truth, audio_S, rate)
+  return claims.verify(truth, audio_S, rate)
 
 
 def made(**truth):
@@ -171,7 +171,7 @@ def test_half_of_a_sequence_is_worth_little_but_something():
   assert 0.0 < half <= 0.2
 
 
-@pytest.mark.parametrize("kind", sorted(verify._CHECKS))
+@pytest.mark.parametrize("kind", sorted(claims._CHECKS))
 def test_silence_broken_and_tiny_audio_score_nothing(kind):
   truth = {"kind": kind, "pitch": "low", "count": 1, "direction": "up"}
   truth |= {"quality": "minor", "speed": "slow", "style": "wailing"}

@@ -1,21 +1,21 @@
-"""How far a sound is what its truth says, judged from the audio alone.
+"""How far a sound is what its truth claims, judged from the audio alone.
 
 Our design. The score is graded, so that it can be a reward: a product of how
 clearly each claim can be heard. Truths are described in
 `siren_jax.data.synthetic.sounds`.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import chex
 import numpy as np
 
-from siren_jax.alignment import hearing
-from siren_jax.alignment.hearing import Heard, ramp
+from siren_jax.alignment import detectors
+from siren_jax.alignment.detectors import Analysis, ramp
 from siren_jax.common.errors import UserError
 from siren_jax.data.captions import describe
 from siren_jax.data.synthetic import sounds
+from siren_jax.data.synthetic.sounds import Truth
 
 _SILENT_PEAK = 1e-4
 _SHORTEST_SECONDS = 0.1
@@ -30,9 +30,7 @@ _NO_GAP = 0.6  # factor where the parts are not set apart
 _MISCOUNT = 0.35  # factor for each event too many or too few
 
 
-def verify(
-  truth: dict[str, Any], audio_S: np.ndarray, sample_rate: int
-) -> float:
+def verify(truth: Truth, audio_S: np.ndarray, sample_rate: int) -> float:
   """Score in [0, 1]; 1 where all that `truth` claims can be heard.
 
   Args:
@@ -57,13 +55,15 @@ def verify(
     return _sequence(truth["parts"], audio_S, sample_rate)
   if kind == "mixture":
     return _mixture(truth["parts"], audio_S, sample_rate)
-  return float(_CHECKS[kind](truth, hearing.listen(audio_S, sample_rate)))
+  return float(_CHECKS[kind](truth, detectors.analyse(audio_S, sample_rate)))
 
 
-def _sequence(parts, audio_S, sample_rate: int) -> float:
+def _sequence(
+  parts: Sequence[Truth], audio_S: np.ndarray, sample_rate: int
+) -> float:
   """The best score over the places where the first part may end."""
-  level_T = hearing.level(audio_S, sample_rate)
-  hop = round(hearing.HOP_SECONDS * sample_rate)
+  level_T = detectors.level(audio_S, sample_rate)
+  hop = round(detectors.HOP_SECONDS * sample_rate)
   best = 0.0
   for cut, weight in _cuts(level_T):
     sides = (audio_S[: cut * hop], audio_S[cut * hop :])
@@ -92,16 +92,18 @@ def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
   ]
 
 
-def _mixture(parts, audio_S, sample_rate: int) -> float:
+def _mixture(
+  parts: Sequence[Truth], audio_S: np.ndarray, sample_rate: int
+) -> float:
   """Each part in what is left when the other is taken out."""
   clicks = parts[0]["kind"] == "clicks"
-  sides = hearing.separate(audio_S, sample_rate, clicks)
+  sides = detectors.separate(audio_S, sample_rate, clicks)
   total = np.sum(audio_S**2)
   scores = []
   for part, side_S in zip(parts, sides, strict=True):
     share_db = 10 * np.log10(np.sum(side_S**2) / total + 1e-12)
-    heard = ramp(share_db, -35, -20)
-    scores.append(heard * verify(part, side_S, sample_rate))
+    audible = ramp(share_db, -35, -20)
+    scores.append(audible * verify(part, side_S, sample_rate))
   return _both(*scores)
 
 
@@ -110,29 +112,29 @@ def _both(first: float, second: float) -> float:
   return 0.8 * (first * second) ** 0.5 + 0.1 * (first + second)
 
 
-# One check for each kind: (truth, heard) -> score.
-def _tone(truth, heard):
-  score = hearing.steady_pitch(heard) * hearing.lasting(heard)
-  return score * hearing.steady_level(heard) * _pitch(truth, heard)
+# One check for each kind: (truth, analysis) -> score.
+def _tone(truth: Truth, analysis: Analysis) -> float:
+  score = detectors.steady_pitch(analysis) * detectors.lasting(analysis)
+  return score * detectors.steady_level(analysis) * _pitch(truth, analysis)
 
 
-def _beeps(truth, heard):
-  events = hearing.events(heard)
-  inside_T = hearing.inside(events, heard)
-  same = ramp(np.std(np.log2(heard.hz_T[inside_T])), 0.5, 0.15)
-  score = same * ramp(heard.tonality_T[inside_T].mean(), 0.4, 0.65)
-  return score * _counted(events, truth, heard) * _pitch(truth, heard)
+def _beeps(truth: Truth, analysis: Analysis) -> float:
+  events = detectors.events(analysis)
+  inside_T = detectors.inside(events, analysis)
+  same = ramp(np.std(np.log2(analysis.hz_T[inside_T])), 0.5, 0.15)
+  score = same * ramp(analysis.tonality_T[inside_T].mean(), 0.4, 0.65)
+  return score * _counted(events, truth, analysis) * _pitch(truth, analysis)
 
 
-def _bursts(truth, heard):
-  events = hearing.events(heard)
-  inside_T = hearing.inside(events, heard)
-  noisy = ramp(heard.tonality_T[inside_T].mean(), 0.6, 0.35)
-  return noisy * _counted(events, truth, heard)
+def _bursts(truth: Truth, analysis: Analysis) -> float:
+  events = detectors.events(analysis)
+  inside_T = detectors.inside(events, analysis)
+  noisy = ramp(analysis.tonality_T[inside_T].mean(), 0.6, 0.35)
+  return noisy * _counted(events, truth, analysis)
 
 
-def _sweep(truth, heard):
-  frames, pitch_T = hearing.pitch_track(heard)
+def _sweep(truth: Truth, analysis: Analysis) -> float:
+  frames, pitch_T = detectors.pitch_track(analysis)
   if len(frames) < 10:
     return 0.0
   slope, start = np.polyfit(frames, pitch_T, 1)
@@ -140,12 +142,12 @@ def _sweep(truth, heard):
   straight = 1 - np.mean(rest_T**2) / max(np.var(pitch_T), 1e-9)
   octaves = slope * (frames[-1] - frames[0])
   octaves *= 1 if truth["direction"] == "up" else -1
-  score = hearing.tonal(heard) * hearing.lasting(heard)
+  score = detectors.tonal(analysis) * detectors.lasting(analysis)
   return score * ramp(straight, 0.5, 0.85) * ramp(octaves, 0.1, 0.8)
 
 
-def _chord(truth, heard):
-  chroma = hearing.chroma(heard)
+def _chord(truth: Truth, analysis: Analysis) -> float:
+  chroma = detectors.chroma(analysis)
   triads = {
     (quality, root): chroma[[root, (root + third) % 12, (root + 7) % 12]]
     for quality, third in sounds.THIRDS.items()
@@ -162,18 +164,18 @@ def _chord(truth, heard):
   # Three notes and little else, all there, and no other triad fits better.
   score = ramp(notes.sum(), 0.5, 0.8) * ramp(notes.min(), 0.04, 0.14)
   score *= ramp(notes.sum() - rest, -0.1, 0.05)
-  return score * hearing.lasting(heard)
+  return score * detectors.lasting(analysis)
 
 
-def _tremolo(truth, heard):
-  depth, hz = hearing.wobble(heard)
+def _tremolo(truth: Truth, analysis: Analysis) -> float:
+  depth, hz = detectors.wobble(analysis)
   speed = np.log2(hz / _TREMOLO_BORDER_HZ)
-  score = hearing.steady_pitch(heard) * hearing.lasting(heard)
+  score = detectors.steady_pitch(analysis) * detectors.lasting(analysis)
   return score * ramp(depth, 0.12, 0.25) * _fast_or_slow(truth, speed)
 
 
-def _siren(truth, heard):
-  frames, pitch_T = hearing.pitch_track(heard)
+def _siren(truth: Truth, analysis: Analysis) -> float:
+  frames, pitch_T = detectors.pitch_track(analysis)
   if len(frames) < 30:
     return 0.0
   low, high = np.percentile(pitch_T, [10, 90])
@@ -183,41 +185,46 @@ def _siren(truth, heard):
   between = np.mean((place_T > 0.2) & (place_T < 0.8))
   style = ramp(between, 0.15, 0.3)
   style = style if truth["style"] == "wailing" else 1 - style
-  score = hearing.tonal(heard) * hearing.lasting(heard)
+  score = detectors.tonal(analysis) * detectors.lasting(analysis)
   return score * ramp(high - low, 0.12, 0.25) * ramp(turns, 0.5, 2) * style
 
 
-def _clicks(truth, heard):
-  rate, regularity = describe.regular_rate(heard.level_T)
-  events = hearing.events(heard)
+def _clicks(truth: Truth, analysis: Analysis) -> float:
+  rate, regularity = describe.regular_rate(analysis.level_T)
+  events = detectors.events(analysis)
   if rate == 0:
     return 0.0
   if "rate_hz" in truth:
     right = ramp(abs(np.log2(rate / truth["rate_hz"])), 0.4, 0.1)
   else:
     right = _fast_or_slow(truth, np.log2(rate / _CLICK_BORDER_HZ))
-  score = ramp(hearing.event_seconds(events), 0.09, 0.05)
-  score *= ramp(hearing.longest_seconds(heard), 0.5, 0.15)
-  tonality = heard.tonality_T[hearing.inside(events, heard)].mean()
+  score = ramp(detectors.event_seconds(events), 0.09, 0.05)
+  score *= ramp(detectors.longest_seconds(analysis), 0.5, 0.15)
+  tonality = analysis.tonality_T[detectors.inside(events, analysis)].mean()
   return score * ramp(tonality, 0.7, 0.5) * ramp(regularity, 0.15, 0.5) * right
 
 
-def _noise(truth, heard):
-  power_F = heard.power_TxF[heard.active_T].mean(0)
-  power_F = power_F / power_F.sum()
+def _noise(truth: Truth, analysis: Analysis) -> float:
+  power_U = analysis.power_TxU[analysis.active_T].mean(0)
+  power_U = power_U / power_U.sum()
   if truth["band"] == "full":
-    density = [part.mean() for part in np.array_split(power_F[3:-20], 6)]
+    density = [part.mean() for part in np.array_split(power_U[3:-20], 6)]
     right = ramp(10 * np.log10(min(density) / max(density)), -20, -8)
   else:
-    borders = np.searchsorted(heard.freqs_F, _NOISE_BORDERS_HZ)
-    shares = [part.sum() for part in np.split(power_F, borders)]
+    borders = np.searchsorted(analysis.freqs_U, _NOISE_BORDERS_HZ)
+    shares = [part.sum() for part in np.split(power_U, borders)]
     share = shares[("low", "middle", "high").index(truth["band"])]
     right = ramp(share, 0.72, 0.92)
-  noisy = ramp(hearing.mean_tonality(heard), 0.8, 0.62)
-  return noisy * hearing.lasting(heard) * hearing.steady_level(heard) * right
+  noisy = ramp(detectors.mean_tonality(analysis), 0.8, 0.62)
+  return (
+    noisy
+    * detectors.lasting(analysis)
+    * detectors.steady_level(analysis)
+    * right
+  )
 
 
-_CHECKS: dict[str, Callable[[dict[str, Any], Heard], float]] = {
+_CHECKS: dict[str, Callable[[Truth, Analysis], float]] = {
   "tone": _tone,
   "beeps": _beeps,
   "sweep": _sweep,
@@ -230,16 +237,18 @@ _CHECKS: dict[str, Callable[[dict[str, Any], Heard], float]] = {
 }
 
 
-def _counted(events: list[tuple[int, int]], truth, heard: Heard) -> float:
+def _counted(
+  events: list[tuple[int, int]], truth: Truth, analysis: Analysis
+) -> float:
   """Right number of events, all of them short."""
-  score = ramp(hearing.event_seconds(events), 0.02, 0.05)
-  score *= ramp(hearing.longest_seconds(heard), 0.8, 0.5)
+  score = ramp(detectors.event_seconds(events), 0.02, 0.05)
+  score *= ramp(detectors.longest_seconds(analysis), 0.8, 0.5)
   return score * _MISCOUNT ** abs(len(events) - truth["count"])
 
 
-def _pitch(truth, heard: Heard) -> float:
+def _pitch(truth: Truth, analysis: Analysis) -> float:
   """The claimed pitch, if one is claimed."""
-  _, pitch_T = hearing.pitch_track(heard)
+  _, pitch_T = detectors.pitch_track(analysis)
   if len(pitch_T) == 0:
     return 0.0
   pitch = np.median(pitch_T)
@@ -251,6 +260,6 @@ def _pitch(truth, heard: Heard) -> float:
   return ramp(outside.get(truth.get("pitch"), 0.0), 0.5, 0.0)
 
 
-def _fast_or_slow(truth, octaves_above: float) -> float:
+def _fast_or_slow(truth: Truth, octaves_above: float) -> float:
   sign = 1 if truth["speed"] == "fast" else -1
   return ramp(sign * octaves_above, -0.4, 0.4)

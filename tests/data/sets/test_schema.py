@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.sets import records
+from siren_jax.data.sets import schema
 
 GOOD = dict(
   id="a",
@@ -27,13 +27,13 @@ GOOD = dict(
 )
 def test_bad_fields_are_named(field, value, message):
   with pytest.raises(UserError, match=message) as caught:
-    records.Record(**GOOD | {field: value})
+    schema.Record(**GOOD | {field: value})
   assert "\n" not in str(caught.value)
 
 
 def test_example_round_trip():
-  record = records.Record(**GOOD, label="dog bark", source="x.wav")
-  again = records.from_example(records.to_example(record))
+  record = schema.Record(**GOOD, label="dog bark", source="x.wav")
+  again = schema.from_example(schema.to_example(record))
   np.testing.assert_array_equal(again.audio_S, record.audio_S)
   for name in ("id", "sample_rate", "captions", "label", "source"):
     assert getattr(again, name) == getattr(record, name)
@@ -42,8 +42,8 @@ def test_example_round_trip():
 
 def test_int16_clips_and_inverts():
   audio_S = np.array([-2.0, -1.0, 0.0, 0.3, 1.0, 2.0], np.float32)
-  pcm_S = records.to_int16(audio_S)
+  pcm_S = schema.to_int16(audio_S)
   assert pcm_S.tolist()[0] == pcm_S.tolist()[1] == -32767
   np.testing.assert_allclose(
-    records.to_float(pcm_S), np.clip(audio_S, -1, 1), atol=0.5 / 32767 + 1e-8
+    schema.to_float(pcm_S), np.clip(audio_S, -1, 1), atol=0.5 / 32767 + 1e-8
   )

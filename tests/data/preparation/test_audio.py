@@ -8,9 +8,8 @@ import soundfile
 
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
-from siren_jax.data.preparation import maker, prepare
-from siren_jax.data.sets import store
-from siren_jax.data.sources.recordings import Recording
+from siren_jax.data.preparation import audio, records
+from siren_jax.data.sets import reader
 
 RATE = 8000
 SMALL = dict(sample_rate=RATE, seconds=1.0)
@@ -37,15 +36,15 @@ def clips(tmp_path):
 
 
 def read(out, split):
-  source = store.open_source(out, split)
+  source = reader.open_source(out, split)
   return {source[i]["id"]: source[i] for i in range(len(source))}
 
 
 def test_folds_mixtures_and_synthetic_sounds(clips, tmp_path):
-  config = prepare.AudioConfig(
+  config = audio.AudioConfig(
     **SMALL, validation_fold="2", synthetic=3, mixtures=4, captions=5
   )
-  summary = prepare.prepare_audio([clips], tmp_path / "out", config)
+  summary = audio.prepare_audio([clips], tmp_path / "out", config)
   assert (summary["train"], summary["validation"]) == (6 + 3 + 4, 2)
   train, validation = (
     read(tmp_path / "out", s) for s in ("train", "validation")
@@ -64,9 +63,9 @@ def test_folds_mixtures_and_synthetic_sounds(clips, tmp_path):
 
 
 def test_same_seed_same_set(clips, tmp_path):
-  config = prepare.AudioConfig(**SMALL, synthetic=2, mixtures=2)
+  config = audio.AudioConfig(**SMALL, synthetic=2, mixtures=2)
   for out in ("a", "b"):
-    prepare.prepare_audio([clips], tmp_path / out, config)
+    audio.prepare_audio([clips], tmp_path / out, config)
   a, b = read(tmp_path / "a", "train"), read(tmp_path / "b", "train")
   assert a.keys() == b.keys()
   for name in a:
@@ -81,8 +80,8 @@ def test_long_recordings_are_cut_short_ones_kept(tmp_path):
   audio_S = np.zeros(3 * RATE)
   audio_S[:RATE] = 0.1
   soundfile.write(folder / "partly silent.wav", audio_S, RATE)
-  summary = prepare.prepare_audio(
-    [folder], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  summary = audio.prepare_audio(
+    [folder], tmp_path / "out", audio.AudioConfig(**SMALL)
   )
   found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
   sizes = {name: e["audio"].size for name, e in found.items()}
@@ -98,27 +97,18 @@ def test_long_recordings_are_cut_short_ones_kept(tmp_path):
   assert summary["notes"] == {"resampled 16000 -> 8000 Hz": 1}
 
 
-def test_windows_cover_the_recording():
-  audio_S = np.arange(350)
-  windows = prepare.cut(audio_S, 100)
-  assert [w.size for w in windows] == [100] * 4
-  assert set(np.concatenate(windows)) == set(range(350))
-  assert [w.size for w in prepare.cut(audio_S[:120], 100)] == [100]
-  assert [w.size for w in prepare.cut(audio_S[:70], 100)] == [70]
-
-
 def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
   (clips / "1.wav").write_bytes(b"broken")
   soundfile.write(clips / "3.wav", np.zeros(RATE), RATE)
-  summary = prepare.prepare_audio(
-    [clips], tmp_path / "out", prepare.AudioConfig(**SMALL)
+  summary = audio.prepare_audio(
+    [clips], tmp_path / "out", audio.AudioConfig(**SMALL)
   )
   assert summary["skipped"] == 2 and summary["train"] == 4
   with pytest.raises(UserError, match=r"1\.wav.*strict"):
-    prepare.prepare_audio(
+    audio.prepare_audio(
       [clips],
       tmp_path / "out",
-      prepare.AudioConfig(**SMALL, strict=True),
+      audio.AudioConfig(**SMALL, strict=True),
       overwrite=True,
     )
   assert len(read(tmp_path / "out", "train")) == 4  # the old set is still there
@@ -127,8 +117,8 @@ def test_broken_files_are_skipped_or_fatal(clips, tmp_path):
 
 def prepared(sources, out, **settings):
   """Ids of both splits, and the summary."""
-  config = prepare.AudioConfig(**SMALL | settings)
-  summary = prepare.prepare_audio(sources, out, config)
+  config = audio.AudioConfig(**SMALL | settings)
+  summary = audio.prepare_audio(sources, out, config)
   return set(read(out, "train")), set(read(out, "validation")), summary
 
 
@@ -187,7 +177,7 @@ def test_an_endless_file_costs_the_others_nothing(clips, tmp_path):
       file.write(size.to_bytes(4, "little"))
   train, validation, summary = prepared([clips], tmp_path / "out")
   assert len(train | validation) == 7 and summary["skipped"] == 1
-  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  skipped = (tmp_path / "out" / audio.SKIPPED).read_text()
   assert "1.wav: 187500 s of sound, at most 3600 s are read" in skipped
 
 
@@ -199,7 +189,7 @@ def test_what_does_not_fit_into_memory_is_a_problem(
       raise MemoryError
     return sound_files.read_audio(path, *args, **kwargs)
 
-  monkeypatch.setattr(maker, "read_audio", read_audio)
+  monkeypatch.setattr(records, "read_audio", read_audio)
   train, validation, summary = prepared([clips], tmp_path / "out")
   assert len(train | validation) == 7 and summary["skipped"] == 1
 
@@ -213,7 +203,7 @@ def test_a_file_that_fails_in_the_mixtures(clips, tmp_path, monkeypatch):
       raise UserError(f"{path}: gone")
     return sound_files.read_audio(path, *args, **kwargs)
 
-  monkeypatch.setattr(maker, "read_audio", read_audio)
+  monkeypatch.setattr(records, "read_audio", read_audio)
   _, _, summary = prepared([clips], tmp_path / "out", mixtures=20)
   used = {
     name
@@ -230,7 +220,7 @@ def test_mixtures_end_where_no_two_categories_are_left(clips, tmp_path):
     (clips / f"{i}.wav").write_bytes(b"broken")
   _, _, summary = prepared([clips], tmp_path / "out", mixtures=3)
   assert summary["train"] == 3 and summary["skipped"] == 4
-  skipped = (tmp_path / "out" / prepare.SKIPPED).read_text()
+  skipped = (tmp_path / "out" / audio.SKIPPED).read_text()
   assert "mixture/000000 and later: usable recordings of fewer" in skipped
 
 
@@ -245,49 +235,13 @@ def test_full_scale_is_not_clipped_by_resampling(tmp_path):
     assert (np.abs(element["audio"]) == 32767).mean() < 0.01
 
 
-def recordings(count, **fields):
-  return [
-    Recording(f"r{i}", path=None, **{k: v[i] for k, v in fields.items()})
-    for i in range(count)
-  ]
-
-
-def ids(part):
-  return [r.id for r in part]
-
-
-def test_splits_by_column_then_fold_then_hash():
-  config = prepare.AudioConfig()
-  parts = prepare.assign_splits(
-    recordings(3, split=["", "validation", "train"]), config
-  )
-  assert ids(parts["validation"]) == ["r1"]
-  parts = prepare.assign_splits(recordings(4, fold=["1", "2", "", "2"]), config)
-  assert ids(parts["validation"]) == ["r1", "r3"]  # the last fold
-  many = recordings(2000)
-  parts = prepare.assign_splits(many, config)
-  assert 60 < len(parts["validation"]) < 140
-  some = prepare.assign_splits(many[1000:], config)  # stays where it was
-  assert set(ids(some["validation"])) <= set(ids(parts["validation"]))
-  assert len(prepare.assign_splits(recordings(2), config)["validation"]) == 1
-
-
-def test_splits_that_cannot_be_made():
-  with pytest.raises(UserError, match="no such fold; there are 1, 2"):
-    prepare.assign_splits(
-      recordings(2, fold=["1", "2"]), prepare.AudioConfig(validation_fold="5")
-    )
-  with pytest.raises(UserError, match="left for train"):
-    prepare.assign_splits(recordings(1), prepare.AudioConfig())
-
-
 def test_sources_of_the_same_name_do_not_collide(tmp_path):
   for parent in ("x", "y"):
     sound(tmp_path / parent / "clips" / "a dog.wav")
-  prepare.prepare_audio(
+  audio.prepare_audio(
     [tmp_path / "x" / "clips", tmp_path / "y" / "clips"],
     tmp_path / "out",
-    prepare.AudioConfig(**SMALL),
+    audio.AudioConfig(**SMALL),
   )
   found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
   assert set(found) == {"clips/a dog.wav", "clips-1/a dog.wav"}
@@ -301,11 +255,11 @@ def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
 
 
 def test_synthetic_alone(tmp_path):
-  config = prepare.AudioConfig(**SMALL, synthetic=5)
-  summary = prepare.prepare_audio([], tmp_path / "out", config)
+  config = audio.AudioConfig(**SMALL, synthetic=5)
+  summary = audio.prepare_audio([], tmp_path / "out", config)
   assert (summary["train"], summary["validation"]) == (4, 1)
   with pytest.raises(UserError, match="synthetic=0"):
-    prepare.prepare_audio([], tmp_path / "none", prepare.AudioConfig())
+    audio.prepare_audio([], tmp_path / "none", audio.AudioConfig())
   assert not (tmp_path / "none").exists()
 
 
@@ -313,39 +267,19 @@ def test_mixtures_need_two_categories(tmp_path):
   for name in ("a", "b", "c"):
     sound(tmp_path / "clips" / f"{name} dog.wav")
   with pytest.raises(UserError, match="mixtures=2"):
-    prepare.prepare_audio(
+    audio.prepare_audio(
       [tmp_path / "clips"],
       tmp_path / "out",
-      prepare.AudioConfig(**SMALL, mixtures=2),
+      audio.AudioConfig(**SMALL, mixtures=2),
     )
 
 
-@pytest.mark.parametrize(
-  "setting",
-  [
-    {"seconds": 0},
-    {"seconds": 1e-9},
-    {"seconds": 1e9},
-    {"seconds": float("nan")},
-    {"seconds": float("inf")},
-    {"sample_rate": -1},
-    {"sample_rate": 10**9},
-    {"synthetic": -1},
-    {"captions": 0},
-    {"max_seconds": 0},
-  ],
-)
-def test_bad_settings(setting):
-  with pytest.raises(UserError, match=next(iter(setting))):
-    prepare.AudioConfig(**setting)
-
-
 def test_a_set_is_replaced_only_when_told_to(clips, tmp_path):
-  config = prepare.AudioConfig(**SMALL)
-  prepare.prepare_audio([clips], tmp_path / "out", config)
+  config = audio.AudioConfig(**SMALL)
+  audio.prepare_audio([clips], tmp_path / "out", config)
   with pytest.raises(UserError, match="out is a data set already.*--overwrite"):
-    prepare.prepare_audio([clips], tmp_path / "out", config)
-  more = prepare.AudioConfig(**SMALL, synthetic=3)
-  prepare.prepare_audio([clips], tmp_path / "out", more, overwrite=True)
+    audio.prepare_audio([clips], tmp_path / "out", config)
+  more = audio.AudioConfig(**SMALL, synthetic=3)
+  audio.prepare_audio([clips], tmp_path / "out", more, overwrite=True)
   assert any("synthetic" in name for name in read(tmp_path / "out", "train"))
   assert {p.name for p in tmp_path.iterdir()} == {clips.name, "out"}

@@ -1,19 +1,22 @@
-"""One captioned sound, checked when it is made."""
+"""What the records of an audio set and of a code set hold."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from siren_jax.common.errors import UserError
+
+if TYPE_CHECKING:
+  import tensorflow_datasets as tfds
 
 INT16_SCALE = 32767
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-  """One captioned sound of a prepared audio set.
+  """One captioned sound of a prepared audio set, checked when it is made.
 
   Attributes:
     id: unique within its data set.
@@ -34,7 +37,7 @@ class Record:
   label: str = ""
   source: str = ""
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.id:
       raise UserError("record without an id; give each record a unique name")
     audio_S = self.audio_S
@@ -64,7 +67,7 @@ class Record:
 
 
 def to_example(record: Record) -> dict[str, Any]:
-  """The record as a TFDS example of `builder.audio_features`."""
+  """The record as a TFDS example of `audio_features`."""
   return {
     "id": record.id,
     "audio": record.audio_S,
@@ -76,7 +79,7 @@ def to_example(record: Record) -> dict[str, Any]:
 
 
 def from_example(example: Mapping[str, Any]) -> Record:
-  """A record from an element of `pipeline.open_source`; inverts to_example."""
+  """A record from an element of `reader.open_source`; inverts to_example."""
   return Record(
     id=example["id"],
     audio_S=example["audio"],
@@ -85,6 +88,59 @@ def from_example(example: Mapping[str, Any]) -> Record:
     label=example["label"],
     source=example["source"],
   )
+
+
+def audio_features() -> "tfds.features.FeaturesDict":
+  """Features of an audio set: the fields of `Record`."""
+  import tensorflow_datasets as tfds  # slow to import
+
+  return tfds.features.FeaturesDict(
+    {
+      "id": tfds.features.Text(),
+      "audio": _tensor((None,), np.int16),
+      "sample_rate": tfds.features.Scalar(np.int32),
+      "captions": tfds.features.Sequence(tfds.features.Text()),
+      "label": tfds.features.Text(),
+      "source": tfds.features.Text(),
+    }
+  )
+
+
+def code_features(
+  views: int, codebooks: int, frames: int, tokens: int, width: int
+) -> "tfds.features.FeaturesDict":
+  """Features of a code set: codes [views, N, T], prompts [captions, P, C]."""
+  import tensorflow_datasets as tfds
+
+  return tfds.features.FeaturesDict(
+    {
+      "id": tfds.features.Text(),
+      "codes": _tensor((views, codebooks, frames), np.uint16),
+      "num_frames": _tensor((views,), np.int32),
+      "captions": tfds.features.Sequence(tfds.features.Text()),
+      "prompt": _tensor((None, tokens, width), np.float16),
+      "prompt_mask": _tensor((None, tokens), np.bool_),
+      "label": tfds.features.Text(),
+    }
+  )
+
+
+def _tensor(
+  shape: tuple[int | None, ...], dtype: type[np.generic]
+) -> "tfds.features.Tensor":
+  """Stored as bytes: as numbers of a protocol buffer it reads 10x slower."""
+  import tensorflow_datasets as tfds
+
+  return tfds.features.Tensor(
+    shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES
+  )
+
+
+def seconds_of(element: Mapping[str, Any]) -> float:
+  """Length of a record's sound; 0 where it holds codes."""
+  if "audio" not in element:
+    return 0.0
+  return len(element["audio"]) / element["sample_rate"]
 
 
 def to_int16(audio_S: np.ndarray) -> np.ndarray:

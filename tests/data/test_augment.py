@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.batches import augment
+from siren_jax.data import augment
 
 RATE = 8000
 

@@ -37,7 +37,7 @@ class AugmentConfig:
   mix: float = 0.0
   mix_db: tuple[float, ...] = (-9.0, 0.0)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("gain_db", "speed", "mix_db"):
       values = getattr(self, name)
       if len(values) != 2 or values[0] > values[1]:
@@ -71,7 +71,7 @@ def vary(
     audio_S, delay = crop(audio_S, need, rng), 0
   audio_S = change_speed(audio_S, speed)[:size]
   audio_S = fit(audio_S, size, config.fit, delay)
-  return limit(audio_S * decibels(rng.uniform(*config.gain_db)))
+  return limit(audio_S * decibels(uniform(config.gain_db, rng)))
 
 
 def crop(
@@ -83,15 +83,15 @@ def crop(
   """
   level = LOUD_ENOUGH * rms(audio_S)
   starts = rng.integers(0, audio_S.size - size + 1, CROP_TRIES)
-  best, best_level = None, -1.0
+  loudest_S, loudest = audio_S[:size], -1.0
   for start in starts:
     piece_S = audio_S[start : start + size]
     piece_level = rms(piece_S)
     if piece_level > level:
       return piece_S
-    if piece_level > best_level:
-      best, best_level = piece_S, piece_level
-  return best
+    if piece_level > loudest:
+      loudest_S, loudest = piece_S, piece_level
+  return loudest_S
 
 
 def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
@@ -146,6 +146,12 @@ def rms(audio_S: np.ndarray) -> float:
   """Root mean square level."""
   audio_S = audio_S.astype(np.float32, copy=False)
   return math.sqrt(float(np.vdot(audio_S, audio_S)) / max(1, audio_S.size))
+
+
+def uniform(bounds: tuple[float, ...], rng: np.random.Generator) -> float:
+  """Draws between the lowest and the highest of two bounds."""
+  low, high = bounds
+  return rng.uniform(low, high)
 
 
 def decibels(gain_db: float) -> float:

@@ -1,24 +1,26 @@
 """Prepared data sets (TFDS folders), opened for reading."""
 
 import contextlib
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from siren_jax.common import files, paths, sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
-from siren_jax.storage import fingerprint as fingerprints
 
 Element = dict[str, Any]
-Source = Sequence[Element]
 
 INFO = "dataset_info.json"  # the file that makes a folder a TFDS data set
-RECORDS = "fingerprint.json"  # {split: fingerprint of its records}
 MAX_CACHED_BYTES = 4 << 30  # larger sets are read from disk every time
 
-_log = logging.getLogger(__name__)
+
+class Source(Protocol):
+  """Records in random access."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Element: ...
 
 
 def open_source(
@@ -33,7 +35,7 @@ def open_source(
   Raises:
     UserError: no data set at `path`, or it has no such split.
   """
-  return _Folder(paths.local(path), split, cached)
+  return _Split(paths.local(path), split, cached)
 
 
 def splits(path: str | os.PathLike) -> tuple[str, ...]:
@@ -67,59 +69,7 @@ def captions(path: str | os.PathLike, split: str = "train") -> list[str]:
   return list(dict.fromkeys(every))
 
 
-def fingerprint(path: str | os.PathLike) -> str:
-  """Fingerprint of the content of a data set, a model's folder or a file.
-
-  A data set's is kept beside it when it is written: this reads a few bytes,
-  and the weights of a codec and CLAP that a code set carries. All records of
-  a set without one are read, and a line says so.
-
-  Raises:
-    UserError: there is nothing at `path`.
-  """
-  path = paths.local(path)
-  if path.is_file():
-    return fingerprints.of_file(path)
-  if not path.exists():
-    raise _no_set(path)
-  if not (path / INFO).exists():
-    return fingerprints.of_model(path)
-  if (path / RECORDS).exists():
-    records = files.read_json(path / RECORDS, "copy the data set again")
-  else:
-    _log.warning(
-      "%s has no fingerprint, so all of it is read; prepare it again to save"
-      " the time", path,
-    )  # fmt: skip
-    records = _read_fingerprints(path)
-  encoders = fingerprints.of_model(path)
-  return fingerprints.of_values({"records": records, "encoders": encoders})
-
-
-class Fingerprint:
-  """Of the records of a split, whatever their order; fed one at a time."""
-
-  def __init__(self):
-    self._records: list[str] = []
-
-  def add(self, element: Mapping[str, Any]) -> None:
-    self._records.append(fingerprints.of_element(element))
-
-  def value(self) -> str:
-    return fingerprints.of_values(sorted(self._records))
-
-
-def _read_fingerprints(path: Path) -> dict[str, str]:
-  values = {}
-  for split in splits(path):
-    records, source = Fingerprint(), open_source(path, split, cached=False)
-    for index in range(len(source)):
-      records.add(source[index])
-    values[split] = records.value()
-  return values
-
-
-class _Folder:
+class _Split:
   """A split of a TFDS folder; a small set is read once where it is cached."""
 
   def __init__(self, path: Path, split: str, cached: bool):
@@ -129,7 +79,7 @@ class _Folder:
     with _reading(path):
       self._data = tfds_builder.as_data_source(split)
     small = tfds_builder.info.dataset_size < MAX_CACHED_BYTES
-    self._cache = {} if cached and small else None
+    self._cache: dict[int, Element] | None = {} if cached and small else None
 
   def __len__(self) -> int:
     return len(self._data)
@@ -151,16 +101,17 @@ def previous(path: Path) -> Path:
   return path.with_name(f".{path.name}.previous")
 
 
-def _tfds_builder(path: Path):
+def _tfds_builder(path: Path) -> Any:
   import tensorflow_datasets as tfds  # slow to import
 
   if not (path / INFO).exists():
-    raise _no_set(path)
+    raise no_set(path)
   with _reading(path):
     return tfds.builder_from_directory(path)
 
 
-def _no_set(path: Path) -> UserError:
+def no_set(path: Path) -> UserError:
+  """The error of a folder that holds no data set."""
   kept = previous(path)
   if (kept / INFO).exists():
     return UserError(

@@ -6,29 +6,42 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
-from siren_jax.data.sets import builder, contents, records, store
+from siren_jax.data.sets import contents, index, reader, schema, writer
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 
 
 def record(number, size=100):
   audio_S = np.arange(1, size + 1).astype(np.int16) * (number + 1)
-  return records.Record(
+  return schema.Record(
     f"r{number}", audio_S, 8000, ("a dög", "barks"), "dog", "x"
   )
 
 
 def examples(numbers):
-  return [(f"r{n}", records.to_example(record(n, 100 + n))) for n in numbers]
+  return [(f"r{n}", schema.to_example(record(n, 100 + n))) for n in numbers]
 
 
 def write(out, numbers=range(5)):
-  builder.write(
+  writer.write(
     out,
-    builder.audio_features(),
+    schema.audio_features(),
     {"train": examples(numbers), "validation": examples([9])},
   )
+
+
+def test_what_was_written_is_counted(tmp_path):
+  splits = {"train": examples(range(3)), "validation": examples([9])}
+  indices = writer.write(tmp_path / "set", schema.audio_features(), splits)
+  assert {s: i.records for s, i in indices.items()} == {
+    "train": 3,
+    "validation": 1,
+  }
+  assert indices["train"].seconds == pytest.approx((100 + 101 + 102) / 8000)
+  written = files.read_json(tmp_path / "set" / index.FINGERPRINTS, "")
+  assert written == {s: i.fingerprint for s, i in indices.items()}
 
 
 def test_tfds_reads_it_back(tmp_path):
@@ -41,14 +54,14 @@ def test_tfds_reads_it_back(tmp_path):
 
 def test_store_gives_records(tmp_path):
   write(tmp_path / "set")
-  source = store.open_source(tmp_path / "set", "train")
+  source = reader.open_source(tmp_path / "set", "train")
   assert len(source) == 5
-  again = {source[i]["id"]: records.from_example(source[i]) for i in range(5)}
+  again = {source[i]["id"]: schema.from_example(source[i]) for i in range(5)}
   assert again["r2"].captions == ("a dög", "barks")
   assert again["r2"].audio_S.dtype == np.int16
   np.testing.assert_array_equal(again["r2"].audio_S, record(2, 102).audio_S)
-  assert store.splits(tmp_path / "set") == ("train", "validation")
-  assert store.captions(tmp_path / "set") == ["a dög", "barks"]
+  assert reader.splits(tmp_path / "set") == ("train", "validation")
+  assert reader.captions(tmp_path / "set") == ["a dög", "barks"]
 
 
 def test_code_features_keep_shapes_and_types(tmp_path):
@@ -62,9 +75,9 @@ def test_code_features_keep_shapes_and_types(tmp_path):
     "prompt_mask": np.array([[True, True, False, False, False]]),
     "label": "",
   }
-  features = builder.code_features(2, 3, 4, 5, 6)
-  builder.write(tmp_path / "set", features, {"train": [("a", example)]})
-  element = store.open_source(tmp_path / "set", "train")[0]
+  features = schema.code_features(2, 3, 4, 5, 6)
+  writer.write(tmp_path / "set", features, {"train": [("a", example)]})
+  element = reader.open_source(tmp_path / "set", "train")[0]
   for name in ("codes", "num_frames", "prompt", "prompt_mask"):
     assert element[name].dtype == example[name].dtype, name
     np.testing.assert_array_equal(element[name], example[name])
@@ -78,17 +91,15 @@ def test_failure_leaves_the_old_set_and_nothing_else(tmp_path):
     raise UserError("a broken file")
 
   with pytest.raises(UserError, match="a broken file"):
-    builder.write(
-      tmp_path / "set", builder.audio_features(), {"train": broken()}
-    )
-  assert len(store.open_source(tmp_path / "set", "train")) == 5
+    writer.write(tmp_path / "set", schema.audio_features(), {"train": broken()})
+  assert len(reader.open_source(tmp_path / "set", "train")) == 5
   assert os.listdir(tmp_path) == ["set"]
 
 
 def test_replaces_a_set_but_nothing_else(tmp_path):
   write(tmp_path / "set")
   write(tmp_path / "set", range(2))
-  assert len(store.open_source(tmp_path / "set", "train")) == 2
+  assert len(reader.open_source(tmp_path / "set", "train")) == 2
   (tmp_path / "mine").mkdir()
   (tmp_path / "mine" / "thesis.txt").write_text("x")
   with pytest.raises(UserError, match="not a data set"):
@@ -102,15 +113,15 @@ def test_replaces_a_set_but_nothing_else(tmp_path):
 
 def test_unknown_sets_and_splits(tmp_path):
   with pytest.raises(UserError, match="prepare-data"):
-    store.open_source(tmp_path, "train")
+    reader.open_source(tmp_path, "train")
   write(tmp_path / "set")
   with pytest.raises(UserError, match="no split 'test'; it has train, val"):
-    store.open_source(tmp_path / "set", "test")
+    reader.open_source(tmp_path / "set", "test")
 
 
 def test_texts_are_read_without_the_sound(tmp_path, monkeypatch):
   write(tmp_path / "set")
-  whole = store.open_source(tmp_path / "set", "train")
+  whole = reader.open_source(tmp_path / "set", "train")
   expected = [
     {name: whole[i][name] for name in ("captions", "label")}
     for i in range(len(whole))
@@ -121,21 +132,21 @@ def test_texts_are_read_without_the_sound(tmp_path, monkeypatch):
 
   monkeypatch.setattr(tfds.features.Tensor, "decode_example_np", decoded)
   with pytest.raises(UserError, match="sound was decoded"):
-    whole = store.open_source(tmp_path / "set", "validation")[0]
-  found = store.texts(tmp_path / "set", "train", "captions", "label")
+    whole = reader.open_source(tmp_path / "set", "validation")[0]
+  found = reader.texts(tmp_path / "set", "train", "captions", "label")
   assert found == expected
-  assert store.captions(tmp_path / "set") == ["a dög", "barks"]
+  assert reader.captions(tmp_path / "set") == ["a dög", "barks"]
 
 
 def test_fingerprint_is_of_the_content(tmp_path):
   write(tmp_path / "a")
   write(tmp_path / "b")
-  first = store.fingerprint(tmp_path / "a")
-  assert store.fingerprint(tmp_path / "b") == first
+  first = index.fingerprint(tmp_path / "a")
+  assert index.fingerprint(tmp_path / "b") == first
   shutil.move(tmp_path / "b", tmp_path / "elsewhere")
-  assert store.fingerprint(tmp_path / "elsewhere") == first
+  assert index.fingerprint(tmp_path / "elsewhere") == first
   write(tmp_path / "a", range(4))
-  assert store.fingerprint(tmp_path / "a") != first
+  assert index.fingerprint(tmp_path / "a") != first
 
 
 @pytest.mark.parametrize(
@@ -151,44 +162,44 @@ def test_fingerprint_is_of_the_content(tmp_path):
   ],
 )
 def test_fingerprint_depends_on_every_field(tmp_path, name, value):
-  example = records.to_example(record(3, 3))
+  example = schema.to_example(record(3, 3))
   for out, changed in (("a", example), ("b", example | {name: value})):
-    builder.write(
-      tmp_path / out, builder.audio_features(), {"train": [("key", changed)]}
+    writer.write(
+      tmp_path / out, schema.audio_features(), {"train": [("key", changed)]}
     )
-  a, b = (store.fingerprint(tmp_path / out) for out in ("a", "b"))
+  a, b = (index.fingerprint(tmp_path / out) for out in ("a", "b"))
   assert a != b
 
 
 def test_fingerprint_holds_the_encoders_of_a_code_set(tmp_path):
   def written(weights):
-    builder.write(
+    writer.write(
       tmp_path / "set",
-      builder.audio_features(),
+      schema.audio_features(),
       {"train": examples([1])},
       lambda folder: (folder / "codec.safetensors").write_bytes(weights),
     )
-    return store.fingerprint(tmp_path / "set")
+    return index.fingerprint(tmp_path / "set")
 
   assert written(b"one") == written(b"one") != written(b"two")
 
 
 def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   write(tmp_path / "set")
-  expected = store.fingerprint(tmp_path / "set")
+  expected = index.fingerprint(tmp_path / "set")
   assert not caplog.text
-  (tmp_path / "set" / store.RECORDS).unlink()
-  assert store.fingerprint(tmp_path / "set") == expected
+  (tmp_path / "set" / index.FINGERPRINTS).unlink()
+  assert index.fingerprint(tmp_path / "set") == expected
   assert "has no fingerprint, so all of it is read" in caplog.text
 
 
 @pytest.mark.parametrize(
-  "read_all", [store.fingerprint, lambda path: list(contents.counts(path))]
+  "read_all", [index.fingerprint, lambda path: list(contents.counts(path))]
 )
 def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
   write(tmp_path / "set", range(20))
-  (tmp_path / "set" / store.RECORDS).unlink()
-  decode, kept, most = store._decode, weakref.WeakSet(), 0
+  (tmp_path / "set" / index.FINGERPRINTS).unlink()
+  decode, kept, most = reader._decode, weakref.WeakSet(), 0
 
   def counted(element):
     nonlocal most
@@ -197,7 +208,7 @@ def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
     most = max(most, len(kept))
     return record
 
-  monkeypatch.setattr(store, "_decode", counted)
+  monkeypatch.setattr(reader, "_decode", counted)
   read_all(tmp_path / "set")
   assert 1 <= most <= 3
 
@@ -214,31 +225,33 @@ class _Record(dict):
 )
 def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
   write(tmp_path / "set")
-  (tmp_path / "set" / store.RECORDS).write_bytes(content)
-  with pytest.raises(UserError, match=rf"{store.RECORDS}: .*{told}.*; copy"):
-    store.fingerprint(tmp_path / "set")
+  (tmp_path / "set" / index.FINGERPRINTS).write_bytes(content)
+  with pytest.raises(
+    UserError, match=rf"{index.FINGERPRINTS}: .*{told}.*; copy"
+  ):
+    index.fingerprint(tmp_path / "set")
 
 
 def test_fingerprint_of_a_file_is_of_its_bytes(tmp_path):
   (tmp_path / "a.txt").write_text("rain")
   (tmp_path / "b.txt").write_text("rain")
   (tmp_path / "c.txt").write_text("snow")
-  a, b, c = (store.fingerprint(tmp_path / f"{name}.txt") for name in "abc")
+  a, b, c = (index.fingerprint(tmp_path / f"{name}.txt") for name in "abc")
   assert a == b != c
   with pytest.raises(UserError, match="no prepared data set"):
-    store.fingerprint(tmp_path / "none")
+    index.fingerprint(tmp_path / "none")
 
 
 def test_only_one_at_a_time_may_write(tmp_path):
-  with builder.claim(tmp_path / "set"):
+  with writer.claim(tmp_path / "set"):
     with pytest.raises(UserError, match=f"in use by process {os.getpid()} on"):
-      with builder.claim(tmp_path / "set"):
+      with writer.claim(tmp_path / "set"):
         pass
     write(tmp_path / "set")
   with pytest.raises(UserError, match="--overwrite"):
-    with builder.claim(tmp_path / "set"):
+    with writer.claim(tmp_path / "set"):
       pass
-  with builder.claim(tmp_path / "set", overwrite=True):
+  with writer.claim(tmp_path / "set", overwrite=True):
     pass
   assert os.listdir(tmp_path) == ["set"]
 
@@ -258,12 +271,12 @@ def test_a_crash_between_the_renames_loses_nothing(tmp_path, monkeypatch):
     write(tmp_path / "set", range(2))
   monkeypatch.undo()
   with pytest.raises(UserError, match=r"was moved to .*\.set\.previous"):
-    store.open_source(tmp_path / "set", "train")
+    reader.open_source(tmp_path / "set", "train")
   (tmp_path / ".set.partial-x").mkdir()  # as a killed process leaves it
   with pytest.raises(UserError, match="--overwrite"):
-    with builder.claim(tmp_path / "set"):
+    with writer.claim(tmp_path / "set"):
       pass
-  assert len(store.open_source(tmp_path / "set", "train")) == 5
+  assert len(reader.open_source(tmp_path / "set", "train")) == 5
   assert os.listdir(tmp_path) == ["set"]
 
 
@@ -279,14 +292,14 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "replace", fail)
   with pytest.raises(UserError, match="Input/output error"):
     write(tmp_path / "set", range(2))
-  assert len(store.open_source(tmp_path / "set", "train")) == 5
+  assert len(reader.open_source(tmp_path / "set", "train")) == 5
 
 
 @pytest.mark.parametrize(
   "file, content, told",
   [
-    (store.INFO, LFS, "Git LFS pointer"),
-    (store.INFO, b"", "an empty file"),
+    (reader.INFO, LFS, "Git LFS pointer"),
+    (reader.INFO, b"", "an empty file"),
     ("features.json", LFS, "Git LFS pointer"),
     ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
     ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),
@@ -296,8 +309,8 @@ def test_a_broken_set_is_one_line(tmp_path, file, content, told):
   write(tmp_path / "set")
   (tmp_path / "set" / file).write_bytes(content)
   for read in (
-    lambda: store.open_source(tmp_path / "set", "train")[0],
-    lambda: store.captions(tmp_path / "set"),
+    lambda: reader.open_source(tmp_path / "set", "train")[0],
+    lambda: reader.captions(tmp_path / "set"),
   ):
     with pytest.raises(UserError, match=told) as error:
       read()
@@ -321,4 +334,4 @@ def test_what_the_reader_raises_keeps_its_kind(
 
   monkeypatch.setattr(tfds, "builder_from_directory", fail)
   with pytest.raises(raised, match=told):
-    store.splits(tmp_path / "set")
+    reader.splits(tmp_path / "set")

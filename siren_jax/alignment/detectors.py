@@ -1,0 +1,248 @@
+"""Detectors of pitch, events and steadiness; a mixture taken apart.
+
+Our design: plain measurements of level and spectrogram, for `claims`. Axes
+here: T frames of 10 ms, U frequencies.
+"""
+
+import dataclasses
+from typing import SupportsFloat
+
+import numpy as np
+from scipy import ndimage, signal
+
+from siren_jax.data.captions import describe
+
+HOP_SECONDS = 0.01
+_WINDOW_SECONDS = 0.064
+_CHROMA_WINDOW_SECONDS = 0.4
+_ACTIVE_DB = -25.0  # below the loudest frame
+_EVENT_START_DB, _EVENT_END_DB = -10.0, -16.0
+_LASTING_DB = -18.0  # tremolo dips to -14 without ending
+_INTERRUPTION = 0.6  # factor for each stretch beside the longest
+_TONAL = 0.5  # tonality of a frame whose pitch can be trusted
+_PROMINENCE = 12.0  # power of a click over what surrounds it in time
+_MULTIPLES = 4  # of its fundamental that make up a tone
+_TONE_FLOOR = 0.15  # power of a tone's frames beside its loudest
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+  """Measurements of one sound.
+
+  Attributes:
+    audio_S: the sound.
+    sample_rate: Hz.
+    level_T: dB below the loudest frame.
+    power_TxU: spectrogram.
+    freqs_U: Hz.
+    hz_T: strongest frequency.
+    tonality_T: share of the power that lies near it.
+  """
+
+  audio_S: np.ndarray
+  sample_rate: int
+  level_T: np.ndarray
+  power_TxU: np.ndarray
+  freqs_U: np.ndarray
+  hz_T: np.ndarray
+  tonality_T: np.ndarray
+
+  @property
+  def active_T(self) -> np.ndarray:
+    return self.level_T > _ACTIVE_DB
+
+
+def ramp(x: SupportsFloat, none: float, full: float) -> float:
+  """0 at `none` and beyond, 1 at `full` and beyond, linear between."""
+  return float(np.clip((float(x) - none) / (full - none), 0.0, 1.0))
+
+
+def level(audio_S: np.ndarray, sample_rate: int) -> np.ndarray:
+  """level_T in dB, 0 for the loudest frame."""
+  power_T = describe.frame_power(audio_S, sample_rate)
+  return 10 * np.log10(power_T / power_T.max() + 1e-9)
+
+
+def analyse(audio_S: np.ndarray, sample_rate: int) -> Analysis:
+  """All measurements at once."""
+  level_T = level(audio_S, sample_rate)
+  size = round(_WINDOW_SECONDS * sample_rate)
+  hop = round(HOP_SECONDS * sample_rate)
+  # Windows centred on the level's frames, which are 2 hops long.
+  padded_S = np.pad(audio_S, (size // 2 - hop, size))
+  frames_TxW = np.lib.stride_tricks.sliding_window_view(padded_S, size)[::hop]
+  frames_TxW = frames_TxW[: len(level_T)] * np.hanning(size)
+  power_TxU = np.abs(np.fft.rfft(frames_TxW, axis=1)) ** 2 + 1e-12
+  freqs_U = np.fft.rfftfreq(size, 1 / sample_rate)
+  best_T = power_TxU[:, 1:-1].argmax(1) + 1
+  around = (power_TxU[np.arange(len(best_T)), best_T + i] for i in (-1, 0, 1))
+  hz_T = (best_T + _peak_shift(*around)) * freqs_U[1]
+  reach_T = np.maximum(2.2 * freqs_U[1], 0.05 * hz_T)
+  near_TxU = np.abs(freqs_U - hz_T[:, None]) <= reach_T[:, None]
+  tonality_T = (power_TxU * near_TxU).sum(1) / power_TxU.sum(1)
+  return Analysis(
+    audio_S, sample_rate, level_T, power_TxU, freqs_U, hz_T, tonality_T
+  )
+
+
+def _peak_shift(
+  left: np.ndarray, mid: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+  """Where a parabola through three log powers has its top, in bins.
+
+  Within half a bin: where the middle is no peak, the top lies anywhere.
+  """
+  left, mid, right = np.log(left), np.log(mid), np.log(right)
+  shift = 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)
+  return np.clip(shift, -0.5, 0.5)
+
+
+def events(analysis: Analysis) -> list[tuple[int, int]]:
+  """(first, end) frames of what stands out from silence or near-silence."""
+  return describe.bursts(analysis.level_T, _EVENT_START_DB, _EVENT_END_DB)
+
+
+def inside(events: list[tuple[int, int]], analysis: Analysis) -> np.ndarray:
+  """bool_T, true within the events."""
+  inside_T = np.zeros(len(analysis.level_T), bool)
+  for first, end in events:
+    inside_T[first:end] = True
+  return inside_T
+
+
+def event_seconds(events: list[tuple[int, int]]) -> float:
+  """Median length of the events, 0 if there are none."""
+  return float(np.median([b - a for a, b in events] or [0])) * HOP_SECONDS
+
+
+def longest(analysis: Analysis) -> tuple[int, int]:
+  """(first, end) frames of the longest stretch of sound."""
+  return max(_stretches(analysis), key=lambda e: e[1] - e[0])
+
+
+def longest_seconds(analysis: Analysis) -> float:
+  """Length of the longest stretch of sound."""
+  first, end = longest(analysis)
+  return (end - first) * HOP_SECONDS
+
+
+def _stretches(analysis: Analysis) -> list[tuple[int, int]]:
+  return describe.bursts(analysis.level_T, _LASTING_DB + 4, _LASTING_DB)
+
+
+def lasting(analysis: Analysis) -> float:
+  """1 for one long sound, less for short, broken or accompanied ones."""
+  first, end = longest(analysis)
+  share = (end - first) / max(1, analysis.active_T.sum())
+  score = ramp(longest_seconds(analysis), 0.25, 0.7) * ramp(share, 0.5, 0.9)
+  return score * _INTERRUPTION ** (len(_stretches(analysis)) - 1)
+
+
+def steady_level(analysis: Analysis) -> float:
+  """1 where loudness holds through the longest stretch, 0 for tremolo."""
+  first, end = longest(analysis)
+  level_T = np.convolve(
+    analysis.level_T[first:end], np.ones(5) / 5, mode="valid"
+  )
+  spread = np.std(level_T[5:-5]) if len(level_T) > 20 else 0.0
+  return ramp(spread, 5.0, 3.0) * ramp(wobble(analysis)[0], 0.3, 0.18)
+
+
+def wobble(analysis: Analysis) -> tuple[float, float]:
+  """(depth, Hz) of the strongest regular change of loudness."""
+  first, end = longest(analysis)
+  gain_T = 10 ** (analysis.level_T[first + 5 : end - 5] / 20)
+  if len(gain_T) < 30:
+    return 0.0, 1.0
+  window_T = np.hanning(len(gain_T))
+  padded = 4 << len(gain_T).bit_length()
+  beat_U = np.abs(np.fft.rfft((gain_T - gain_T.mean()) * window_T, padded))
+  freqs_U = np.fft.rfftfreq(padded, HOP_SECONDS)
+  low, high = np.searchsorted(freqs_U, (1.2, 16.0))
+  best = low + int(beat_U[low:high].argmax())
+  depth = 2 * beat_U[best] / (gain_T * window_T).sum()
+  return float(depth), float(freqs_U[best])
+
+
+def mean_tonality(analysis: Analysis) -> float:
+  """Tonality of the active frames, the loud ones counting most."""
+  power_T = 10 ** (analysis.level_T / 10) * analysis.active_T
+  return float((power_T * analysis.tonality_T).sum() / power_T.sum())
+
+
+def tonal(analysis: Analysis) -> float:
+  """1 for one clear pitch at a time, 0 for noise and chords."""
+  return ramp(mean_tonality(analysis), 0.5, 0.72)
+
+
+def pitch_track(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
+  """(frames, log2 of Hz) where there is a clear pitch."""
+  frames = np.flatnonzero(analysis.active_T & (analysis.tonality_T > _TONAL))
+  return frames, np.log2(analysis.hz_T[frames])
+
+
+def steady_pitch(analysis: Analysis) -> float:
+  """1 where one pitch, within a semitone, holds throughout."""
+  _, pitch_T = pitch_track(analysis)
+  if len(pitch_T) == 0:
+    return 0.0
+  near = np.abs(pitch_T - np.median(pitch_T)) < 1 / 12
+  return tonal(analysis) * ramp(near.mean(), 0.5, 0.9)
+
+
+def chroma(analysis: Analysis) -> np.ndarray:
+  """Share of the amplitude of spectral peaks on each of 12 pitch classes.
+
+  0 is C; tuned to A = 440 Hz; peaks between 100 and 2000 Hz.
+  """
+  first, end = longest(analysis)
+  hop = round(HOP_SECONDS * analysis.sample_rate)
+  audio_S = analysis.audio_S[first * hop : end * hop]
+  size = min(len(audio_S), round(_CHROMA_WINDOW_SECONDS * analysis.sample_rate))
+  freqs_U, power_U = signal.welch(audio_S, analysis.sample_rate, nperseg=size)
+  peaks, _ = signal.find_peaks(power_U, height=1e-3 * power_U.max())
+  peaks = peaks[(freqs_U[peaks] > 100) & (freqs_U[peaks] < 2000)]
+  shift = _peak_shift(*(power_U[peaks + i] + 1e-20 for i in (-1, 0, 1)))
+  midi = 69 + 12 * np.log2((peaks + shift) * freqs_U[1] / 440)
+  classes = np.round(midi).astype(int) % 12
+  chroma = np.bincount(classes, np.sqrt(power_U[peaks]), minlength=12)
+  return chroma / max(chroma.sum(), 1e-12)
+
+
+def separate(
+  audio_S: np.ndarray, sample_rate: int, clicks: bool
+) -> tuple[np.ndarray, np.ndarray]:
+  """(foreground, background): a tone out of noise, or clicks out of a tone.
+
+  Clicks stand out of what surrounds them in time (a median filter, as in
+  harmonic-percussive separation, Fitzgerald 2010); a tone is the strongest
+  frequency and its multiples, where they are most of what sounds.
+  """
+  size = 1 << round(np.log2((0.016 if clicks else 0.064) * sample_rate))
+  transform = signal.ShortTimeFFT(np.hanning(size), size // 4, sample_rate)
+  spectrum_UxT = transform.stft(audio_S)
+  power_UxT = np.abs(spectrum_UxT) ** 2
+  mask_UxT = (_click_mask if clicks else _tone_mask)(power_UxT)
+  fore_S = transform.istft(spectrum_UxT * mask_UxT, k1=len(audio_S))
+  return fore_S, audio_S - fore_S
+
+
+def _click_mask(power_UxT: np.ndarray) -> np.ndarray:
+  around_UxT = ndimage.median_filter(power_UxT, (1, 25))
+  floor = 1e-9 * power_UxT.max()
+  mask_UxT = power_UxT > _PROMINENCE * around_UxT + floor
+  return ndimage.binary_dilation(mask_UxT, np.ones((1, 3)))
+
+
+def _tone_mask(power_UxT: np.ndarray) -> np.ndarray:
+  bins_U = np.arange(len(power_UxT))[:, None]
+  best_T = power_UxT.argmax(0)
+  reach_T = np.maximum(2.5, 0.05 * best_T)
+  mask_UxT = np.zeros(power_UxT.shape, bool)
+  for multiple in range(1, _MULTIPLES + 1):
+    mask_UxT |= np.abs(bins_U - multiple * best_T) <= reach_T
+  power_T = (power_UxT * mask_UxT).sum(0)
+  there_T = power_T > 0.5 * power_UxT.sum(0)
+  there_T &= power_T > _TONE_FLOOR * power_T.max()
+  # The edges of a beep are weaker, but belong to it.
+  return mask_UxT & ndimage.binary_dilation(there_T, np.ones(5))

@@ -1,0 +1,92 @@
+"""What is made of recordings and of audio sets."""
+
+import dataclasses
+import math
+
+from siren_jax.audio.decoding import RATES
+from siren_jax.audio.sound_files import MAX_SECONDS
+from siren_jax.common.errors import UserError
+from siren_jax.data.augment import AugmentConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioConfig:
+  """What prepare_audio makes.
+
+  Attributes:
+    sample_rate: of the set, in Hz.
+    seconds: longer recordings are cut into windows of this length.
+    captions: at most so many for each record.
+    synthetic: number of procedural sounds added.
+    mixtures: number of mixtures of two training recordings added.
+    validation_fold: fold kept for validation; default the last one.
+    max_seconds: longer recordings are left out.
+    strict: the first bad row or file ends the run.
+    seed: fixes captions, synthetic sounds and mixtures.
+  """
+
+  sample_rate: int = 16000
+  seconds: float = 5.0
+  captions: int = 8
+  synthetic: int = 0
+  mixtures: int = 0
+  validation_fold: str = ""
+  max_seconds: float = MAX_SECONDS
+  strict: bool = False
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    for name in ("sample_rate", "seconds", "captions", "max_seconds"):
+      value = getattr(self, name)
+      if not 0 < value < math.inf:
+        raise UserError(f"{name}={value}: must be above 0")
+    low, high = RATES
+    if not low <= self.sample_rate <= high:
+      raise UserError(
+        f"sample_rate={self.sample_rate}: must be {low} to {high} Hz"
+      )
+    if not 1 <= self.size <= MAX_SECONDS * self.sample_rate:
+      raise UserError(
+        f"seconds={self.seconds}: must be one sample at least and"
+        f" {MAX_SECONDS:g} s at most"
+      )
+    for name in ("synthetic", "mixtures"):
+      value = getattr(self, name)
+      if value < 0:
+        raise UserError(f"{name}={value}: must be 0 or more")
+
+  @property
+  def size(self) -> int:
+    """Samples of a window."""
+    return round(self.seconds * self.sample_rate)
+
+
+VIEWS = AugmentConfig(gain_db=(-4.0, 2.0), shift_seconds=0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodesConfig:
+  """What prepare_codes makes.
+
+  Attributes:
+    seconds: length of every view; shorter sounds are filled up.
+    views: of each record; the first is the sound as it is.
+    batch_records: records whose views are encoded at once.
+    augment: how the other views vary. `fit` "silence" teaches the model that
+      a short sound is followed by silence, "loop" that it goes on.
+    seed: fixes the views.
+  """
+
+  seconds: float = 5.0
+  views: int = 4
+  batch_records: int = 2
+  augment: AugmentConfig = VIEWS
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    if self.seconds <= 0:
+      raise UserError(f"seconds={self.seconds}: must be above 0")
+    for name in ("views", "batch_records"):
+      value = getattr(self, name)
+      if value < 1:
+        raise UserError(f"{name}={value}: must be 1 or more")

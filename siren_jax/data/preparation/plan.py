@@ -1,0 +1,167 @@
+"""The plan of an audio set: what goes into which split. Reads no audio."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import logging
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.preparation.config import AudioConfig
+from siren_jax.data.sources.recording import Problems, Recording
+
+VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitPlan:
+  """What goes into a split, in this order.
+
+  Attributes:
+    recordings: those that can be used.
+    synthetic: numbers of made-up sounds.
+    mixtures: how many, each of two of the recordings.
+  """
+
+  recordings: tuple[Recording, ...] = ()
+  synthetic: range = range(0)
+  mixtures: int = 0
+
+  @property
+  def size(self) -> int:
+    return len(self.recordings) + len(self.synthetic) + self.mixtures
+
+
+Plan = Mapping[str, SplitPlan]
+
+
+def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
+  """The plan for splits train and validation.
+
+  Synthetic sounds are trained on; they validate where there is nothing else.
+
+  Raises:
+    UserError: too little for two splits, or for mixtures.
+  """
+  count = config.synthetic
+  if recordings:
+    parts = assign_splits(recordings, config)
+    _check_mixtures(parts["train"], config)
+    held = 0
+  elif count >= 2:
+    parts = {"train": [], "validation": []}
+    held = max(1, round(VALIDATION_SHARE * count))
+  else:
+    raise UserError(
+      f"no source and synthetic={count}; give a folder or manifest, or"
+      " synthetic=2 or more"
+    )
+  return {
+    "train": SplitPlan(
+      tuple(parts["train"]), range(held, count), config.mixtures
+    ),
+    "validation": SplitPlan(tuple(parts["validation"]), range(held)),
+  }
+
+
+def assign_splits(
+  recordings: Sequence[Recording], config: AudioConfig
+) -> dict[str, list[Recording]]:
+  """Train and validation, each with at least one recording.
+
+  A `split` or a validation fold decides, and whatever has neither is trained
+  on. Where nothing has either, a hash of the id picks about 5 %.
+
+  Raises:
+    UserError: no such fold, or nothing for one of them.
+  """
+  folds = sorted({r.fold for r in recordings if r.fold})
+  fold = str(config.validation_fold) or (folds[-1] if folds else "")
+  if fold and fold not in folds:
+    raise UserError(
+      f"validation_fold={fold}: no such fold;"
+      f" there are {', '.join(folds) or 'none'}"
+    )
+  if fold or any(r.split for r in recordings):
+    held = [
+      r.split == "validation" or (not r.split and bool(fold) and r.fold == fold)
+      for r in recordings
+    ]
+  else:
+    held = _lowest_hashes(recordings)
+  parts: dict[str, list[Recording]] = {"train": [], "validation": []}
+  for recording, is_held in zip(recordings, held, strict=True):
+    parts["validation" if is_held else "train"].append(recording)
+  for name, part in parts.items():
+    if not part:
+      raise UserError(
+        f"no recording is left for {name} (of {len(recordings)}); give two or"
+        " more, and mark some of each split"
+      )
+  return parts
+
+
+def with_usable(
+  plan: Plan, is_usable: Callable[[Recording], bool], problems: Problems
+) -> Plan:
+  """The plan, changed so that each split has a recording that can be used.
+
+  One that has none gets one from the other split: that with the lowest hash of
+  its id among the usable ones. A split with synthetic sounds needs none.
+
+  Args:
+    plan: of `make_plan`.
+    is_usable: is asked about as few recordings as will do.
+    problems: has what is wrong with the others.
+
+  Raises:
+    UserError: there are not enough.
+  """
+  parts = {name: list(part.recordings) for name, part in plan.items()}
+  kept = {
+    name: next(filter(is_usable, part), None) for name, part in parts.items()
+  }
+  for name, other in (("train", "validation"), ("validation", "train")):
+    if kept[name] or plan[name].synthetic:
+      continue
+    needed = None if plan[other].synthetic else kept[other]
+    spares = (r for r in _by_hash(parts[other]) if r is not needed)
+    spare = next(filter(is_usable, spares), None)
+    if spare is None:
+      raise UserError(f"no usable sound for {name}: {problems.summary()}")
+    parts[other].remove(spare)
+    parts[name].append(spare)
+    logging.warning(
+      "no recording for %s can be used; %s takes their place", name, spare.id
+    )
+  return {
+    name: dataclasses.replace(part, recordings=tuple(parts[name]))
+    for name, part in plan.items()
+  }
+
+
+def hash_of(text: str) -> int:
+  """32 bits that depend on the text alone, in every process."""
+  return zlib.crc32(text.encode())
+
+
+def _check_mixtures(
+  recordings: Sequence[Recording], config: AudioConfig
+) -> None:
+  count = len({r.category for r in recordings if r.category})
+  if config.mixtures and count < 2:
+    raise UserError(
+      f"mixtures={config.mixtures}: recordings of {count} categories; needs"
+      " two or more"
+    )
+
+
+def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:
+  """Whether a recording is among those of the lowest hashes; one at least."""
+  hashes = [hash_of(r.id) for r in recordings]
+  limit = max(VALIDATION_SHARE * 2**32, min(hashes, default=0))
+  return [h <= limit for h in hashes]
+
+
+def _by_hash(recordings: Sequence[Recording]) -> list[Recording]:
+  return sorted(recordings, key=lambda r: (hash_of(r.id), r.id))

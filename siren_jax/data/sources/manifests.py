@@ -1,0 +1,91 @@
+"""A manifest: a table with a sound and what is known of it in each row."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import logging
+
+from siren_jax.common.errors import UserError
+from siren_jax.common.text import is_text, printable
+from siren_jax.data.sources import captions, splits, tables
+from siren_jax.data.sources.recording import Problems, Recording
+
+NAMES = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
+CATEGORY_COLUMNS = ("category", "label")
+TITLE_COLUMNS = ("source_title", "title", "name")
+WORD_COLUMNS = (*CATEGORY_COLUMNS, *TITLE_COLUMNS, "section")
+
+
+def read(manifest: Path, root: Path, problems: Problems) -> Iterator[Recording]:
+  """The recordings of a manifest whose paths are below `root`."""
+  warned = False
+  for line, row in tables.rows(manifest, problems.add):
+    where = f"{manifest}:{line}"
+    known = [
+      c for c in row if c in WORD_COLUMNS or tables.CAPTION_COLUMN.fullmatch(c)
+    ]
+    if not (known or warned):
+      warned = True
+      logging.warning(
+        "%s: no caption, category or title in columns %s; names of files are"
+        " taken for captions", where, ", ".join(map(printable, row)),
+      )  # fmt: skip
+    file = next((row[c] for c in tables.PATH_COLUMNS if row.get(c)), "")
+    if not file:
+      columns = " / ".join(tables.PATH_COLUMNS[:3])
+      problems.add(f"{where}: no {columns}; it has {', '.join(row)}")
+      continue
+    try:
+      path = tables.place(file, root)
+      given = tables.captions(row)
+      own = captions.usable(given, where, problems.add)
+      if own or not any(given):
+        yield _recording(row, path, root, own)
+    except UserError as error:
+      problems.add(f"{where}: {error}")
+
+
+def _recording(
+  row: tables.Row, path: Path, root: Path, own: tuple[str, ...]
+) -> Recording:
+  """What a row says of a sound, `own` captions included."""
+  name = os.path.relpath(path, root)
+  if not is_text(name):
+    raise UserError(f"{printable(name)}: its name is not UTF-8 text; rename it")
+  recording = Recording(
+    id=name,
+    path=path,
+    captions=own,
+    category=_text(row, *CATEGORY_COLUMNS),
+    title=_text(row, *TITLE_COLUMNS),
+    section=_text(row, "section") or ("misc" if "section" in row else ""),
+    split=_split(_text(row, "split")),
+    fold=_text(row, "fold"),
+  )
+  if not (recording.captions or recording.category or recording.section):
+    title = recording.title
+    words = title if " " in title else captions.title(title or path.stem)
+    if not words:
+      raise UserError(f"{name}: no caption and no category")
+    recording = dataclasses.replace(recording, captions=(words,))
+  return recording
+
+
+def _text(row: tables.Row, *columns: str) -> str:
+  for column in columns:
+    value = row.get(column)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+      value = str(value)  # JSON has folds and labels that are numbers.
+    if value := captions.cleaned(value, column):
+      return value
+  return ""
+
+
+def _split(name: str) -> str:
+  if not name:
+    return ""
+  if name.lower() not in splits.NAMES:
+    raise UserError(f"split {name!r}; known: {', '.join(splits.NAMES)}")
+  return splits.without_test(splits.NAMES[name.lower()])

@@ -1,0 +1,24 @@
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.data.preparation.config import AudioConfig
+
+
+@pytest.mark.parametrize(
+  "setting",
+  [
+    {"seconds": 0},
+    {"seconds": 1e-9},
+    {"seconds": 1e9},
+    {"seconds": float("nan")},
+    {"seconds": float("inf")},
+    {"sample_rate": -1},
+    {"sample_rate": 10**9},
+    {"synthetic": -1},
+    {"captions": 0},
+    {"max_seconds": 0},
+  ],
+)
+def test_bad_settings(setting):
+  with pytest.raises(UserError, match=next(iter(setting))):
+    AudioConfig(**setting)
