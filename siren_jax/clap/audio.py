@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from siren_jax.audio import stft
+from siren_jax.audio import mel, stft
 from siren_jax.clap.config import AudioConfig
 from siren_jax.clap.text import dense
 
@@ -25,8 +25,14 @@ def log_mel(audio_BxS: jax.Array, config: AudioConfig) -> jax.Array:
   audio_BxS = audio_BxS * jax.lax.rsqrt(power + 1e-10)
   spectra = stft.stft(audio_BxS, config.window, config.hop)
   # 3/8 is the mean square of a Hann window.
-  power = (spectra.real**2 + spectra.imag**2) / (0.375 * config.window)
-  filters = stft.mel_matrix(config.num_mels, config.window, config.sample_rate)
+  power = stft.power(spectra) / (0.375 * config.window)
+  filters = mel.filters(
+    config.sample_rate,
+    config.window,
+    config.num_mels,
+    scale="htk",
+    norm="sum",
+  )
   return jnp.log10(power @ filters + _FLOOR)
 
 

@@ -121,9 +121,11 @@ def part_starts(total: int, frames: int) -> list[int]:
 
 def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
   c = config
+  # As the authors trained them: HTK's bands with fusion, Slaney's without.
   return mel.decibels(
     audio_BxS, c.sample_rate, c.window, c.hop, c.num_mels, c.low, c.high,
-    htk=c.fusion,
+    scale="htk" if c.fusion else "slaney",
+    norm=None if c.fusion else "slaney",
   )  # fmt: skip
 
 

@@ -322,7 +322,7 @@ def _read(clip: Clip, scorer: Scorer) -> _Read:
   by = (
     resample.resample
     if scorer.resampler == "torchaudio"
-    else sound_files.resample
+    else resample.resample_soxr
   )
   audio_S, notes = sound_files.read_audio(
     clip.path, scorer.sample_rate, by, max_seconds=LONGEST
