@@ -1,4 +1,4 @@
-"""Distances of a sound and its rendering, sample by sample: for codecs.
+"""Distances of a recording and its reconstruction: for codecs.
 
 As the field compares codecs (Kumar et al. 2023, Descript's DAC):
 
