@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -52,12 +51,6 @@ class LaionModel(nn.Module):
     self.pool_text = nn.Dense(cfg.text.width)
     self.text_head = Head(cfg.embed_dim)
     self.audio_head = Head(cfg.embed_dim)
-
-  def __call__(
-    self, ids_BxP: jax.Array, mask_BxP: jax.Array, audio_BxS: jax.Array
-  ) -> Any:
-    """Touches every parameter (for `init`)."""
-    return self.embed_text(ids_BxP, mask_BxP), self.embed_audio(audio_BxS)
 
   def embed_text(
     self, ids_BxP: jax.Array, mask_BxP: jax.Array

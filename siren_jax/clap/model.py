@@ -44,12 +44,6 @@ class ClapModel(nn.Module):
     self.project_text = dense(cfg.embed_dim, ("embed", None), None)
     self.project_audio = dense(cfg.embed_dim, ("embed", None), None)
 
-  def __call__(
-    self, ids_BxP: jax.Array, mask_BxP: jax.Array, audio_BxS: jax.Array
-  ) -> Any:
-    """Touches every parameter (for `init`)."""
-    return self.embed_text(ids_BxP, mask_BxP), self.embed_audio(audio_BxS)
-
   def embed_text(
     self, ids_BxP: jax.Array, mask_BxP: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
@@ -76,9 +70,13 @@ def _apply(params: Any, config: Config, method: str, *arrays: Any) -> Any:
 
 def init(key: jax.Array, config: Config) -> Any:
   """Random parameters, boxed in their logical axis names."""
+
+  def embed(model: Any, ids_BxP: jax.Array, audio_BxS: jax.Array) -> Any:
+    return model.embed_text(ids_BxP, ids_BxP == 0), model.embed_audio(audio_BxS)
+
   ids_BxP = jnp.zeros((1, 2), jnp.int32)
   audio_BxS = jnp.zeros((1, config.audio.sample_rate))
-  variables = module(config).init(key, ids_BxP, ids_BxP == 0, audio_BxS)
+  variables = module(config).init(key, ids_BxP, audio_BxS, method=embed)
   return variables["params"]
 
 
