@@ -60,7 +60,8 @@ class Corpus:
 
   Attributes:
     ids_QxP, mask_QxP: as of `tokenizer.tokenize`.
-    teacher_QxW: the teacher's embeddings, of length one, float16.
+    teacher_QxW: the teacher's embeddings, of length one, float16; the name is
+      that of the file, and their width is U elsewhere.
     label_Q: class that a text names, int32; -1 where it names none.
   """
 
@@ -112,12 +113,12 @@ class Corpus:
     """
     table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
     rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
-    x_RxW = self.teacher_QxW[rows].astype(np.float32)
-    if not x_RxW.size:
+    x_IxU = self.teacher_QxW[rows].astype(np.float32)
+    if not x_IxU.size:
       return table.astype(np.float32)
-    x_RxW = x_RxW - x_RxW.mean(0)
-    axes_WxD = np.linalg.eigh(x_RxW.T @ x_RxW)[1][:, ::-1][:, :width]
-    values = x_RxW @ axes_WxD
+    x_IxU = x_IxU - x_IxU.mean(0)
+    axes_UxD = np.linalg.eigh(x_IxU.T @ x_IxU)[1][:, ::-1][:, :width]
+    values = x_IxU @ axes_UxD
     table[self.ids_QxP[rows, 1], : values.shape[1]] = (
       values * 0.02 / values.std()
     )

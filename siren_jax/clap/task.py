@@ -107,7 +107,7 @@ class ClapTask:
     self._classes = classes
     if classes is not None:
       labelled = texts.label_Q >= 0
-      self._centre_W, self._means_OxW = _class_means(
+      self._centre_U, self._means_OxU = _class_means(
         texts.teacher_QxW[labelled].astype(np.float32),
         texts.label_Q[labelled],
         classes.count,
@@ -174,7 +174,7 @@ class ClapTask:
   def _words(self, params: Params, batch: Batch) -> Metrics:
     """Losses of texts alone: what the teacher says, which class they tell."""
     mask_QxP = batch["extra_mask_QxP"]
-    teacher_QxW = batch["extra_teacher_QxW"].astype(jnp.float32)
+    teacher_QxU = batch["extra_teacher_QxW"].astype(jnp.float32)
     tokens_QxPxC, text_QxE = self._text(
       params, batch["extra_ids_QxP"], mask_QxP
     )
@@ -183,17 +183,17 @@ class ClapTask:
     if self._width:
       to_teacher = functools.partial(_to_teacher, params)
       token_QxP = 1 - jnp.einsum(
-        "qpw,qw->qp", to_teacher(tokens_QxPxC), teacher_QxW
+        "qpu,qu->qp", to_teacher(tokens_QxPxC), teacher_QxU
       )
       mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
-      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxW).sum(-1)
-      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxW @ teacher_QxW.T
+      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxU).sum(-1)
+      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxU @ teacher_QxU.T
       parts["sentence"] = sentence_Q.mean()
       parts["token"] = masked_mean(token_QxP, mask_QxP)
       parts["relation"] = jnp.mean(gap_QxQ**2)
     if self._classes is not None:
       label_Q = batch["extra_label_Q"]
-      guess_QxO = normalize(teacher_QxW - self._centre_W) @ self._means_OxW.T
+      guess_QxO = normalize(teacher_QxU - self._centre_U) @ self._means_OxU.T
       target_QxO = jnp.where(
         label_Q[:, None] >= 0,
         jax.nn.one_hot(label_Q, self._classes.count),
@@ -237,20 +237,20 @@ class ClapTask:
 
 def _to_teacher(params: Params, x_C: jax.Array) -> jax.Array:
   """Tokens, or their mean, through E to the teacher's space, length one."""
-  project, head_ExW = params["project_text"], params[TRAINING_ONLY]["head"]
-  kernel_CxW = project["kernel"] @ head_ExW
-  return normalize(x_C @ kernel_CxW + project["bias"] @ head_ExW)
+  project, head_ExU = params["project_text"], params[TRAINING_ONLY]["head"]
+  kernel_CxU = project["kernel"] @ head_ExU
+  return normalize(x_C @ kernel_CxU + project["bias"] @ head_ExU)
 
 
 def _class_means(
-  x_QxW: Any, label_Q: np.ndarray, count: int
+  x_QxU: Any, label_Q: np.ndarray, count: int
 ) -> tuple[Any, jax.Array]:
   """Centre of the class means, and the means about it, of length one."""
   member_OxQ = np.arange(count)[:, None] == label_Q
   member_OxQ = member_OxQ / np.maximum(member_OxQ.sum(1, keepdims=True), 1)
-  means_OxW = member_OxQ.astype(np.float32) @ x_QxW
-  centre_W = means_OxW.mean(0)
-  return centre_W, normalize(means_OxW - centre_W)
+  means_OxU = member_OxQ.astype(np.float32) @ x_QxU
+  centre_U = means_OxU.mean(0)
+  return centre_U, normalize(means_OxU - centre_U)
 
 
 def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:

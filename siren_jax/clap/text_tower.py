@@ -15,7 +15,7 @@ from siren_jax.clap.config import TextConfig
 _NEGATIVE = -1e9  # finite: a row that is all padding must not become NaN
 
 
-def weights(axes: tuple[str | None, str | None]) -> Any:
+def partitioned(axes: tuple[str | None, str | None]) -> Any:
   """Initializer of a matrix that carries logical axis names."""
   return nn.with_logical_partitioning(nn.initializers.normal(0.02), axes)
 
@@ -24,7 +24,7 @@ def dense(
   width: int, axes: tuple[str | None, str | None], name: str | None
 ) -> nn.Dense:
   """Affine map whose kernel carries logical axis names."""
-  return nn.Dense(width, kernel_init=weights(axes), name=name)
+  return nn.Dense(width, kernel_init=partitioned(axes), name=name)
 
 
 class SelfAttention(nn.Module):
@@ -77,12 +77,12 @@ class TextEncoder(nn.Module):
     cfg = self.config
     words_VxC = self.param(
       "words",
-      weights(("vocab", "embed")),
+      partitioned(("vocab", "embed")),
       (cfg.vocab_size, cfg.word_width),
     )
     positions_PxC = self.param(
       "positions",
-      weights((None, "embed")),
+      partitioned((None, "embed")),
       (cfg.max_tokens, cfg.width),
     )
     x_BxPxC = words_VxC[ids_BxP]

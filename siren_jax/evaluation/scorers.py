@@ -212,7 +212,7 @@ def of_clap(folder: str | os.PathLike) -> Scorer:
 
 
 def _embed_text(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
-  """Embeddings [N, E] of any number of texts, in bounded memory."""
+  """Embeddings [B, E] of any number of texts, in bounded memory."""
   starts = range(0, len(texts), _TEXTS)
   parts = (bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts)
   return np.concatenate([np.asarray(part) for part in parts])
