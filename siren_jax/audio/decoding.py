@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
-from siren_jax.audio import lengths, mpeg
+from siren_jax.audio import declared_lengths, mp3_frames, resample
+from siren_jax.audio.declared_lengths import Length
 from siren_jax.common import sniff
 from siren_jax.common.errors import UserError
 
-QUALITY = "HQ"  # of soxr
 Resampler = Callable[[np.ndarray, int, int], np.ndarray]
 
 RATES = (1000, 768000)  # Hz, of files worth reading
@@ -35,10 +34,10 @@ class SoundFile(soundfile.SoundFile):
 
   is_followed = False
 
-  def __init__(self, path: Path, length: lengths.Length = lengths.Length()):
+  def __init__(self, path: Path, length: Length = Length()):
     self._path, self._view = path, None
     if length.start or length.patches:
-      self._view = lengths.View(path, length.start, length.patches)
+      self._view = declared_lengths.View(path, length.start, length.patches)
     super().__init__(self._view or os.fsencode(path))
 
   def seekable(self) -> bool:
@@ -50,7 +49,7 @@ class SoundFile(soundfile.SoundFile):
     """Number of frames that libsndfile expects; 0: it cannot say."""
     return self.frames if self.frames < _NO_LIMIT else 0
 
-  def blocks_SxC(self, promised: int) -> Iterator[np.ndarray]:
+  def blocks_SxA(self, promised: int) -> Iterator[np.ndarray]:
     """All samples as float32, so many at a time that memory is bounded.
 
     What comes behind the `promised` frames (0: not known) is sound if a first
@@ -61,18 +60,18 @@ class SoundFile(soundfile.SoundFile):
       left, is_end = promised - count, count == promised > 0
       wanted = 1 if is_end else min(size, left) if left > 0 else size
       try:
-        block_SxC = self.read(wanted, "float32", always_2d=True)
+        block_SxA = self.read(wanted, "float32", always_2d=True)
       except soundfile.SoundFileError as error:
         if is_end:
           self.is_followed = True
           return
         if self._view and self._view.tell() == self._view.size:
-          raise lengths.truncated(self._path) from error
+          raise declared_lengths.truncated(self._path) from error
         raise
-      if not len(block_SxC):
+      if not len(block_SxA):
         return
-      count += len(block_SxC)
-      yield block_SxC
+      count += len(block_SxA)
+      yield block_SxA
 
 
 class Levels:
@@ -82,45 +81,45 @@ class Levels:
     self.channels = channels
     self.frames = 0
     # The last column is the mix.
-    self._low_C = np.full(channels + 1, np.inf)
-    self._high_C = np.full(channels + 1, -np.inf)
-    self._sum_C = np.zeros(channels + 1)
-    self._squares_C = np.zeros(channels + 1)
+    self._low_A = np.full(channels + 1, np.inf)
+    self._high_A = np.full(channels + 1, -np.inf)
+    self._sum_A = np.zeros(channels + 1)
+    self._squares_A = np.zeros(channels + 1)
 
-  def add(self, block_SxC: np.ndarray, mix_S: np.ndarray) -> None:
+  def add(self, block_SxA: np.ndarray, mix_S: np.ndarray) -> None:
     """Counts a block in."""
-    all_CxS = np.vstack([block_SxC.T, mix_S], dtype=np.float64)
-    self.frames += all_CxS.shape[1]
-    self._low_C = np.minimum(self._low_C, all_CxS.min(axis=1))
-    self._high_C = np.maximum(self._high_C, all_CxS.max(axis=1))
-    self._sum_C += all_CxS.sum(axis=1)
-    self._squares_C += np.einsum("cs,cs->c", all_CxS, all_CxS)
+    all_AxS = np.vstack([block_SxA.T, mix_S], dtype=np.float64)
+    self.frames += all_AxS.shape[1]
+    self._low_A = np.minimum(self._low_A, all_AxS.min(axis=1))
+    self._high_A = np.maximum(self._high_A, all_AxS.max(axis=1))
+    self._sum_A += all_AxS.sum(axis=1)
+    self._squares_A += np.einsum("as,as->a", all_AxS, all_AxS)
 
   @property
   def peak(self) -> float:
     """The highest of a channel, around its constant level."""
-    return float((self._high_C - self._low_C)[:-1].max() / 2)
+    return float((self._high_A - self._low_A)[:-1].max() / 2)
 
   @property
   def peak_of_mix(self) -> float:
     """The highest absolute sample of the mix."""
-    return float(max(self._high_C[-1], -self._low_C[-1]))
+    return float(max(self._high_A[-1], -self._low_A[-1]))
 
   @property
   def loudest(self) -> int:
     """The channel of the highest power."""
-    return int(self._power_C[:-1].argmax())
+    return int(self._power_A[:-1].argmax())
 
   @property
   def cancel(self) -> bool:
     """Whether mixing channels of opposite phase leaves next to nothing."""
-    channels_C, mix = self._power_C[:-1], self._power_C[-1]
-    return bool(mix < _CANCELLED * channels_C.mean() / self.channels)
+    channels_A, mix = self._power_A[:-1], self._power_A[-1]
+    return bool(mix < _CANCELLED * channels_A.mean() / self.channels)
 
   @property
-  def _power_C(self) -> np.ndarray:
-    mean_C = self._sum_C / self.frames
-    return np.maximum(0, self._squares_C / self.frames - mean_C**2)
+  def _power_A(self) -> np.ndarray:
+    mean_A = self._sum_A / self.frames
+    return np.maximum(0, self._squares_A / self.frames - mean_A**2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +149,7 @@ def decode(
   """All of a file at `sample_rate`: the mean of its channels, or one of them.
 
   Raises:
-    UserError: as `audio.read_audio`, but for silence.
+    UserError: as `sound_files.read_audio`, but for silence.
   """
   with opened(path) as (file, length), contextlib.ExitStack() as stack:
     if file.format == "MP3":
@@ -165,14 +164,14 @@ def decode(
       _check_seconds(path, levels.frames / rate, max_seconds)
       pieces.append(convert(mix_S))
   if levels.frames < promised:
-    raise lengths.truncated(path)
+    raise declared_lengths.truncated(path)
   if not levels.frames:
     raise UserError(f"{path}: 0 samples; give a recording with sound in it")
   notes = list(length.notes)
   if levels.frames > promised > 0:
-    notes.append(lengths.WRONG)
+    notes.append(declared_lengths.WRONG)
   if file.is_followed:
-    notes.append(lengths.BEHIND)
+    notes.append(declared_lengths.BEHIND)
   audio_S = np.concatenate([*pieces, convert(np.zeros(0, "f4"), last=True)])
   if resampler is not None and rate != sample_rate:
     audio_S = resampler(audio_S, rate, sample_rate)
@@ -187,23 +186,23 @@ def _mixed(
   channel: int | None,
 ) -> Iterator[np.ndarray]:
   """Blocks of the mean of all channels, or of one; counted in `levels`."""
-  for block_SxC in file.blocks_SxC(promised):
-    if not (np.abs(block_SxC) <= _LARGEST).all():
+  for block_SxA in file.blocks_SxA(promised):
+    if not (np.abs(block_SxA) <= _LARGEST).all():
       raise UserError(
         f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
         " export the file again"
       )
-    mix_S = block_SxC.mean(1) if channel is None else block_SxC[:, channel]
-    levels.add(block_SxC, mix_S)
+    mix_S = block_SxA.mean(1) if channel is None else block_SxA[:, channel]
+    levels.add(block_SxA, mix_S)
     yield np.ascontiguousarray(mix_S)
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tuple[SoundFile, lengths.Length]]:
+def opened(path: Path) -> Iterator[tuple[SoundFile, Length]]:
   """A sound file to read; what is wrong with it is a UserError."""
   try:
     _check_path(path)
-    length = lengths.check(path)
+    length = declared_lengths.check(path)
     with SoundFile(path, length) as file:
       if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
         raise UserError(_unreadable(path, "Format not recognised"))
@@ -245,33 +244,33 @@ def _unreadable(path: Path, why: str) -> str:
 
 
 @contextlib.contextmanager
-def _counted(
-  path: Path, file: SoundFile
-) -> Iterator[tuple[SoundFile, lengths.Length]]:
+def _counted(path: Path, file: SoundFile) -> Iterator[tuple[SoundFile, Length]]:
   """An MP3 file whose number of frames is right."""
-  stream = mpeg.scan(path)
+  stream = mp3_frames.scan(path)
   if stream is None or stream.fits(file.frames):
-    yield file, lengths.Length()
+    yield file, Length()
     return
-  note = lengths.UNKNOWN if stream.promised is None else lengths.WRONG
-  notes = (note, lengths.NO_END) if stream.is_cut else (note,)
-  with mpeg.counted(path, stream) as copy, SoundFile(Path(copy)) as file:
-    yield file, lengths.Length(frames=0, notes=notes)
+  notes: tuple[str, ...] = (declared_lengths.WRONG,)
+  if stream.promised is None:
+    notes = (declared_lengths.UNKNOWN,)
+  if stream.is_cut:
+    notes += (declared_lengths.NO_END,)
+  with mp3_frames.counted(path, stream) as copy, SoundFile(Path(copy)) as file:
+    yield file, Length(frames=0, notes=notes)
 
 
-def _promised(path: Path, file: SoundFile, length: lengths.Length) -> int:
+def _promised(path: Path, file: SoundFile, length: Length) -> int:
   """Frames that must be there; 0: the header does not say."""
   if length.frames is not None:
     return length.frames
-  return lengths.promised(path, file.format) or file.known_frames
+  return declared_lengths.promised(path, file.format) or file.known_frames
 
 
 def _converter(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
-  """`audio.resample`, a block at a time and to the same bits."""
+  """`resample.resample_soxr`, a block at a time and to the same bits."""
   if rate == new_rate:
     return lambda audio_S, last=False: audio_S
-  stream = soxr.ResampleStream(rate, new_rate, 1, "float32", QUALITY)
-  return stream.resample_chunk
+  return resample.soxr_stream(rate, new_rate)
 
 
 def _check_seconds(path: Path, seconds: float, limit: float) -> None:

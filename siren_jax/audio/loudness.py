@@ -38,7 +38,7 @@ def integrated(audio_S: np.ndarray, sample_rate: int) -> float:
   # Half a sample less than a short sound lasts: rounding makes no block longer.
   seconds = min(_BLOCK_SECONDS, (len(audio_S) - 0.5) / sample_rate)
   meter = pyloudnorm.Meter(sample_rate, block_size=seconds)
-  # A mean of no blocks, where all are gated, is told as a warning.
+  # A mean of no blocks, where all are gated, raises a warning.
   with np.errstate(divide="ignore", invalid="ignore"):
     loudness = meter.integrated_loudness(np.asarray(audio_S, np.float64))
   return float(loudness) if loudness > TARGETS[0] else -np.inf

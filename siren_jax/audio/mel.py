@@ -1,29 +1,90 @@
-"""Log mel spectra as librosa and torchlibrosa have them.
+"""Mel filter banks, and mel spectra in decibels.
 
-What networks of others were trained on; our own hear by `codec.stft`.
+One function has the banks of the field: they differ in the scale that spaces
+the bands, in what the triangles are drawn over, and in how they are normalised.
 """
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.signal import get_window
 
-from siren_jax.common.mesh import by_rows
+from siren_jax.audio import stft
 
-_FLOOR = 1e-10
+Scale = Literal["htk", "slaney"]
+Norm = Literal["slaney", "sum"] | None
+
+_FLOOR = 1e-10  # power, -100 dB
+# Slaney's scale: linear below a corner, logarithmic above.
+_HZ_PER_MEL, _CORNER_HZ, _LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
+_CORNER_MEL = _CORNER_HZ / _HZ_PER_MEL
 
 
-def frames(x, size: int, hop: int):
-  """Frames [..., T, size] every `hop`, as many as fit; NumPy or JAX."""
-  starts = hop * np.arange(1 + (x.shape[-1] - size) // hop)
-  return x[..., starts[:, None] + np.arange(size)]
+def from_hz(hz: np.ndarray | float, scale: Scale) -> np.ndarray:
+  """Mels of frequencies in Hz."""
+  hz = np.asarray(hz, np.float64)
+  if scale == "htk":
+    return 2595 * np.log10(1 + hz / 700)
+  octaves = np.log(np.maximum(hz, _CORNER_HZ) / _CORNER_HZ)
+  above = _CORNER_MEL + octaves / _LOG_STEP
+  return np.where(hz < _CORNER_HZ, hz / _HZ_PER_MEL, above)
 
 
-def hann(size: int) -> np.ndarray:
-  """Periodic Hann window, float32 [size]."""
-  return get_window("hann", size).astype("f4")
+def to_hz(mels: np.ndarray, scale: Scale) -> np.ndarray:
+  """Frequencies in Hz of mels."""
+  if scale == "htk":
+    return 700 * (10 ** (mels / 2595) - 1)
+  above = _CORNER_HZ * np.exp(_LOG_STEP * (mels - _CORNER_MEL))
+  return np.where(mels < _CORNER_MEL, mels * _HZ_PER_MEL, above)
+
+
+@functools.lru_cache
+def filters(
+  sample_rate: int,
+  fft_size: int,
+  num_mels: int,
+  low: float = 0.0,
+  high: float | None = None,
+  scale: Scale = "slaney",
+  norm: Norm = "slaney",
+  over: Literal["hz", "mel"] = "hz",
+) -> np.ndarray:
+  """Triangular mel filters [fft_size/2 + 1, M], float32.
+
+  Args:
+    sample_rate: in Hz.
+    fft_size: in samples.
+    num_mels: number of bands M.
+    low, high: ends of the bands in Hz; None is half the sample rate.
+    scale: that spaces the bands.
+    norm: "slaney" gives the triangles an area of two Hz (librosa's default),
+      "sum" makes the weights of a band add up to one, and a filter narrower
+      than a bin takes the nearest one, so that no band is empty; None leaves
+      triangles of height one.
+    over: the axis over which the sides of the triangles are straight lines.
+  """
+  high = sample_rate / 2 if high is None else high
+  bins = np.fft.rfftfreq(fft_size, 1 / sample_rate)
+  edges = np.linspace(from_hz(low, scale), from_hz(high, scale), num_mels + 2)
+  if over == "mel":
+    bins = from_hz(bins, scale)
+  else:
+    edges = to_hz(edges, scale)
+  left, middle, right = edges[:-2], edges[1:-1], edges[2:]
+  rising = (bins[:, None] - left) / (middle - left)
+  falling = (right - bins[:, None]) / (right - middle)
+  weights = np.maximum(0, np.minimum(rising, falling))
+  if norm == "sum":
+    nearest = np.abs(bins[:, None] - middle).argmin(0)
+    empty = weights.sum(0) == 0
+    weights[nearest[empty], np.flatnonzero(empty)] = 1
+    return (weights / weights.sum(0)).astype("f4")
+  weights = weights.astype("f4")
+  if norm == "slaney":
+    weights *= 2 / (right - left)
+  return weights
 
 
 def decibels(
@@ -34,39 +95,13 @@ def decibels(
   num_mels: int,
   low: float,
   high: float,
-  htk: bool = False,
+  scale: Scale = "slaney",
+  norm: Norm = "slaney",
 ) -> jax.Array:
-  """Mel power in dB [B, 1 + S/hop, M], frames centred, ends reflected.
+  """Mel power in dB [B, 1 + S/hop, M], as librosa and torchlibrosa have it.
 
-  Filters are Slaney's, of equal area; or HTK's, of equal height.
+  Frames are centred, and the audio reflected at its ends; see `filters`.
   """
-  half = window // 2
-  audio = jnp.pad(audio_BxS, ((0, 0), (half, half)), mode="reflect")
-  framed = frames(audio, window, hop) * hann(window)
-  spectra = by_rows(jnp.fft.rfft, framed)
-  power = spectra.real**2 + spectra.imag**2
-  mel = power @ filters(sample_rate, window, num_mels, low, high, htk)
-  return 10 * jnp.log10(jnp.maximum(mel, _FLOOR))
-
-
-@functools.lru_cache
-def filters(
-  sample_rate: int,
-  window: int,
-  num_mels: int,
-  low: float,
-  high: float,
-  htk: bool = False,
-) -> np.ndarray:
-  """Mel filters [window/2 + 1, M]; Slaney's, or HTK's (see `decibels`)."""
-  import librosa  # Takes a second to import.
-
-  return librosa.filters.mel(
-    sr=sample_rate,
-    n_fft=window,
-    n_mels=num_mels,
-    fmin=low,
-    fmax=high,
-    htk=htk,
-    norm=None if htk else "slaney",
-  ).T
+  spectra = stft.stft(audio_BxS, window, hop, "center", "reflect")
+  bank = filters(sample_rate, window, num_mels, low, high, scale, norm)
+  return 10 * jnp.log10(jnp.maximum(stft.power(spectra) @ bank, _FLOOR))

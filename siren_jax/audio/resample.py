@@ -1,40 +1,51 @@
-"""Resampling as torchaudio does by default, for scores that others compare.
-
-A sinc, six zero crossings wide, under a squared cosine, at 99 % of the lower
-Nyquist frequency. For everything else there is soxr (`data.audio.resample`).
-"""
+"""Resampling: soxr's for files, torchaudio's for what others' networks hear."""
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import soxr
 
-from siren_jax.audio import mel
+from siren_jax.audio import stft
+from siren_jax.audio.stft import Array
 
-Array = np.ndarray | jax.Array
-
+_SOXR_QUALITY = "HQ"
+# Of torchaudio's filter: half its width, its cutoff in Nyquist frequencies.
 _CROSSINGS = 6
 _ROLLOFF = 0.99
 
 
-def resample(audio: Array, rate: int, new_rate: int) -> Array:
-  """Audio [..., ceil(S * new_rate / rate)] of `torchaudio.resample`.
+def resample_soxr(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+  """Band-limited resampling (soxr, high quality), float32."""
+  return soxr.resample(audio_S, rate, new_rate, quality=_SOXR_QUALITY)
 
-  NumPy in, NumPy out; JAX arrays may be traced.
+
+def soxr_stream(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
+  """`resample_soxr` of mono blocks, each given as `(block_S, last=False)`."""
+  stream = soxr.ResampleStream(rate, new_rate, 1, "float32", _SOXR_QUALITY)
+  return stream.resample_chunk
+
+
+def resample(audio: Array, rate: int, new_rate: int) -> Array:
+  """Audio [..., ceil(S * new_rate / rate)] as torchaudio does by default.
+
+  A sinc, six zero crossings wide, under a squared cosine, at 99 % of the lower
+  Nyquist frequency. NumPy in, NumPy out; JAX arrays may be traced.
   """
   if rate == new_rate:
     return audio
-  xp = np if isinstance(audio, np.ndarray) else jnp
+  xp: Any = np if isinstance(audio, np.ndarray) else jnp
   common = math.gcd(rate, new_rate)
   old, new = rate // common, new_rate // common
   filters, width = _filters(old, new)
   *lead, size = audio.shape
   edges = [(0, 0)] * len(lead) + [(width, width + old)]
   padded = xp.pad(audio.astype(np.float32), edges)
-  made = (mel.frames(padded, len(filters), old) @ filters).reshape(*lead, -1)
-  return made[..., : -(-new * size // old)]
+  frames = stft.frame(padded, len(filters), old, "valid")
+  return (frames @ filters).reshape(*lead, -1)[..., : -(-new * size // old)]
 
 
 @functools.lru_cache

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import soundfile
-import soxr
 
 from siren_jax.audio import decoding
 from siren_jax.audio.decoding import Resampler
@@ -65,12 +64,12 @@ def read_audio(
   """Reads a sound file as mono at `sample_rate`.
 
   The content says what the format is, not the suffix. A file is read to its
-  real end (`lengths.check` says what counts as truncated). Channels are
-  averaged; where they cancel each other, the loudest is kept. Samples beyond
-  full scale are scaled down to it.
+  real end (`declared_lengths.check` says what counts as truncated). Channels
+  are averaged; where they cancel each other, the loudest is kept. Samples
+  beyond full scale are scaled down to it.
 
   Args:
-    resampler: in place of `resample`.
+    resampler: in place of soxr's, such as `resample.resample`.
     max_seconds: longer recordings are refused before they take memory.
 
   Returns:
@@ -106,11 +105,6 @@ def read_audio(
     notes.append("samples beyond full scale, scaled down to it")
     audio_S = audio_S / np.float32(peak)
   return audio_S, tuple(notes)
-
-
-def resample(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-  """Band-limited resampling (soxr, high quality), float32."""
-  return soxr.resample(audio_S, rate, new_rate, quality=decoding.QUALITY)
 
 
 def file_rate(path: str | os.PathLike) -> int:

@@ -25,7 +25,7 @@ class TextConfig:
   max_tokens: int = 32
   norm_eps: float = 1e-6
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_sizes("clap config", self, **_MOST)
     if self.width % self.heads:
       raise UserError(
@@ -52,7 +52,7 @@ class AudioConfig:
   kernel: int = 3
   heads: int = 4
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_sizes("clap config", self, **_MOST)
     if not self.widths or len(self.widths) != len(self.blocks):
       raise UserError(
@@ -92,5 +92,5 @@ class ClapConfig:
   audio: AudioConfig = field(default_factory=AudioConfig)
   embed_dim: int = 128
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_sizes("clap config", self)

@@ -20,6 +20,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from siren_jax.clap import tokenizer
+from siren_jax.clap.teacher import Teacher
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
@@ -59,8 +60,9 @@ class Corpus:
 
   Attributes:
     ids_QxP, mask_QxP: as of `tokenizer.tokenize`.
-    teacher_QxW: the teacher's embeddings, of length one, float16.
-    label_Q: class that a text tells, int32; -1 where it tells none.
+    teacher_QxW: the teacher's embeddings, of length one, float16; the name is
+      that of the file, and their width is U elsewhere.
+    label_Q: class that a text names, int32; -1 where it names none.
   """
 
   ids_QxP: np.ndarray
@@ -71,7 +73,8 @@ class Corpus:
   def save(self, path: Path, key: str = "") -> None:
     """Writes one npz, all of it or nothing; `key`: what it was made from."""
     with replacing(path) as file:
-      np.savez(file, **dataclasses.asdict(self), **{_KEY: key})
+      arrays: dict[str, Any] = dataclasses.asdict(self)
+      np.savez(file, **arrays | {_KEY: key})
 
   @classmethod
   def load(cls, path: Path) -> "Corpus":
@@ -110,12 +113,12 @@ class Corpus:
     """
     table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
     rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
-    x_RxW = self.teacher_QxW[rows].astype(np.float32)
-    if not x_RxW.size:
+    x_IxU = self.teacher_QxW[rows].astype(np.float32)
+    if not x_IxU.size:
       return table.astype(np.float32)
-    x_RxW = x_RxW - x_RxW.mean(0)
-    axes_WxD = np.linalg.eigh(x_RxW.T @ x_RxW)[1][:, ::-1][:, :width]
-    values = x_RxW @ axes_WxD
+    x_IxU = x_IxU - x_IxU.mean(0)
+    axes_UxD = np.linalg.eigh(x_IxU.T @ x_IxU)[1][:, ::-1][:, :width]
+    values = x_IxU @ axes_UxD
     table[self.ids_QxP[rows, 1], : values.shape[1]] = (
       values * 0.02 / values.std()
     )
@@ -142,21 +145,22 @@ def prepare(
     UserError: a file of theirs is missing or broken.
   """
   folder = folders.find(start) if start else None
-  taken = folder is not None and (folder / CORPUS).is_file()
+  has_corpus = folder is not None and (folder / CORPUS).is_file()
   files = [folder / name for name in (CORPUS, TOKENIZER)] if folder else []
   key = of_values(
     [
       of_files(path for path in files if path.is_file()),
-      None if taken else made_from,
+      None if has_corpus else made_from,
     ]
   )
   kept = (workdir / CORPUS).is_file()
   if not kept or (made_from is not None and _is_stale(workdir, key)):
-    if taken:
+    if folder is not None and has_corpus:
       words, corpus = _read(folder)
     else:
-      words = tokenizer.load(folder / TOKENIZER) if folder else None
-      words, corpus = make(words)
+      words, corpus = make(
+        tokenizer.load(folder / TOKENIZER) if folder else None
+      )
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
     corpus.save(workdir / CORPUS, key)  # last: it says that both are there
@@ -178,7 +182,7 @@ def _is_stale(workdir: Path, key: str) -> bool:
   return not trained
 
 
-def _read(folder):
+def _read(folder: Path) -> tuple[Tokenizer, Corpus]:
   return tokenizer.load(folder / TOKENIZER), Corpus.load(folder / CORPUS)
 
 
@@ -197,7 +201,7 @@ def make(
 
   Args:
     words_tokenizer: one that is trained already, or None.
-    captions: texts to learn whatever else there is, and the class each tells
+    captions: texts to learn whatever else there is, and the class each names
       (-1 for none).
     held_out: lower-case texts to leave out.
     vocab_size: of the tokenizer.
@@ -210,7 +214,7 @@ def make(
   Raises:
     UserError: the teacher is not installed.
   """
-  teacher = _teacher() if with_teacher else None
+  teacher = Teacher() if with_teacher else None
   english = wordnet(wordnet_folder) if wordnet_folder else []
   general = general_words(english, teacher.words() if teacher else ())
   words = vocabulary(captions, general)[:vocab_size]
@@ -232,12 +236,6 @@ def make(
     np.array([label_of.get(text, -1) for text in texts], np.int32),
   )
   return words_tokenizer, corpus
-
-
-def _teacher():
-  from siren_jax.clap.teacher import Teacher  # reads safetensors: an extra
-
-  return Teacher()
 
 
 def sound_words() -> dict[str, list[list[str]]]:
@@ -306,7 +304,7 @@ def wordnet(folder: str | Path) -> list[str]:
   Raises:
     UserError: no database there.
   """
-  found = []
+  texts = []
   for path in sorted(paths.local(folder).glob("data.*")):
     for line in lines(read_text(path).lower()):
       fields, bar, gloss = line.partition(" | ")
@@ -314,13 +312,13 @@ def wordnet(folder: str | Path) -> list[str]:
         continue
       name = fields.split()[4].replace("_", " ")
       meaning = re.sub(r'[;:]?\s*"[^"]*"', "", gloss).strip(" ;")
-      found += [f"{name}: {meaning}", *re.findall(r'"([^"]+)"', gloss)]
-  if not found:
+      texts += [f"{name}: {meaning}", *re.findall(r'"([^"]+)"', gloss)]
+  if not texts:
     raise UserError(
       f"no WordNet database (data.noun ...) in {folder}; Debian's package"
       " wordnet-base has one in /usr/share/wordnet"
     )
-  return found
+  return texts
 
 
 def general_words(

@@ -2,8 +2,11 @@
 
 Chen et al. 2022; Wu et al. 2023 (section 3.3 for fusion). Ten seconds of log
 mel frames are stretched to 1024, folded to a square picture of 256 x 256, and
-cut to patches. A longer clip is heard whole, squeezed, and, where the model
-fuses, in three parts beside.
+cut to patches. Of a longer clip the network gets the whole, squeezed, and,
+where the model fuses, three parts beside.
+
+Axes: I windows of a picture (or pictures of a clip), W patches of a window,
+Y and X rows and columns of a picture.
 """
 
 import dataclasses
@@ -50,7 +53,7 @@ class HtsatConfig:
   grid: int = 8
   fusion: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_sizes(
       "clap config", self, window=65536, num_mels=1024, picture=4096,
       blocks=256, grid=64,
@@ -62,32 +65,37 @@ class HtsatConfig:
 
 
 class WindowAttention(nn.Module):
-  """Attention among the patches of each window [W, N, D]."""
+  """Attention among the patches of each window, `x_BxWxD`.
+
+  Windows are rows of the batch, those of one picture next to each other.
+  """
 
   heads: int
   grid: int
 
   @nn.compact
-  def __call__(self, x_WxNxD: jax.Array, mask_WxNxN: jax.Array | None):
-    windows, count, width = x_WxNxD.shape
+  def __call__(
+    self, x_BxWxD: jax.Array, mask_IxWxW: np.ndarray | None
+  ) -> jax.Array:
+    windows, count, width = x_BxWxD.shape
 
-    def project(name):
-      y = nn.Dense(width, name=name)(x_WxNxD)
+    def project(name: str) -> jax.Array:
+      y = nn.Dense(width, name=name)(x_BxWxD)
       return y.reshape(windows, count, self.heads, -1)
 
     query, key, value = (project(name) for name in ("query", "key", "value"))
-    scores = jnp.einsum("wnhd,wmhd->whnm", query, key)
+    scores = jnp.einsum("bqhd,bwhd->bhqw", query, key)
     scores = scores / query.shape[-1] ** 0.5
     table = self.param(
       "bias", nn.initializers.zeros, ((2 * self.grid - 1) ** 2, self.heads)
     )
-    bias_NxNxH = table[_relative(self.grid)]
-    scores = scores + jnp.moveaxis(bias_NxNxH, -1, 0)
-    if mask_WxNxN is not None:
-      repeats = windows // len(mask_WxNxN)
-      scores = scores + jnp.tile(mask_WxNxN, (repeats, 1, 1))[:, None]
-    y = jnp.einsum("whnm,wmhd->wnhd", jax.nn.softmax(scores), value)
-    return nn.Dense(width, name="out")(y.reshape(x_WxNxD.shape))
+    bias_WxWxH = table[_relative(self.grid)]
+    scores = scores + jnp.moveaxis(bias_WxWxH, -1, 0)
+    if mask_IxWxW is not None:
+      repeats = windows // len(mask_IxWxW)
+      scores = scores + jnp.tile(mask_IxWxW, (repeats, 1, 1))[:, None]
+    y = jnp.einsum("bhqw,bwhd->bqhd", jax.nn.softmax(scores), value)
+    return nn.Dense(width, name="out")(y.reshape(x_BxWxD.shape))
 
 
 class SwinBlock(nn.Module):
@@ -98,10 +106,10 @@ class SwinBlock(nn.Module):
   shift: int
 
   @nn.compact
-  def __call__(self, x_BxHxWxD: jax.Array) -> jax.Array:
-    batch, height, breadth, width = x_BxHxWxD.shape
+  def __call__(self, x_BxYxXxD: jax.Array) -> jax.Array:
+    batch, height, breadth, width = x_BxYxXxD.shape
     grid, shift = self.grid, self.shift
-    y = nn.LayerNorm(1e-5, name="attention_norm")(x_BxHxWxD)
+    y = nn.LayerNorm(1e-5, name="attention_norm")(x_BxYxXxD)
     y = jnp.roll(y, (-shift, -shift), (1, 2))
     y = y.reshape(batch, height // grid, grid, breadth // grid, grid, width)
     y = y.swapaxes(2, 3)
@@ -110,8 +118,8 @@ class SwinBlock(nn.Module):
     y = WindowAttention(self.heads, grid, name="attention")(
       y.reshape(-1, grid * grid, width), mask
     )
-    y = y.reshape(tiled).swapaxes(2, 3).reshape(x_BxHxWxD.shape)
-    x = x_BxHxWxD + jnp.roll(y, (shift, shift), (1, 2))
+    y = y.reshape(tiled).swapaxes(2, 3).reshape(x_BxYxXxD.shape)
+    x = x_BxYxXxD + jnp.roll(y, (shift, shift), (1, 2))
     y = nn.LayerNorm(1e-5, name="mlp_norm")(x)
     y = nn.gelu(nn.Dense(4 * width, name="up")(y), approximate=False)
     return x + nn.Dense(width, name="down")(y)
@@ -121,8 +129,8 @@ class Merge(nn.Module):
   """Four neighbouring patches to one of twice the width."""
 
   @nn.compact
-  def __call__(self, x_BxHxWxD: jax.Array) -> jax.Array:
-    parts = [x_BxHxWxD[:, i::2, j::2] for j in range(2) for i in range(2)]
+  def __call__(self, x_BxYxXxD: jax.Array) -> jax.Array:
+    parts = [x_BxYxXxD[:, i::2, j::2] for j in range(2) for i in range(2)]
     x = nn.LayerNorm(1e-5, name="norm")(jnp.concatenate(parts, -1))
     return nn.Dense(x.shape[-1] // 2, use_bias=False, name="reduce")(x)
 
@@ -131,11 +139,13 @@ class Fusion(nn.Module):
   """The whole and the parts, weighed against each other (Dai et al. 2021)."""
 
   @nn.compact
-  def __call__(self, whole_BxHxWxD: jax.Array, parts_BxHxWxD: jax.Array):
-    both = whole_BxHxWxD + parts_BxHxWxD
+  def __call__(
+    self, whole_BxYxXxD: jax.Array, parts_BxYxXxD: jax.Array
+  ) -> jax.Array:
+    both = whole_BxYxXxD + parts_BxYxXxD
     width = both.shape[-1]
 
-    def squeeze(x, name):
+    def squeeze(x: jax.Array, name: str) -> jax.Array:
       y = nn.relu(nn.Dense(width // 4, name=f"{name}_in")(x))
       return nn.Dense(width, name=f"{name}_out")(y)
 
@@ -143,30 +153,31 @@ class Fusion(nn.Module):
       squeeze(both, "local")
       + squeeze(jnp.mean(both, (1, 2), keepdims=True), "overall")
     )
-    return 2 * whole_BxHxWxD * share + 2 * parts_BxHxWxD * (1 - share)
+    return 2 * whole_BxYxXxD * share + 2 * parts_BxYxXxD * (1 - share)
 
 
 class Htsat(nn.Module):
-  """Log mel frames [B, C, T, M] in dB to features [B, D].
+  """Log mel frames [B, I, T, M] in dB to features [B, D].
 
-  C is 1, or 4 with fusion (the whole, then three parts); `longer_B` says for
-  which clips the parts count.
+  I is 1, or 4 with fusion (the whole, then three parts); `longer_B`, which
+  fusion needs, says for which clips the parts count.
   """
 
   config: HtsatConfig
 
   @nn.compact
   def __call__(
-    self, mel_BxCxTxM: jax.Array, longer_B: jax.Array | None = None
+    self, mel_BxIxTxM: jax.Array, longer_B: jax.Array | None = None
   ) -> jax.Array:
     cfg = self.config
     scale = self.param("mel_scale", nn.initializers.ones, (cfg.num_mels,))
     shift = self.param("mel_shift", nn.initializers.zeros, (cfg.num_mels,))
-    pictures = fold(mel_BxCxTxM * scale + shift, cfg)
+    pictures = fold(mel_BxIxTxM * scale + shift, cfg)
     side = cfg.picture // cfg.patch
     whole = _patches(pictures[:, 0], cfg.patch, cfg.patch)
     x = nn.Dense(cfg.width, name="patch")(whole)
     if cfg.fusion:
+      assert longer_B is not None
       # A part is seen three times as coarsely, so that three fit beside.
       parts = _patches(pictures[:, 1:], cfg.patch, 3 * cfg.patch)
       parts = nn.Dense(cfg.width, name="part_patch")(parts)
@@ -183,26 +194,29 @@ class Htsat(nn.Module):
       grid = min(cfg.grid, x.shape[1])
       for j in range(blocks):
         # One window sees it all: nothing to shift.
-        shift = grid // 2 if j % 2 and grid < x.shape[1] else 0
-        x = SwinBlock(heads, grid, shift, name=f"block_{i}_{j}")(x)
+        offset = grid // 2 if j % 2 and grid < x.shape[1] else 0
+        x = SwinBlock(heads, grid, offset, name=f"block_{i}_{j}")(x)
     return jnp.mean(nn.LayerNorm(1e-5, name="norm")(x), (1, 2))
 
 
-def fold(mel_BxCxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
-  """Pictures [B, C, side, side]: pieces of time over one another."""
+def fold(mel_BxIxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
+  """Pictures [B, I, side, side]: pieces of time over one another."""
   pieces = config.picture // config.num_mels
   frames = config.picture * pieces
-  stretch = _bicubic(mel_BxCxTxM.shape[2], frames)
-  mel = jnp.einsum("st,bctm->bcsm", stretch, mel_BxCxTxM)
-  batch, channels = mel.shape[:2]
-  mel = mel.reshape(batch, channels, pieces, config.picture, config.num_mels)
+  stretch = _bicubic(mel_BxIxTxM.shape[2], frames)
+  mel = jnp.einsum("st,bitm->bism", stretch, mel_BxIxTxM)
+  batch, count = mel.shape[:2]
+  mel = mel.reshape(batch, count, pieces, config.picture, config.num_mels)
   return mel.swapaxes(-1, -2).reshape(
-    batch, channels, config.picture, config.picture
+    batch, count, config.picture, config.picture
   )
 
 
 def _patches(x: jax.Array, height: int, breadth: int) -> jax.Array:
-  """Pictures [..., H, W] to patches [..., H/h, W/w, h * w]; a rest is cut."""
+  """Pictures [..., Y, X] to patches [..., Y/height, X/breadth, D].
+
+  Columns that fill no patch are left out.
+  """
   *lead, rows, columns = x.shape
   x = x[..., : columns - columns % breadth]
   x = x.reshape(*lead, rows // height, height, columns // breadth, breadth)
@@ -212,7 +226,7 @@ def _patches(x: jax.Array, height: int, breadth: int) -> jax.Array:
 
 @functools.lru_cache
 def _relative(grid: int) -> np.ndarray:
-  """Row of the bias table for every pair of patches of a window [N, N]."""
+  """Row of the bias table for every pair of patches of a window [W, W]."""
   row, column = np.divmod(np.arange(grid * grid), grid)
   rows = row[:, None] - row + grid - 1
   columns = column[:, None] - column + grid - 1
@@ -221,16 +235,16 @@ def _relative(grid: int) -> np.ndarray:
 
 @functools.lru_cache
 def _seams(height: int, breadth: int, grid: int, shift: int) -> np.ndarray:
-  """Keeps apart, in each window, what rolling brought together [W, N, N]."""
+  """Keeps apart, in each window, what rolling brought together [I, W, W]."""
 
-  def regions(length):
+  def regions(length: int) -> np.ndarray:
     place = np.arange(length)
     return (place >= length - grid).astype(int) + (place >= length - shift)
 
   region = 3 * regions(height)[:, None] + regions(breadth)
   region = region.reshape(height // grid, grid, breadth // grid, grid)
-  region_WxN = region.swapaxes(1, 2).reshape(-1, grid * grid)
-  apart = region_WxN[:, :, None] != region_WxN[:, None]
+  region_IxW = region.swapaxes(1, 2).reshape(-1, grid * grid)
+  apart = region_IxW[:, :, None] != region_IxW[:, None]
   return np.where(apart, _MASKED, 0.0).astype("f4")
 
 

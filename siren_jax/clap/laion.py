@@ -11,9 +11,9 @@ import numpy as np
 from siren_jax.audio import mel
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import Htsat, HtsatConfig
-from siren_jax.clap.text import TextEncoder
+from siren_jax.clap.text_tower import TextEncoder
 
-_PARTS = 3  # of a longer clip, heard beside the whole
+_PARTS = 3  # of a longer clip, beside the whole
 
 # LAION's own code reads 77 tokens; RoBERTa could read 512, and every prompt of
 # a code set is as long as the longest may be.
@@ -44,7 +44,7 @@ class LaionModel(nn.Module):
 
   config: LaionConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.text = TextEncoder(cfg.text)
     self.audio = Htsat(cfg.audio)
@@ -52,21 +52,20 @@ class LaionModel(nn.Module):
     self.text_head = Head(cfg.embed_dim)
     self.audio_head = Head(cfg.embed_dim)
 
-  def __call__(self, ids_BxP, mask_BxP, audio_BxS):
-    return self.embed_text(ids_BxP, mask_BxP), self.embed_audio(audio_BxS)
-
-  def embed_text(self, ids_BxP, mask_BxP):
+  def embed_text(
+    self, ids_BxP: jax.Array, mask_BxP: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
     """tokens_BxPxC (zero where padded) and embedding_BxE, any length."""
     tokens_BxPxC = self.text(ids_BxP, mask_BxP)
     pooled_BxC = jnp.tanh(self.pool_text(tokens_BxPxC[:, 0]))
     return tokens_BxPxC * mask_BxP[..., None], self.text_head(pooled_BxC)
 
-  def embed_audio(self, audio_BxS):
+  def embed_audio(self, audio_BxS: jax.Array) -> jax.Array:
     """embedding_BxE, any length, of audio of any number of samples."""
     return self.embed_mel(*features(audio_BxS, self.config.audio))
 
-  def embed_mel(self, mel_BxCxTxM, longer_B):
-    return self.audio_head(self.audio(mel_BxCxTxM, longer_B))
+  def embed_mel(self, mel_BxIxTxM: jax.Array, longer_B: jax.Array) -> jax.Array:
+    return self.audio_head(self.audio(mel_BxIxTxM, longer_B))
 
 
 class Head(nn.Module):
@@ -84,32 +83,31 @@ class Head(nn.Module):
 def features(
   audio_BxS: jax.Array, config: HtsatConfig
 ) -> tuple[jax.Array, jax.Array]:
-  """Log mel frames [B, C, T, M] in dB, and which clips are longer [B].
+  """Log mel frames [B, I, T, M] in dB, and which clips are longer [B].
 
   Shorter clips are repeated as often as they fit whole, then padded with
-  zeros. Longer ones are cut to their middle or, with fusion, heard squeezed
-  and in three parts; where the reference draws a place at random, this takes
+  zeros. Longer ones are cut to their middle or, with fusion, squeezed, with
+  three parts beside; where the reference draws a place at random, this takes
   the middle of what it draws from.
   """
   wanted = round(config.seconds * config.sample_rate)
   batch, length = audio_BxS.shape
-  channels = 1 + _PARTS * config.fusion
+  count = 1 + _PARTS * config.fusion
   if length <= wanted:
     repeated = jnp.tile(audio_BxS, (1, wanted // length))
     audio_BxS = jnp.pad(repeated, ((0, 0), (0, wanted - repeated.shape[1])))
   elif not config.fusion:
     start = (length - wanted) // 2
     audio_BxS = audio_BxS[:, start : start + wanted]
-  heard_BxTxM = _log_mel(audio_BxS, config)
-  total, frames = heard_BxTxM.shape[1], wanted // config.hop + 1
+  mel_BxTxM = _log_mel(audio_BxS, config)
+  total, frames = mel_BxTxM.shape[1], wanted // config.hop + 1
   if total == frames:
     longer_B = jnp.full(batch, length > wanted and not config.fusion)
-    return jnp.repeat(heard_BxTxM[:, None], channels, 1), longer_B
+    return jnp.repeat(mel_BxTxM[:, None], count, 1), longer_B
   parts = [
-    heard_BxTxM[:, start : start + frames]
-    for start in part_starts(total, frames)
+    mel_BxTxM[:, start : start + frames] for start in part_starts(total, frames)
   ]
-  whole = jnp.einsum("st,btm->bsm", _bilinear(total, frames), heard_BxTxM)
+  whole = jnp.einsum("st,btm->bsm", _bilinear(total, frames), mel_BxTxM)
   return jnp.stack([whole, *parts], 1), jnp.ones(batch, bool)
 
 
@@ -121,9 +119,11 @@ def part_starts(total: int, frames: int) -> list[int]:
 
 def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
   c = config
+  # As the authors trained them: HTK's bands with fusion, Slaney's without.
   return mel.decibels(
     audio_BxS, c.sample_rate, c.window, c.hop, c.num_mels, c.low, c.high,
-    htk=c.fusion,
+    scale="htk" if c.fusion else "slaney",
+    norm=None if c.fusion else "slaney",
   )  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 
 from siren_jax.audio.resample import resample
 from siren_jax.clap import tokenizer as tokenizers
-from siren_jax.clap.audio import AudioEncoder
+from siren_jax.clap.audio_tower import AudioEncoder
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
-from siren_jax.clap.text import TextEncoder, dense
+from siren_jax.clap.text_tower import TextEncoder, dense
 from siren_jax.common.masks import masked_mean
 from siren_jax.storage import folders
 
@@ -37,38 +37,46 @@ class ClapModel(nn.Module):
 
   config: ClapConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.text = TextEncoder(cfg.text)
     self.audio = AudioEncoder(cfg.audio)
     self.project_text = dense(cfg.embed_dim, ("embed", None), None)
     self.project_audio = dense(cfg.embed_dim, ("embed", None), None)
 
-  def __call__(self, ids_BxP, mask_BxP, audio_BxS):
-    return self.embed_text(ids_BxP, mask_BxP), self.embed_audio(audio_BxS)
-
-  def embed_text(self, ids_BxP, mask_BxP):
+  def embed_text(
+    self, ids_BxP: jax.Array, mask_BxP: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
     """tokens_BxPxC (zero where padded) and embedding_BxE, any length."""
     tokens_BxPxC = self.text(ids_BxP, mask_BxP) * mask_BxP[..., None]
     mean_BxC = masked_mean(tokens_BxPxC, mask_BxP[..., None], axis=1)
     return tokens_BxPxC, self.project_text(mean_BxC)
 
-  def embed_audio(self, audio_BxS):
+  def embed_audio(self, audio_BxS: jax.Array) -> jax.Array:
     """embedding_BxE, any length."""
     return self.project_audio(self.audio(audio_BxS))
 
 
 def module(config: Config) -> ClapModel | LaionModel:
   """The model of that kind."""
-  kind = LaionModel if isinstance(config, LaionConfig) else ClapModel
-  return kind(config)
+  if isinstance(config, LaionConfig):
+    return LaionModel(config)
+  return ClapModel(config)
+
+
+def _apply(params: Any, config: Config, method: str, *arrays: Any) -> Any:
+  return module(config).apply({"params": params}, *arrays, method=method)
 
 
 def init(key: jax.Array, config: Config) -> Any:
   """Random parameters, boxed in their logical axis names."""
+
+  def embed(model: Any, ids_BxP: jax.Array, audio_BxS: jax.Array) -> Any:
+    return model.embed_text(ids_BxP, ids_BxP == 0), model.embed_audio(audio_BxS)
+
   ids_BxP = jnp.zeros((1, 2), jnp.int32)
   audio_BxS = jnp.zeros((1, config.audio.sample_rate))
-  variables = module(config).init(key, ids_BxP, ids_BxP == 0, audio_BxS)
+  variables = module(config).init(key, ids_BxP, audio_BxS, method=embed)
   return variables["params"]
 
 
@@ -94,8 +102,8 @@ def encode_text(
   """
   chex.assert_rank([ids_BxP, mask_BxP], 2)
   chex.assert_equal_shape([ids_BxP, mask_BxP])
-  tokens_BxPxC, embedding_BxE = module(config).apply(
-    {"params": params}, ids_BxP, mask_BxP, method="embed_text"
+  tokens_BxPxC, embedding_BxE = _apply(
+    params, config, "embed_text", ids_BxP, mask_BxP
   )
   return tokens_BxPxC, normalize(embedding_BxE)
 
@@ -109,10 +117,8 @@ def encode_audio(
   """embedding_BxE of length one; None: audio at `config.audio.sample_rate`."""
   chex.assert_rank(audio_BxS, 2)
   rate = config.audio.sample_rate
-  audio_BxS = resample(audio_BxS, sample_rate or rate, rate)
-  return normalize(
-    module(config).apply({"params": params}, audio_BxS, method="embed_audio")
-  )
+  resampled_BxS = resample(audio_BxS, sample_rate or rate, rate)
+  return normalize(_apply(params, config, "embed_audio", resampled_BxS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +164,9 @@ def load(folder: str | os.PathLike) -> Clap:
       or the tokenizer knows more words than the text tower.
   """
   folder = folders.find(folder)
+  kinds: Any = Config  # a union is no type to mypy
   config, params = folders.load(
-    folder, "clap", Config, lambda *args: nn.unbox(init(*args))
+    folder, "clap", kinds, lambda *args: nn.unbox(init(*args))
   )
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)

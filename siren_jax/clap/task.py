@@ -2,7 +2,7 @@
 
 Contrast (Radford et al., 2021; LAION CLAP, 2023) ties clips to captions.
 Distillation from a sentence encoder ties the text tower to English at large,
-so that a word never heard with a sound lands near the words that were (our
+so that a word that no recording has lands near the words that were (our
 design). Batches may lack audio: then only words are learned.
 """
 
@@ -30,6 +30,8 @@ from siren_jax.training import (
 )
 
 Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]
+Params = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class ClapLossConfig:
     token: the same from each single token: attention over the tokens, which
       is what the experts do, then finds the meaning wherever it looks.
     relation: cosines of the texts of a batch against the teacher's.
-    classes: the class that a text tells; where none is known, how the teacher
+    classes: the class that a text names; where none is known, how the teacher
       would guess. What people call our classes then falls apart cleanly.
     scale: starting value of the logit scale (inverse temperature).
     lock_text: train the audio side alone, to a text tower that stays as it
@@ -63,16 +65,16 @@ class TextClasses:
   """Texts of known class: prompts to classify by, and phrasings to test.
 
   Attributes:
-    ids_RxP, mask_RxP: the texts, tokenized.
-    prompt_R: class of a prompt (their mean stands for the class), else -1.
-    test_R: class of a phrasing kept from training, else -1.
-    count: number of classes K.
+    ids_QxP, mask_QxP: the texts, tokenized.
+    prompt_Q: class of a prompt (their mean stands for the class), else -1.
+    test_Q: class of a phrasing kept from training, else -1.
+    count: number of classes O.
   """
 
-  ids_RxP: np.ndarray
-  mask_RxP: np.ndarray
-  prompt_R: np.ndarray
-  test_R: np.ndarray
+  ids_QxP: np.ndarray
+  mask_QxP: np.ndarray
+  prompt_Q: np.ndarray
+  test_Q: np.ndarray
   count: int
 
 
@@ -104,10 +106,10 @@ class ClapTask:
     self._width = texts.teacher_QxW.shape[1]
     self._classes = classes
     if classes is not None:
-      told = texts.label_Q >= 0
-      self._centre_W, self._means_KxW = _class_means(
-        texts.teacher_QxW[told].astype(np.float32),
-        texts.label_Q[told],
+      labelled = texts.label_Q >= 0
+      self._centre_U, self._means_OxU = _class_means(
+        texts.teacher_QxW[labelled].astype(np.float32),
+        texts.label_Q[labelled],
         classes.count,
       )
     self._start = start or {}
@@ -131,7 +133,7 @@ class ClapTask:
     params = with_values(params, self._start) | {TRAINING_ONLY: heads}
     return TrainState.create(params, self._tx, ema=self._ema)
 
-  def evaluate(self, state: TrainState, batch: Batch) -> dict[str, jax.Array]:
+  def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Losses, and how often words and clips find their class.
 
     token_accuracy and text_accuracy: phrasings never trained on, by the
@@ -141,10 +143,12 @@ class ClapTask:
     params = state.eval_params
     _, metrics = self._objective(params, batch, None)
     if self._classes is not None:
-      metrics |= self._classification(params, batch)
+      metrics |= self._classification(params, batch, self._classes)
     return metrics
 
-  def _objective(self, params, batch, key):
+  def _objective(
+    self, params: Params, batch: Batch, key: jax.Array | None
+  ) -> tuple[jax.Array, Metrics]:
     del key
     parts = {} if self._loss.lock_text else self._words(params, batch)
     if "audio_BxS" in batch:
@@ -152,7 +156,7 @@ class ClapTask:
     loss = sum(getattr(self._loss, name) * parts[name] for name in parts)
     return loss, parts
 
-  def _contrast(self, params, batch):
+  def _contrast(self, params: Params, batch: Batch) -> jax.Array:
     audio_BxE = normalize(self._audio(params, batch["audio_BxS"]))
     ids_BxP = batch["ids_BxP"]
     text_BxE = self._text(params, ids_BxP, batch["text_mask_BxP"])[1]
@@ -167,10 +171,10 @@ class ClapTask:
     by_text = _cross_entropy(logits_BxB.T, target_BxB)
     return (by_clip + by_text) / 2
 
-  def _words(self, params, batch):
+  def _words(self, params: Params, batch: Batch) -> Metrics:
     """Losses of texts alone: what the teacher says, which class they tell."""
     mask_QxP = batch["extra_mask_QxP"]
-    teacher_QxW = batch["extra_teacher_QxW"].astype(jnp.float32)
+    teacher_QxU = batch["extra_teacher_QxW"].astype(jnp.float32)
     tokens_QxPxC, text_QxE = self._text(
       params, batch["extra_ids_QxP"], mask_QxP
     )
@@ -179,80 +183,85 @@ class ClapTask:
     if self._width:
       to_teacher = functools.partial(_to_teacher, params)
       token_QxP = 1 - jnp.einsum(
-        "qpw,qw->qp", to_teacher(tokens_QxPxC), teacher_QxW
+        "qpu,qu->qp", to_teacher(tokens_QxPxC), teacher_QxU
       )
       mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
-      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxW).sum(-1)
-      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxW @ teacher_QxW.T
+      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxU).sum(-1)
+      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxU @ teacher_QxU.T
       parts["sentence"] = sentence_Q.mean()
       parts["token"] = masked_mean(token_QxP, mask_QxP)
       parts["relation"] = jnp.mean(gap_QxQ**2)
     if self._classes is not None:
       label_Q = batch["extra_label_Q"]
-      guess_QxK = normalize(teacher_QxW - self._centre_W) @ self._means_KxW.T
-      target_QxK = jnp.where(
+      guess_QxO = normalize(teacher_QxU - self._centre_U) @ self._means_OxU.T
+      target_QxO = jnp.where(
         label_Q[:, None] >= 0,
         jax.nn.one_hot(label_Q, self._classes.count),
-        jax.nn.softmax(self._loss.scale * guess_QxK),
+        jax.nn.softmax(self._loss.scale * guess_QxO),
       )
-      means_KxE = normalize(params[TRAINING_ONLY]["classes"])
-      logits_QxK = self._loss.scale * unit_QxE @ means_KxE.T
-      parts["classes"] = _cross_entropy(logits_QxK, target_QxK)
+      means_OxE = normalize(params[TRAINING_ONLY]["classes"])
+      logits_QxO = self._loss.scale * unit_QxE @ means_OxE.T
+      parts["classes"] = _cross_entropy(logits_QxO, target_QxO)
     return parts
 
-  def _classification(self, params, batch):
-    c = self._classes
-    tokens_RxPxC, text_RxE = self._text(params, c.ids_RxP, c.mask_RxP)
-    mean_RxC = masked_mean(tokens_RxPxC, c.mask_RxP[..., None], axis=1)
+  def _classification(
+    self, params: Params, batch: Batch, c: TextClasses
+  ) -> Metrics:
+    tokens_QxPxC, text_QxE = self._text(params, c.ids_QxP, c.mask_QxP)
+    mask_QxP = jnp.asarray(c.mask_QxP)
+    mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
     metrics = {}
-    for name, x in (("token", mean_RxC), ("text", text_RxE)):
-      centre, means = _class_means(x, c.prompt_R, c.count)
-      found_R = (normalize(x - centre) @ means.T).argmax(-1)
-      metrics[f"{name}_accuracy"] = _accuracy(found_R, c.test_R)
+    for name, x in (("token", mean_QxC), ("text", text_QxE)):
+      centre, means = _class_means(x, c.prompt_Q, c.count)
+      guess_Q = (normalize(x - centre) @ means.T).argmax(-1)
+      metrics[f"{name}_accuracy"] = _accuracy(guess_Q, jnp.asarray(c.test_Q))
     if "audio_BxS" in batch:
-      member_KxR = jnp.arange(c.count)[:, None] == c.prompt_R
-      prompt_KxE = normalize(member_KxR @ normalize(text_RxE))
+      member_OxQ = jnp.arange(c.count)[:, None] == c.prompt_Q
+      prompt_OxE = normalize(member_OxQ @ normalize(text_QxE))
       audio_BxE = self._audio(params, batch["audio_BxS"])
-      found_B = (audio_BxE @ prompt_KxE.T).argmax(-1)
-      metrics["audio_accuracy"] = _accuracy(found_B, batch["label_B"])
+      guess_B = (audio_BxE @ prompt_OxE.T).argmax(-1)
+      metrics["audio_accuracy"] = _accuracy(guess_B, batch["label_B"])
     return metrics
 
-  def _text(self, params, ids, mask):
+  def _text(self, params: Params, ids: Any, mask: Any) -> Any:
+    """Tokens and embeddings of texts."""
     return ClapModel(self._config).apply(
       {"params": params}, ids, mask, method=ClapModel.embed_text
     )
 
-  def _audio(self, params, audio_BxS):
+  def _audio(self, params: Params, audio_BxS: jax.Array) -> Any:
     return ClapModel(self._config).apply(
       {"params": params}, audio_BxS, method=ClapModel.embed_audio
     )
 
 
-def _to_teacher(params, x_C):
+def _to_teacher(params: Params, x_C: jax.Array) -> jax.Array:
   """Tokens, or their mean, through E to the teacher's space, length one."""
-  project, head_ExW = params["project_text"], params[TRAINING_ONLY]["head"]
-  kernel_CxW = project["kernel"] @ head_ExW
-  return normalize(x_C @ kernel_CxW + project["bias"] @ head_ExW)
+  project, head_ExU = params["project_text"], params[TRAINING_ONLY]["head"]
+  kernel_CxU = project["kernel"] @ head_ExU
+  return normalize(x_C @ kernel_CxU + project["bias"] @ head_ExU)
 
 
-def _class_means(x_RxW, label_R, count):
+def _class_means(
+  x_QxU: Any, label_Q: np.ndarray, count: int
+) -> tuple[Any, jax.Array]:
   """Centre of the class means, and the means about it, of length one."""
-  member_KxR = np.arange(count)[:, None] == label_R
-  member_KxR = member_KxR / np.maximum(member_KxR.sum(1, keepdims=True), 1)
-  means_KxW = member_KxR.astype(np.float32) @ x_RxW
-  centre_W = means_KxW.mean(0)
-  return centre_W, normalize(means_KxW - centre_W)
+  member_OxQ = np.arange(count)[:, None] == label_Q
+  member_OxQ = member_OxQ / np.maximum(member_OxQ.sum(1, keepdims=True), 1)
+  means_OxU = member_OxQ.astype(np.float32) @ x_QxU
+  centre_U = means_OxU.mean(0)
+  return centre_U, normalize(means_OxU - centre_U)
 
 
-def _cross_entropy(logits, target):
+def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
   return -(target * jax.nn.log_softmax(logits)).sum(-1).mean()
 
 
-def _accuracy(found, label):
+def _accuracy(guess: jax.Array, label: jax.Array) -> jax.Array:
   """Share of right answers where there is a label (-1: none)."""
-  return masked_mean((found == label).astype(jnp.float32), label >= 0)
+  return masked_mean((guess == label).astype(jnp.float32), label >= 0)
 
 
-def _of_sound(path):
+def _of_sound(path: tuple[str, ...]) -> bool:
   """Whether a parameter is of the audio side."""
   return path[0] not in ("text", "project_text")

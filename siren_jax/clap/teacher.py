@@ -8,16 +8,16 @@ only: nothing that ships needs it.
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from siren_jax.clap import tokenizer
 from siren_jax.clap.config import TextConfig
-from siren_jax.clap.text import TextEncoder
+from siren_jax.clap.text_tower import TextEncoder
 from siren_jax.common import config as configs
-from siren_jax.common import files
-from siren_jax.common.errors import UserError, about
+from siren_jax.common.errors import UserError
 from siren_jax.common.masks import masked_mean
 from siren_jax.storage import tensors
 
@@ -61,8 +61,10 @@ class Teacher:
     self.tokenizer.enable_truncation(64)
     self._embed = jax.jit(self._forward)
 
-  def _forward(self, params, ids_BxP, mask_BxP):
-    tokens = TextEncoder(self.config).apply(
+  def _forward(
+    self, params: Any, ids_BxP: jax.Array, mask_BxP: jax.Array
+  ) -> jax.Array:
+    tokens: Any = TextEncoder(self.config).apply(
       {"params": params}, ids_BxP, mask_BxP
     )
     mean = masked_mean(tokens, mask_BxP[..., None], axis=1)
@@ -71,7 +73,7 @@ class Teacher:
   def words(self) -> list[str]:
     """Whole words of its vocabulary, the frequent ones first."""
     vocab = self.tokenizer.get_vocab()
-    words = sorted(vocab, key=vocab.get)
+    words = sorted(vocab, key=vocab.__getitem__)
     return [w for w in words if w.isascii() and w.isalpha() and len(w) > 1]
 
   def __call__(self, texts: Sequence[str], batch_size: int = 128) -> np.ndarray:
@@ -110,32 +112,25 @@ def _package_folder() -> Path:
 
 
 def _read_config(path: Path) -> TextConfig:
-  theirs = files.read_json(path, _REMEDY)
-  for name in _CONFIG.values():
-    if not isinstance(theirs, dict) or name not in theirs:
-      raise UserError(f"{path} lacks {name!r}; {_REMEDY}")
-  with about(path):
-    return configs.from_dict(
-      TextConfig, {ours: theirs[name] for ours, name in _CONFIG.items()}
-    )
+  return configs.read_renamed(path, TextConfig, _CONFIG, _REMEDY)
 
 
 def _from_bert(tensors: dict[str, np.ndarray], layers: int) -> dict:
   """BERT names and layouts to those of `TextEncoder`."""
 
-  def norm(name):
+  def norm(name: str) -> dict[str, np.ndarray]:
     return {
       "scale": tensors[f"{name}.weight"],
       "bias": tensors[f"{name}.bias"],
     }
 
-  def affine(name):
+  def affine(name: str) -> dict[str, np.ndarray]:
     return {
       "kernel": tensors[f"{name}.weight"].T,
       "bias": tensors[f"{name}.bias"],
     }
 
-  def layer(name):
+  def layer(name: str) -> dict[str, Any]:
     attention = {
       part: affine(f"{name}.attention.self.{part}")
       for part in ("query", "key", "value")

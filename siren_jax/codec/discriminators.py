@@ -25,7 +25,7 @@ class SpectrogramDiscriminator(nn.Module):
     hop = self.fft_size // 4
     audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % hop)))
     spectra = stft.stft(audio, self.fft_size, hop)
-    power = spectra.real**2 + spectra.imag**2 + 1e-8
+    power = stft.power(spectra) + 1e-8
     shrink = power**-0.35
     x = jnp.stack(
       [spectra.real * shrink, spectra.imag * shrink, 0.1 * jnp.log(power)], -1

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from siren_jax.audio import stft
+from siren_jax.audio import mel, stft
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
@@ -16,16 +16,14 @@ def _log_spectra(audio_BxS: jax.Array, size: int, mels: int, rate: int):
   pad = -audio_BxS.shape[1] % hop
   audio = jnp.pad(audio_BxS, ((0, 0), (0, pad)))
   power = _power(audio, size, hop)
-  log_mel = jnp.log10(
-    jnp.sqrt(power @ stft.mel_matrix(mels, size, rate) + _FLOOR**2)
-  )
+  bank = mel.filters(rate, size, mels, scale="htk", norm="sum")
+  log_mel = jnp.log10(jnp.sqrt(power @ bank + _FLOOR**2))
   return log_mel, 0.5 * jnp.log10(power + _FLOOR**2)
 
 
 def _power(audio_BxS: jax.Array, size: int, hop: int) -> jax.Array:
   """Power spectra [B, T, W]; a full-scale sine has power one."""
-  spectra = stft.stft(audio_BxS, size, hop)
-  return (spectra.real**2 + spectra.imag**2) * (4 / size) ** 2
+  return stft.power(stft.stft(audio_BxS, size, hop)) * (4 / size) ** 2
 
 
 def spectra(audio_BxS: jax.Array, sample_rate: int) -> list:
@@ -68,6 +66,8 @@ def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   """
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % hop)))
   power = _power(audio, 2 * hop, hop)
-  mel = stft.mel_matrix(_SWING_BANDS, 2 * hop, sample_rate)
-  levels_BxTxM = jnp.log(power @ mel + _FLOOR**2)
+  bank = mel.filters(
+    sample_rate, 2 * hop, _SWING_BANDS, scale="htk", norm="sum"
+  )
+  levels_BxTxM = jnp.log(power @ bank + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)

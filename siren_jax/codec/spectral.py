@@ -1,8 +1,9 @@
 """The spectral codec: STFT in, ConvNeXt at the frame rate, shaped noise out.
 
-Our design (design.md 3). At 3 kbit/s codes cannot spell out a waveform; they
-say how loud it is where, and how steadily. The decoder gives noise that shape:
-white noise is rain and surf, noise whose spectrum hardly flickers an engine.
+Our design (docs/design.md, Decisions). At 3 kbit/s codes cannot spell out a
+waveform; they say how loud it is where, and how steadily. The decoder gives
+noise that shape: white noise is rain and surf, noise whose spectrum hardly
+flickers an engine.
 """
 
 import math
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siren_jax.audio import stft
+from siren_jax.audio import mel, stft
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack
 from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
@@ -182,23 +183,29 @@ def synthesise(
   """Waveform [B, S]: noise (white, of variance one), shaped."""
   size, hop = config.fft_size, config.synthesis_hop
   spectra = stft.stft(noise_BxS, size, hop)
-  power = jnp.sum(stft.hann(size) ** 2)
-  flicker = (spectra.real**2 + spectra.imag**2) / power + 1e-6
+  window_power = jnp.sum(stft.hann(size) ** 2)
+  flicker = stft.power(spectra) / window_power + 1e-6
   gain = shape.gain_BxTxW * flicker ** (-0.5 * shape.steadiness_BxTxW)
   return stft.istft(gain * spectra, size, hop)
 
 
+def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:
+  return mel.filters(
+    config.sample_rate, config.fft_size, config.bands, scale="htk", norm="sum"
+  )
+
+
 def _to_bins(config, bands_BxTxM: jax.Array) -> jax.Array:
   """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
-  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
-  spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
+  bank = _mel_filters(config)
+  spread = bank / np.maximum(bank.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
   return bands_BxTxM.reshape(len(bands_BxTxM), -1, config.bands) @ spread.T
 
 
 def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   """Log magnitude and power-compressed real and imaginary parts."""
-  power = spectra_BxTxW.real**2 + spectra_BxTxW.imag**2 + 1e-8
+  power = stft.power(spectra_BxTxW) + 1e-8
   shrink = 0.3 * power**-0.35
   parts = (
     _log(power),
@@ -211,8 +218,7 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
 def _loudness(config, audio_BxS: jax.Array) -> jax.Array:
   """Log power in bands, all synthesis frames of a code frame side by side."""
   spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
-  mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
-  power = (spectra.real**2 + spectra.imag**2) @ mel + 1e-8
+  power = stft.power(spectra) @ _mel_filters(config) + 1e-8
   frames = config.code_stride * config.synthesis_stride
   return _log(power).reshape(len(power), -1, frames * config.bands)
 

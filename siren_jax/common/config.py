@@ -6,9 +6,10 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from siren_jax.common import paths
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
 
 T = TypeVar("T")
@@ -52,6 +53,26 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     return cls(**kwargs)
   except TypeError as error:
     raise UserError(f"config {path or cls.__name__}: {error}") from error
+
+
+def read_renamed(
+  path: Path, cls: type[T], names: Mapping[str, str], remedy: str
+) -> T:
+  """Builds dataclass `cls` from a JSON file of others, who name things apart.
+
+  Args:
+    names: theirs of each field.
+
+  Raises:
+    UserError: the file is missing or broken, or lacks a name (the message ends
+      with `remedy`); or as `from_dict`.
+  """
+  theirs = files.read_json(path, remedy)
+  for name in names.values():
+    if not isinstance(theirs, dict) or name not in theirs:
+      raise UserError(f"{path} lacks {name!r}; {remedy}")
+  with about(path):
+    return from_dict(cls, {ours: theirs[name] for ours, name in names.items()})
 
 
 def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:

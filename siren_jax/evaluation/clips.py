@@ -1,7 +1,7 @@
-"""Clips of folders and tables, heard by scorers; results are cached.
+"""Clips of folders and tables, and their features; results are cached.
 
 A result goes by the content of the file and the scorer's fingerprint: a clip
-that changes under its old name is heard again.
+that changes under its old name is read again.
 """
 
 import collections
@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from siren_jax.audio import resample, sound_files
+from siren_jax.audio.decoding import Resampler
 from siren_jax.common import paths, text
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
 from siren_jax.data.sources import recordings as sources
 from siren_jax.data.sources import tables, walk
-from siren_jax.evaluation import paired
+from siren_jax.evaluation import reconstruction
 from siren_jax.evaluation.cache import Cache
-from siren_jax.evaluation.scorers import Heard, Scorer
+from siren_jax.evaluation.scorers import Features, Scorer
 
 BATCH = 16  # clips; fewer of those that are longer than this in all
 _BATCH_SECONDS = 240.0
@@ -38,25 +39,25 @@ class Clip:
     path: where it is.
     name: pairs it with its like in another folder.
     content: hash of the file, "" where it cannot be read.
-    told: what a table says of it, "" where there is none.
+    caption: of a table, "" where there is none.
   """
 
   path: pathlib.Path
   name: str
   content: str
-  told: str = ""
+  caption: str = ""
 
 
 @dataclasses.dataclass
 class Log(sources.Problems):
-  """Problems with clips, and what the reader did to those that are heard.
+  """Problems with clips, and what the reader did to those that it read.
 
   Attributes:
-    unheard: clips that a scorer cannot hear.
+    unusable: clips that a scorer cannot take.
     notes: of the reader, by clip.
   """
 
-  unheard: set[pathlib.Path] = dataclasses.field(default_factory=set)
+  unusable: set[pathlib.Path] = dataclasses.field(default_factory=set)
   notes: dict[pathlib.Path, set[str]] = dataclasses.field(
     default_factory=lambda: collections.defaultdict(set)
   )
@@ -145,7 +146,7 @@ def captions(
   texts, problems = [], []
   for clip in clips:
     try:
-      texts.append(clip.told or _prompt(clip.path.with_suffix(".json")))
+      texts.append(clip.caption or _prompt(clip.path.with_suffix(".json")))
     except UserError as error:
       texts.append(None)
       problems.append(str(error))
@@ -191,7 +192,7 @@ def distances(
   generated: Sequence[Clip],
   log: Log | None = None,
 ) -> dict[str, np.ndarray]:
-  """Distances of waveforms by name (see `paired`), one a pair.
+  """Distances of waveforms by name (see `reconstruction`), one a pair.
 
   At the rate of the generated clip, as long as the shorter one.
 
@@ -212,6 +213,7 @@ def distances(
         raise
       log.add(str(error))
   if not rows:
+    assert log is not None  # Without one, the first error was raised.
     raise UserError(f"no pair can be compared; {log.summary()}")
   return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -220,14 +222,16 @@ def _distance(
   reference: pathlib.Path, generated: pathlib.Path, log: Log | None
 ) -> dict[str, float]:
   rate = sound_files.file_rate(generated)
-  both = [
+  reference_S, generated_S = (
     sound_files.read_audio(path, rate)[0] for path in (reference, generated)
-  ]
-  size, longer = sorted(map(len, both))
+  )
+  size, longer = sorted((len(reference_S), len(generated_S)))
   if log and longer - size > _ALIKE * rate:
     log.notes[generated].add("compared as far as the shorter one of the pair")
   try:
-    values = paired.distances(*(audio_S[None, :size] for audio_S in both), rate)
+    values = reconstruction.distances(
+      reference_S[None, :size], generated_S[None, :size], rate
+    )
   except UserError as error:
     raise UserError(
       f"{generated} and {reference}: {error}; leave them out"
@@ -237,29 +241,29 @@ def _distance(
 
 def rates(clips: Sequence[Clip], log: Log) -> list[int | None]:
   """Sample rates of the files; None where `log` says what is wrong with it."""
-  found = []
+  file_rates: list[int | None] = []
   for clip in clips:
     try:
-      found.append(sound_files.file_rate(clip.path))
+      file_rates.append(sound_files.file_rate(clip.path))
     except UserError as error:
-      found.append(None)
+      file_rates.append(None)
       _skip(clip, error, log)
-  return found
+  return file_rates
 
 
-def hear(
+def extract(
   clips: Sequence[Clip],
   scorer: Scorer,
   cache: Cache | os.PathLike | None = None,
   progress: Callable[[int], None] = lambda count: None,
   log: Log | None = None,
-) -> list[Heard | None]:
-  """What `scorer` hears in each clip, one after the other.
+) -> list[Features | None]:
+  """Features of each clip by `scorer`, one after the other.
 
   Args:
     cache: of results, or its folder; None keeps none.
-    progress: is told how many clips are done.
-    log: takes clips that cannot be heard; they get None here, and no other
+    progress: is called with the number of clips that were done.
+    log: takes clips that cannot be used; they get None here, and no other
       scorer tries them again. Without it they are errors.
 
   Raises:
@@ -267,7 +271,8 @@ def hear(
       names it.
   """
   cache = cache if isinstance(cache, Cache) else Cache(cache)
-  known = {}  # Results and the reader's notes, by content.
+  # Results and the reader's notes, by content.
+  known: dict[str, tuple[Features, tuple[str, ...]]] = {}
   for clip in clips:
     if entry := cache.get(scorer.fingerprint, clip.content):
       known[clip.content] = entry
@@ -286,12 +291,12 @@ def hear(
       cache.put(scorer.fingerprint, read.clip.content, result, read.notes)
     rest -= len(batch)
     progress(len(batch))
-  if rest:  # They cannot be heard, or are there twice.
+  if rest:  # They cannot be used, or are there twice.
     progress(rest)
   if log:
     for clip in clips:
       log.notes[clip.path].update(known.get(clip.content, ({}, ()))[1])
-  return [known.get(clip.content, (None,))[0] for clip in clips]
+  return [known.get(clip.content, (None, ()))[0] for clip in clips]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +312,7 @@ def _readable(
   """Clips at the scorer's rate, by its resampler; each content once."""
   done = set()
   for clip in clips:
-    if clip.content in done or (log and clip.path in log.unheard):
+    if clip.content in done or (log and clip.path in log.unusable):
       continue
     try:
       read = _read(clip, scorer)
@@ -319,10 +324,10 @@ def _readable(
 
 
 def _read(clip: Clip, scorer: Scorer) -> _Read:
-  by = (
+  by: Resampler = (
     resample.resample
     if scorer.resampler == "torchaudio"
-    else sound_files.resample
+    else resample.resample_soxr
   )
   audio_S, notes = sound_files.read_audio(
     clip.path, scorer.sample_rate, by, max_seconds=LONGEST
@@ -340,7 +345,7 @@ def _skip(clip: Clip, error: UserError, log: Log | None) -> None:
   if log is None:
     raise error
   log.add(str(error))
-  log.unheard.add(clip.path)
+  log.unusable.add(clip.path)
 
 
 def _batches(reads: Iterable[_Read], sample_rate: int) -> Iterator[list[_Read]]:
@@ -354,10 +359,11 @@ def _rows(size: int, sample_rate: int) -> int:
   return max(1, min(BATCH, int(_BATCH_SECONDS * sample_rate / size)))
 
 
-def _results(batch: Sequence[_Read], scorer: Scorer) -> list[Heard]:
+def _results(batch: Sequence[_Read], scorer: Scorer) -> list[Features]:
   """By clip; a batch is filled up, so that each length compiles once."""
   audios = [read.audio_S for read in batch]
   rows = _rows(len(audios[0]), scorer.sample_rate)
-  heard = scorer.hear(np.stack(audios + audios[-1:] * (rows - len(audios))))
-  arrays = {name: np.asarray(value) for name, value in heard.items()}
+  audio_BxS = np.stack(audios + audios[-1:] * (rows - len(audios)))
+  features = scorer.extract(audio_BxS)
+  arrays = {name: np.asarray(value) for name, value in features.items()}
   return [{k: x[i] for k, x in arrays.items()} for i in range(len(batch))]

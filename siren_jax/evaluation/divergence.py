@@ -14,7 +14,7 @@ SPLITS = 10  # parts of clips, for the inception score
 _TINY = 1e-6  # where the field's tools put it
 
 
-def probabilities(logits_NxC: np.ndarray, kind: str = "softmax") -> np.ndarray:
+def probabilities(logits_BxO: np.ndarray, kind: str = "softmax") -> np.ndarray:
   """Rows that sum to one ("softmax"), or a chance a class ("sigmoid").
 
   A logit of minus infinity is a class that cannot be.
@@ -22,7 +22,7 @@ def probabilities(logits_NxC: np.ndarray, kind: str = "softmax") -> np.ndarray:
   Raises:
     UserError: a logit is NaN or infinite, or a row has no class that can be.
   """
-  logits = np.asarray(logits_NxC, np.float64)
+  logits = np.asarray(logits_BxO, np.float64)
   if kind not in ("softmax", "sigmoid"):
     raise ValueError(f"kind {kind!r}: softmax or sigmoid")
   if not np.isfinite(logits.max(-1)).all():
@@ -33,14 +33,14 @@ def probabilities(logits_NxC: np.ndarray, kind: str = "softmax") -> np.ndarray:
 
 
 def inception_score(
-  probs_NxC: np.ndarray, splits: int = SPLITS
+  probs_BxO: np.ndarray, splits: int = SPLITS
 ) -> tuple[float, float]:
   """Mean and deviation over `splits` of exp E KL(p(class | clip) || p(class)).
 
   Salimans et al. 2016. Clips are split in the order they come in. Higher is
   better: sure of every clip, and of many classes.
   """
-  probs = np.asarray(probs_NxC, np.float64)
+  probs = np.asarray(probs_BxO, np.float64)
   scores = []
   for part in np.array_split(probs, min(splits, len(probs))):
     marginal = part.mean(0, keepdims=True)
@@ -49,15 +49,15 @@ def inception_score(
 
 
 def kl_divergence(
-  target_NxC: np.ndarray, generated_NxC: np.ndarray
+  target_BxO: np.ndarray, generated_BxO: np.ndarray
 ) -> np.ndarray:
-  """KL(target || generated) of each pair of clips [N], in nats.
+  """KL(target || generated) of each pair of clips [B], in nats.
 
   Raises:
     UserError: they are not of the same clips and classes.
   """
-  target = np.asarray(target_NxC, np.float64)
-  generated = np.asarray(generated_NxC, np.float64)
+  target = np.asarray(target_BxO, np.float64)
+  generated = np.asarray(generated_BxO, np.float64)
   if target.shape != generated.shape:
     raise UserError(
       f"class probabilities of shapes {list(target.shape)} and"
@@ -66,6 +66,6 @@ def kl_divergence(
   return _kl(target, generated)
 
 
-def _kl(p_NxC: np.ndarray, q_NxC: np.ndarray) -> np.ndarray:
-  ratio = np.log(p_NxC + _TINY) - np.log(q_NxC + _TINY)
-  return np.sum(p_NxC * ratio, -1)
+def _kl(p_BxO: np.ndarray, q_BxO: np.ndarray) -> np.ndarray:
+  ratio = np.log(p_BxO + _TINY) - np.log(q_BxO + _TINY)
+  return np.sum(p_BxO * ratio, -1)

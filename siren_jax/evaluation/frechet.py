@@ -10,7 +10,7 @@ import numpy as np
 from siren_jax.common.errors import UserError
 
 
-def frechet_distance(reference_MxD: np.ndarray, other_NxD: np.ndarray) -> float:
+def frechet_distance(reference_IxD: np.ndarray, other_BxD: np.ndarray) -> float:
   """Squared Fréchet distance of two sets of embeddings.
 
   The trace of the square root of the product of covariances is the sum of
@@ -20,7 +20,7 @@ def frechet_distance(reference_MxD: np.ndarray, other_NxD: np.ndarray) -> float:
   Raises:
     UserError: less than two embeddings, or some that are not finite.
   """
-  reference, other = (_checked(x) for x in (reference_MxD, other_NxD))
+  reference, other = (_checked(x) for x in (reference_IxD, other_BxD))
   means = reference.mean(0) - other.mean(0)
   x, y = _root(reference), _root(other)
   cross = np.linalg.svd(x @ y.T, compute_uv=False).sum()
@@ -29,8 +29,8 @@ def frechet_distance(reference_MxD: np.ndarray, other_NxD: np.ndarray) -> float:
 
 
 def frechet_extrapolated(
-  reference_MxD: np.ndarray,
-  other_NxD: np.ndarray,
+  reference_IxD: np.ndarray,
+  other_BxD: np.ndarray,
   seed: int = 0,
   points: int = 15,
 ) -> float:
@@ -40,18 +40,18 @@ def frechet_extrapolated(
   distances of random parts of `other`, from a half of it to all, are continued
   along a line in 1/N. May be below 0, by chance.
   """
-  other = _checked(other_NxD)
+  other = _checked(other_BxD)
   rng = np.random.default_rng(seed)
   sizes = np.linspace(max(2, len(other) // 2), len(other), points).astype(int)
   distances = [
-    frechet_distance(reference_MxD, rng.permutation(other)[:size])
+    frechet_distance(reference_IxD, rng.permutation(other)[:size])
     for size in sizes
   ]
   return float(np.polyfit(1 / sizes, distances, 1)[1])
 
 
-def _checked(embeddings_NxD: np.ndarray) -> np.ndarray:
-  embeddings = np.asarray(embeddings_NxD, np.float64)
+def _checked(embeddings_BxD: np.ndarray) -> np.ndarray:
+  embeddings = np.asarray(embeddings_BxD, np.float64)
   if embeddings.ndim != 2 or len(embeddings) < 2:
     raise UserError(
       f"embeddings of shape {list(embeddings.shape)}: a distance of"
@@ -62,9 +62,9 @@ def _checked(embeddings_NxD: np.ndarray) -> np.ndarray:
   return embeddings
 
 
-def _root(embeddings_NxD: np.ndarray) -> np.ndarray:
+def _root(embeddings_BxD: np.ndarray) -> np.ndarray:
   """A matrix X of few rows whose X'X is the covariance."""
-  x = (embeddings_NxD - embeddings_NxD.mean(0)) / np.sqrt(
-    len(embeddings_NxD) - 1
+  x = (embeddings_BxD - embeddings_BxD.mean(0)) / np.sqrt(
+    len(embeddings_BxD) - 1
   )
-  return np.linalg.qr(x, mode="r") if x.shape[0] > x.shape[1] else x
+  return np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x

@@ -1,20 +1,17 @@
 """The networks whose embeddings the field compares: VGGish and PANNs' Cnn14.
 
-Both hear log mel spectra and stack 3 x 3 convolutions. Batch norm is folded
-into the convolutions when weights are imported (`weights.vggish`,
-`weights.panns`).
+Both take log mel spectra and stack 3 x 3 convolutions. Batch norm is folded
+into the convolutions when weights are imported (`weights.scorers`).
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from siren_jax.audio import mel
+from siren_jax.audio import mel, stft
 
 _VGGISH_WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 _CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)
@@ -111,15 +108,17 @@ class Cnn14(nn.Module):
 
 
 def vggish_patches(audio_BxS: jax.Array) -> jax.Array:
-  """Patches [B, P, 96, 64] of 0.96 s of audio at 16 kHz, without overlap.
+  """Patches [B, I, 96, 64] of 0.96 s of audio at 16 kHz, without overlap.
 
   Windows of 25 ms every 10 ms; what does not fill a patch is left out.
   """
-  frames = mel.frames(audio_BxS, 400, 160) * mel.hann(400)
-  magnitudes = jnp.abs(jnp.fft.rfft(frames, 512))
-  heard = jnp.log(magnitudes @ _htk() + 0.01)
-  patches = heard.shape[1] // 96
-  return heard[:, : patches * 96].reshape(len(heard), patches, 96, -1)
+  spectra = stft.stft(audio_BxS, 400, 160, "valid", fft_size=512)
+  filters = mel.filters(
+    16000, 512, 64, 125.0, 7500.0, scale="htk", norm=None, over="mel"
+  )
+  log_mel_BxTxM = jnp.log(jnp.abs(spectra) @ filters + 0.01)
+  count = log_mel_BxTxM.shape[1] // 96
+  return log_mel_BxTxM[:, : count * 96].reshape(len(audio_BxS), count, 96, -1)
 
 
 def init_vggish(key: jax.Array, config: VGGishConfig) -> Any:
@@ -131,20 +130,3 @@ def init_cnn14(key: jax.Array, config: Cnn14Config) -> Any:
   """Random parameters."""
   audio_BxS = jnp.zeros((1, config.sample_rate))
   return Cnn14(config).init(key, audio_BxS)["params"]
-
-
-@functools.lru_cache
-def _htk() -> np.ndarray:
-  """VGGish's 64 mel filters [257, 64], straight lines over mel, not over Hz."""
-
-  def to_mel(hz):
-    return 1127.0 * np.log1p(hz / 700.0)
-
-  bins = to_mel(np.linspace(0, 8000, 257))[:, None]
-  edges = np.linspace(to_mel(125.0), to_mel(7500.0), 66)
-  low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-  rising = (bins - low) / (middle - low)
-  falling = (high - bins) / (high - middle)
-  filters = np.maximum(0, np.minimum(rising, falling))
-  filters[0] = 0
-  return filters.astype("f4")

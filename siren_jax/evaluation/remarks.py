@@ -1,14 +1,14 @@
 """What has to be known to read the figures: counts, gaps, and why.
 
 A figure that is missing says why. One of too few clips, or of clips that the
-scorers cannot hear alike, comes with a warning.
+scorers do not get alike, comes with a warning.
 """
 
 import collections
 from collections.abc import Iterator, Sequence
 
 from siren_jax.evaluation import clips, divergence, report
-from siren_jax.evaluation.report import Heards, Remarks, Side
+from siren_jax.evaluation.report import PanelFeatures, Remarks, Side
 from siren_jax.evaluation.scorers import Panel
 
 # Up to which share of a scorer's band its resampler is flat, within 0.2 dB.
@@ -21,14 +21,14 @@ def of(
   """Remarks on the figures of these clips.
 
   Args:
-    log: of finding and hearing them.
+    log: of finding and reading them.
   """
   sides = {"generated": generated, "reference": reference}
   rates = {
     name: dict(sorted(collections.Counter(side.rates).items()))
     for name, side in sides.items()
   }
-  names = reference.heards.names, generated.heards.names
+  names = reference.features.names, generated.features.names
   pairs = len(clips.pairs(*names))
   return Remarks(
     rates=rates,
@@ -36,7 +36,7 @@ def of(
     warnings=[
       *_pairs(*names, pairs),
       *_captions(sides),
-      *_counts({name: side.heards for name, side in sides.items()}),
+      *_counts({name: side.features for name, side in sides.items()}),
       *_bands(rates, panel),
       *_same(reference.clips, generated.clips),
     ],
@@ -62,7 +62,7 @@ def _pairs(
 
 def _captions(sides: dict[str, Side]) -> Iterator[str]:
   for name, side in sides.items():
-    captions, problems = side.heards.captions, side.problems
+    captions, problems = side.features.captions, side.problems
     count = sum(caption is not None for caption in captions)
     if not count:
       yield (
@@ -81,7 +81,7 @@ def _captions(sides: dict[str, Side]) -> Iterator[str]:
       )
 
 
-def _counts(sides: dict[str, Heards]) -> Iterator[str]:
+def _counts(sides: dict[str, PanelFeatures]) -> Iterator[str]:
   """Where there are too few clips for a figure to mean much."""
   generated = len(sides["generated"].names)
   for key, role, array, unit in (
@@ -116,7 +116,7 @@ def _counts(sides: dict[str, Heards]) -> Iterator[str]:
 
 def _bands(rates: dict[str, dict[int, int]], panel: Panel) -> Iterator[str]:
   """Where the sample rate of a clip may move the figures."""
-  counts = collections.Counter()
+  counts: collections.Counter[int] = collections.Counter()
   for side in rates.values():
     counts.update(side)
   lowest = min(counts)

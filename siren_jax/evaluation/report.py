@@ -16,7 +16,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.evaluation import clips, divergence, frechet
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.clips import Clip, Log
-from siren_jax.evaluation.scorers import Heard, Panel
+from siren_jax.evaluation.scorers import Features, Panel, Scorer
 
 DRAWS = 200
 ENOUGH = 20  # clips, for a line through distances of parts of them
@@ -35,33 +35,33 @@ MEANING = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Heards:
-  """What the panel heard in a folder, one entry a clip.
+class PanelFeatures:
+  """Features of the clips of a folder by all scorers, one entry a clip.
 
   Attributes:
     names: of the clips; same names are pairs.
-    windows, tagger, text: what each scorer heard.
+    windows, tagger, text: of each scorer.
     captions: of the clips, None where there is none.
   """
 
   names: Sequence[str]
-  windows: Sequence[Heard]
-  tagger: Sequence[Heard]
-  text: Sequence[Heard]
+  windows: Sequence[Features]
+  tagger: Sequence[Features]
+  text: Sequence[Features]
   captions: Sequence[str | None]
 
 
 class Side(NamedTuple):
-  """Clips that the whole panel can hear, and what it hears.
+  """Clips that the whole panel can use, and their features.
 
   Attributes:
-    clips, heards: in one order.
+    clips, features: in one order.
     rates: sample rates of the clips' files.
     problems: with JSON files that should hold captions, a line each.
   """
 
   clips: Sequence[Clip]
-  heards: Heards
+  features: PanelFeatures
   rates: Sequence[int]
   problems: Sequence[str]
 
@@ -101,8 +101,8 @@ class Remarks:
       lines.append(f"{side} clips: {listed}")
     lines.append(f"pairs of one name: {self.pairs}")
     if self.notes:
-      counts = (f"{note} ({count})" for note, count in self.notes.items())
-      lines.append(f"read with changes (clips): {'; '.join(counts)}")
+      notes = (f"{note} ({count})" for note, count in self.notes.items())
+      lines.append(f"read with changes (clips): {'; '.join(notes)}")
     if self.skipped:
       rest = len(self.skipped) - _SHOWN
       more = [f"and {rest} more"] if rest > 0 else []
@@ -111,50 +111,61 @@ class Remarks:
     return [*lines, *(f"warning: {warning}" for warning in self.warnings)]
 
 
-def hear(
-  found: Sequence[Clip],
+def extract(
+  recordings: Sequence[Clip],
   panel: Panel,
   cache: Cache,
   progress: Callable[[int], None],
   log: Log,
 ) -> Side:
-  """What the panel hears in clips; a scorer of several places hears once.
+  """Features of clips by the panel; a scorer of several places runs once.
 
-  A clip that one of the scorers cannot hear is left out for all of them, so
+  A clip that one of the scorers cannot take is left out for all of them, so
   that all figures are of the same clips.
 
   Raises:
     UserError: fewer than two are left.
   """
   start = len(log.messages)
-  rates = clips.rates(found, log)  # After the work an error would lose it.
-  heard = {
-    scorer.fingerprint: clips.hear(found, scorer, cache, progress, log)
+  rates = clips.rates(recordings, log)  # After the work an error would lose it.
+  features = {
+    scorer.fingerprint: clips.extract(recordings, scorer, cache, progress, log)
     for scorer in panel.scorers
   }
   kept = [
     i
-    for i, results in enumerate(zip(*heard.values(), strict=True))
+    for i, results in enumerate(zip(*features.values(), strict=True))
     if rates[i] and all(result is not None for result in results)
   ]
   if len(kept) < 2:
     reason = [*log.messages[start:], "add clips"][0]
     raise UserError(
-      f"{len(kept)} of {len(found)} clips such as {found[0].path} can be heard,"
-      f" two are needed at least; {reason}"
+      f"{len(kept)} of {len(recordings)} clips such as {recordings[0].path} can"
+      f" be heard, two are needed at least; {reason}"
     )
-  found = [found[i] for i in kept]
-  roles = {
-    role: [heard[getattr(panel, role).fingerprint][i] for i in kept]
-    for role in ("windows", "tagger", "text")
-  }
-  captions, problems = clips.captions(found)
-  heards = Heards([clip.name for clip in found], **roles, captions=captions)
-  return Side(found, heards, [rates[i] for i in kept], problems)
+
+  def of(scorer: Scorer) -> list[Features]:
+    results = (features[scorer.fingerprint][i] for i in kept)
+    return [result for result in results if result is not None]  # all of them
+
+  used = [recordings[i] for i in kept]
+  captions, problems = clips.captions(used)
+  by_role = PanelFeatures(
+    [clip.name for clip in used],
+    of(panel.windows),
+    of(panel.tagger),
+    of(panel.text),
+    captions,
+  )
+  used_rates = [rate for i in kept if (rate := rates[i])]
+  return Side(used, by_role, used_rates, problems)
 
 
 def figures(
-  reference: Heards, generated: Heards, panel: Panel, seed: int = 0
+  reference: PanelFeatures,
+  generated: PanelFeatures,
+  panel: Panel,
+  seed: int = 0,
 ) -> dict[str, Figure]:
   """All figures that can be had.
 
@@ -168,61 +179,70 @@ def figures(
       raise UserError(f"{len(side.names)} {name} clip: two are needed at least")
   rng = np.random.default_rng(seed)
   between = functools.partial(_distance, rng, reference, generated)
-  made = {
+  values = {
     "fad": between("windows", "windows", frechet.frechet_distance),
     "fd": between("tagger", "clip", frechet.frechet_distance),
   }
   if len(generated.names) >= ENOUGH:
-    made["fad_inf"] = between(
+    values["fad_inf"] = between(
       "windows", "windows", frechet.frechet_extrapolated, draws=20
     )
-  made |= alone(generated, panel, rng)
+  values |= alone(generated, panel, rng)
   pairs = clips.pairs(reference.names, generated.names)
   if pairs:
     probs = [
-      divergence.probabilities([side.tagger[i]["logits"] for i in indices])
+      divergence.probabilities(
+        np.array([side.tagger[i]["logits"] for i in indices])
+      )
       for side, indices in zip((reference, generated), zip(*pairs))
     ]
-    made["kl"] = _mean(rng, divergence.kl_divergence(*probs))
-  return {key: made[key] for key in MEANING if key in made}
+    values["kl"] = _mean(rng, divergence.kl_divergence(*probs))
+  return {key: values[key] for key in MEANING if key in values}
 
 
 def alone(
-  side: Heards, panel: Panel, rng: np.random.Generator
+  side: PanelFeatures, panel: Panel, rng: np.random.Generator
 ) -> dict[str, Figure]:
   """Figures that need no other clips."""
-  logits = np.array([heard["logits"] for heard in side.tagger])
+  logits = np.array([features["logits"] for features in side.tagger])
   # In parts of like clips, as folders often have them, it would be about one.
   probs = rng.permutation(divergence.probabilities(logits))
 
-  def score(rows):
+  def score(rows: np.ndarray) -> float:
     return divergence.inception_score(probs[rows])[0]
 
-  made = {"is": _bootstrap(rng, score, len(probs), centred=True)}
-  known = [i for i, caption in enumerate(side.captions) if caption]
+  values = {"is": _bootstrap(rng, score, len(probs), centred=True)}
+  known = [(i, text) for i, text in enumerate(side.captions) if text]
   if known:
-    read = panel.text.read([side.captions[i] for i in known])
-    heard = np.array([side.text[i]["text_space"] for i in known])
-    made["clap"] = _mean(rng, np.sum(read * heard, -1))
-  return made
+    assert panel.text.embed_text is not None
+    texts = panel.text.embed_text([caption for _, caption in known])
+    audio = np.array([side.text[i]["text_space"] for i, _ in known])
+    values["clap"] = _mean(rng, np.sum(texts * audio, -1))
+  return values
 
 
 def _distance(
-  rng, reference, generated, role, name, distance: Callable, draws=DRAWS
+  rng: np.random.Generator,
+  reference: PanelFeatures,
+  generated: PanelFeatures,
+  role: str,
+  name: str,
+  distance: Callable[[np.ndarray, np.ndarray], float],
+  draws: int = DRAWS,
 ) -> Figure:
   """A distance of distributions; clips are drawn with all their windows."""
   fixed = rows_of(getattr(reference, role), name)
-  clips = [np.atleast_2d(heard[name]) for heard in getattr(generated, role)]
+  by_clip = [np.atleast_2d(x[name]) for x in getattr(generated, role)]
 
-  def of(rows):
-    return distance(fixed, np.concatenate([clips[i] for i in rows]))
+  def of(rows: np.ndarray) -> float:
+    return distance(fixed, np.concatenate([by_clip[i] for i in rows]))
 
-  return _bootstrap(rng, of, len(clips), centred=True, draws=draws)
+  return _bootstrap(rng, of, len(by_clip), centred=True, draws=draws)
 
 
-def rows_of(heards: Sequence[Heard], name: str) -> np.ndarray:
-  """Array `name` of all clips [N, D]; windows are rows of their own."""
-  return np.concatenate([np.atleast_2d(heard[name]) for heard in heards])
+def rows_of(features: Sequence[Features], name: str) -> np.ndarray:
+  """Array `name` of all clips [B, D]; windows are rows of their own."""
+  return np.concatenate([np.atleast_2d(x[name]) for x in features])
 
 
 def _mean(rng: np.random.Generator, values: np.ndarray) -> Figure:
@@ -245,7 +265,7 @@ def _bootstrap(
 
 
 def means(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Figure]:
-  """Means of values [N], by the same names."""
+  """Means of values [B], by the same names."""
   rng = np.random.default_rng(seed)
   return {name: _mean(rng, value) for name, value in values.items()}
 
@@ -265,7 +285,7 @@ def markdown(
 ) -> str:
   """A table, one row a folder, with what it was measured by and `remarks`."""
   keys = [key for key in MEANING if any(key in row for row in rows.values())]
-  lines = [f"{keys_}: {told}" for keys_, told in scorers.items()]
+  lines = [f"{keys_}: {scorer}" for keys_, scorer in scorers.items()]
   lines += remarks.lines() if remarks else []
   lines += ["", f"| clips | {' | '.join(keys)} |"]
   lines.append("|---" * (len(keys) + 1) + "|")

@@ -1,4 +1,4 @@
-"""What hears the clips: embedding networks, each bound to its weights.
+"""Scorers: embedding networks, each bound to its weights.
 
 Every measure has one: VGGish for FAD, Cnn14 for FD, IS and KL, a CLAP for the
 CLAP score. Where published weights are not at hand, the CLAP of a bundle takes
@@ -7,7 +7,6 @@ all three places; its figures compare only with figures of the same bundle.
 
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -24,40 +23,40 @@ from siren_jax import clap
 from siren_jax.common.errors import UserError
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
-from siren_jax.storage import folders
+from siren_jax.storage import fingerprint, folders
 
-Heard = Mapping[str, np.ndarray]
+Features = Mapping[str, np.ndarray]  # of a clip or a batch, by name
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
 _SHARPNESS = 20.0  # of the nano scorer's class probabilities
 _TEXTS = 64  # that are read at once
-# Of all code between a file and what is heard in it: the reader, resampling,
+# Of all code between a file and its features: the reader, resampling,
 # the networks and their front ends. Raise it when any of them changes.
 _VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-  """A network that hears clips.
+  """A network that turns clips into features.
 
   Attributes:
     name: for reports.
-    sample_rate: Hz of what it hears.
-    hear: audio_BxS to arrays [B, ...] by name: "windows" [B, P, D], "clip"
-      [B, D], "logits" [B, C], "text_space" [B, E] of length one.
-    fingerprint: of everything that a result depends on beside the clip: what
-      is heard, weights, settings, resampler, versions. Who has the same one
-      is the same scorer, and cached results belong to it.
+    sample_rate: Hz of what it takes.
+    extract: audio_BxS to arrays [B, ...] by name: "windows" [B, I, D], "clip"
+      [B, D], "logits" [B, O], "text_space" [B, E] of length one.
+    fingerprint: of everything that a result depends on beside the clip: the
+      kind of network, weights, settings, resampler, versions. Who has the same
+      one is the same scorer, and cached results belong to it.
     shortest: seconds that a clip must last.
-    read: texts to their embeddings in "text_space"; None where it cannot.
+    embed_text: texts to their embeddings in "text_space"; None where it cannot.
     resampler: "torchaudio" or "soxr".
   """
 
   name: str
   sample_rate: int
-  hear: Callable[[np.ndarray], Heard]
+  extract: Callable[[np.ndarray], Mapping[str, Any]]
   fingerprint: str
   shortest: float
-  read: Callable[[Sequence[str]], np.ndarray] | None = None
+  embed_text: Callable[[Sequence[str]], np.ndarray] | None = None
   resampler: str = "torchaudio"
 
 
@@ -116,8 +115,8 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
   @jax.jit
-  def hear(params, audio_BxS):
-    def embed(x):
+  def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
+    def embed(x: jax.Array) -> jax.Array:
       return clap.encode_audio(params, bound.config, x)
 
     pieces = audio_BxS.shape[1] // window
@@ -136,9 +135,9 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     + (_SHARPNESS, window),
     name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
-    hear=lambda audio: hear(bound.params, audio),
+    extract=lambda audio: extract(bound.params, audio),
     shortest=_WINDOW_SECONDS,
-    read=functools.partial(_read, bound),
+    embed_text=functools.partial(_embed_text, bound),
     resampler="soxr",
   )
 
@@ -150,18 +149,18 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
   )
 
   @jax.jit
-  def hear(params, audio_BxS):
+  def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     patches = networks.vggish_patches(audio_BxS)
     flat = patches.reshape(-1, *patches.shape[2:])
-    heard = networks.VGGish(config).apply({"params": params}, flat)
-    return {"windows": heard.reshape(*patches.shape[:2], -1)}
+    embeddings: Any = networks.VGGish(config).apply({"params": params}, flat)
+    return {"windows": embeddings.reshape(*patches.shape[:2], -1)}
 
   return _scorer(
     params,
     ("vggish", config),
     name="VGGish",
     sample_rate=16000,
-    hear=lambda audio: hear(params, audio),
+    extract=lambda audio: extract(params, audio),
     # 96 frames every 10 ms, the last one 25 ms long.
     shortest=0.975,
   )
@@ -174,7 +173,7 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
   )
 
   @jax.jit
-  def hear(params, audio_BxS):
+  def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     clip, logits = networks.Cnn14(config).apply({"params": params}, audio_BxS)
     return {"clip": clip, "logits": logits}
 
@@ -183,7 +182,7 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     ("cnn14", config),
     name=f"PANNs Cnn14 {config.sample_rate // 1000} kHz",
     sample_rate=config.sample_rate,
-    hear=lambda audio: hear(params, audio),
+    extract=lambda audio: extract(params, audio),
     # Five halvings of the frames.
     shortest=0.32,
   )
@@ -206,14 +205,14 @@ def of_clap(folder: str | os.PathLike) -> Scorer:
     ("clap", bound.config, bound.tokenizer.to_str()),
     name=f"CLAP {pathlib.Path(folder).resolve().name}",
     sample_rate=bound.config.audio.sample_rate,
-    hear=lambda audio: {"text_space": bound.encode_audio(audio)},
+    extract=lambda audio: {"text_space": bound.encode_audio(audio)},
     shortest=0.05,
-    read=functools.partial(_read, bound),
+    embed_text=functools.partial(_embed_text, bound),
   )
 
 
-def _read(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
-  """Embeddings [N, E] of any number of texts, in bounded memory."""
+def _embed_text(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
+  """Embeddings [B, E] of any number of texts, in bounded memory."""
   starts = range(0, len(texts), _TEXTS)
   parts = (bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts)
   return np.concatenate([np.asarray(part) for part in parts])
@@ -224,7 +223,7 @@ def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
 
   Args:
     params: its weights.
-    what: what it hears, and all settings that are not among the fields.
+    what: the kind of network, and all settings that are not among the fields.
     **fields: of `Scorer`.
   """
   scorer = Scorer(fingerprint="", **fields)
@@ -235,10 +234,7 @@ def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
     # They read and resample the files.
     (soxr.__version__, soundfile.__libsndfile_version__),
   )
-  digest = hashlib.sha256(repr(settings).encode())
   flat = flax.traverse_util.flatten_dict(params, sep="/")
-  for name in sorted(flat):
-    array = np.ascontiguousarray(flat[name])
-    digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-    digest.update(array.tobytes())
-  return dataclasses.replace(scorer, fingerprint=digest.hexdigest()[:16])
+  element = {name: np.asarray(array) for name, array in flat.items()}
+  digest = fingerprint.of_element(element | {"settings": repr(settings)})
+  return dataclasses.replace(scorer, fingerprint=digest[:16])

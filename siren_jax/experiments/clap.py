@@ -209,11 +209,11 @@ class Labels:
       rows += [(text, -1, k) for text in phrasebook.held_out(name)]
     if not rows:
       return None
-    texts, prompt_R, test_R = zip(*rows, strict=True)
+    texts, prompt_Q, test_Q = zip(*rows, strict=True)
     return TextClasses(
       *tokenizer.tokenize(words, texts, max_tokens),
-      prompt_R=np.array(prompt_R),
-      test_R=np.array(test_R),
+      prompt_Q=np.array(prompt_Q),
+      test_Q=np.array(test_Q),
       count=len(self.names),
     )
 

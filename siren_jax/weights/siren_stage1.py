@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from siren_jax.common import config as configs
 from siren_jax.common import files
-from siren_jax.common.errors import UserError, about
+from siren_jax.common.errors import UserError
 from siren_jax.common.paths import local
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
@@ -133,19 +133,14 @@ def save(
 
 
 def _read_config(path: Path) -> ExpertConfig:
-  theirs = files.read_json(path, "give the folder that holds it")
   names = {
     field.name: _CONFIG.get(field.name, field.name)
     for field in dataclasses.fields(ExpertConfig)
     if field.name not in _RUNTIME
   }
-  for name in names.values():
-    if not isinstance(theirs, dict) or name not in theirs:
-      raise UserError(f"{path} lacks {name!r}; save the model again")
-  with about(path):
-    return configs.from_dict(
-      ExpertConfig, {ours: theirs[name] for ours, name in names.items()}
-    )
+  return configs.read_renamed(
+    path, ExpertConfig, names, "give a folder that was saved whole"
+  )
 
 
 class _Entry(NamedTuple):

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
-from siren_jax.audio import lengths, sound_files
+from siren_jax.audio import declared_lengths as lengths
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 
 RATE = 16000

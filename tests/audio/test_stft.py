@@ -1,5 +1,7 @@
 """Transforms against numpy and against each other."""
 
+import jax.numpy as jnp
+import librosa
 import numpy as np
 import pytest
 
@@ -34,20 +36,26 @@ def test_overlap_add_is_the_transpose_of_frame(audio_BxS):
   np.testing.assert_allclose(left, right, rtol=1e-4)
 
 
-def test_mel_bands_cover_every_bin_once_and_none_is_empty():
-  for mels, size in ((8, 64), (128, 2048), (64, 640)):
-    mel = stft.mel_matrix(mels, size, 16000)
-    assert mel.shape == (size // 2 + 1, mels)
-    np.testing.assert_allclose(mel.sum(0), 1, rtol=1e-5)
+@pytest.mark.parametrize(("size", "hop"), [(512, 128), (400, 160)])
+@pytest.mark.parametrize("padding", ["valid", "center"])
+def test_numpy_and_jax_frame_alike(audio_BxS, size, hop, padding):
+  """XLA by blocks where hops fill a frame, else by an index."""
+  pad = size // 2 if padding == "center" else 0
+  padded = np.pad(audio_BxS, ((0, 0), (pad, pad)), mode="reflect")
+  starts = range(0, padded.shape[1] - size + 1, hop)
+  expected = np.stack([padded[:, i : i + size] for i in starts], 1)
+  for array in (audio_BxS, jnp.asarray(audio_BxS)):
+    frames = stft.frame(array, size, hop, padding, "reflect")
+    assert isinstance(frames, np.ndarray) == isinstance(array, np.ndarray)
+    np.testing.assert_array_equal(frames, expected)
 
 
-def test_mel_band_of_a_tone_is_where_the_tone_is():
-  time = np.arange(16000) / 16000
-  bands = []
-  for hertz in (200, 1000, 5000):
-    tone = np.sin(2 * np.pi * hertz * time).astype("f4")[None]
-    power = np.abs(np.asarray(stft.stft(tone, 640, 160))) ** 2
-    bands.append(
-      (power @ stft.mel_matrix(64, 640, 16000)).mean((0, 1)).argmax()
-    )
-  assert bands == sorted(set(bands))
+def test_spectra_of_centred_frames_are_librosas(audio_BxS):
+  spectra = stft.stft(audio_BxS, 400, 160, "center", "reflect", fft_size=512)
+  theirs = librosa.stft(
+    # Their window lies in the middle of the FFT, ours at its start.
+    np.pad(audio_BxS, ((0, 0), (200, 312)), mode="reflect"),
+    n_fft=512, hop_length=160, window=np.pad(stft.hann(400), (0, 112)),
+    center=False,
+  )  # fmt: skip
+  np.testing.assert_allclose(spectra, theirs.swapaxes(1, 2), atol=1e-4)

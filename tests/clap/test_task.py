@@ -41,10 +41,10 @@ def _batch(texts, audio=True):
 
 def _classes(texts):
   return tasks.TextClasses(
-    ids_RxP=texts.ids_QxP,
-    mask_RxP=texts.mask_QxP,
-    prompt_R=np.where(np.arange(24) < 6, texts.label_Q, -1),
-    test_R=np.where(np.arange(24) < 6, -1, texts.label_Q),
+    ids_QxP=texts.ids_QxP,
+    mask_QxP=texts.mask_QxP,
+    prompt_Q=np.where(np.arange(24) < 6, texts.label_Q, -1),
+    test_Q=np.where(np.arange(24) < 6, -1, texts.label_Q),
     count=3,
   )
 

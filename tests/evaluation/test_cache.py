@@ -1,4 +1,4 @@
-"""Results are what was written for that clip and scorer, or heard anew."""
+"""Results are what was written for that clip and scorer, or computed again."""
 
 import errno
 

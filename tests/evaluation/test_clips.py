@@ -1,4 +1,4 @@
-"""Clips are heard once, and again when they change."""
+"""Features of clips are computed once, and again when they change."""
 
 import json
 import shutil
@@ -21,9 +21,9 @@ class Ear:
 
   def __init__(self, fingerprint="ear"):
     self.calls = 0
-    self.scorer = Scorer("ear", RATE, self.hear, fingerprint, shortest=0.1)
+    self.scorer = Scorer("ear", RATE, self.extract, fingerprint, shortest=0.1)
 
-  def hear(self, audio_BxS):
+  def extract(self, audio_BxS):
     self.calls += 1
     assert len(audio_BxS) == clips.BATCH
     return {"clip": np.abs(audio_BxS).mean(1, keepdims=True)}
@@ -49,38 +49,38 @@ def folder(tmp_path):
 def test_every_clip_gets_its_own(folder):
   found = clips.find(folder)
   assert [c.name for c in found] == sorted(c.name for c in found)
-  heard = clips.hear(found, Ear().scorer)
-  for clip, what in zip(found, heard, strict=True):
+  features = clips.extract(found, Ear().scorer)
+  for clip, what in zip(found, features, strict=True):
     alone = np.abs(sound_files.read_audio(clip.path, RATE)[0]).mean()
     np.testing.assert_allclose(what["clip"], [alone], rtol=1e-5)
 
 
 def test_cache_is_used_and_never_stale(folder, tmp_path):
   ear, cache = Ear(), tmp_path / "cache"
-  first = clips.hear(clips.find(folder), ear.scorer, cache)
+  first = clips.extract(clips.find(folder), ear.scorer, cache)
   calls = ear.calls
   done = []
-  again = clips.hear(clips.find(folder), ear.scorer, cache, done.append)
+  again = clips.extract(clips.find(folder), ear.scorer, cache, done.append)
   assert ear.calls == calls and done == [len(first)]
   np.testing.assert_equal(again, first)
   loud_S = (0.5 * (-1) ** np.arange(8000)).astype("f4")
   sound_files.write_audio(folder / "00.wav", loud_S, RATE)
-  changed = clips.hear(clips.find(folder), ear.scorer, cache)
+  changed = clips.extract(clips.find(folder), ear.scorer, cache)
   assert ear.calls == calls + 1
   by_name = [c.name for c in clips.find(folder)].index("00")
   np.testing.assert_allclose(changed[by_name]["clip"], [0.5], rtol=1e-3)
   other = Ear("other weights")
-  clips.hear(clips.find(folder), other.scorer, cache)
+  clips.extract(clips.find(folder), other.scorer, cache)
   assert other.calls > 0
 
 
 def test_a_broken_cache_file_is_heard_again(folder, tmp_path):
   ear, cache = Ear(), tmp_path / "cache"
-  first = clips.hear(clips.find(folder), ear.scorer, cache)
+  first = clips.extract(clips.find(folder), ear.scorer, cache)
   for path in (cache / "ear").glob("*.npz"):
     path.write_bytes(path.read_bytes()[:40])
   np.testing.assert_equal(
-    clips.hear(clips.find(folder), ear.scorer, cache), first
+    clips.extract(clips.find(folder), ear.scorer, cache), first
   )
 
 
@@ -140,7 +140,7 @@ def test_every_kind_of_table_names_clips(folder, tmp_path, name):
     rows = json.dumps({"path": "sounds/00.wav", "caption": "thunder"})
   (tmp_path / name).write_text(rows)
   [clip] = clips.find(tmp_path / name)
-  assert clip.name == "00" and clip.told == "thunder"
+  assert clip.name == "00" and clip.caption == "thunder"
 
 
 def test_what_cannot_be_heard_is_named(folder, tmp_path):
@@ -149,7 +149,7 @@ def test_what_cannot_be_heard_is_named(folder, tmp_path):
   short_S = np.linspace(-0.5, 0.5, 100, dtype="f4")
   sound_files.write_audio(folder / "zz.wav", short_S, RATE)
   with pytest.raises(UserError, match="zz.wav.*at least"):
-    clips.hear(clips.find(folder), Ear().scorer)
+    clips.extract(clips.find(folder), Ear().scorer)
 
 
 def test_two_of_one_name_are_refused(folder):
@@ -183,7 +183,7 @@ def test_a_folder_within_is_left_out_and_links_are_not(folder, tmp_path):
 
 
 def test_what_cannot_be_heard_is_logged(folder):
-  """Broken, silent, too short, too long: the others are heard."""
+  """Broken, silent, too short, too long: the others are used."""
   (folder / "02.wav").write_bytes(b"RIFF")
   sound_files.write_audio(folder / "04.wav", np.zeros(8000, "f4"), RATE)
   sound_files.write_audio(folder / "06.wav", _buzz(100), RATE)
@@ -191,31 +191,31 @@ def test_what_cannot_be_heard_is_logged(folder):
   sound_files.write_audio(folder / "08.wav", long, RATE)
   log, done = clips.Log(), []
   found = clips.find(folder)
-  heard = clips.hear(found, Ear().scorer, None, done.append, log)
+  features = clips.extract(found, Ear().scorer, None, done.append, log)
   assert sum(done) == len(found)
-  bad = [c.path.name for c, h in zip(found, heard, strict=True) if h is None]
+  bad = [c.path.name for c, h in zip(found, features, strict=True) if h is None]
   assert bad == ["02.wav", "04.wav", "06.wav", "08.wav"]
   assert len(log.messages) == 4
   for name, reason in zip(bad, ("audio", "silent", "at least", "at most")):
     assert any(name in m and reason in m for m in log.messages)
-  clips.hear(found, Ear("another").scorer, None, log=log)
+  clips.extract(found, Ear("another").scorer, None, log=log)
   assert len(log.messages) == 4, "each is named once"
 
 
 def test_nothing_but_numbers_is_kept(folder, tmp_path):
-  def hear(audio_BxS):
-    heard = np.abs(audio_BxS).max(1, keepdims=True)
-    return {"clip": np.where(heard > 0.06, heard, np.nan)}
+  def extract(audio_BxS):
+    peak = np.abs(audio_BxS).max(1, keepdims=True)
+    return {"clip": np.where(peak > 0.06, peak, np.nan)}
 
-  scorer = Scorer("deaf", RATE, hear, "deaf", shortest=0.1)
+  scorer = Scorer("deaf", RATE, extract, "deaf", shortest=0.1)
   shutil.copy(folder / "00.wav", folder / "03.wav")  # Each is named.
   found = clips.find(folder)[:4]
   with pytest.raises(UserError, match="NaN or infinity from deaf"):
-    clips.hear(found, scorer, tmp_path / "cache")
+    clips.extract(found, scorer, tmp_path / "cache")
   log = clips.Log()
-  heard = clips.hear(found, scorer, tmp_path / "cache", log=log)
-  assert heard.count(None) == len(log.messages) == 2
-  again = clips.hear(found, scorer, tmp_path / "cache", log=clips.Log())
+  features = clips.extract(found, scorer, tmp_path / "cache", log=log)
+  assert features.count(None) == len(log.messages) == 2
+  again = clips.extract(found, scorer, tmp_path / "cache", log=clips.Log())
   assert again.count(None) == 2
 
 
@@ -225,7 +225,7 @@ def test_notes_are_the_same_from_the_cache(folder, tmp_path):
   counts = []
   for ear in (Ear(), Ear()):
     log = clips.Log()
-    clips.hear(clips.find(folder), ear.scorer, tmp_path / "cache", log=log)
+    clips.extract(clips.find(folder), ear.scorer, tmp_path / "cache", log=log)
     counts.append(log.note_counts())
   assert ear.calls == 0
   assert counts[0] == counts[1]
@@ -236,14 +236,14 @@ def test_notes_are_the_same_from_the_cache(folder, tmp_path):
 def test_long_clips_come_in_smaller_batches(folder):
   sizes = []
 
-  def hear(audio_BxS):
+  def extract(audio_BxS):
     sizes.append(audio_BxS.shape)
     return {"clip": audio_BxS[:, :1]}
 
   long = _buzz(60 * RATE)
   sound_files.write_audio(folder / "00.wav", long, RATE)
-  scorer = Scorer("ear", RATE, hear, "ear", shortest=0.1)
-  clips.hear(clips.find(folder)[:1], scorer)
+  scorer = Scorer("ear", RATE, extract, "ear", shortest=0.1)
+  clips.extract(clips.find(folder)[:1], scorer)
   assert sizes == [(4, 60 * RATE)]
 
 
@@ -270,4 +270,4 @@ def test_clips_of_a_table_with_tabs(tmp_path):
   table = tmp_path / "test.tsv"
   table.write_text("path\tcaption\na.wav\train, then wind\n")
   (clip,) = clips.find(table)
-  assert (clip.name, clip.told) == ("a", "rain, then wind")
+  assert (clip.name, clip.caption) == ("a", "rain, then wind")

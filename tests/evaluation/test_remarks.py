@@ -26,12 +26,12 @@ def side(tmp_path):
       soundfile.write(path, np.full(100, 0.5), rates[i % len(rates)])
       told = captions[i % len(captions)]
       found.append(clips.Clip(path, name, f"{folder}{i}", told))
-    heard = {"clip": np.zeros(WIDTH), "windows": np.zeros((windows, WIDTH))}
-    heards = [heard] * len(names)
+    features = {"clip": np.zeros(WIDTH), "windows": np.zeros((windows, WIDTH))}
+    by_clip = [features] * len(names)
     captions, problems = clips.captions(found)
     return report.Side(
       found,
-      report.Heards(names, heards, heards, heards, captions),
+      report.PanelFeatures(names, by_clip, by_clip, by_clip, captions),
       [rates[i % len(rates)] for i in range(len(names))],
       problems,
     )

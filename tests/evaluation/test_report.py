@@ -15,10 +15,10 @@ WORDS = {"low": np.array([1.0, 0, 0]), "high": np.array([0, 1.0, 0])}
 SCORER = Scorer(
   name="made up",
   sample_rate=16000,
-  hear=None,
+  extract=None,
   fingerprint="",
   shortest=0.1,
-  read=lambda texts: np.array([WORDS[text] for text in texts]),
+  embed_text=lambda texts: np.array([WORDS[text] for text in texts]),
 )
 PANEL = Panel(SCORER, SCORER, SCORER)
 
@@ -26,11 +26,11 @@ PANEL = Panel(SCORER, SCORER, SCORER)
 def _hearing(count=60, noise=0.3, seed=0):
   """Clips of one of two kinds."""
   rng = np.random.default_rng(seed)
-  heard, captions = [], []
+  features, captions = [], []
   for i in range(count):
     word = "low" if i % 2 else "high"
     vector = WORDS[word] + noise * rng.normal(size=3)
-    heard.append(
+    features.append(
       {
         "windows": vector + 0.1 * rng.normal(size=(4, 3)),
         "clip": vector,
@@ -40,7 +40,7 @@ def _hearing(count=60, noise=0.3, seed=0):
     )
     captions.append(word)
   names = [f"{i:03}" for i in range(count)]
-  return report.Heards(names, heard, heard, heard, captions)
+  return report.PanelFeatures(names, features, features, features, captions)
 
 
 def test_the_same_clips():
@@ -125,13 +125,13 @@ def test_table_and_json():
 def _scorer(fingerprint, value, shortest=0.1):
   """Gives one number for everything; all are of one name."""
 
-  def hear(audio_BxS):
+  def extract(audio_BxS):
     return {
       "clip": np.full((len(audio_BxS), 1), value),
       "text_space": np.full((len(audio_BxS), 1), value),
     }
 
-  return Scorer("clap", 16000, hear, fingerprint, shortest)
+  return Scorer("clap", 16000, extract, fingerprint, shortest)
 
 
 def _folder(home, seconds):
@@ -144,24 +144,24 @@ def _folder(home, seconds):
 def test_scorers_of_one_name_are_not_mixed_up(tmp_path):
   one, two = _scorer("1", 1.0), _scorer("2", 2.0)
   found = _folder(tmp_path, [0.5, 0.5])
-  side = report.hear(
+  side = report.extract(
     found, Panel(one, one, two), Cache(None), lambda _: None, clips.Log()
   )
-  assert [heard["clip"] for heard in side.heards.tagger] == [1.0, 1.0]
-  assert [heard["text_space"] for heard in side.heards.text] == [2.0, 2.0]
+  assert [x["clip"] for x in side.features.tagger] == [1.0, 1.0]
+  assert [x["text_space"] for x in side.features.text] == [2.0, 2.0]
 
 
 def test_all_figures_are_of_the_clips_that_everyone_hears(tmp_path):
   panel = Panel(_scorer("1", 1.0, 0.4), _scorer("2", 2.0), _scorer("3", 3.0))
   found = _folder(tmp_path, [0.5, 0.2, 0.5])
   log, done = clips.Log(), []
-  side = report.hear(found, panel, Cache(tmp_path / "c"), done.append, log)
-  assert side.heards.names == ["0", "2"]
-  assert len(side.heards.windows) == len(side.heards.text) == 2
+  side = report.extract(found, panel, Cache(tmp_path / "c"), done.append, log)
+  assert side.features.names == ["0", "2"]
+  assert len(side.features.windows) == len(side.features.text) == 2
   assert sum(done) == 9
   assert len(log.messages) == 1 and "1.wav" in log.messages[0]
   with pytest.raises(UserError, match=r"1 of 2 clips .*1\.wav: 0.2 s"):
-    report.hear(found[:2], panel, Cache(None), done.append, clips.Log())
+    report.extract(found[:2], panel, Cache(None), done.append, clips.Log())
 
 
 def test_rates_and_problems_of_captions_come_with_the_clips(tmp_path):
@@ -169,10 +169,10 @@ def test_rates_and_problems_of_captions_come_with_the_clips(tmp_path):
   (tmp_path / "0.json").write_text("{")
   panel, log = Panel(*3 * [_scorer("1", 1.0)]), clips.Log()
   cache = Cache(tmp_path / "c")
-  report.hear(found, panel, cache, lambda _: None, log)
+  report.extract(found, panel, cache, lambda _: None, log)
   (tmp_path / "1.wav").unlink()  # What it sounds like is in the cache.
-  side = report.hear(found, panel, cache, lambda _: None, log)
-  assert side.heards.names == ["0", "2"] and side.rates == [16000, 16000]
+  side = report.extract(found, panel, cache, lambda _: None, log)
+  assert side.features.names == ["0", "2"] and side.rates == [16000, 16000]
   assert len(side.problems) == 1 and "0.json" in side.problems[0]
   assert len(log.messages) == 1 and "1.wav" in log.messages[0]
 

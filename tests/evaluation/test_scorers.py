@@ -35,7 +35,7 @@ def _other_weights(model):
 
 
 def test_one_clap_in_two_roles_is_two_scorers(tiny_model, tmp_path):
-  """They hear other things, by other resamplers."""
+  """Of other embeddings, by other resamplers."""
   folder = _save(tmp_path / "clap", tiny_model.clap)
   panel = scorers.panel(tiny_model.clap, "tiny", clap_folder=folder)
   assert panel.windows.fingerprint != panel.text.fingerprint
@@ -115,17 +115,17 @@ def test_rates_agree_to_three_digits(nano, tmp_path):
   """The same sound at 16, 44.1 and 48 kHz, against others at 16 kHz."""
   scorer = nano.windows
 
-  def hear(rate, first):
+  def extract(rate, first):
     folder = tmp_path / f"{rate}-{first}"
     for i in range(clips.BATCH):
       sound = _band_limited(first + i, rate)
       sound_files.write_audio(folder / f"{i:02}.wav", sound, rate)
-    return clips.hear(clips.find(folder), scorer)
+    return clips.extract(clips.find(folder), scorer)
 
-  real = hear(16000, 100)
+  real = extract(16000, 100)
   figures = []
   for rate in (16000, 44100, 48000):
-    ours = hear(rate, 0)
+    ours = extract(rate, 0)
     distances = [
       frechet.frechet_distance(*(report.rows_of(x, key) for x in (real, ours)))
       for key in ("windows", "clip")

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
   total = (len(generated) + len(reference)) * len(panel.scorers)
   with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
     ours, real = (
-      report.hear(found, panel, results, bar.update, log)
+      report.extract(found, panel, results, bar.update, log)
       for found in (generated, reference)
     )
   _show(real, ours, panel, log, args.paired, out_paths)
@@ -132,10 +132,10 @@ def _show(
 
   from siren_jax.evaluation import clips, remarks, report
 
-  figures = report.figures(real.heards, ours.heards, panel)
+  figures = report.figures(real.features, ours.features, panel)
   if is_paired:
     figures |= report.means(clips.distances(real.clips, ours.clips, log))
-  alone = report.alone(real.heards, panel, np.random.default_rng(0))
+  alone = report.alone(real.features, panel, np.random.default_rng(0))
   rows = {
     f"generated ({len(ours.clips)})": figures,
     f"reference ({len(real.clips)})": alone,
@@ -201,12 +201,12 @@ def _plan(
     return prompts, [folder / f"{stem}.wav" for stem in stems]
   same = args.prompts == args.reference
   recordings = reference if same else clips.find(args.prompts, problems=log)
-  captioned = [clip for clip in recordings if clip.told]
+  captioned = [clip for clip in recordings if clip.caption]
   if not captioned:
     raise UserError(f"{args.prompts}: no captions; add a column caption")
   for clip in recordings:
-    if not clip.told:
+    if not clip.caption:
       log.add(f"{clip.path}: no caption in {args.prompts}; no clip is made")
   # Under the recordings' names, so that each is one of a pair.
   paths = [folder / f"{clip.name}.wav" for clip in captioned]
-  return [clip.told for clip in captioned], paths
+  return [clip.caption for clip in captioned], paths

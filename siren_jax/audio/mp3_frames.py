@@ -160,9 +160,10 @@ def _count(data: mmap.mmap, place: int, first: Frame) -> tuple[int, bool]:
       place += frame.size
       continue
     behind = after_id3(data, place)
-    place = behind if behind > place else _next(data, place + 1, first)
-    if place is None or place >= len(data):
+    after = behind if behind > place else _next(data, place + 1, first)
+    if after is None or after >= len(data):
       return count, False
+    place = after
 
 
 def _next(data: mmap.mmap, place: int, first: Frame) -> int | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siren_jax.evaluation import paired
+from siren_jax.evaluation import reconstruction
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("dac")
@@ -38,7 +38,7 @@ def test_as_descript_measures():
     "si_sdr": lambda a, b: -loss.SISDRLoss()(a, b),
   }
   reference, other = _pair()
-  ours = paired.distances(reference, other, RATE)
+  ours = reconstruction.distances(reference, other, RATE)
   assert list(ours) == list(theirs)
   for name, measure in theirs.items():
     for i in range(len(reference)):

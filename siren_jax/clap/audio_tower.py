@@ -8,9 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from siren_jax.audio import stft
+from siren_jax.audio import mel, stft
 from siren_jax.clap.config import AudioConfig
-from siren_jax.clap.text import dense
+from siren_jax.clap.text_tower import dense
 
 # Power below this share of white noise as loud as the clip counts as silence.
 _FLOOR = 1e-5
@@ -25,8 +25,14 @@ def log_mel(audio_BxS: jax.Array, config: AudioConfig) -> jax.Array:
   audio_BxS = audio_BxS * jax.lax.rsqrt(power + 1e-10)
   spectra = stft.stft(audio_BxS, config.window, config.hop)
   # 3/8 is the mean square of a Hann window.
-  power = (spectra.real**2 + spectra.imag**2) / (0.375 * config.window)
-  filters = stft.mel_matrix(config.num_mels, config.window, config.sample_rate)
+  power = stft.power(spectra) / (0.375 * config.window)
+  filters = mel.filters(
+    config.sample_rate,
+    config.window,
+    config.num_mels,
+    scale="htk",
+    norm="sum",
+  )
   return jnp.log10(power @ filters + _FLOOR)
 
 
@@ -44,11 +50,12 @@ def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
   size = len(filters)
   pad = (size // 2, size // 2)
   x = jnp.pad(x_BxTxMxD, ((0, 0), pad, pad, (0, 0)))
-  return sum(
+  terms = (
     x[:, i : i + frames, j : j + mels] * filters[i, j]
     for i in range(size)
     for j in range(size)
   )
+  return sum(terms, start=jnp.zeros((), x.dtype))
 
 
 class Block(nn.Module):
@@ -73,23 +80,23 @@ class Block(nn.Module):
 
 
 class AttentionPool(nn.Module):
-  """Each head averages its channels with weights of its own."""
+  """Each head averages its channels over the cells I where a mask holds."""
 
   heads: int
 
   @nn.compact
-  def __call__(self, x_BxNxD: jax.Array, mask_N: jax.Array) -> jax.Array:
-    batch, cells, width = x_BxNxD.shape
-    scores_BxNxH = dense(self.heads, ("embed", None), "score")(x_BxNxD)
-    scores_BxNxH = jnp.where(mask_N[:, None], scores_BxNxH, -1e9)
-    weights_BxNxH = jax.nn.softmax(scores_BxNxH, axis=1)
-    values = x_BxNxD.reshape(batch, cells, self.heads, width // self.heads)
-    pooled = jnp.einsum("bnh,bnhd->bhd", weights_BxNxH, values)
+  def __call__(self, x_BxIxD: jax.Array, mask_I: jax.Array) -> jax.Array:
+    batch, cells, width = x_BxIxD.shape
+    scores_BxIxH = dense(self.heads, ("embed", None), "score")(x_BxIxD)
+    scores_BxIxH = jnp.where(mask_I[:, None], scores_BxIxH, -1e9)
+    weights_BxIxH = jax.nn.softmax(scores_BxIxH, axis=1)
+    values = x_BxIxD.reshape(batch, cells, self.heads, width // self.heads)
+    pooled = jnp.einsum("bih,bihd->bhd", weights_BxIxH, values)
     return pooled.reshape(batch, width)
 
 
 class AudioEncoder(nn.Module):
-  """`audio_BxS -> features_BxD`, any S of at least one sample."""
+  """`audio_BxS -> x_BxD`, any S of at least one sample."""
 
   config: AudioConfig
 
@@ -115,6 +122,6 @@ class AudioEncoder(nn.Module):
         x = Block(cfg.kernel, name=f"block_{stage}_{i}")(x)
     x = nn.LayerNorm(name="norm")(x)
     batch, steps, bands, width = x.shape
-    heard_N = jnp.repeat(jnp.arange(steps) * cfg.stride < frames, bands)
+    mask_I = jnp.repeat(jnp.arange(steps) * cfg.stride < frames, bands)
     x = x.reshape(batch, steps * bands, width)
-    return AttentionPool(cfg.heads, name="pool")(x, heard_N)
+    return AttentionPool(cfg.heads, name="pool")(x, mask_I)

@@ -13,8 +13,9 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
-from siren_jax.audio import mpeg
+from siren_jax.audio import mp3_frames
 from siren_jax.common.errors import UserError
 
 UNKNOWN = "no length in the header, read to the end of the file"
@@ -33,6 +34,7 @@ _SDS, _SDS_HEAD, _SDS_PACKET, _SDS_DATA = b"\xf0\x7e", 21, 127, 120
 # Place of the place of the first block, and kinds of blocks of sound.
 _VOC, _VOC_PLACE, _VOC_SOUNDS = b"Crea", 20, (b"\1", b"\t")
 _MOST_CHUNKS = 10_000  # before the sound
+_Order = Literal["little", "big"]  # of the bytes of a number
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
 
 # Where formats without chunks keep their number of frames.
@@ -77,7 +79,7 @@ class View(io.FileIO):
   def tell(self) -> int:
     return super().tell() - self._start
 
-  def readinto(self, buffer) -> int:
+  def readinto(self, buffer: Any) -> int:
     start = self.tell()
     count = super().readinto(buffer)
     for place, new in self._patches.items():
@@ -106,7 +108,7 @@ def check(path: Path) -> Length:
     OSError: it cannot be read.
   """
   with path.open("rb") as whole:
-    start = mpeg.after_id3(whole)
+    start = mp3_frames.after_id3(whole)
   with View(path, start) as file:
     magic = file.read(4)
     if magic == b"OggS":
@@ -162,7 +164,8 @@ def _ogg(path: Path, file: View) -> Length:
       place += _OGG_HEAD + segments + sum(sizes)
       if len(head) < _OGG_HEAD or place > len(data):
         raise truncated(path)
-      is_first, is_last = head[5] & _OGG_FIRST, head[5] & _OGG_LAST
+      is_first = bool(head[5] & _OGG_FIRST)
+      is_last = bool(head[5] & _OGG_LAST)
       if is_first and has_sound:
         notes = [CHAINED]
       has_sound |= not is_first
@@ -211,7 +214,7 @@ class _Layout:
     sounds: names of the chunk that holds the sound.
   """
 
-  order: str
+  order: _Order
   first: int = 12
   whole: tuple[int, int] | None = (4, 8)
   name: int = 4
@@ -230,7 +233,7 @@ _LAYOUTS = {
   b"riff": _Layout("little", 40, (16, 0), 16, 8, 24, 8),  # W64
   b"caff": _Layout("big", 8, None, number=8, align=1),
 }
-_AU = {b".snd": "big", b"dns.": "little"}
+_AU: dict[bytes, _Order] = {b".snd": "big", b"dns.": "little"}
 # ds64: the lengths of an RF64 file, and where they are.
 _LONG, _LONG_WHOLE, _LONG_SOUND = b"ds64", 20, 28
 
@@ -258,10 +261,10 @@ def _chunks(path: Path, file: View, magic: bytes) -> Length:
   size = file.size
   if magic in _AU:
     layout = _Layout(_AU[magic])
-    sound = _au(file, layout.order)
+    sound: _Sound | None = _au(file, layout.order)
   else:
     layout = _LAYOUTS[magic]
-    sound = _find(file, layout, magic)
+    sound = _sound(file, layout, magic)
   if sound is None or sound.start > size:
     return Length()
   patches = {0: b"RF64"} if magic == b"BW64" else {}  # the same format
@@ -284,7 +287,7 @@ def _chunks(path: Path, file: View, magic: bytes) -> Length:
   return Length(patches=patches, notes=notes)
 
 
-def _find(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
+def _sound(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
   """Walks over the chunks up to the sound, which may start at the end."""
 
   def number(place: int, width: int) -> int:
@@ -295,9 +298,10 @@ def _find(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
   place, head = layout.first, layout.name + layout.number
   end = None
   if layout.whole:
-    field, left_out = layout.whole
-    end = number(field, layout.number) + left_out
-    end = None if _no_number(end - left_out, layout.number) else end
+    start, left_out = layout.whole
+    whole = number(start, layout.number)
+    if not _no_number(whole, layout.number):
+      end = whole + left_out
   for _ in range(_MOST_CHUNKS):
     file.seek(place)
     name = file.read(layout.name)[:4]
@@ -320,7 +324,7 @@ def _find(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
   return _Sound(place + head, size, field, layout.counted, end)
 
 
-def _au(file: View, order: str) -> _Sound:
+def _au(file: View, order: _Order) -> _Sound:
   """The header of an AU file: where the sound starts, and how long it is."""
   file.seek(4)
   start = int.from_bytes(file.read(4), order)

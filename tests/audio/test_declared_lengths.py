@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from siren_jax.audio import lengths, sound_files
+from siren_jax.audio import declared_lengths as lengths
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 
 RATE = 16000

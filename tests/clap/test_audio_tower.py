@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siren_jax import clap
-from siren_jax.clap import audio
+from siren_jax.clap import audio_tower
 from siren_jax.common.errors import UserError
 
 encode_audio = jax.jit(clap.encode_audio, static_argnames="config")
@@ -54,7 +54,7 @@ def test_a_tone_peaks_in_its_mel_band(hertz):
   config = clap.AudioConfig()
   time = np.arange(16384) / config.sample_rate
   x = 0.01 * np.sin(2 * np.pi * hertz * time)[None].astype("f4")
-  frames = np.asarray(audio.log_mel(x, config))[0, 5:-5]
+  frames = np.asarray(audio_tower.log_mel(x, config))[0, 5:-5]
   top = 2595 * np.log10(1 + config.sample_rate / 2 / 700)
   mel = 2595 * np.log10(1 + hertz / 700)
   band = mel / top * (config.num_mels + 1) - 1
@@ -63,13 +63,13 @@ def test_a_tone_peaks_in_its_mel_band(hertz):
 
 def test_white_noise_has_log_power_zero():
   # That is what the floor is measured against.
-  frames = audio.log_mel(_noise(2.048, rows=1), clap.AudioConfig())
+  frames = audio_tower.log_mel(_noise(2.048, rows=1), clap.AudioConfig())
   assert abs(np.log10(np.mean(10**frames))) < 0.05
 
 
 def test_patches_hold_neighbouring_cells():
   x = np.arange(4 * 6).reshape(1, 4, 6, 1)
-  joined = np.asarray(audio.patches(x, 2))
+  joined = np.asarray(audio_tower.patches(x, 2))
   assert joined.shape == (1, 2, 3, 4)
   for t in range(2):
     for m in range(3):
@@ -91,12 +91,12 @@ def test_shifted_multiplies_are_a_depthwise_convolution():
     feature_group_count=3,
   )
   np.testing.assert_allclose(
-    audio.shifted_filter(x, filters), expected, atol=1e-5
+    audio_tower.shifted_filter(x, filters), expected, atol=1e-5
   )
 
 
 def test_what_fills_the_last_cell_is_not_heard():
-  pool = audio.AttentionPool(2)
+  pool = audio_tower.AttentionPool(2)
   x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 6)), "float32")
   heard = jnp.array([True, True, True, False])
   params = pool.init(jax.random.key(0), x, heard)

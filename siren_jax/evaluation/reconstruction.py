@@ -1,4 +1,4 @@
-"""Distances of a sound and its rendering, sample by sample: for codecs.
+"""Distances of a recording and its reconstruction: for codecs.
 
 As the field compares codecs (Kumar et al. 2023, Descript's DAC):
 
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from siren_jax.audio import mel
+from siren_jax.audio import mel, stft
 from siren_jax.common.errors import UserError
 
 _MEL_SCALES = tuple((32 << i, 5 << i) for i in range(7))
@@ -60,7 +60,7 @@ def mel_distance(
       )
     )
     for window, bands in (
-      (window, mel.filters(sample_rate, window, num_mels, 0, sample_rate / 2))
+      (window, mel.filters(sample_rate, window, num_mels))
       for window, num_mels in _MEL_SCALES
     )
   ]
@@ -93,11 +93,9 @@ def si_sdr(reference_BxS: np.ndarray, other_BxS: np.ndarray) -> np.ndarray:
 
 def _magnitudes(window: int, *audios: np.ndarray) -> Iterator[np.ndarray]:
   """Of the STFT of each, [B, T, W]."""
-  half = window // 2
   for audio_BxS in audios:
-    padded = np.pad(audio_BxS, ((0, 0), (half, half)), mode="reflect")
-    framed = mel.frames(padded, window, window // 4) * mel.hann(window)
-    yield np.abs(np.fft.rfft(framed))
+    framed = stft.frame(audio_BxS, window, window // 4, "center", "reflect")
+    yield np.abs(np.fft.rfft(framed * stft.hann(window)))
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

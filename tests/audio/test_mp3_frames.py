@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from siren_jax.audio import lengths, mpeg, sound_files
+from siren_jax.audio import declared_lengths as lengths
+from siren_jax.audio import mp3_frames, sound_files
 from siren_jax.common.errors import UserError
 
 RATE = 16000
@@ -36,7 +37,7 @@ def read(tmp_path):
 
 def headless(content):
   """Without the frame that counts the others."""
-  return content[mpeg.Frame(content[:4]).size :]
+  return content[mp3_frames.Frame(content[:4]).size :]
 
 
 def count(content, frames):
@@ -91,7 +92,7 @@ def test_every_version(channels, rate, bit_rate, tmp_path, read):
   path = tmp_path / "noise.mp3"
   soundfile.write(path, noise, rate, bitrate_mode=bit_rate)
   content = path.read_bytes()
-  stream = mpeg.scan(path)
+  stream = mp3_frames.scan(path)
   assert stream.promised == stream.count and not stream.is_cut
   size, _ = read(headless(content), rate=rate)
   # The last frames may be padding, and the decoder takes 529 samples.
@@ -103,4 +104,4 @@ def test_every_version(channels, rate, bit_rate, tmp_path, read):
 def test_no_frames_are_no_stream(tmp_path):
   path = tmp_path / "noise"
   path.write_bytes(np.random.default_rng(0).bytes(100_000))
-  assert mpeg.scan(path) is None
+  assert mp3_frames.scan(path) is None

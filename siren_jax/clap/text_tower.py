@@ -4,6 +4,8 @@ The same module holds the small shipped tower and the teacher
 (`clap/teacher.py`), which differ in their `TextConfig` only.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,12 +15,16 @@ from siren_jax.clap.config import TextConfig
 _NEGATIVE = -1e9  # finite: a row that is all padding must not become NaN
 
 
-def dense(width: int, axes: tuple[str | None, str | None], name: str):
+def partitioned(axes: tuple[str | None, str | None]) -> Any:
+  """Initializer of a matrix that carries logical axis names."""
+  return nn.with_logical_partitioning(nn.initializers.normal(0.02), axes)
+
+
+def dense(
+  width: int, axes: tuple[str | None, str | None], name: str | None
+) -> nn.Dense:
   """Affine map whose kernel carries logical axis names."""
-  init = nn.initializers.normal(0.02)
-  return nn.Dense(
-    width, kernel_init=nn.with_logical_partitioning(init, axes), name=name
-  )
+  return nn.Dense(width, kernel_init=partitioned(axes), name=name)
 
 
 class SelfAttention(nn.Module):
@@ -32,7 +38,7 @@ class SelfAttention(nn.Module):
     batch, length, _ = x_BxPxC.shape
     head_width = self.width // self.heads
 
-    def project(name):
+    def project(name: str) -> jax.Array:
       y = dense(self.width, ("embed", "heads"), name)(x_BxPxC)
       return y.reshape(batch, length, self.heads, head_width)
 
@@ -69,15 +75,14 @@ class TextEncoder(nn.Module):
   @nn.compact
   def __call__(self, ids_BxP: jax.Array, mask_BxP: jax.Array) -> jax.Array:
     cfg = self.config
-    init = nn.initializers.normal(0.02)
     words_VxC = self.param(
       "words",
-      nn.with_logical_partitioning(init, ("vocab", "embed")),
+      partitioned(("vocab", "embed")),
       (cfg.vocab_size, cfg.word_width),
     )
     positions_PxC = self.param(
       "positions",
-      nn.with_logical_partitioning(init, (None, "embed")),
+      partitioned((None, "embed")),
       (cfg.max_tokens, cfg.width),
     )
     x_BxPxC = words_VxC[ids_BxP]
