@@ -12,7 +12,7 @@ import jax
 from siren_jax import codec
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.batches import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.drawing import GenerateConfig
@@ -62,12 +62,12 @@ class Stage1Experiment:
 def build(
   experiment: Stage1Experiment,
   workdir: str | os.PathLike,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> tuple[Stage1Task, Any, Callable[[], Any]]:
   """Task, endless training batches and a source of validation batches.
 
   Args:
-    share: which rows of each batch this process reads.
+    shard: which rows of each batch this process reads.
 
   Raises:
     UserError: the codes are not of the codec, or the experts not for them.
@@ -85,7 +85,7 @@ def build(
     batch_size=e.train.batch_size,
     codebooks=(e.experts.num_codebooks, e.experts.codebook_size),
     seed=e.train.seed,
-    share=share,
+    shard=shard,
   )
   train = batches("train")
   _check_prompts(e, batches("validation"))

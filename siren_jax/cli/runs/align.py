@@ -60,7 +60,7 @@ def _align(
     start.models,
     start.all_params,
     start.clap.tokenizer,
-    meshes.share(current.mesh),
+    meshes.process_shard(current.mesh),
   )
   state = training.fit(current, task, *data)
   model = dataclasses.replace(

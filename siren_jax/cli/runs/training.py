@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, kind: str) -> None:
   with begun(args, kind) as current:
     build = kinds.KINDS[kind].module().build
     parts = build(
-      current.experiment, current.workdir, meshes.share(current.mesh)
+      current.experiment, current.workdir, meshes.process_shard(current.mesh)
     )
     fit(current, *parts)
   if jax.process_index() == 0:
