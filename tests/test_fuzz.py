@@ -22,7 +22,7 @@ from siren_jax.data.preparation import prepare
 from siren_jax.data.sets import store
 from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files, kinds
 from siren_jax.experts import ExpertConfig
 from siren_jax.storage import checkpoint, run_config, tensors
 from siren_jax.training import TrainState, metrics
@@ -164,7 +164,7 @@ def _workdir(path):
 
 
 def _run_config(path):
-  values = kinds.from_file(
+  values = config_files.from_file(
     str(pathlib.Path(__file__).parents[1] / "configs" / "tiny.py")
   )
   path.write_text(json.dumps(kinds.to_json(values)))

@@ -55,11 +55,11 @@ def _show_set(path: str) -> None:
 def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   """Names and parameter trees (or their shapes) of what `target` holds."""
   from siren_jax.common import files
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.storage import tensors
 
   if target and target.endswith(".py"):
-    yield from _parts_of(kinds.from_file(target))
+    yield from _parts_of(config_files.from_file(target))
     return
   from siren_jax.weights import bundle
 
@@ -92,11 +92,11 @@ def _parts_of(experiment: Any) -> Iterator[tuple[str, Any]]:
 
   name = kinds.kind_of(experiment)
   kind = kinds.KINDS[name]
-  print(f"{kind.part}: {getattr(experiment, kind.part)}")
+  print(f"{kind.subpackage}: {getattr(experiment, kind.subpackage)}")
   if name == "align":  # It makes no parts, but changes those of its start.
     yield from _parts(experiment.data.start)
   else:
-    yield kind.part, kind.shapes(experiment)
+    yield kind.subpackage, kind.shapes(experiment)
 
 
 def _progress(workdir: pathlib.Path, steps: int) -> str:

@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.scaling import chips, report
 
   topology = chips.topology(args.topology)
-  experiment = kinds.from_file(args.config, args.overrides)
+  experiment = config_files.from_file(args.config, args.overrides)
   if kinds.kind_of(experiment) != "stage1":
     raise UserError(f"{args.config} is not a config of Stage 1; give one")
   if args.frames < 1 or not -1 <= args.effort <= 1:

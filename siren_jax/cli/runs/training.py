@@ -85,10 +85,10 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   """
   import jax
 
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.storage.lock import exclusive
 
-  experiment = kinds.from_file(args.config, args.overrides)
+  experiment = config_files.from_file(args.config, args.overrides)
   found = kinds.kind_of(experiment)
   if found != kind:
     raise UserError(

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.data.sets import store
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files, kinds
 from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
@@ -97,7 +97,7 @@ def trained(tiny_bundle, tiny_model, tmp_path):
 
 
 def _trained(tiny_model, workdir, **inputs):
-  experiment = kinds.from_file(
+  experiment = config_files.from_file(
     str(ROOT / "configs" / "tiny.py"),
     [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
@@ -166,7 +166,7 @@ def test_a_run_without_fingerprints_is_exported_with_a_word(
 
 def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
   """Flags come first; a run of before that said so is as it was."""
-  run = kinds.from_file(str(ROOT / "configs" / "tiny.py"))
+  run = config_files.from_file(str(ROOT / "configs" / "tiny.py"))
   generate = GenerateConfig(SamplingConfig(0.9, top_k=7, guidance=3.0), 4, 1.5)
   parts = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   params = dict(tiny_model.params)
@@ -195,7 +195,7 @@ def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
 
 
 def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
-  run = kinds.from_file(str(ROOT / "configs" / "nano.py"))
+  run = config_files.from_file(str(ROOT / "configs" / "nano.py"))
   shipped = siren_jax.load("nano-stage1").bundle
   assert run.generate == GenerateConfig(
     shipped.sampling, shipped.candidates, shipped.max_seconds

@@ -16,7 +16,7 @@ from siren_jax.cli.main import main
 from siren_jax.cli.runs import training as training_verbs
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
-from siren_jax.experiments import kinds, stage1
+from siren_jax.experiments import config_files, stage1
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
@@ -191,14 +191,14 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
 
 def test_steps_of_training_move_the_schedule(capsys):
   nano = str(CONFIGS / "nano.py")
-  experiment = kinds.from_file(nano, ["--config.train.steps=600"])
+  experiment = config_files.from_file(nano, ["--config.train.steps=600"])
   assert experiment.schedule.steps == 600
   align = str(CONFIGS / "align_nano.py")
   overrides = ["--config.train.steps=9", "--config.alignment.minibatches=2"]
   overrides.append("--config.optimizer.warmup_steps=1")
-  assert kinds.from_file(align, overrides).schedule.steps == 18
+  assert config_files.from_file(align, overrides).schedule.steps == 18
   explicit = ["--config.train.steps=600", "--config.optimizer.steps=700"]
-  assert kinds.from_file(nano, explicit).schedule.steps == 700
+  assert config_files.from_file(nano, explicit).schedule.steps == 700
 
 
 def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):
