@@ -14,6 +14,8 @@ from typing import Any
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
+NOTHING_WRITTEN = "nothing was written; run the same command again"
+
 # Letters: run-0.5 is a folder as good as any.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
 

@@ -14,7 +14,7 @@ import dataclasses
 from siren_jax.cli import runtime
 from siren_jax.cli.models import export
 
-INTERRUPTED = "nothing was written; run the same command again"
+INTERRUPTED = runtime.NOTHING_WRITTEN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
-INTERRUPTED = "nothing was written; run the same command again"
+INTERRUPTED = runtime.NOTHING_WRITTEN
 _SETTINGS = ("temperature", "top_k", "top_p", "guidance")
 _OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
 

@@ -19,7 +19,7 @@ from siren_jax.cli import runtime
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
-INTERRUPTED = "nothing was written; run the same command again"
+INTERRUPTED = runtime.NOTHING_WRITTEN
 _HUB = "from_hub:"
 KINDS = ("dac", "clap", "siren-stage1", "vggish", "panns")
 

@@ -15,15 +15,15 @@ from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.cli.models import export
-from siren_jax.cli.runs import training
+from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
-INTERRUPTED = training.INTERRUPTED
+INTERRUPTED = run_experiment.INTERRUPTED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  training.add_arguments(parser)
+  run_experiment.add_arguments(parser)
   add = parser.add_argument
   add("--name", help="what the bundle is called (default: START-aligned)")
   add(
@@ -35,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = read_text(args.notes) if args.notes else None
-  with training.begun(args, "align") as current:
+  with run_experiment.begun(args, "align") as current:
     _align(args, current, notes)
 
 
 def _align(
-  args: argparse.Namespace, current: training.Run, notes: str | None
+  args: argparse.Namespace, current: run_experiment.Run, notes: str | None
 ) -> None:
   import jax
 
@@ -62,7 +62,7 @@ def _align(
     start.clap.tokenizer,
     meshes.process_shard(current.mesh),
   )
-  state = training.fit(current, task, *data)
+  state = run_experiment.fit(current, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",

@@ -1,10 +1,10 @@
-"""What the training verbs share: config file to trainer."""
+"""From a config file to the trainer: what the verbs of training share."""
 
 import argparse
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from siren_jax.cli import runtime
@@ -89,10 +89,10 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   from siren_jax.storage.lock import exclusive
 
   experiment = config_files.from_file(args.config, args.overrides)
-  found = kinds.kind_of(experiment)
-  if found != kind:
+  config_kind = kinds.kind_of(experiment)
+  if config_kind != kind:
     raise UserError(
-      f"{args.config} is for `siren-jax {kinds.KINDS[found].verb}`"
+      f"{args.config} is for `siren-jax {kinds.KINDS[config_kind].verb}`"
     )
   workdir = runtime.check_folder(args.workdir)
   runtime.use_compilation_cache()
@@ -214,7 +214,9 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
   return {}
 
 
-def fit(run: Run, task, train_data, eval_data) -> Any:
+def fit(
+  run: Run, task: Any, train_data: Any, eval_data: Callable[[], Any]
+) -> Any:
   """Trains over the mesh; the state at the end."""
   from siren_jax import training
 

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 
 from siren_jax import training
 from siren_jax.cli.main import main
-from siren_jax.cli.runs import training as training_verbs
+from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
 from siren_jax.experiments import config_files, stage1
@@ -179,12 +179,12 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   monkeypatch.setattr(multihost_utils, "process_allgather", gather)
   own = UserError("it is broken")
-  with pytest.raises(UserError) as error, training_verbs._agreed():
+  with pytest.raises(UserError) as error, run_experiment._agreed():
     raise own
   assert error.value is own
   stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
   with stops if any(failed) else contextlib.nullcontext():
-    with training_verbs._agreed():
+    with run_experiment._agreed():
       pass
   assert told == [True, False]
 
