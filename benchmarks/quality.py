@@ -33,7 +33,7 @@ import siren_jax
 from siren_jax import codec
 from siren_jax.audio.sound_files import read_audio
 from siren_jax.data.captions import phrasebook
-from siren_jax.weights import bundle
+from siren_jax.storage import folders
 
 RATE = 16000
 SECONDS = 5
@@ -171,7 +171,7 @@ def main():
   held = folds == args.held_out_fold
   table = {}
   if args.codec or args.model:
-    folder = args.codec or bundle.find(args.model)
+    folder = args.codec or folders.find(args.model)
     table |= check_codec(folder, clips, labels, held)
   if args.model:
     table |= check_generation(args, clips, labels, held)

@@ -24,7 +24,7 @@ from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
 from siren_jax.experiments import config_files, kinds
 from siren_jax.experts import ExpertConfig
-from siren_jax.storage import checkpoint, run_config, tensors
+from siren_jax.storage import checkpoint, folders, run_config, tensors
 from siren_jax.training import TrainState, metrics
 from siren_jax.weights import bundle, published, siren_stage1
 
@@ -182,11 +182,11 @@ def _read_set(path):
 
 
 def _bundle_config(path):
-  shutil.copy(bundle.SHIPPED / "nano-stage1" / "config.json", path)
+  shutil.copy(folders.SHIPPED / "nano-stage1" / "config.json", path)
 
 
 def _read_bundle_config(path):
-  settings = bundle.read_config(path.parent)
+  settings = bundle.read_config(folders.identify(path.parent))
   return config.from_dict(ExpertConfig, settings["experts"], "experts.")
 
 

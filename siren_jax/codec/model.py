@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from siren_jax.codec.config import CodecConfig, DacConfig
 from siren_jax.codec.dac import Dac
 from siren_jax.codec.spectral import SpectralCodec
-from siren_jax.storage import folders
+from siren_jax.storage import components
 
 
 def module(config: CodecConfig) -> SpectralCodec | Dac:
@@ -88,7 +88,7 @@ def load(folder: str | os.PathLike) -> Codec:
     UserError: there is none, or a tensor does not fit the config or is not
       finite.
   """
-  return Codec(*folders.load(folder, "codec", CodecConfig, init))
+  return Codec(*components.load(folder, "codec", CodecConfig, init))
 
 
 _encode = jax.jit(encode, static_argnames="config")

@@ -18,7 +18,7 @@ from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.task import Stage1Config, Stage1Task
-from siren_jax.storage import folders
+from siren_jax.storage import components
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 
@@ -112,7 +112,7 @@ def start_of(e: Stage1Experiment) -> Any:
   """
   if not e.data.start:
     return None
-  config, start = folders.load(
+  config, start = components.load(
     e.data.start, "experts", ExpertConfig, lambda *a: nn.unbox(init(*a))
   )
   for name in SIZES:

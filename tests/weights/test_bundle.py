@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
-from siren_jax.storage import tensors
-from siren_jax.weights import bundle
+from siren_jax.storage import folders, tensors
+from siren_jax.weights import assembly, bundle
 
 FILES = {
   "config.json",
@@ -86,11 +86,11 @@ def test_a_failed_save_leaves_nothing(tiny_model, tmp_path):
 
 
 def test_names_and_paths(tiny_bundle, monkeypatch):
-  monkeypatch.setattr(bundle, "SHIPPED", tiny_bundle.parent)
-  assert bundle.find("tiny") == tiny_bundle
-  assert bundle.find(tiny_bundle) == tiny_bundle
+  monkeypatch.setattr(folders, "SHIPPED", tiny_bundle.parent)
+  assert folders.find("tiny") == tiny_bundle
+  assert folders.find(tiny_bundle) == tiny_bundle
   with pytest.raises(UserError, match="no model 'huge'.*tiny"):
-    bundle.find("huge")
+    folders.find("huge")
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"README.md"}))
@@ -139,14 +139,14 @@ def test_config_and_tensors_must_agree(copy, tiny_model):
 
 
 def test_parts_that_belong_together(tiny_model):
-  bundle.check_parts(tiny_model)
+  bundle.check_components(tiny_model)
 
 
 def test_experts_of_another_codec_are_refused(tiny_model):
   params = jax.tree.map(lambda x: x + 0.1, tiny_model.codec.params)
   other = dataclasses.replace(tiny_model.codec, params=params)
   with pytest.raises(UserError, match="another codec"):
-    bundle.check_parts(dataclasses.replace(tiny_model, codec=other))
+    bundle.check_components(dataclasses.replace(tiny_model, codec=other))
 
 
 def test_a_codec_put_in_the_place_of_another_is_named(copy):
@@ -163,7 +163,7 @@ def test_prompts_of_another_width_are_refused(tiny_model):
     tiny_model.config, prompt_dim=tiny_model.config.prompt_dim * 2
   )
   with pytest.raises(UserError, match="prompts"):
-    bundle.check_parts(dataclasses.replace(tiny_model, config=config))
+    bundle.check_components(dataclasses.replace(tiny_model, config=config))
 
 
 def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
@@ -281,6 +281,6 @@ def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(
 def test_a_bundle_of_experts_draws_as_it_did(copy):
   """Its settings are those of `generate` in what is made of it."""
   edit(copy, candidates=3, sampling={"guidance": 2.5})
-  model = bundle.assemble(copy, "again", max_seconds=1.5)
+  model = assembly.assemble(copy, "again", max_seconds=1.5)
   assert (model.candidates, model.max_seconds) == (3, 1.5)
   assert model.sampling.guidance == 2.5

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
+  from siren_jax.storage import folders
   from siren_jax.weights import bundle
   from siren_jax.weights.average import average
 
@@ -47,10 +48,9 @@ def run(args: argparse.Namespace) -> None:
       f"what {len(tuned)} runs learned from there on average (any two went"
       f" ways of cosine {agreement:.3f})"
     )
-  told = _SECTION.format(start=start.name, share=args.share, learned=learned)
-  export.save(
-    out, model, f"{told}\n{bundle.notes(bundle.find(args.models[0])) or ''}"
-  )
+  section = _SECTION.format(start=start.name, share=args.share, learned=learned)
+  notes = bundle.notes(folders.find(args.models[0])) or ""
+  export.save(out, model, f"{section}\n{notes}")
 
 
 _SECTION = """## Average

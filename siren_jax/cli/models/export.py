@@ -74,15 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   notes = read_text(args.notes) if args.notes else None
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
+  from siren_jax.weights import assembly, bundle
 
   out = bundle.check_new(args.out)
-  folder = bundle.find(args.experts)
+  folder = folders.identify(args.experts)
   if args.format == "siren-stage1":
-    _save_theirs(args, folder, out)
+    _save_theirs(args, folder.path, out)
     return
-  model = bundle.assemble(
-    folder,
+  model = assembly.assemble(
+    folder.path,
     args.name or out.resolve().name,
     codec_folder=args.codec,
     clap_folder=args.clap,
@@ -90,24 +91,24 @@ def run(args: argparse.Namespace) -> None:
   )
   changed = runtime.given(args, *_SETTINGS)
   settings = dataclasses.replace(model.sampling, **changed)
-  if notes is None and bundle.is_bundle(folder):
-    notes = bundle.notes(folder)
+  if notes is None and folder.kind is folders.FolderKind.BUNDLE:
+    notes = bundle.notes(folder.path)
   save(args.out, dataclasses.replace(model, sampling=settings), notes)
 
 
 def _save_theirs(
   args: argparse.Namespace, folder: pathlib.Path, out: pathlib.Path
 ) -> None:
-  from siren_jax.weights import bundle, siren_stage1
+  from siren_jax.weights import assembly, siren_stage1
 
   for name in runtime.given(args, *_OF_BUNDLES, *_SETTINGS):
     raise UserError(
       f"--{name.replace('_', '-')} with --format siren-stage1: the authors'"
       " files hold the experts alone; leave it out"
     )
-  run, params = bundle.load_experts(folder)
-  siren_stage1.save(out, run.experts, params)
-  print(f"{out}: {run.experts.num_experts} experts in the authors' format")
+  trained = assembly.load_experts(folder)
+  siren_stage1.save(out, trained.config, trained.params)
+  print(f"{out}: {trained.config.num_experts} experts in the authors' format")
   print(f"try next: siren-jax import-weights siren-stage1 {out} --out DIR")
 
 

@@ -74,18 +74,21 @@ def _align(
   if out.exists():
     runtime.say(f"{out} is there already")
   else:
-    told = _rewarded(experiment, start.name, int(state.step))
-    export.save(out, model, f"{told}\n{notes or its_notes or export.NO_NOTES}")
+    section = _rewarded(experiment, start.name, int(state.step))
+    notes = notes or its_notes or export.NO_NOTES
+    export.save(out, model, f"{section}\n{notes}")
 
 
 def _start(source: str) -> tuple[Any, str | None]:
   """What is aligned, and what its model card says of its data."""
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
+  from siren_jax.weights import assembly, bundle
 
-  folder = bundle.find(source)
-  if (folder / "checkpoints").is_dir():
-    return bundle.assemble(folder, folder.name), None
-  return bundle.load(folder), bundle.notes(folder)
+  folder = folders.identify(source or None)
+  path = folder.path
+  if folder.kind is folders.FolderKind.WORKDIR:
+    return assembly.assemble(path, path.name), None
+  return bundle.load(path), bundle.notes(path)
 
 
 def _rewarded(experiment: Any, name: str, steps: int) -> str:

@@ -136,9 +136,9 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   """The run, as it may go on in `workdir`."""
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
-  from siren_jax.storage.fingerprint import steps
+  from siren_jax.storage import folders
 
-  resumed = bool(steps(workdir))
+  resumed = bool(folders.steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
   if resumed and kind != "align":
@@ -182,7 +182,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   """Of all that the settings of its data name."""
   from siren_jax.data.sets import store
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
   values = {}
   for name in ("path", "validation"):
@@ -191,7 +191,7 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   for name in ("start", "codec"):
     model = getattr(experiment.data, name, "")
     if model or (kind == "align" and name == "start"):
-      values[f"data.{name}"] = store.fingerprint(bundle.find(model))
+      values[f"data.{name}"] = store.fingerprint(folders.find(model or None))
   return values
 
 
@@ -200,7 +200,7 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
 
   That is a work directory, still at its path, which may have trained on.
   """
-  from siren_jax.weights import bundle
+  from siren_jax.storage.folders import FolderKind, identify
 
   begun_with = run_config.recorded(workdir)
   fingerprint = begun_with.get(run_config.INPUTS, {}).get("data.start")
@@ -208,7 +208,7 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
   if (
     fingerprint
     and start == begun_with["data"]["start"]
-    and (bundle.find(start) / "checkpoints").is_dir()
+    and identify(start).kind is FolderKind.WORKDIR
   ):
     return {"data.start": fingerprint}
   return {}

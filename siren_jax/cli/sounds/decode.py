@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> None:
   runtime.use_compilation_cache()
   from siren_jax import codec
   from siren_jax.codec import chunks
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
-  model = codec.load(bundle.find(args.model))
+  model = codec.load(folders.find(args.model))
   rate = model.config.sample_rate
 
   def decode(source: str, target: pathlib.Path) -> str:

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from siren_jax.common import files, paths, sniff
+from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 from siren_jax.storage import fingerprint as fingerprints
+from siren_jax.storage import folders
 
 Element = dict[str, Any]
 Source = Sequence[Element]
 
-INFO = "dataset_info.json"  # the file that makes a folder a TFDS data set
-RECORDS = "fingerprint.json"  # {split: fingerprint of its records}
+INFO = folders.DATASET_INFO
+RECORDS = folders.RECORDS
 MAX_CACHED_BYTES = 4 << 30  # larger sets are read from disk every time
 
 _log = logging.getLogger(__name__)
@@ -82,18 +83,14 @@ def fingerprint(path: str | os.PathLike) -> str:
     return fingerprints.of_file(path)
   if not path.exists():
     raise _no_set(path)
-  if not (path / INFO).exists():
-    return fingerprints.of_model(path)
-  if (path / RECORDS).exists():
-    records = files.read_json(path / RECORDS, "copy the data set again")
-  else:
+  value = folders.identify(path).fingerprint()
+  if value is None:
     _log.warning(
       "%s has no fingerprint, so all of it is read; prepare it again to save"
       " the time", path,
     )  # fmt: skip
-    records = _read_fingerprints(path)
-  encoders = fingerprints.of_model(path)
-  return fingerprints.of_values({"records": records, "encoders": encoders})
+    value = folders.data_fingerprint(path, _read_fingerprints(path))
+  return value
 
 
 class Fingerprint:
@@ -167,8 +164,14 @@ def _no_set(path: Path) -> UserError:
       f"{path}: no data set here; the one before was moved to {kept} when"
       " prepare-data was killed: move it back"
     )
+  instead = ""
+  if path.is_dir():
+    folder = folders.identify(path)
+    if folder.kind is not folders.FolderKind.OTHER:
+      instead = f", but {folder.description}"
   return UserError(
-    f"{path}: no prepared data set here; make one with siren-jax prepare-data"
+    f"{path}: no prepared data set here{instead}; make one with siren-jax"
+    " prepare-data"
   )
 
 
