@@ -105,7 +105,7 @@ def plot(path: pathlib.Path, workdirs: dict[str, list[pathlib.Path]]) -> None:
   from matplotlib import pyplot
 
   figure, axes = pyplot.subplots(1, len(CURVES), figsize=(15, 3.6))
-  for axis, (name, told) in zip(axes, CURVES.items(), strict=True):
+  for axis, (name, title) in zip(axes, CURVES.items(), strict=True):
     for number, (row, folders) in enumerate(workdirs.items()):
       runs_SxT = curves(folders, name)
       if not runs_SxT.size:
@@ -116,7 +116,7 @@ def plot(path: pathlib.Path, workdirs: dict[str, list[pathlib.Path]]) -> None:
       color, low, high = f"C{number}", runs_SxT.min(0), runs_SxT.max(0)
       axis.plot(steps, runs_SxT.mean(0), color=color, label=row)
       axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-    axis.set(title=told, xlabel="step")
+    axis.set(title=title, xlabel="step")
   handles, labels = axes[-1].get_legend_handles_labels()
   figure.legend(handles, labels, loc="lower center", ncols=len(labels))
   figure.tight_layout(rect=(0, 0.08, 1, 1))
@@ -144,8 +144,8 @@ def main():
     args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
   )
   home = args.workdir.absolute()
-  told = f"judged-{args.samples}-{args.claims}.npz"
-  base = measure(judges, BASE, home / "stage1" / told)
+  file_name = f"judged-{args.samples}-{args.claims}.npz"
+  base = measure(judges, BASE, home / "stage1" / file_name)
   print(f"| rewarded | {' | '.join(MEASURES)} |")
   print("|" + "---|" * (len(MEASURES) + 1))
   means = [f"{base[m].mean():.3f}" for m in MEASURES]
@@ -161,7 +161,7 @@ def main():
     runs = []
     for seed, workdir in zip(args.seeds, folders, strict=True):
       bundle = align(ROWS[row], seed, args, workdir)
-      runs.append(measure(judges, bundle, workdir / told))
+      runs.append(measure(judges, bundle, workdir / file_name))
     cells = []
     for m in MEASURES:
       runs_SxP = np.stack([run[m] for run in runs])

@@ -147,13 +147,15 @@ def check_generation(args, clips, labels, held) -> dict[str, dict]:
   for name, wanted in sets.items():
     categories, prompts = map(list, zip(*wanted, strict=True))
     start = time.perf_counter()
-    made = [
+    generated = [
       model.generate(prompt, SECONDS, key=args.seed + i, **settings)[0]
       for i, prompt in enumerate(prompts)
     ]
-    rate = len(made) * SECONDS / (time.perf_counter() - start)
-    print(f"{len(made)} clips at {rate:.1f} x real time")
-    table[f"generation: {name}"] = accuracy(machine, made, np.array(categories))
+    rate = len(generated) * SECONDS / (time.perf_counter() - start)
+    print(f"{len(generated)} clips at {rate:.1f} x real time")
+    table[f"generation: {name}"] = accuracy(
+      machine, generated, np.array(categories)
+    )
   return table
 
 

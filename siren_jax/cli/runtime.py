@@ -69,7 +69,8 @@ def join(others: str) -> None:
     if others == "auto":
       jax.distributed.initialize()
     else:
-      jax.distributed.initialize(address, *map(int, numbers))
+      count, index = map(int, numbers)
+      jax.distributed.initialize(address, count, index)
   except (RuntimeError, ValueError) as error:
     raise UserError(
       f"--distributed {others}: {error}; see launch/ for how to start several"
@@ -87,11 +88,11 @@ class CompileClock:
     self._counted_until = time.perf_counter()
     jax.monitoring.register_event_duration_secs_listener(self._add)
 
-  def _add(self, event: str, duration: float, **_) -> None:
+  def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
     """Counts what no event inside this one has counted before."""
     if event.startswith("/jax/core/compile/"):
       now = time.perf_counter()
-      self.seconds += min(duration, now - self._counted_until)
+      self.seconds += min(duration_secs, now - self._counted_until)
       self._counted_until = now
 
 

@@ -69,15 +69,17 @@ def run(args: argparse.Namespace) -> int:
     )
   runtime.say(f"compiling for {topology.count} chips, which takes minutes ...")
   try:
-    found = report.check(
+    result = report.check(
       args.task, experiment, topology, args.frames, args.effort
     )
   except report.DoesNotFit as error:
     print(f"does not fit: {error}\n{_REMEDIES[args.task]}")
     return 1
-  print(f"compiled in {found.seconds:.0f} s\n{report.text(found)}")
-  print("it fits" if found.fits else f"it does not fit\n{_REMEDIES[args.task]}")
-  return 0 if found.fits else 1
+  print(f"compiled in {result.seconds:.0f} s\n{report.text(result)}")
+  print(
+    "it fits" if result.fits else f"it does not fit\n{_REMEDIES[args.task]}"
+  )
+  return 0 if result.fits else 1
 
 
 _REMEDIES = {

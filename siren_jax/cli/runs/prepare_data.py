@@ -166,10 +166,10 @@ def _codes(args: argparse.Namespace) -> None:
   )
   for split, count in counts.items():
     print(f"{split}: {count} sounds")
-  config = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
+  name = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
   print(
     f"{args.out} is ready; try next: siren-jax train "
-    f"--config=configs/{config}.py --config.data.path={args.out} "
+    f"--config=configs/{name}.py --config.data.path={args.out} "
     "--workdir=runs/experts"
   )
 

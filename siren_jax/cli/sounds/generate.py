@@ -236,7 +236,7 @@ def _mesh(text: str | None) -> Any:
   return mesh.MeshConfig(**sizes)
 
 
-def _loudness(text: str) -> dict[str, float | None]:
+def _loudness(text: str) -> dict[str, Any]:
   if text == "none":
     return {"loudness": None}
   try:
