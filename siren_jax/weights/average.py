@@ -84,8 +84,8 @@ def _check_same(start: Bundle, model: Bundle) -> None:
     tuned = component == "experts"
     if ours.config != theirs.config or not (tuned or _equal(ours, theirs)):
       raise UserError(
-        f"{model.name} was not tuned from {start.name}: its {component} is another; average"
-        " what has one start"
+        f"{model.name} was not tuned from {start.name}: its {component} is"
+        " another; average what has one start"
       )
 
 
