@@ -1,13 +1,16 @@
-"""What every layer shares: configs, sharding, randomness, checkpoints, logs.
+"""What every layer shares: configs, errors, files, text, sharding, randomness.
 
-Shape legend. Array names end in their axes, `codes_BxNxT`, `x_BxTxD`:
+Array names end in their axes, `codes_BxNxT`, `x_BxTxD`; docs/design.md says
+more of them (section "Axes"):
 
-  B  batch                 K  experts, stacked (always the leading axis)
-  S  audio samples         L  layers
-  T  codec frames          D  model width
-  N  codebooks             H  attention heads
-  V  codes in a codebook   P  prompt tokens
-  F  codec feature width   C  prompt width
-  M  mel bands             E  shared text-audio embedding width
-  Q  prompts to align      G  rollouts of each; in attention, key-value heads
+  B  batch                   K  experts, stacked (always the leading axis)
+  S  audio samples           L  layers
+  T  codec frames            D  model width
+  N  codebooks               H  attention heads
+  V  codes in a codebook     J  key-value heads
+  F  codec feature width     R  query heads of one key-value head
+  M  mel bands               W  window of an FFT or of attention
+  P  prompt tokens           E  shared text-audio embedding width
+  C  prompt width            Q  prompts to align
+                             G  rollouts or candidates of each prompt
 """

@@ -122,11 +122,11 @@ def _agreed() -> Iterator[None]:
   except Exception as error:
     failure = error
   if jax.process_count() > 1:
-    failed_P = multihost_utils.process_allgather(failure is not None)
-    if failed_P.any() and not failure:
+    failures = list(multihost_utils.process_allgather(failure is not None))
+    if any(failures) and not failure:
       raise UserError(
-        f"process {failed_P.argmax()} of {len(failed_P)} cannot begin; see what"
-        " it says"
+        f"process {failures.index(True)} of {len(failures)} cannot begin; see"
+        " what it says"
       )
   if failure:
     raise failure
