@@ -15,6 +15,7 @@ from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
 NOTHING_WRITTEN = "nothing was written; run the same command again"
+SAMPLING_FLAGS = ("temperature", "top_k", "top_p", "guidance")
 
 # Letters: run-0.5 is a folder as good as any.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
@@ -224,6 +225,15 @@ def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
 def say(message: str) -> None:
   """Tells the user what goes on; standard output is kept for results."""
   print(message, file=sys.stderr, flush=True)
+
+
+def print_examples(data_set: str | os.PathLike) -> None:
+  """Prints a few captions of a prepared set."""
+  from siren_jax.data.sets import contents
+
+  print("captions, for example:")
+  for line in contents.examples(data_set):
+    print(f"  {line}")
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from siren_jax import clap, codec, experts
 from siren_jax.common import config as configs
-from siren_jax.common import files, paths, text
+from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
 from siren_jax.sampling import Models, SamplingConfig
 from siren_jax.storage import components, folders, tensors
@@ -121,20 +121,6 @@ def generate_config(folder: Folder) -> experts.GenerateConfig:
     return configs.from_dict(
       experts.GenerateConfig, {name: settings[name] for name in names}
     )
-
-
-def notes(folder: str | os.PathLike) -> str | None:
-  """What a bundle's card says of data and licences: all but its head.
-
-  Raises:
-    UserError: the card is not text, or something else in its place.
-  """
-  path = pathlib.Path(folder) / "README.md"
-  if not path.is_file() or not path.stat().st_size:
-    return None
-  card = "\n".join(text.lines(text.read_text(path)))
-  _, heading, rest = card.partition("\n## ")
-  return heading.strip() + " " + rest if rest else None
 
 
 def read_config(folder: Folder) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
 from siren_jax.storage import folders, tensors
-from siren_jax.weights import assembly, bundle
+from siren_jax.weights import assembly, bundle, model_card
 
 FILES = {
   "config.json",
@@ -254,17 +254,17 @@ def test_what_stands_in_place_of_a_file_is_named(name, told, copy):
 def test_what_stands_in_place_of_a_card_is_named(told, copy):
   (copy / "README.md").write_bytes(_STAND_INS[told])
   with pytest.raises(UserError, match=rf"copy/README.md.*{told}"):
-    bundle.notes(copy)
+    model_card.notes(copy)
   (copy / "README.md").write_bytes(b"# caf\xe9\n")
   with pytest.raises(UserError, match="not UTF-8"):
-    bundle.notes(copy)
+    model_card.notes(copy)
   (copy / "README.md").unlink()
-  assert bundle.notes(copy) is None
+  assert model_card.notes(copy) is None
 
 
 def test_a_card_is_read_in_any_encoding_of_unicode(copy):
   (copy / "README.md").write_bytes("# a\r\n## café\r\nb".encode("utf-16"))
-  assert bundle.notes(copy) == "## café\nb"
+  assert model_card.notes(copy) == "## café\nb"
 
 
 def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   from siren_jax.storage import folders
-  from siren_jax.weights import bundle
+  from siren_jax.weights import bundle, model_card
   from siren_jax.weights.average import average
 
   out = bundle.check_new(args.out)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
       f" ways of cosine {agreement:.3f})"
     )
   section = _SECTION.format(start=start.name, share=args.share, learned=learned)
-  notes = bundle.notes(folders.find(args.models[0])) or ""
+  notes = model_card.notes(folders.find(args.models[0])) or ""
   export.save(out, model, f"{section}\n{notes}")
 
 

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
 _REMEDY = "give a config file, a work directory or a bundle"
@@ -64,9 +65,7 @@ def _show_set(path: pathlib.Path) -> None:
 
   for line in contents.counts(path):
     print(line)
-  print("captions, for example:")
-  for line in contents.examples(path):
-    print(f"  {line}")
+  runtime.print_examples(path)
 
 
 def _of_workdir(folder: Any) -> Iterator[tuple[str, Any]]:

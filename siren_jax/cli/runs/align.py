@@ -46,6 +46,7 @@ def _align(
 
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments.align import build
+  from siren_jax.weights import model_card
 
   experiment = current.experiment
   start, its_notes = _start(experiment.data.start)
@@ -75,20 +76,20 @@ def _align(
     runtime.say(f"{out} is there already")
   else:
     section = _rewarded(experiment, start.name, int(state.step))
-    notes = notes or its_notes or export.NO_NOTES
+    notes = notes or its_notes or model_card.NO_NOTES
     export.save(out, model, f"{section}\n{notes}")
 
 
 def _start(source: str) -> tuple[Any, str | None]:
   """What is aligned, and what its model card says of its data."""
   from siren_jax.storage import folders
-  from siren_jax.weights import assembly, bundle
+  from siren_jax.weights import assembly, bundle, model_card
 
   folder = folders.identify(source or None)
   path = folder.path
   if folder.kind is folders.FolderKind.WORKDIR:
     return assembly.assemble(path, path.name), None
-  return bundle.load(path), bundle.notes(path)
+  return bundle.load(path), model_card.notes(path)
 
 
 def _rewarded(experiment: Any, name: str, steps: int) -> str:

@@ -114,16 +114,13 @@ def _audio(args: argparse.Namespace) -> None:
       "no recordings; name a folder or a --manifest, or use --synthetic"
     )
   from siren_jax.data.preparation import prepare
-  from siren_jax.data.sets import contents
 
   config = prepare.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
   summary = prepare.prepare_audio(
     sources, args.out, config, overwrite=args.overwrite
   )
   _report(summary, pathlib.Path(args.out) / prepare.SKIPPED)
-  print("captions, for example:")
-  for line in contents.examples(args.out):
-    print(f"  {line}")
+  runtime.print_examples(args.out)
   print(
     f"{args.out} is ready; try next: siren-jax train-codec "
     f"--config=configs/nano_codec.py --config.data.path={args.out} "
