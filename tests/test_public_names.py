@@ -22,7 +22,7 @@ NAMES = {
   "siren_jax.alignment": "Rollout",
   "siren_jax.clap": "Clap encode_audio encode_text load",
   "siren_jax.codec": "Codec decode encode load",
-  "siren_jax.experts": "ExpertConfig GenerateConfig init logits loss",
+  "siren_jax.experts": "ExpertConfig init logits loss",
   "siren_jax.sampling": "SamplingConfig generate",
   "siren_jax.weights.bundle": "Bundle load save",
   "siren_jax.weights.siren_stage1": "load save",
