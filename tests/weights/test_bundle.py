@@ -187,7 +187,7 @@ def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
 
 
 @pytest.mark.parametrize(
-  ("changes", "told"),
+  ("changes", "message"),
   [
     ({"max_seconds": "abc"}, "max_seconds='abc'"),
     ({"max_seconds": -1}, "max_seconds -1.0: must be above 0 and at most 3600"),
@@ -203,9 +203,11 @@ def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
     ({"sampling": {"top_k": 2**31}}, "top_k 2147483648: must be"),
   ],
 )
-def test_a_setting_out_of_its_range_is_named_with_its_file(changes, told, copy):
+def test_a_setting_out_of_its_range_is_named_with_its_file(
+  changes, message, copy
+):
   edit(copy, **changes)
-  with pytest.raises(UserError, match=rf"copy/config\.json: .*{told}"):
+  with pytest.raises(UserError, match=rf"copy/config\.json: .*{message}"):
     bundle.load(copy)
 
 
@@ -243,17 +245,17 @@ _STAND_INS = {
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"README.md"}))
-@pytest.mark.parametrize("told", _STAND_INS)
-def test_what_stands_in_place_of_a_file_is_named(name, told, copy):
-  (copy / name).write_bytes(_STAND_INS[told])
-  with pytest.raises(UserError, match=rf"copy/{name}.*{told}"):
+@pytest.mark.parametrize("message", _STAND_INS)
+def test_what_stands_in_place_of_a_file_is_named(name, message, copy):
+  (copy / name).write_bytes(_STAND_INS[message])
+  with pytest.raises(UserError, match=rf"copy/{name}.*{message}"):
     bundle.load(copy)
 
 
-@pytest.mark.parametrize("told", _STAND_INS)
-def test_what_stands_in_place_of_a_card_is_named(told, copy):
-  (copy / "README.md").write_bytes(_STAND_INS[told])
-  with pytest.raises(UserError, match=rf"copy/README.md.*{told}"):
+@pytest.mark.parametrize("message", _STAND_INS)
+def test_what_stands_in_place_of_a_card_is_named(message, copy):
+  (copy / "README.md").write_bytes(_STAND_INS[message])
+  with pytest.raises(UserError, match=rf"copy/README.md.*{message}"):
     model_card.notes(copy)
   (copy / "README.md").write_bytes(b"# caf\xe9\n")
   with pytest.raises(UserError, match="not UTF-8"):

@@ -76,8 +76,8 @@ def test_what_the_authors_files_do_not_hold_is_refused(
   tiny_bundle, tmp_path, user_error
 ):
   command = ["export", "--experts", tiny_bundle, "--format", "siren-stage1"]
-  told = user_error([*command, "--guidance", "9", "--out", tmp_path / "out"])
-  assert "--guidance" in told and not (tmp_path / "out").exists()
+  message = user_error([*command, "--guidance", "9", "--out", tmp_path / "out"])
+  assert "--guidance" in message and not (tmp_path / "out").exists()
 
 
 def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
@@ -85,8 +85,8 @@ def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
   source = ["--experts", tiny_bundle]
   _run("export", *source, "--format", "siren-stage1", "--out", theirs)
   _run("import-weights", "siren-stage1", theirs, "--out", ours)
-  told = user_error(["export", "--experts", ours, "--out", tmp_path / "out"])
-  assert "holds no codec" in told
+  message = user_error(["export", "--experts", ours, "--out", tmp_path / "out"])
+  assert "holds no codec" in message
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ def test_a_codec_that_took_the_place_of_the_runs_is_refused(
   name = next(n for n in tensors if n.startswith("decoder"))
   save_file(tensors | {name: tensors[name] + 1}, codes / "codec.safetensors")
   command = ["export", "--experts", workdir, "--out", tmp_path / "bad"]
-  told = user_error(command)
-  assert f"{codes} holds something else" in told
-  assert "--codec and --clap" in told and not (tmp_path / "bad").exists()
+  message = user_error(command)
+  assert f"{codes} holds something else" in message
+  assert "--codec and --clap" in message and not (tmp_path / "bad").exists()
   own = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   _run(*command, *own)
 
@@ -204,8 +204,8 @@ def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
 
 def test_notes_that_are_no_text_are_refused(tiny_bundle, tmp_path, user_error):
   (tmp_path / "notes.md").write_bytes(b"caf\xe9")
-  told = user_error(
+  message = user_error(
     ["export", "--experts", tiny_bundle, "--out", tmp_path / "out", "--notes",
      tmp_path / "notes.md"]
   )  # fmt: skip
-  assert "notes.md:1: not UTF-8" in told and not (tmp_path / "out").exists()
+  assert "notes.md:1: not UTF-8" in message and not (tmp_path / "out").exists()
