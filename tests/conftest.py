@@ -108,6 +108,34 @@ def tiny_bundle(tiny_model, tmp_path_factory):
   return folder
 
 
+@pytest.fixture(scope="session")
+def clap_config():
+  """A CLAP small enough to try in milliseconds."""
+  from siren_jax import clap
+
+  return clap.ClapConfig(
+    text=clap.TextConfig(
+      vocab_size=120,
+      word_width=6,
+      width=16,
+      layers=2,
+      heads=2,
+      mlp_width=24,
+      max_tokens=12,
+    ),
+    audio=clap.AudioConfig(
+      window=128,
+      hop=64,
+      num_mels=16,
+      patch=2,
+      widths=(8, 12),
+      blocks=(1, 1),
+      heads=2,
+    ),
+    embed_dim=10,
+  )
+
+
 @pytest.fixture(
   params=[
     dict(data=8),
