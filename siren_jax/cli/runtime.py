@@ -101,7 +101,7 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
   """Proves that `folder` can be written or made, and leaves no trace.
 
   Raises:
-    UserError: it cannot; better told before the work than after it.
+    UserError: it cannot; better known before the work than after it.
   """
   folder = paths.local(folder)
   home = folder.absolute()

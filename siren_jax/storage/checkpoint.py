@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.storage import tensors
+from siren_jax.storage import folders, tensors
 
 # A file is gathered in memory before it is written. Orbax's 2 GiB can be the
 # whole state once more (benchmarks/checkpoint_memory.py).
@@ -45,7 +45,7 @@ class Checkpoints:
   """The checkpoints of one work directory; a context manager."""
 
   def __init__(self, workdir: Path | str, keep: int = 3):
-    self.directory = paths.local(workdir).absolute() / "checkpoints"
+    self.directory = paths.local(workdir).absolute() / folders.CHECKPOINTS
     self._remove_half_written()
     with _quiet():
       self._manager = ocp.CheckpointManager(
@@ -205,7 +205,7 @@ def restore_params(
     UserError: no checkpoint there, none that can be read, or a parameter that
       is not finite.
   """
-  directory = paths.local(workdir).absolute() / "checkpoints"
+  directory = paths.local(workdir).absolute() / folders.CHECKPOINTS
   if not directory.is_dir():
     raise UserError(f"no checkpoints in {workdir}; train there first")
   handlers = {

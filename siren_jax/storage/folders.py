@@ -44,7 +44,7 @@ class FolderKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-  """A folder and what it is, told by the names of its files."""
+  """A folder and what it is, judged by its files."""
 
   path: Path
   kind: FolderKind

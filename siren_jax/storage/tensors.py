@@ -136,5 +136,5 @@ def _check_names(
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
   if dtype is None or not is_floating(array.dtype):
     return np.ascontiguousarray(array)
-  with np.errstate(over="ignore"):  # Told afterwards, by the tensor's name.
+  with np.errstate(over="ignore"):  # Refused afterwards, by the tensor's name.
     return np.ascontiguousarray(array.astype(dtype))

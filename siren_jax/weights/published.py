@@ -96,7 +96,7 @@ class Tensors(Mapping[str, np.ndarray]):
         f"{self.where}: tensor {name!r} is {tensor.dtype}, which no parameter"
         " is; give weights in floating point, not quantized"
       )
-    with np.errstate(over="ignore"):  # Told by the check.
+    with np.errstate(over="ignore"):  # The check refuses it.
       tensor = tensor.astype(np.float32)
     ours.check_finite(self.where, {name: tensor})
     return tensor
@@ -163,10 +163,10 @@ def fill(
   for entry in plan:
     theirs = [source[name] for name in entry.names]
     try:
-      with np.errstate(all="ignore"):  # Told below, by the tensor's name.
+      with np.errstate(all="ignore"):  # Refused below, by the tensor's name.
         value = np.ascontiguousarray(entry.make(*theirs), np.float32)
     except (ValueError, IndexError):
-      value = None  # told below, as the shape that it is
+      value = None  # refused below, as the shape that it is
     shape = wanted[entry.path].shape
     if value is None or value.shape != shape:
       raise UserError(

@@ -60,7 +60,9 @@ def write(folder, **contents):
     (dict(config=[1]), FolderKind.OTHER, ()),
   ],
 )
-def test_the_files_of_a_folder_say_its_kind(contents, kind, components, tmp_path):
+def test_the_files_of_a_folder_say_its_kind(
+  contents, kind, components, tmp_path
+):
   folder = identify(write(tmp_path / "folder", **contents))
   assert (folder.kind, folder.components) == (kind, components)
   assert folder.experiment == ("clap" if kind is FolderKind.WORKDIR else None)
