@@ -242,8 +242,9 @@ def shard_batch(
   def place(value: np.ndarray) -> jax.Array:
     size = block_size(len(value), len(shard.blocks))
 
-    def block(index: tuple[slice, ...]) -> np.ndarray:
-      ours = shard.blocks.index((index[0].start or 0) // size) * size
+    def block(index: tuple[slice, ...] | None) -> np.ndarray:
+      start = (index[0].start or 0) if index else 0
+      ours = shard.blocks.index(start // size) * size
       return value[ours : ours + size]
 
     shape = (shard.count * size, *value.shape[1:])
