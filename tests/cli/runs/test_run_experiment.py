@@ -16,7 +16,7 @@ from siren_jax.cli.main import main
 from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import prepare
-from siren_jax.experiments import config_files, stage1
+from siren_jax.experiments import codec, config_files
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
@@ -92,7 +92,7 @@ def test_another_start_at_its_path_is_refused(
   run, user_error, tmp_path, monkeypatch
 ):
 
-  monkeypatch.setattr(stage1, "start_of", lambda e: None)
+  monkeypatch.setattr(codec, "start_of", lambda e: None)
   start = tmp_path / "start"
   start.mkdir()
   (start / "codec.safetensors").write_bytes(b"one")
@@ -108,7 +108,7 @@ def test_a_start_that_trained_on_is_no_other(
   run, user_error, tmp_path, monkeypatch
 ):
 
-  monkeypatch.setattr(stage1, "start_of", lambda e: None)
+  monkeypatch.setattr(codec, "start_of", lambda e: None)
   start = tmp_path / "start"
 
   def train_to(step):
