@@ -65,13 +65,13 @@ def measure(judges: Judges, model: str, cache: pathlib.Path) -> dict:
   return dict(np.load(cache))
 
 
-def interval(base_P: np.ndarray, runs_SxP: np.ndarray) -> tuple[float, float]:
-  """Of the difference of `runs` (seeds, prompts) to the base, 95 %."""
+def interval(base: np.ndarray, runs: np.ndarray) -> tuple[float, float]:
+  """Of the difference of `runs` [seeds, prompts] to `base` [prompts], 95 %."""
   rng = np.random.default_rng(0)
-  seeds, prompts = runs_SxP.shape
-  change_SxP = runs_SxP - base_P
+  seeds, prompts = runs.shape
+  change = runs - base
   drawn = [
-    change_SxP[rng.integers(seeds, size=seeds)][
+    change[rng.integers(seeds, size=seeds)][
       :, rng.integers(prompts, size=prompts)
     ].mean()
     for _ in range(2000)
@@ -105,18 +105,18 @@ def plot(path: pathlib.Path, workdirs: dict[str, list[pathlib.Path]]) -> None:
   from matplotlib import pyplot
 
   figure, axes = pyplot.subplots(1, len(CURVES), figsize=(15, 3.6))
-  for axis, (name, told) in zip(axes, CURVES.items(), strict=True):
+  for axis, (name, title) in zip(axes, CURVES.items(), strict=True):
     for number, (row, folders) in enumerate(workdirs.items()):
-      runs_SxT = curves(folders, name)
-      if not runs_SxT.size:
+      runs = curves(folders, name)
+      if not runs.size:
         continue
       smooth = np.ones(5) / 5
-      runs_SxT = np.array([np.convolve(x, smooth, "valid") for x in runs_SxT])
-      steps = 3 + np.arange(runs_SxT.shape[1])
-      color, low, high = f"C{number}", runs_SxT.min(0), runs_SxT.max(0)
-      axis.plot(steps, runs_SxT.mean(0), color=color, label=row)
+      runs = np.array([np.convolve(x, smooth, "valid") for x in runs])
+      steps = 3 + np.arange(runs.shape[1])
+      color, low, high = f"C{number}", runs.min(0), runs.max(0)
+      axis.plot(steps, runs.mean(0), color=color, label=row)
       axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-    axis.set(title=told, xlabel="step")
+    axis.set(title=title, xlabel="step")
   handles, labels = axes[-1].get_legend_handles_labels()
   figure.legend(handles, labels, loc="lower center", ncols=len(labels))
   figure.tight_layout(rect=(0, 0.08, 1, 1))
@@ -144,8 +144,8 @@ def main():
     args.manifest, args.held_out_fold, args.judge, args.claims, args.samples
   )
   home = args.workdir.absolute()
-  told = f"judged-{args.samples}-{args.claims}.npz"
-  base = measure(judges, BASE, home / "stage1" / told)
+  file_name = f"judged-{args.samples}-{args.claims}.npz"
+  base = measure(judges, BASE, home / "stage1" / file_name)
   print(f"| rewarded | {' | '.join(MEASURES)} |")
   print("|" + "---|" * (len(MEASURES) + 1))
   means = [f"{base[m].mean():.3f}" for m in MEASURES]
@@ -161,12 +161,12 @@ def main():
     runs = []
     for seed, workdir in zip(args.seeds, folders, strict=True):
       bundle = align(ROWS[row], seed, args, workdir)
-      runs.append(measure(judges, bundle, workdir / told))
+      runs.append(measure(judges, bundle, workdir / file_name))
     cells = []
     for m in MEASURES:
-      runs_SxP = np.stack([run[m] for run in runs])
-      low, high = interval(base[m], runs_SxP)
-      cells.append(f"{runs_SxP.mean():.3f} [{low:+.3f}, {high:+.3f}]")
+      values = np.stack([run[m] for run in runs])
+      low, high = interval(base[m], values)
+      cells.append(f"{values.mean():.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"| {row} | {' | '.join(cells)} |", flush=True)
   if args.plot:
     plot(args.plot, workdirs)

@@ -60,8 +60,8 @@ class Judges:
       for category in sorted(set(labels))
       for text in phrasebook.held_out(category)
     ]
-    found = made_up(claims, CLAIMS_SEED, RATE, claim_seconds)
-    self.claims = list({id(p.truth): p for p in found}.values())
+    prompts = made_up(claims, CLAIMS_SEED, RATE, claim_seconds)
+    self.claims = list({id(p.truth): p for p in prompts}.values())
     self.real_diversity = np.mean(
       [
         self._distance(clips[held & (labels == category)])
@@ -87,15 +87,15 @@ class Judges:
       "margin": margin,
       "rewarded": self._cosines(model.bundle.clap, texts, clips),
       "verified": np.array(verified),
-      "diversity": np.array([self._distance(made) for made in clips]),
+      "diversity": np.array([self._distance(samples) for samples in clips]),
     }
 
   def _make(self, model, texts, seconds, seed) -> np.ndarray:
     """Clips [prompt, sample, S]."""
-    made = model.generate(
+    audio_BxS = model.generate(
       list(texts), seconds, key=seed, num_samples=self.samples, candidates=1
     )
-    return made.reshape(len(texts), self.samples, -1)
+    return audio_BxS.reshape(len(texts), self.samples, -1)
 
   def _listen(self, category, clips) -> tuple[float, float]:
     """Share of clips named right, and the mean margin."""
@@ -106,13 +106,13 @@ class Judges:
 
   def _cosines(self, judge, texts, clips) -> np.ndarray:
     text = np.asarray(judge.encode_text(texts)[2])
-    heard = [np.asarray(judge.encode_audio(made)) for made in clips]
-    return np.einsum("qe,qge->q", text, np.stack(heard)) / self.samples
+    audio = [np.asarray(judge.encode_audio(samples)) for samples in clips]
+    return np.einsum("qe,qge->q", text, np.stack(audio)) / self.samples
 
   def _distance(self, clips) -> float:
-    heard = np.asarray(self.judge.encode_audio(clips))
-    pairs = np.triu_indices(len(heard), 1)
-    return float(np.mean(1 - (heard @ heard.T)[pairs]))
+    embeddings = np.asarray(self.judge.encode_audio(clips))
+    pairs = np.triu_indices(len(embeddings), 1)
+    return float(np.mean(1 - (embeddings @ embeddings.T)[pairs]))
 
 
 def measured(judges: Judges, name: str, seeds: list[int]):
@@ -160,8 +160,10 @@ def main():
     args.samples,
     args.claim_seconds,
   )
-  found = {name: measured(judges, name, args.seed) for name in args.models}
-  base = found[args.models[0]]
+  measures_of = {
+    name: measured(judges, name, args.seed) for name in args.models
+  }
+  base = measures_of[args.models[0]]
   print(
     f"{len(judges.prompts)} prompts and {len(judges.claims)} claims,"
     f" {args.samples * len(args.seed)} clips each; real clips of a class:"
@@ -170,7 +172,7 @@ def main():
   table = {}
   for name in args.models[1:]:
     print(f"\n{name} against {args.models[0]}")
-    table[name] = {m: compare(base[m], found[name][m]) for m in MEASURES}
+    table[name] = {m: compare(base[m], measures_of[name][m]) for m in MEASURES}
     for measure, row in table[name].items():
       print(
         f"  {measure:10}{row['base']:8.3f} ->{row['mean']:7.3f}"
@@ -180,7 +182,7 @@ def main():
   if args.json:
     each = {
       name: {m: values.tolist() for m, values in measures.items()}
-      for name, measures in found.items()
+      for name, measures in measures_of.items()
     }
     args.json.write_text(json.dumps({"table": table, "prompts": each}) + "\n")
 

@@ -47,8 +47,8 @@ def write(folder: pathlib.Path, paths, clips) -> None:
   captions = dict(csv.reader((folder.parent / "reference.csv").open()))
   for path, clip in zip(paths, clips):
     write_audio(folder / f"{path.stem}.wav", clip, RATE)
-    told = json.dumps({"prompt": captions[str(path.absolute())]})
-    (folder / f"{path.stem}.json").write_text(told)
+    caption = json.dumps({"prompt": captions[str(path.absolute())]})
+    (folder / f"{path.stem}.json").write_text(caption)
 
 
 def noise(path: pathlib.Path, rng: np.random.Generator) -> np.ndarray:
@@ -71,17 +71,17 @@ def main():
   paths, others = table(args.manifest, args.clips, home)
   rng = np.random.default_rng(0)
   order = rng.permutation(len(paths))
-  made = {
+  generated = {
     "noise": lambda: (noise(path, rng) for path in paths),
     "others": lambda: (read_audio(path, RATE)[0] for path in others),
     "shuffled": lambda: (read_audio(paths[i], RATE)[0] for i in order),
   }
-  for name, clips in made.items():
+  for name, clips in generated.items():
     if not (home / name).exists():
       write(home / name, paths, clips())
   reference = str(home / "reference.csv")
   lines = []
-  for name in (args.model, *made):
+  for name in (args.model, *generated):
     command = ["evaluate", "--generated", str(home / name)]
     command += ["--reference", reference, "--model", args.model]
     if name == args.model and not (home / name).exists():
@@ -91,8 +91,8 @@ def main():
     if siren_jax(command):
       raise SystemExit(f"{name}: evaluation failed")
     seconds = time.perf_counter() - start
-    found = json.loads((home / f"{name}.json").read_text())
-    cells = " | ".join(f"{found[key]:.3f}" for key in KEYS)
+    figures = json.loads((home / f"{name}.json").read_text())
+    cells = " | ".join(f"{figures[key]:.3f}" for key in KEYS)
     lines.append(f"| {name} | {cells} | {seconds:.0f} |")
   print(f"| {len(paths)} clips | {' | '.join(KEYS)} | seconds |")
   print("|---" * (len(KEYS) + 2) + "|")

@@ -33,12 +33,12 @@ def gradients(task, state, batches, count: int) -> list[dict]:
     grad = jax.grad(task.loss, has_aux=True)
     return grad(state.params, state.extra["experts"], rows)[0]
 
-  found = []
+  flattened = []
   for i in range(count):
     tree = gradient(state, next(batches), jax.random.key(i))
     flat = flax.traverse_util.flatten_dict(jax.device_get(tree), sep="/")
-    found.append({k: v.reshape(len(v), -1) for k, v in flat.items()})
-  return found
+    flattened.append({k: v.reshape(len(v), -1) for k, v in flat.items()})
+  return flattened
 
 
 def share(gram: np.ndarray) -> tuple[float, float]:
@@ -94,17 +94,17 @@ def main():
     experiment, model.models, model.all_params, model.clap.tokenizer
   )
   state = nn.unbox(task.init(jax.random.key(0), model.all_params))
-  found = gradients(task, state, batches, args.batches)
+  grads = gradients(task, state, batches, args.batches)
   for i, expert in enumerate(args.policy):
     grams = {}
-    for name in found[0]:
-      vectors = np.stack([g[name][i] for g in found]).astype(np.float64)
+    for name in grads[0]:
+      vectors = np.stack([g[name][i] for g in grads]).astype(np.float64)
       grams[name] = vectors @ vectors.T
     print(
       "expert {}: {:.3f} +- {:.3f}".format(expert, *share(sum(grams.values())))
     )
     for name in sorted(grams, key=lambda n: -share(grams[n])[0]):
-      size = found[0][name].shape[1]
+      size = grads[0][name].shape[1]
       own, error = share(grams[name])
       print(f"  {name:36}{size:8}  {own:6.3f} +- {error:.3f}")
 

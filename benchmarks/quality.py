@@ -33,7 +33,7 @@ import siren_jax
 from siren_jax import codec
 from siren_jax.audio.sound_files import read_audio
 from siren_jax.data.captions import phrasebook
-from siren_jax.weights import bundle
+from siren_jax.storage import folders
 
 RATE = 16000
 SECONDS = 5
@@ -147,13 +147,15 @@ def check_generation(args, clips, labels, held) -> dict[str, dict]:
   for name, wanted in sets.items():
     categories, prompts = map(list, zip(*wanted, strict=True))
     start = time.perf_counter()
-    made = [
+    generated = [
       model.generate(prompt, SECONDS, key=args.seed + i, **settings)[0]
       for i, prompt in enumerate(prompts)
     ]
-    rate = len(made) * SECONDS / (time.perf_counter() - start)
-    print(f"{len(made)} clips at {rate:.1f} x real time")
-    table[f"generation: {name}"] = accuracy(machine, made, np.array(categories))
+    rate = len(generated) * SECONDS / (time.perf_counter() - start)
+    print(f"{len(generated)} clips at {rate:.1f} x real time")
+    table[f"generation: {name}"] = accuracy(
+      machine, generated, np.array(categories)
+    )
   return table
 
 
@@ -171,7 +173,7 @@ def main():
   held = folds == args.held_out_fold
   table = {}
   if args.codec or args.model:
-    folder = args.codec or bundle.find(args.model)
+    folder = args.codec or folders.find(args.model)
     table |= check_codec(folder, clips, labels, held)
   if args.model:
     table |= check_generation(args, clips, labels, held)

@@ -1,6 +1,6 @@
 """Frames a second of the sampler, beside the limit that memory sets.
 
-  python -m benchmarks.sampling            # the peer shape of design.md
+  python -m benchmarks.sampling            # the peer shape, see README.md
   python -m benchmarks.sampling --shape nano --guidance 3 --frames 125
 
 Random weights. A frame reads every weight of the temporal paths once and of

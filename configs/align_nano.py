@@ -15,7 +15,7 @@ docs/alignment.md.
 
 from siren_jax.alignment import AlignConfig
 from siren_jax.experiments.align import AlignDataConfig, AlignExperiment
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.sampling import SamplingConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 

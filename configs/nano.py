@@ -6,7 +6,7 @@
 Cost and result: see docs/training.md.
 """
 
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.experiments.stage1 import Stage1Experiment
 from siren_jax.experts import ExpertConfig, GenerateConfig, SamplingConfig
 from siren_jax.training import OptimizerConfig, TrainConfig

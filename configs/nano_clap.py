@@ -10,7 +10,7 @@ minutes on two CPU cores, once), then about a second a step.
 """
 
 from siren_jax.experiments.clap import ClapExperiment
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 800

@@ -9,7 +9,7 @@ Cost and result: see docs/training.md.
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.experiments.codec import CodecDataConfig, CodecExperiment
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 2200

@@ -12,7 +12,7 @@ optimizer are the paper's; the number of steps is ours.
 """
 
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.experiments.stage1 import Stage1Experiment
 from siren_jax.experts import ExpertConfig
 from siren_jax.training import OptimizerConfig, TrainConfig

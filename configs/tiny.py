@@ -8,7 +8,7 @@
 Cost: seconds on two CPU cores, most of them compilation.
 """
 
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.experiments.stage1 import Stage1Experiment
 from siren_jax.experts import ExpertConfig
 from siren_jax.training import OptimizerConfig, TrainConfig

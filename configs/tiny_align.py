@@ -8,7 +8,7 @@ Cost: seconds on two CPU cores, most of them compilation.
 
 from siren_jax.alignment import AlignConfig
 from siren_jax.experiments.align import AlignDataConfig, AlignExperiment
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 4

@@ -9,7 +9,7 @@ Cost: seconds on two CPU cores, most of them compilation.
 
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.experiments.codec import CodecDataConfig, CodecExperiment
-from siren_jax.experiments.kinds import to_config_dict
+from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 4

@@ -22,10 +22,13 @@ _HOMES = {
 }
 _SUBPACKAGES = (
   "alignment",
+  "audio",
   "clap",
   "codec",
   "common",
   "data",
+  "evaluation",
+  "experiments",
   "experts",
   "sampling",
   "training",

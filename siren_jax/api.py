@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -81,7 +81,10 @@ class Siren:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
     self.bundle, self._batch_size = bundle, batch_size
     self._models = bundle.models
-    self._ways, self._over_mesh, shardings = 1, contextlib.nullcontext, None
+    self._ways, shardings = 1, None
+    self._over_mesh: Callable[[], contextlib.AbstractContextManager[Any]] = (
+      contextlib.nullcontext
+    )
     if mesh is not None:
       devices = meshes.make_mesh(mesh)
       shardings = _shardings(bundle, devices)
@@ -259,7 +262,9 @@ def _rows(
     raise UserError(f"num_samples {num_samples}: ask for at least 1")
   if not 0 <= first < MAX_SAMPLE:
     raise UserError(f"sample {first}: give 0 or more, and below {MAX_SAMPLE}")
-  following = collections.defaultdict(lambda: itertools.count(first))
+  following: dict[str, Iterator[int]] = collections.defaultdict(
+    lambda: itertools.count(first)
+  )
   return [
     (prompt, next(following[prompt]))
     for prompt in prompts
@@ -324,18 +329,20 @@ def _generate(
     keys_BxG = keys_B[:, None]
   else:
     keys_BxG = jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
-  made = sampling.generate(
+  generated = sampling.generate(
     params, models, method, ids_BxP, mask_BxP, keys_BxG, num_frames
   )
   if candidates == 1:
-    return made.audio_BxS, jnp.zeros(len(made.audio_BxS))
-  heard = clap.encode_audio(
-    params["clap"], models.clap, made.audio_BxS, models.codec.sample_rate
+    return generated.audio_BxS, jnp.zeros(len(generated.audio_BxS))
+  audio_BxE = clap.encode_audio(
+    params["clap"], models.clap, generated.audio_BxS, models.codec.sample_rate
   )
-  score_BxG = jnp.sum(made.text_BxE * heard, -1).reshape(-1, candidates)
-  peak_BxG = jnp.max(jnp.abs(made.audio_BxS), -1).reshape(-1, candidates)
+  score_BxG = jnp.sum(generated.text_BxE * audio_BxE, -1).reshape(
+    -1, candidates
+  )
+  peak_BxG = jnp.max(jnp.abs(generated.audio_BxS), -1).reshape(-1, candidates)
   # A cosine is at least -1: what is all but silent comes after all the rest.
   fit = score_BxG - 2 * (peak_BxG < FAINT)
   best_B = jnp.argmax(fit, 1)
-  audio_BxS = made.audio_BxS[jnp.arange(len(fit)) * candidates + best_B]
+  audio_BxS = generated.audio_BxS[jnp.arange(len(fit)) * candidates + best_B]
   return audio_BxS, jnp.take_along_axis(score_BxG, best_B[:, None], 1)[:, 0]

@@ -68,7 +68,7 @@ def tiny_model():
   """A bundle of random parts, of the sizes in configs/tiny*.py."""
   from siren_jax import clap, codec, sampling
   from siren_jax.clap import tokenizer
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.weights import bundle
 
   rng = np.random.default_rng(2)
@@ -76,13 +76,13 @@ def tiny_model():
   # The spread is large where another prompt has to make another sound.
   def part(name, spread):
     path = ROOT / "configs" / f"{name}.py"
-    experiment = kinds.from_file(str(path))
+    experiment = config_files.from_file(str(path))
     kind = kinds.KINDS[kinds.kind_of(experiment)]
     params = jax.tree.map(
       lambda x: rng.normal(0, spread, x.shape).astype(x.dtype),
       kind.shapes(experiment),
     )
-    return getattr(experiment, kind.part), params
+    return getattr(experiment, kind.subpackage), params
 
   codec_config, codec_params = part("tiny_codec", 0.1)
   clap_config, clap_params = part("tiny_clap", 3.0)

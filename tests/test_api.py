@@ -78,9 +78,9 @@ def test_company_does_not_change_a_bit_of_a_sound(siren, candidates):
 def test_sounds_of_one_text_are_its_samples(siren):
   """However its letters are composed, and with blanks around it."""
   twice = ["caf\u00e9", " cafe\u0301 ", "rain", "caf\u00e9"]
-  made = siren.generate(twice, 0.2, key=5)
+  generated = siren.generate(twice, 0.2, key=5)
   samples = siren.generate("caf\u00e9", 0.2, key=5, num_samples=3)
-  np.testing.assert_array_equal(made[[0, 1, 3]], samples)
+  np.testing.assert_array_equal(generated[[0, 1, 3]], samples)
   sounds = list(siren.sounds(twice, 0.2, key=5, sample=4, num_samples=2))
   assert [s.sample for s in sounds] == [4, 5, 6, 7, 4, 5, 8, 9]
 
@@ -193,24 +193,24 @@ def test_a_mesh_makes_the_same_sounds(siren, tiny_bundle):
   spread = sj.load(tiny_bundle, mesh=sizes)
   gate = spread._params["experts"]["params"]["temporal"]["ffn"]["gate"]
   assert tuple(gate.sharding.spec) == ("expert", None, "fsdp", "model")
-  made, expected = (
+  generated, expected = (
     s.generate(PROMPTS, 0.2, key=5, num_samples=3, candidates=3)
     for s in (spread, siren)
   )
-  np.testing.assert_allclose(made, expected, atol=1e-4)
+  np.testing.assert_allclose(generated, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-  ("sizes", "told"),
+  ("sizes", "message"),
   [({"data": 3}, "does not fill 8"), ({"model": 2}, "divide among 2")],
 )
-def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, told):
-  with pytest.raises(sj.UserError, match=told):
+def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, message):
+  with pytest.raises(sj.UserError, match=message):
     sj.load(tiny_bundle, mesh=sj.MeshConfig(**sizes))
 
 
 @pytest.mark.parametrize(
-  ("arguments", "told"),
+  ("arguments", "message"),
   [
     ({"prompts": []}, "no prompt"),
     ({"prompts": "  "}, "empty"),
@@ -234,8 +234,8 @@ def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, told):
     ({"warmth": 3}, "warmth"),
   ],
 )
-def test_bad_arguments(arguments, told, siren):
-  with pytest.raises(sj.UserError, match=told):
+def test_bad_arguments(arguments, message, siren):
+  with pytest.raises(sj.UserError, match=message):
     siren.clips(**({"prompts": "a dog", "seconds": 0.2} | arguments))
 
 
@@ -255,12 +255,12 @@ def test_codes_and_back(siren):
 def test_codes_are_checked(siren):
   config = siren.bundle.codec.config
   good = np.zeros((1, config.num_codebooks, 2), np.int32)
-  for bad, told in [
+  for bad, message in [
     (good + config.codebook_size, f"0 to {config.codebook_size - 1}"),
     (good - 1, "from -1"),
     (good.astype(np.float32), "integers"),
     (good[:, :3], f"N = {config.num_codebooks}"),
     (good[..., :0], "shape"),
   ]:
-    with pytest.raises(sj.UserError, match=told):
+    with pytest.raises(sj.UserError, match=message):
       siren.decode(bad)

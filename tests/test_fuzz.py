@@ -22,9 +22,9 @@ from siren_jax.data.preparation import audio
 from siren_jax.data.sets import index, reader
 from siren_jax.data.sources import recordings
 from siren_jax.evaluation import clips
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files, kinds
 from siren_jax.experts import ExpertConfig
-from siren_jax.storage import checkpoint, run_config, tensors
+from siren_jax.storage import checkpoint, folders, run_config, tensors
 from siren_jax.training import TrainState, metrics
 from siren_jax.weights import bundle, published, siren_stage1
 
@@ -164,7 +164,7 @@ def _workdir(path):
 
 
 def _run_config(path):
-  values = kinds.from_file(
+  values = config_files.from_file(
     str(pathlib.Path(__file__).parents[1] / "configs" / "tiny.py")
   )
   path.write_text(json.dumps(kinds.to_json(values)))
@@ -182,11 +182,11 @@ def _read_set(path):
 
 
 def _bundle_config(path):
-  shutil.copy(bundle.SHIPPED / "nano-stage1" / "config.json", path)
+  shutil.copy(folders.SHIPPED / "nano-stage1" / "config.json", path)
 
 
 def _read_bundle_config(path):
-  settings = bundle.read_config(path.parent)
+  settings = bundle.read_config(folders.identify(path.parent))
   return config.from_dict(ExpertConfig, settings["experts"], "experts.")
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from siren_jax.clap import tokenizer
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.sets import reader
 from siren_jax.data.sources import tables
 from siren_jax.data.synthetic import sounds
@@ -66,7 +66,7 @@ class PromptBatches:
     batch_size: int,
     seed: int,
     first_truth: int = 0,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE_BATCH,
   ):
     self._ids, self._mask = tokenizer.tokenize(
       words, [p.text for p in prompts], max_tokens
@@ -75,14 +75,14 @@ class PromptBatches:
     number = np.cumsum(known) - 1 + first_truth
     self._truth = np.where(known, number, -1).astype(np.int32)
     self._size, self._seed, self._step = batch_size, seed, 0
-    self._share = share
+    self._shard = shard
 
   def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
     return self
 
   def __next__(self) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([self._seed, self._step])
-    ours = self._share.rows(self._size)
+    ours = self._shard.rows(self._size)
     place = self._step * self._size + ours
     self._step += 1
     count = len(self._ids)

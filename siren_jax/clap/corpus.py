@@ -26,7 +26,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_npz, replacing
 from siren_jax.common.text import lines, read_text
 from siren_jax.storage import folders, tensors
-from siren_jax.storage.fingerprint import of_files, of_values, steps
+from siren_jax.storage.fingerprint import of_files, of_values
 
 TOKENIZER, CORPUS = "tokenizer.json", "corpus.npz"
 _KEY = "made_from"  # in the npz: fingerprint of that
@@ -171,7 +171,7 @@ def _is_stale(workdir: Path, key: str) -> bool:
   """Whether the corpus was made from something else, and is to be replaced."""
   path = workdir / CORPUS
   made_from = read_npz(path, "remove it and run again").get(_KEY)
-  trained = bool(steps(workdir))
+  trained = bool(folders.steps(workdir))
   if str(made_from) == key or (made_from is None and trained):
     return False  # Before 2026-11-26 there were no keys.
   _log.warning(

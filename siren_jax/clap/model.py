@@ -19,7 +19,7 @@ from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text_tower import TextEncoder, dense
 from siren_jax.common.masks import masked_mean
-from siren_jax.storage import folders
+from siren_jax.storage import components, folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which
 
@@ -165,7 +165,7 @@ def load(folder: str | os.PathLike) -> Clap:
   """
   folder = folders.find(folder)
   kinds: Any = Config  # a union is no type to mypy
-  config, params = folders.load(
+  config, params = components.load(
     folder, "clap", kinds, lambda *args: nn.unbox(init(*args))
   )
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}

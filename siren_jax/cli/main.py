@@ -97,7 +97,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _less(args: argparse.Namespace) -> str:
-  """What makes a command take less memory, of what it can be told."""
+  """What makes a command take less memory, by its own flags."""
   names = ("num_samples", "candidates", "seconds", "views", "frames")
   flags = [f"--{n.replace('_', '-')}" for n in names if hasattr(args, n)]
   flags += ["--config.train.batch_size"] if hasattr(args, "config") else []
@@ -134,7 +134,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     module = importlib.import_module(
       f"siren_jax.cli.{package}.{name.replace('-', '_')}"
     )
-    summary, _, details = module.__doc__.partition("\n")
+    summary, _, details = (module.__doc__ or "").partition("\n")
     verb = verbs.add_parser(
       name,
       help=summary,

@@ -14,6 +14,9 @@ from typing import Any
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
+NOTHING_WRITTEN = "nothing was written; run the same command again"
+SAMPLING_FLAGS = ("temperature", "top_k", "top_p", "guidance")
+
 # Letters: run-0.5 is a folder as good as any.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
 
@@ -67,7 +70,8 @@ def join(others: str) -> None:
     if others == "auto":
       jax.distributed.initialize()
     else:
-      jax.distributed.initialize(address, *map(int, numbers))
+      count, index = map(int, numbers)
+      jax.distributed.initialize(address, count, index)
   except (RuntimeError, ValueError) as error:
     raise UserError(
       f"--distributed {others}: {error}; see launch/ for how to start several"
@@ -85,11 +89,11 @@ class CompileClock:
     self._counted_until = time.perf_counter()
     jax.monitoring.register_event_duration_secs_listener(self._add)
 
-  def _add(self, event: str, duration: float, **_) -> None:
+  def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
     """Counts what no event inside this one has counted before."""
     if event.startswith("/jax/core/compile/"):
       now = time.perf_counter()
-      self.seconds += min(duration, now - self._counted_until)
+      self.seconds += min(duration_secs, now - self._counted_until)
       self._counted_until = now
 
 
@@ -97,7 +101,7 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
   """Proves that `folder` can be written or made, and leaves no trace.
 
   Raises:
-    UserError: it cannot; better told before the work than after it.
+    UserError: it cannot; better known before the work than after it.
   """
   folder = paths.local(folder)
   home = folder.absolute()
@@ -221,6 +225,15 @@ def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
 def say(message: str) -> None:
   """Tells the user what goes on; standard output is kept for results."""
   print(message, file=sys.stderr, flush=True)
+
+
+def print_examples(data_set: str | os.PathLike) -> None:
+  """Prints a few captions of a prepared set."""
+  from siren_jax.data.sets import contents
+
+  print("captions, for example:")
+  for line in contents.examples(data_set):
+    print(f"  {line}")
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

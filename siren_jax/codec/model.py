@@ -7,11 +7,12 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from siren_jax.codec.config import CodecConfig, DacConfig
 from siren_jax.codec.dac import Dac
 from siren_jax.codec.spectral import SpectralCodec
-from siren_jax.storage import folders
+from siren_jax.storage import components
 
 
 def module(config: CodecConfig) -> SpectralCodec | Dac:
@@ -71,11 +72,13 @@ class Codec:
   config: CodecConfig
   params: Any
 
-  def encode(self, audio_BxS: jax.Array) -> jax.Array:
+  def encode(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:
     """Codes [B, N, T] int32 of audio [B, S] in [-1, 1]."""
     return _encode(self.params, self.config, jnp.asarray(audio_BxS))
 
-  def decode(self, codes_BxNxT: jax.Array, first_frame: int = 0) -> jax.Array:
+  def decode(
+    self, codes_BxNxT: jax.Array | np.ndarray, first_frame: int = 0
+  ) -> jax.Array:
     """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
     codes = jnp.asarray(codes_BxNxT)
     return _decode(self.params, self.config, codes, first_frame)
@@ -88,7 +91,7 @@ def load(folder: str | os.PathLike) -> Codec:
     UserError: there is none, or a tensor does not fit the config or is not
       finite.
   """
-  return Codec(*folders.load(folder, "codec", CodecConfig, init))
+  return Codec(*components.load(folder, "codec", CodecConfig, init))
 
 
 _encode = jax.jit(encode, static_argnames="config")

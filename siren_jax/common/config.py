@@ -39,9 +39,9 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     raise UserError(
       f"config {path.rstrip('.')}={values!r}: expected a group of settings"
     )
-  cls = _of_kind(cls, values, path)
-  fields = {f.name: f for f in dataclasses.fields(cls)}
-  hints = typing.get_type_hints(cls)
+  concrete = _of_kind(cls, values, path)
+  fields = {f.name: f for f in dataclasses.fields(concrete)}
+  hints = typing.get_type_hints(concrete)
   for key in values:
     if key not in fields:
       raise UserError(unknown_key(f"{path}{key}", key, list(fields)))
@@ -50,9 +50,9 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     for key, value in values.items()
   }
   try:
-    return cls(**kwargs)
+    return concrete(**kwargs)
   except TypeError as error:
-    raise UserError(f"config {path or cls.__name__}: {error}") from error
+    raise UserError(f"config {path or concrete.__name__}: {error}") from error
 
 
 def read_renamed(
@@ -98,7 +98,7 @@ def unknown_key(full: str, key: str, known: list[str]) -> str:
 def _convert(hint: Any, value: Any, path: str) -> Any:
   """Value as `hint`, where only lossless conversions are made."""
   origin = typing.get_origin(hint)
-  if dataclasses.is_dataclass(hint):
+  if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     if isinstance(value, hint):
       return value
     if isinstance(value, Mapping):

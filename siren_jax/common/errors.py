@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 
 class UserError(ValueError):
-  """Bad input, told in one line: the value, the limit and the remedy.
+  """Bad input, in one line: the value, the limit and the remedy.
 
   The command line prints the message without a traceback and exits with 2.
   """

@@ -25,7 +25,7 @@ from jax.sharding import (
 )
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share, block_size
+from siren_jax.common.shards import Shard, block_size
 
 DATA, EXPERT, FSDP, MODEL = "data", "expert", "fsdp", "model"
 # Outermost first: the axes that talk most (fsdp, model) sit on near devices.
@@ -58,7 +58,7 @@ class MeshConfig:
   fsdp: int = 1
   model: int = 1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     sizes = dataclasses.astuple(self)
     if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
       raise UserError(
@@ -103,7 +103,9 @@ def logical_spec(*names: str | None) -> PartitionSpec:
   for name in names:
     if name is not None and name not in known:
       raise ValueError(f"unknown logical axis {name!r}; known: {known}")
-  return nn.logical_to_mesh_axes(names, RULES)
+  spec = nn.logical_to_mesh_axes(names, RULES)
+  assert spec is not None  # It is where `names` is None.
+  return spec
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
@@ -182,7 +184,7 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     UserError: an axis of a parameter does not divide among its devices.
   """
 
-  def sharding(path, leaf):
+  def sharding(path: Any, leaf: Any) -> NamedSharding:
     if not _is_boxed(leaf):
       return NamedSharding(mesh, PartitionSpec())
     spec = logical_spec(*leaf.names)
@@ -218,33 +220,34 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def share(mesh: Mesh) -> Share:
+def process_shard(mesh: Mesh) -> Shard:
   """The rows of a batch that the devices of this process hold."""
   ways = batch_ways(mesh)
   places = batch_sharding(mesh).addressable_devices_indices_map((ways,))
-  blocks = {rows.start or 0 for (rows,) in places.values()}
-  return Share(tuple(sorted(blocks)), ways)
+  blocks = {index[0].start or 0 for index in places.values() if index}
+  return Shard(tuple(sorted(blocks)), ways)
 
 
 def shard_batch(
   batch: Mapping[str, np.ndarray], mesh: Mesh
 ) -> dict[str, jax.Array]:
-  """Host arrays, the rows of `share(mesh)`, to global arrays [B, ...].
+  """Host arrays of our `process_shard(mesh)` to global arrays [B, ...].
 
   Raises:
     UserError: the batch does not divide among the devices.
   """
-  blocks, ways = share(mesh)
+  shard = process_shard(mesh)
   sharding = batch_sharding(mesh)
 
   def place(value: np.ndarray) -> jax.Array:
-    size = block_size(len(value), len(blocks))
+    size = block_size(len(value), len(shard.blocks))
 
-    def block(index) -> np.ndarray:
-      ours = blocks.index((index[0].start or 0) // size) * size
+    def block(index: tuple[slice, ...] | None) -> np.ndarray:
+      start = (index[0].start or 0) if index else 0
+      ours = shard.blocks.index(start // size) * size
       return value[ours : ours + size]
 
-    shape = (ways * size, *value.shape[1:])
+    shape = (shard.count * size, *value.shape[1:])
     return jax.make_array_from_callback(shape, sharding, block)
 
   return {name: place(np.asarray(value)) for name, value in batch.items()}
@@ -264,7 +267,9 @@ def _is_boxed(leaf: Any) -> bool:
   return isinstance(leaf, nn.LogicallyPartitioned)
 
 
-def _check_divides(name, shape, spec, mesh):
+def _check_divides(
+  name: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh
+) -> None:
   for size, axes in zip(shape, spec, strict=False):
     axes = () if axes is None else (axes,) if isinstance(axes, str) else axes
     ways = math.prod(mesh.shape[a] for a in axes)

@@ -20,10 +20,9 @@ import soxr
 
 import siren_jax
 from siren_jax import clap
-from siren_jax.common.errors import UserError
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
-from siren_jax.storage import fingerprint, folders
+from siren_jax.storage import components, fingerprint, folders
 
 Features = Mapping[str, np.ndarray]  # of a clip or a batch, by name
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
@@ -144,8 +143,11 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
 
 def of_vggish(folder: str | os.PathLike) -> Scorer:
   """VGGish, before its last ReLU."""
-  config, params = folders.load(
-    _imported(folder), "vggish", networks.VGGishConfig, networks.init_vggish
+  config, params = components.load(
+    folders.imported(folder),
+    "vggish",
+    networks.VGGishConfig,
+    networks.init_vggish,
   )
 
   @jax.jit
@@ -168,8 +170,8 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
 
 def of_cnn14(folder: str | os.PathLike) -> Scorer:
   """PANNs' Cnn14 at 16 or 32 kHz."""
-  config, params = folders.load(
-    _imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
+  config, params = components.load(
+    folders.imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
   )
 
   @jax.jit
@@ -186,15 +188,6 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     # Five halvings of the frames.
     shortest=0.32,
   )
-
-
-def _imported(folder: str | os.PathLike) -> str | os.PathLike:
-  """Raises a UserError where there is no folder: none of these ships."""
-  if not os.path.isdir(folder):
-    raise UserError(
-      f"{folder}: no such folder; make it with siren-jax import-weights"
-    )
-  return folder
 
 
 def of_clap(folder: str | os.PathLike) -> Scorer:

@@ -12,7 +12,7 @@ from siren_jax.alignment.config import AlignConfig
 from siren_jax.alignment.task import AlignTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.sampling import Models
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -76,14 +76,14 @@ def build(
   models: Models,
   params: Mapping[str, Any],
   words: Tokenizer,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> tuple[AlignTask, Any, Callable[[], Any]]:
   """Task, endless prompts, and a source of prompts to evaluate by.
 
   Args:
     models, params: what is aligned, see `AlignTask`.
     words: tokenizer of its text tower.
-    share: which prompts of each batch this process reads.
+    shard: which prompts of each batch this process reads.
 
   Raises:
     UserError: no prompts, or a setting that does not fit the model.
@@ -103,7 +103,7 @@ def build(
     max_tokens=models.clap.text.max_tokens,
     batch_size=e.train.batch_size,
     seed=e.train.seed,
-    share=share,
+    shard=shard,
   )
   return (
     task,

@@ -18,7 +18,7 @@ from siren_jax.clap.task import ClapLossConfig, ClapTask, TextClasses
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.batches import pipeline
 from siren_jax.data.captions import phrasebook
@@ -101,7 +101,7 @@ class ClapExperiment:
 def build(
   experiment: ClapExperiment,
   workdir: str | os.PathLike,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> tuple[ClapTask, "Batches", Callable[[], Iterator[Any]]]:
   """Task, endless training batches and a source of validation batches.
 
@@ -110,7 +110,7 @@ def build(
   data set, captions are read without the sound.
 
   Args:
-    share: which rows of each batch this process reads.
+    shard: which rows of each batch this process reads.
 
   Raises:
     UserError: the data set has another sample rate.
@@ -142,15 +142,15 @@ def build(
     classes=labels.text_classes(words, e.clap.text.max_tokens),
     start=_start(e, texts),
   )
-  clips = functools.partial(_clips, e, words, labels, share)
+  clips = functools.partial(_clips, e, words, labels, shard)
   train = Batches(
     texts,
     e.data.text_batch,
     e.train.seed,
     clips("train") if e.data.path else None,
-    share,
+    shard,
   )
-  return task, train, functools.partial(_validation, e, texts, clips, share)
+  return task, train, functools.partial(_validation, e, texts, clips, shard)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,10 +231,10 @@ class Batches:
     size: int,
     seed: int,
     clips: Any = None,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE_BATCH,
   ):
     self._texts, self._size, self._seed = texts, size, seed
-    self._clips, self._share = clips, share
+    self._clips, self._shard = clips, shard
     self._step = 0
     self._rows = np.arange(
       min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q)
@@ -248,7 +248,7 @@ class Batches:
     rows = rng.choice(self._rows, self._size)
     told = rng.choice(self._told, round(self._size * _TOLD_SHARE))
     rows[: len(told)] = told
-    return _text_batch(self._texts, rows[self._share.rows(self._size)]) | (
+    return _text_batch(self._texts, rows[self._shard.rows(self._size)]) | (
       next(self._clips) if self._clips else {}
     )
 
@@ -287,7 +287,7 @@ def _text_batch(texts, rows):
   }
 
 
-def _clips(e, words, labels, share, split):
+def _clips(e, words, labels, shard, split):
   """Clips of a split, each with a caption as ids, and the caption's class."""
 
   def features(captions):
@@ -310,13 +310,13 @@ def _clips(e, words, labels, share, split):
     text_features=features,
     config=e.data.augment if split == "train" else UNCHANGED,
     seed=e.train.seed,
-    share=share,
+    shard=shard,
   )
 
 
-def _validation(e, texts, clips, share):
+def _validation(e, texts, clips, shard):
   """Validation clips, each batch beside the same texts never trained on."""
-  rows = share.rows(min(e.data.text_batch, _TESTED))
+  rows = shard.rows(min(e.data.text_batch, _TESTED))
   tested = _text_batch(texts, rows)
   if not e.data.path:
     return iter([tested])

@@ -11,7 +11,7 @@ from siren_jax.codec.config import CodecConfig, SpectralCodecConfig
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.data.batches import pipeline
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -61,12 +61,12 @@ class CodecExperiment:
 def build(
   experiment: CodecExperiment,
   workdir: str | os.PathLike,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> tuple[CodecTask, Any, Callable[[], Any]]:
   """Task, endless training batches and a source of validation batches.
 
   Args:
-    share: which rows of each batch this process reads.
+    shard: which rows of each batch this process reads.
   """
   del workdir  # Nothing but the trainer writes there.
   e = experiment
@@ -78,7 +78,7 @@ def build(
     crop_seconds=e.data.crop_frames * e.codec.hop / e.codec.sample_rate,
     sample_rate=e.codec.sample_rate,
     seed=e.train.seed,
-    share=share,
+    shard=shard,
   )
   train = batches("train", config=e.data.augment)
   return task, train, lambda: batches("validation")

@@ -1,25 +1,19 @@
-"""configs/*.py and their overrides to the frozen dataclass of an experiment.
+"""The kinds of experiments, and what a work directory keeps of one.
 
 An experiment is a dataclass that says all there is to one training run; its
 module also has `build(experiment, workdir) -> (task, train_data, eval_data)`.
-A config file returns `config_dict(SomeExperiment(...))`: every field is there
-to be overridden, and its default is written down in the dataclass alone.
 """
 
 import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
 import jax
-from absl import flags
-from ml_collections import ConfigDict, config_flags
-from ml_collections import config_dict as placeholders
 
 from siren_jax.common import config as configs
-from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError, about
 from siren_jax.storage import run_config
 
@@ -30,13 +24,13 @@ class Kind:
 
   Attributes:
     module_name: module of this package that defines it.
-    part: subpackage of the model, and the experiment's field with its config.
+    subpackage: of the model, and the experiment's field with its config.
     name: class of the experiment.
     verb: command that runs it.
   """
 
   module_name: str
-  part: str
+  subpackage: str
   name: str
   verb: str
 
@@ -45,8 +39,8 @@ class Kind:
 
   def shapes(self, experiment: Any) -> Any:
     """Names, shapes and types of the model's parameters; computes nothing."""
-    init = importlib.import_module(f"siren_jax.{self.part}").init
-    config = getattr(experiment, self.part)
+    init = importlib.import_module(f"siren_jax.{self.subpackage}").init
+    config = getattr(experiment, self.subpackage)
     return nn.unbox(
       jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
     )
@@ -58,11 +52,6 @@ KINDS = {
   "stage1": Kind("stage1", "experts", "Stage1Experiment", "train"),
   "align": Kind("align", "alignment", "AlignExperiment", "align"),
 }
-
-
-def to_config_dict(experiment: Any) -> ConfigDict:
-  """What a config file returns for `experiment`, with its kind noted."""
-  return ConfigDict({"kind": kind_of(experiment), **_open(experiment)})
 
 
 def to_json(experiment: Any) -> dict[str, Any]:
@@ -86,77 +75,9 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
     return configs.from_dict(experiment_class, values)
 
 
-def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
-  """The experiment in config file `path`, with `--config.a.b=v` applied.
-
-  Raises:
-    UserError: no such file, an unknown key, or a value that does not fit.
-  """
-  if not paths.local(path).is_file():
-    raise UserError(f"no config file {path}; the ones that ship: configs/*.py")
-  if stand_in := sniff.describe(path):
-    raise UserError(f"{path}: no config file ({stand_in}); get it again")
-  config = _parse(path, [])
-  for override in overrides:
-    if override.startswith("--"):
-      _check_key(config, override.removeprefix("--").partition("=")[0])
-  return from_mapping(_parse(path, overrides).to_dict(), path)
-
-
 def kind_of(experiment: Any) -> str:
   """The kind of an experiment, by its class."""
   for name, kind in KINDS.items():
     if kind.name == type(experiment).__name__:
       return name
   raise TypeError(f"{type(experiment).__name__} is no experiment")
-
-
-def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
-  argv = ["siren-jax", f"--config={path}", *overrides]
-  values = flags.FlagValues()  # Ours alone: absl's are one for the process.
-  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-  try:
-    values(argv)
-    config = values.config
-  except SyntaxError as error:
-    raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
-  except (flags.Error, TypeError, ValueError) as error:
-    raise UserError(f"{path}: {_gist(error)}") from error
-  except MemoryError:
-    raise
-  except (Exception, SystemExit) as error:  # It is Python: anything may happen.
-    raise UserError(
-      f"{path}: {type(error).__name__} ({error}); mend the file"
-    ) from error
-  if not isinstance(config, ConfigDict):
-    raise UserError(f"{path}: get_config() gives no ConfigDict")
-  return config
-
-
-def _gist(error: Exception) -> str:
-  """What the config file raised, out of the page that config_flags makes."""
-  text = str(error.__context__ or error).strip()
-  last = text.splitlines()[-1]
-  return last.partition(": ")[2] if "Traceback" in text else text
-
-
-def _check_key(config: Any, flag: str) -> None:
-  _, *names = flag.split(".")
-  for i, name in enumerate(names):
-    known = list(config) if isinstance(config, ConfigDict) else []
-    if name not in known:
-      full = ".".join(names[: i + 1])
-      raise UserError(configs.unknown_key(full, name, known))
-    config = config[name]
-
-
-def _open(experiment: Any) -> dict[str, Any]:
-  """As `to_dict`, but a field that is None can be overridden too."""
-
-  def value(v):
-    if dataclasses.is_dataclass(v):
-      return _open(v)
-    return placeholders.placeholder(object) if v is None else v
-
-  fields = dataclasses.fields(experiment)
-  return {f.name: value(getattr(experiment, f.name)) for f in fields}

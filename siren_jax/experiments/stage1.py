@@ -12,13 +12,13 @@ import jax
 from siren_jax import codec
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.batches import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.task import Stage1Config, Stage1Task
-from siren_jax.storage import folders
+from siren_jax.storage import components
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 
@@ -62,12 +62,12 @@ class Stage1Experiment:
 def build(
   experiment: Stage1Experiment,
   workdir: str | os.PathLike,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> tuple[Stage1Task, Any, Callable[[], Any]]:
   """Task, endless training batches and a source of validation batches.
 
   Args:
-    share: which rows of each batch this process reads.
+    shard: which rows of each batch this process reads.
 
   Raises:
     UserError: the codes are not of the codec, or the experts not for them.
@@ -85,7 +85,7 @@ def build(
     batch_size=e.train.batch_size,
     codebooks=(e.experts.num_codebooks, e.experts.codebook_size),
     seed=e.train.seed,
-    share=share,
+    shard=shard,
   )
   train = batches("train")
   _check_prompts(e, batches("validation"))
@@ -112,7 +112,7 @@ def start_of(e: Stage1Experiment) -> Any:
   """
   if not e.data.start:
     return None
-  config, start = folders.load(
+  config, start = components.load(
     e.data.start, "experts", ExpertConfig, lambda *a: nn.unbox(init(*a))
   )
   for name in SIZES:

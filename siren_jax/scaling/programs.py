@@ -20,7 +20,7 @@ from siren_jax.clap.laion import LaionConfig
 from siren_jax.codec.config import DacConfig, SpectralCodecConfig
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import block_size
+from siren_jax.common.shards import block_size
 from siren_jax.experiments.stage1 import Stage1Experiment, task_of
 from siren_jax.training import OptimizerConfig, trainer
 

@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.storage import tensors
+from siren_jax.storage import folders, tensors
 
 # A file is gathered in memory before it is written. Orbax's 2 GiB can be the
 # whole state once more (benchmarks/checkpoint_memory.py).
@@ -45,7 +45,7 @@ class Checkpoints:
   """The checkpoints of one work directory; a context manager."""
 
   def __init__(self, workdir: Path | str, keep: int = 3):
-    self.directory = paths.local(workdir).absolute() / "checkpoints"
+    self.directory = paths.local(workdir).absolute() / folders.CHECKPOINTS
     self._remove_half_written()
     with _quiet():
       self._manager = ocp.CheckpointManager(
@@ -59,13 +59,13 @@ class Checkpoints:
     self._quiet.__enter__()
     return self
 
-  def __exit__(self, kind, *_) -> None:
+  def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
     try:
       self._manager.close()
     except Exception as error:
-      told = self._unwritable(error)
-      if kind is None:  # Else something is being told already.
-        raise told from error
+      message = self._unwritable(error)
+      if kind is None:  # Else another error is on its way already.
+        raise message from error
     finally:
       self._quiet.__exit__(None, None, None)
 
@@ -165,7 +165,7 @@ class Checkpoints:
       )
     return None
 
-  def _move_aside(self, steps):
+  def _move_aside(self, steps: Sequence[int]) -> None:
     if steps and jax.process_index() == 0:
       for step in steps:
         path = self.directory / str(step)
@@ -173,12 +173,12 @@ class Checkpoints:
     if steps:
       self._manager.reload()
 
-  def _remove_half_written(self):
+  def _remove_half_written(self) -> None:
     if jax.process_index() == 0:
       for folder in self.directory.glob("*.orbax-checkpoint-tmp"):
         shutil.rmtree(folder, ignore_errors=True)
 
-  def _unwritable(self, error):
+  def _unwritable(self, error: Exception) -> UserError:
     self._remove_half_written()
     reason = _first_line(error)
     if "RESOURCE_EXHAUSTED" in reason or "No space left" in reason:
@@ -205,7 +205,7 @@ def restore_params(
     UserError: no checkpoint there, none that can be read, or a parameter that
       is not finite.
   """
-  directory = paths.local(workdir).absolute() / "checkpoints"
+  directory = paths.local(workdir).absolute() / folders.CHECKPOINTS
   if not directory.is_dir():
     raise UserError(f"no checkpoints in {workdir}; train there first")
   handlers = {
@@ -235,7 +235,9 @@ def restore_params(
   )
 
 
-def _read_params(manager, step, prefer_ema):
+def _read_params(
+  manager: ocp.CheckpointManager, step: int, prefer_ema: bool
+) -> tuple[dict[str, Any], Any, Any]:
   whole = manager.item_metadata(step).state.tree
   name = "ema" if prefer_ema and whole.get("ema") else "params"
   wanted = {k: whole[k] for k in (name, "extra") if whole.get(k)}
@@ -257,12 +259,12 @@ def _read_params(manager, step, prefer_ema):
   return items.config, items.state[name], items.state.get("extra", {})
 
 
-def _file_bytes(tree):
+def _file_bytes(tree: Any) -> int:
   """No less than an array: Orbax would cut it, an axis of primes to ones."""
   return max([FILE_BYTES, *(leaf.nbytes for leaf in jax.tree.leaves(tree))])
 
 
-def _checksums(tree):
+def _checksums(tree: Any) -> dict[str, int]:
   """Path -> sum of an array's bits as integers, whatever its sharding.
 
   Orbax notices a short file but not a flipped bit in an array.
@@ -274,23 +276,23 @@ def _checksums(tree):
   return dict(zip(names, sums.tolist(), strict=True))
 
 
-def _named(tree):
+def _named(tree: Any) -> Iterator[tuple[str, Any]]:
   """(path, array) of each leaf, '/' between names."""
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
-def _bit_sum(array):
+def _bit_sum(array: jax.Array | np.ndarray) -> int:
   if isinstance(array, jax.Array):
-    parts = [s.data for s in array.addressable_shards if s.replica_id == 0]
+    shards = [s.data for s in array.addressable_shards if s.replica_id == 0]
   else:
-    parts = [array]
+    shards = [array]
   bits = f"u{array.dtype.itemsize}"
-  sums = (np.asarray(p).ravel().view(bits).sum(dtype=np.uint64) for p in parts)
+  sums = (np.asarray(x).ravel().view(bits).sum(dtype=np.uint64) for x in shards)
   return sum(int(s) for s in sums) % 2**32
 
 
-def _json_sums(**items):
+def _json_sums(**items: Any) -> dict[str, int]:
   """Checksum of each, as it is after it was written and read."""
   read = {name: json.loads(json.dumps(item)) for name, item in items.items()}
   return {
@@ -299,7 +301,7 @@ def _json_sums(**items):
   }
 
 
-def _verify(tree, sums, **items):
+def _verify(tree: Any, sums: Mapping[str, int], **items: Any) -> None:
   for path, value in _checksums(tree).items():
     if sums[path] != value:
       raise ValueError(f"array {path} does not match its checksum")
@@ -309,7 +311,7 @@ def _verify(tree, sums, **items):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
   """Orbax logs pages for each error that it also raises, and we report."""
   logger = logging.getLogger("absl")
   level = logger.level
@@ -320,5 +322,5 @@ def _quiet():
     logger.setLevel(level)
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
   return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

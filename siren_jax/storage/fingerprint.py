@@ -51,26 +51,3 @@ def of_file(path: Path) -> str:
 def of_files(paths: Iterable[Path]) -> str:
   """Fingerprint of files by their names and bytes."""
   return of_values({path.name: of_file(path) for path in paths})
-
-
-def of_model(folder: Path) -> str:
-  """Fingerprint of a bundle, of imported weights or of a work directory.
-
-  A work directory is what its newest whole checkpoint holds, and its tokenizer;
-  it changes when training goes on. A folder without any model has that of
-  nothing.
-  """
-  patterns = ("config.json", "tokenizer.json", "*.safetensors")
-  for step in sorted(steps(folder), reverse=True):
-    sums = f"checkpoints/{step}/sums/metadata"
-    if (folder / sums).is_file():
-      patterns = (sums, "tokenizer.json")
-      break
-  files = {path for pattern in patterns for path in folder.glob(pattern)}
-  return of_files(sorted(files))
-
-
-def steps(workdir: Path) -> list[int]:
-  """Steps of the checkpoints in a work directory, in no order."""
-  names = (path.name for path in workdir.glob("checkpoints/*"))
-  return [int(name) for name in names if name.isdigit()]

@@ -1,110 +1,212 @@
-"""One trained part (codec, clap, experts) out of whatever folder holds it."""
+"""What a folder or a name is: a bundle, a work directory, a data set ...
 
-import json
+The one place that asks. A name becomes a folder in `find`: names of other
+places than this machine and the bundles that ship are to be answered there.
+"""
+
+import dataclasses
+import enum
+import functools
 import os
-import pathlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-import jax
-
-from siren_jax.common import config as configs
 from siren_jax.common import files, paths
-from siren_jax.common.errors import UserError, about
-from siren_jax.storage import tensors
-
-Config = TypeVar("Config")
-
+from siren_jax.common.errors import UserError
+from siren_jax.storage import fingerprint as fingerprints
 
 # Bundles that ship, each a folder.
-SHIPPED = pathlib.Path(__file__).parents[1] / "bundles"
-_REMEDY = "give a bundle or a work directory of training"
+SHIPPED = Path(__file__).parents[1] / "bundles"
+DEFAULT = "nano-aligned"
+
+# What a model is made of: sections of its config.json, each with the tensors
+# NAME.safetensors.
+COMPONENTS = ("codec", "clap", "experts", "vggish", "cnn14")
+
+CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
+DATASET_INFO = "dataset_info.json"  # makes a folder a TFDS data set
+RECORDS = "fingerprint.json"  # of a data set: {split: fingerprint of records}
+REMEDY = "give a bundle or a work directory of training"
 
 
-def find(
-  name_or_path: str | os.PathLike, shipped: pathlib.Path = SHIPPED
-) -> pathlib.Path:
+class FolderKind(enum.Enum):
+  """What a folder is; the values are how messages call it."""
+
+  BUNDLE = "a bundle"
+  WORKDIR = "a work directory of training"
+  IMPORTED = "an imported model"  # of import-weights
+  AUDIO_SET = "an audio set"
+  CODE_SET = "a code set"  # with the codec and CLAP that made it
+  STAGE1_FILES = "the authors' Stage-1 files"
+  OTHER = "nothing that siren-jax has made"
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """A folder and what it is, judged by its files."""
+
+  path: Path
+  kind: FolderKind
+
+  @property
+  def is_shipped(self) -> bool:
+    """Whether it is a bundle that came with this package."""
+    return self.path.parent == SHIPPED
+
+  @functools.cached_property
+  def settings(self) -> dict[str, Any]:
+    """Content of its config.json; of other content than settings, none.
+
+    Raises:
+      UserError: it is missing or broken.
+    """
+    return _settings(self.path)
+
+  @property
+  def components(self) -> tuple[str, ...]:
+    """Names of the trained components in it, of `COMPONENTS`.
+
+    Raises:
+      UserError: as `settings`.
+    """
+    if self.kind is FolderKind.AUDIO_SET:
+      return ()
+    return tuple(name for name in COMPONENTS if name in self.settings)
+
+  @property
+  def experiment(self) -> str | None:
+    """Kind of the experiment of a work directory; None of other folders.
+
+    Raises:
+      UserError: as `settings`.
+    """
+    is_workdir = self.kind is FolderKind.WORKDIR
+    return self.settings.get("kind") if is_workdir else None
+
+  @property
+  def description(self) -> str:
+    """What it is, in words for messages."""
+    if self.kind is FolderKind.WORKDIR and (self.path / CONFIG).is_file():
+      return f"{self.kind.value} (kind={self.experiment!r})"
+    if self.kind is FolderKind.IMPORTED:
+      return f"{self.kind.value} ({', '.join(self.components)})"
+    return self.kind.value + (" that ships" if self.is_shipped else "")
+
+  def fingerprint(self) -> str | None:
+    """Fingerprint of its data or of its model; cheap, a few files are read.
+
+    None of a data set that does not say what is in it.
+
+    Raises:
+      UserError: what the data set says of itself is broken.
+    """
+    if self.kind not in (FolderKind.AUDIO_SET, FolderKind.CODE_SET):
+      return model_fingerprint(self.path)
+    if not (self.path / RECORDS).exists():
+      return None
+    records = files.read_json(self.path / RECORDS, "copy the data set again")
+    return data_fingerprint(self.path, records)
+
+  def refusal(self, expected: str, remedy: str = REMEDY) -> UserError:
+    """The error that says that it is something else than `expected`."""
+    return UserError(
+      f"expected {expected}; {self.path} is {self.description}; {remedy}"
+    )
+
+
+def find(name_or_path: str | os.PathLike | None) -> Path:
   """A folder of this machine, or else the bundle of that name that ships.
+
+  None is the default bundle.
 
   Raises:
     UserError: there is neither; the message lists the names that ship.
   """
+  if name_or_path is None:
+    name_or_path = DEFAULT
   if os.fspath(name_or_path):  # No name is no folder, also not this one.
     path = paths.local(name_or_path)
-    for folder in (path, shipped / path):
+    for folder in (path, SHIPPED / path):
       if folder.is_dir():
         return folder
-  names = sorted(p.name for p in shipped.glob("*") if p.is_dir())
+  names = sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())
   raise UserError(
     f"no model {str(name_or_path)!r}: neither a folder nor one that ships"
-    f" ({', '.join(names) or 'none'}); {_REMEDY}"
+    f" ({', '.join(names) or 'none'}); {REMEDY}"
   )
 
 
-def load(
-  name_or_path: str | os.PathLike,
-  part: str,
-  config_class: type[Config],
-  init: Callable[[jax.Array, Config], Any],
-) -> tuple[Config, Any]:
-  """Config and parameters of `part`.
-
-  Args:
-    name_or_path: a bundle, see `find`; or the work directory that a training
-      verb wrote.
-    part: section of the config and name of the safetensors file.
-    config_class: dataclass of that section.
-    init: makes random parameters; only their shapes are used.
+def imported(path: str | os.PathLike) -> Path:
+  """A folder of a model that does not ship.
 
   Raises:
-    UserError: nothing there, a setting out of its range, or a tensor that does
-      not fit the config or is not finite.
+    UserError: there is no such folder.
+  """
+  folder = paths.local(path)
+  if not folder.is_dir():
+    raise UserError(
+      f"{path}: no such folder; make it with siren-jax import-weights"
+    )
+  return folder
+
+
+def identify(name_or_path: str | os.PathLike | None) -> Folder:
+  """The folder that `find` gives, and what it is.
+
+  Raises:
+    UserError: there is none, or its config.json, which would say, is broken.
   """
   folder = find(name_or_path)
-  if (folder / "checkpoints").is_dir():
-    from siren_jax.storage import checkpoint  # Orbax takes a second to import.
-
-    settings, params, _ = checkpoint.restore_params(folder)
-    return _config(folder / "checkpoints", settings, part, config_class), params
-  path = folder / "config.json"
-  settings = files.read_json(path, _REMEDY)
-  config = _config(path, settings, part, config_class)
-  shapes = _shapes(path, part, config, init)
-  return config, tensors.load(folder / f"{part}.safetensors", shapes)
+  return Folder(folder, _kind(folder))
 
 
-def _config(
-  path: pathlib.Path, settings: Any, part: str, config_class: type[Config]
-) -> Config:
-  if not isinstance(settings, dict) or part not in settings:
-    raise UserError(f"{path.parent} holds no {part}: {path} has no {part!r}")
-  with about(path):
-    return configs.from_dict(config_class, settings[part], f"{part}.")
+def _kind(folder: Path) -> FolderKind:
+  if (folder / CHECKPOINTS).is_dir():
+    return FolderKind.WORKDIR
+  has_config = (folder / CONFIG).is_file()
+  if (folder / DATASET_INFO).is_file():
+    return FolderKind.CODE_SET if has_config else FolderKind.AUDIO_SET
+  settings = _settings(folder) if has_config else {}
+  if "format" in settings:
+    return FolderKind.BUNDLE
+  if any(name in settings for name in COMPONENTS):
+    return FolderKind.IMPORTED
+  if settings and (folder / "expert_0.safetensors").is_file():
+    return FolderKind.STAGE1_FILES
+  return FolderKind.OTHER
 
 
-def _shapes(
-  path: pathlib.Path,
-  part: str,
-  config: Config,
-  init: Callable[[jax.Array, Config], Any],
-) -> Any:
-  try:
-    return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
-  except MemoryError:
-    raise
-  except Exception as error:  # JAX, Flax and NumPy raise what they like.
-    raise UserError(
-      f"{path}: no {part} has such sizes ({error!r:.200});"
-      f" {tensors.SAME_EXPORT}"
-    ) from error
+def _settings(folder: Path) -> dict[str, Any]:
+  values = files.read_json(folder / CONFIG, REMEDY)
+  return values if isinstance(values, dict) else {}
 
 
-def save(
-  folder: str | os.PathLike, part: str, config: Any, params: Any
-) -> None:
-  """Writes config.json and `part`.safetensors, which `load` reads."""
-  folder = paths.local(folder)
-  tensors.save(folder / f"{part}.safetensors", params)
-  text = json.dumps({part: configs.to_dict(config)}, indent=2) + "\n"
-  with files.replacing(folder / "config.json") as file:
-    file.write(text.encode())
+def steps(workdir: Path) -> list[int]:
+  """Steps of the checkpoints in a work directory, in no order."""
+  names = (path.name for path in workdir.glob(f"{CHECKPOINTS}/*"))
+  return [int(name) for name in names if name.isdigit()]
+
+
+def model_fingerprint(folder: Path) -> str:
+  """Fingerprint of a bundle, of imported weights or of a work directory.
+
+  A work directory is what its newest whole checkpoint holds, and its tokenizer;
+  it changes when training goes on. A folder without any model has that of
+  nothing.
+  """
+  patterns = [CONFIG, "tokenizer.json", "*.safetensors"]
+  for step in sorted(steps(folder), reverse=True):
+    sums = f"{CHECKPOINTS}/{step}/sums/metadata"
+    if (folder / sums).is_file():
+      patterns = [sums, "tokenizer.json"]
+      break
+  matches = {path for pattern in patterns for path in folder.glob(pattern)}
+  return fingerprints.of_files(sorted(matches))
+
+
+def data_fingerprint(folder: Path, records: dict[str, str]) -> str:
+  """Fingerprint of a data set: of the records by split, and of its encoders."""
+  return fingerprints.of_values(
+    {"records": records, "encoders": model_fingerprint(folder)}
+  )

@@ -49,7 +49,7 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, what: str):
+def _locked(path: Path, what: str) -> Iterator[IO[str]]:
   while True:
     with _opened(path, what) as file:
       try:

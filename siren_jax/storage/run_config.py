@@ -11,9 +11,8 @@ from typing import Any
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_json, replacing
+from siren_jax.storage import folders
 from siren_jax.storage.fingerprint import short
-
-_NAME = "config.json"
 
 # Settings that a resumed run may change, with all below them: they do not
 # alter what was learned.
@@ -40,7 +39,7 @@ def record(
     What of it differs from the run's, see `check`.
   """
   changed = check(workdir, config) if resumed else ""
-  with replacing(workdir / _NAME) as file:
+  with replacing(workdir / folders.CONFIG) as file:
     file.write((json.dumps(config, indent=2) + "\n").encode())
   return changed
 
@@ -95,7 +94,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: its config.json is missing or broken.
   """
-  path = workdir / _NAME
+  path = workdir / folders.CONFIG
   remedy = (
     f"copy {workdir}/checkpoints/STEP/config/metadata to it, which is the same"
   )

@@ -120,8 +120,10 @@ def is_floating(dtype: Any) -> bool:
   return jax.numpy.issubdtype(dtype, np.floating)
 
 
-def _check_names(path: pathlib.Path, wanted: set[str], found: set[str]) -> None:
-  for what, names in (("lacks", wanted - found), ("has", found - wanted)):
+def _check_names(
+  path: pathlib.Path, wanted: set[str], stored: set[str]
+) -> None:
+  for what, names in (("lacks", wanted - stored), ("has", stored - wanted)):
     if names:
       first = sorted(names)[0]
       more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -134,5 +136,5 @@ def _check_names(path: pathlib.Path, wanted: set[str], found: set[str]) -> None:
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
   if dtype is None or not is_floating(array.dtype):
     return np.ascontiguousarray(array)
-  with np.errstate(over="ignore"):  # Told afterwards, by the tensor's name.
+  with np.errstate(over="ignore"):  # Refused afterwards, by the tensor's name.
     return np.ascontiguousarray(array.astype(dtype))

@@ -34,7 +34,7 @@ def average(
     cosine of the ways that any two went, 1 of one alone.
 
   Raises:
-    UserError: some have other parts or another config than `start`, or its
+    UserError: some have other components or another config than `start`, or its
       experts; or the share is not above 0.
   """
   if not 0 < share < math.inf:
@@ -75,17 +75,17 @@ def _agreement(ways: Sequence[Any]) -> float:
 
 def _check_same(start: Bundle, model: Bundle) -> None:
   """Refuses what was not tuned from `start`."""
-  parts = {
+  models: dict[str, tuple[Any, Any]] = {
     "experts": (start, model),
     "codec": (start.codec, model.codec),
     "CLAP": (start.clap, model.clap),
   }
-  for part, (ours, theirs) in parts.items():
-    tuned = part == "experts"
+  for component, (ours, theirs) in models.items():
+    tuned = component == "experts"
     if ours.config != theirs.config or not (tuned or _equal(ours, theirs)):
       raise UserError(
-        f"{model.name} was not tuned from {start.name}: its {part} is another;"
-        " average what has one start"
+        f"{model.name} was not tuned from {start.name}: its {component} is"
+        " another; average what has one start"
       )
 
 

@@ -50,11 +50,11 @@ def load(path: str | os.PathLike, sample_rate: int = 16000) -> model.Codec:
     if not isinstance(values, dict):
       raise UserError(f"{settings}: not settings by name; download it again")
     sample_rate = values.get("sampling_rate", sample_rate)
-  with published.tensors(path) as found:
-    sizes = _sizes(found) | {"sample_rate": sample_rate}
+  with published.tensors(path) as source:
+    sizes = _sizes(source) | {"sample_rate": sample_rate}
     with about(settings if settings.is_file() else path):
       config = configs.from_dict(DacConfig, sizes)
-    params = published.fill(found, plan(config, found), shapes(config))
+    params = published.fill(source, plan(config, source), shapes(config))
   return model.Codec(config, params)
 
 
@@ -85,32 +85,35 @@ _MAKE = {
 }
 
 
-def _sizes(found: published.Tensors) -> dict[str, Any]:
-  """What the shapes of `found` tell of the config."""
+def _sizes(source: published.Tensors) -> dict[str, Any]:
+  """What the shapes of `source` tell of the config."""
   first, down, out = (
     ("encoder.block.0", "encoder.block.{}.block.4", "decoder.model.0")
-    if _is_descript(found)
+    if _is_descript(source)
     else ("encoder.conv1", "encoder.block.{}.conv1", "decoder.conv1")
   )
 
   def shape(layer: str) -> Sequence[int] | None:
-    return found.shapes.get(f"{layer}.weight")
+    return source.shapes.get(f"{layer}.weight")
 
   try:
-    downs = [shape(down.format(i)) for i in range(_MOST)]
-    tables = [shape(f"quantizer.quantizers.{n}.codebook") for n in range(_MOST)]
-    tables = [table for table in tables if table]
+    downs = [s for i in range(_MOST) if (s := shape(down.format(i)))]
+    tables = [
+      s
+      for n in range(_MOST)
+      if (s := shape(f"quantizer.quantizers.{n}.codebook"))
+    ]
     return dict(
-      encoder_width=shape(first)[0],
-      decoder_width=shape(out)[0],
-      strides=tuple(taps // 2 for _, _, taps in filter(None, downs)),
+      encoder_width=source.shapes[f"{first}.weight"][0],
+      decoder_width=source.shapes[f"{out}.weight"][0],
+      strides=tuple(taps // 2 for _, _, taps in downs),
       num_codebooks=len(tables),
       codebook_size=tables[0][0],
       code_dim=tables[0][1],
     )
-  except (TypeError, IndexError, ValueError) as error:
+  except (LookupError, ValueError) as error:
     raise UserError(
-      f"{found.where} is no Descript Audio Codec: it lacks {first}.weight or"
+      f"{source.where} is no Descript Audio Codec: it lacks {first}.weight or"
       " what belongs to it; import-weights dac takes Hugging Face's folder or"
       " Descript's weights"
     ) from error

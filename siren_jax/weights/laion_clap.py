@@ -49,8 +49,8 @@ def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
   folder = paths.local(folder)
   config = read_config(folder)
   shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
-  with published.tensors(folder) as found:
-    params = published.fill(found, plan(config), nn.unbox(shapes), _SPARE)
+  with published.tensors(folder) as source:
+    params = published.fill(source, plan(config), nn.unbox(shapes), _SPARE)
   return config, params
 
 
@@ -58,7 +58,9 @@ def read_config(folder: Path) -> LaionConfig:
   """Sizes from config.json and preprocessor_config.json."""
   values = files.read_json(folder / "config.json", "download it again")
   path = folder / "preprocessor_config.json"
-  heard = files.read_json(path, "download it again") if path.is_file() else {}
+  preprocessor = (
+    files.read_json(path, "download it again") if path.is_file() else {}
+  )
   try:
     text, audio = values["text_config"], values["audio_config"]
     settings = dict(
@@ -76,12 +78,12 @@ def read_config(folder: Path) -> LaionConfig:
         norm_eps=text.get("layer_norm_eps", 1e-12),
       ),
       audio=dict(
-        sample_rate=heard.get("sampling_rate", 48000),
-        window=heard.get("fft_window_size", 1024),
-        hop=heard.get("hop_length", 480),
-        low=heard.get("frequency_min", 50),
-        high=heard.get("frequency_max", 14000),
-        seconds=heard.get("max_length_s", 10),
+        sample_rate=preprocessor.get("sampling_rate", 48000),
+        window=preprocessor.get("fft_window_size", 1024),
+        hop=preprocessor.get("hop_length", 480),
+        low=preprocessor.get("frequency_min", 50),
+        high=preprocessor.get("frequency_max", 14000),
+        seconds=preprocessor.get("max_length_s", 10),
         num_mels=audio.get("num_mel_bins", 64),
         picture=audio.get("spec_size", 256),
         patch=audio.get("patch_size", 4),
@@ -207,15 +209,15 @@ def _norm(ours: str, theirs: str) -> Iterator[Entry]:
   yield Entry(f"{ours}/bias", (f"{theirs}.bias",), same)
 
 
-def _patch(x):
+def _patch(x: np.ndarray) -> np.ndarray:
   """Filters [out, 1, h, w] as a dense layer over patches of h * w."""
   return x.reshape(len(x), -1).T
 
 
-def _scaled(weight, *norm):
+def _scaled(weight: np.ndarray, *norm: np.ndarray) -> np.ndarray:
   return weight[..., 0, 0].T * scale_shift(*norm)[0]
 
 
-def _scaled_bias(bias, *norm):
+def _scaled_bias(bias: np.ndarray, *norm: np.ndarray) -> np.ndarray:
   scale, shift = scale_shift(*norm)
   return bias * scale + shift

@@ -63,25 +63,27 @@ class Tensors(Mapping[str, np.ndarray]):
     where: str,
   ):
     self.where, self.shapes, self._read = where, dict(shapes), read
-    self._parts = {name: (name,) for name in shapes}
+    self._stored_as: dict[str, tuple[str, ...]] = {
+      name: (name,) for name in shapes
+    }
     for magnitude, direction in _WEIGHT_NORM:
       for name in [n for n in shapes if n.endswith(magnitude)]:
         base = name.removesuffix(magnitude)
         if base + direction in shapes:
-          del self._parts[name], self._parts[base + direction]
-          self._parts[base + ".weight"] = (name, base + direction)
+          del self._stored_as[name], self._stored_as[base + direction]
+          self._stored_as[base + ".weight"] = (name, base + direction)
           self.shapes[base + ".weight"] = self.shapes[base + direction]
 
   def __getitem__(self, name: str) -> np.ndarray:
-    parts = [self._checked(part) for part in self._parts[name]]
-    if len(parts) == 1:
-      return parts[0]
-    magnitude, direction = parts
+    stored = [self._checked(tensor) for tensor in self._stored_as[name]]
+    if len(stored) == 1:
+      return stored[0]
+    magnitude, direction = stored
     axes = tuple(range(1, direction.ndim))
     norm = np.sqrt(np.sum(direction**2, axes, keepdims=True))
     if not norm.all():
       raise UserError(
-        f"{self.where}: tensor {self._parts[name][1]!r} has a direction of"
+        f"{self.where}: tensor {self._stored_as[name][1]!r} has a direction of"
         " length 0; download it again"
       )
     return magnitude * (direction / norm)
@@ -94,16 +96,16 @@ class Tensors(Mapping[str, np.ndarray]):
         f"{self.where}: tensor {name!r} is {tensor.dtype}, which no parameter"
         " is; give weights in floating point, not quantized"
       )
-    with np.errstate(over="ignore"):  # Told by the check.
+    with np.errstate(over="ignore"):  # The check refuses it.
       tensor = tensor.astype(np.float32)
     ours.check_finite(self.where, {name: tensor})
     return tensor
 
   def __iter__(self) -> Iterator[str]:
-    return iter(self._parts)
+    return iter(self._stored_as)
 
   def __len__(self) -> int:
-    return len(self._parts)
+    return len(self._stored_as)
 
 
 @contextlib.contextmanager
@@ -117,13 +119,13 @@ def tensors(path: str | os.PathLike) -> Iterator[Tensors]:
     UserError: there is none, it is broken, or it needs torch.
   """
   path = paths.local(path)
-  found = _files(path)
-  if found[0].suffix in _PICKLES:
-    yield _from_torch(found[0])
+  matches = _files(path)
+  if matches[0].suffix in _PICKLES:
+    yield _from_torch(matches[0])
     return
   with contextlib.ExitStack() as stack:
-    where = {}
-    for file in found:
+    file_of: dict[str, Any] = {}
+    for file in matches:
       try:
         opened = stack.enter_context(safetensors.safe_open(file, "np"))
       except (safetensors.SafetensorError, OSError) as error:
@@ -131,13 +133,13 @@ def tensors(path: str | os.PathLike) -> Iterator[Tensors]:
           f"{file}: not a whole safetensors file"
           f" ({sniff.describe(file) or error}); download it again"
         ) from error
-      where |= dict.fromkeys(opened.keys(), opened)
-    shapes = {n: f.get_slice(n).get_shape() for n, f in where.items()}
-    yield Tensors(shapes, lambda n: where[n].get_tensor(n), str(path))
+      file_of |= dict.fromkeys(opened.keys(), opened)
+    shapes = {n: f.get_slice(n).get_shape() for n, f in file_of.items()}
+    yield Tensors(shapes, lambda n: file_of[n].get_tensor(n), str(path))
 
 
 def fill(
-  found: Tensors,
+  source: Tensors,
   plan: Iterable[Entry],
   shapes: Any,
   ignored: Sequence[str] = (),
@@ -145,7 +147,7 @@ def fill(
   """Parameters of the tree `shapes` (of `jax.eval_shape`), float32.
 
   Args:
-    found: what there is. plan: what becomes of it.
+    source: their tensors. plan: what becomes of them.
     ignored: patterns (fnmatch) of tensors that hold nothing learned.
 
   Raises:
@@ -155,39 +157,39 @@ def fill(
   wanted = flax.traverse_util.flatten_dict(shapes, sep="/")
   plan = list(plan)
   used = {name for entry in plan for name in entry.names}
-  check_names(found, used, ignored)
+  check_names(source, used, ignored)
   _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
   filled = {}
   for entry in plan:
-    theirs = [found[name] for name in entry.names]
+    theirs = [source[name] for name in entry.names]
     try:
-      with np.errstate(all="ignore"):  # Told below, by the tensor's name.
+      with np.errstate(all="ignore"):  # Refused below, by the tensor's name.
         value = np.ascontiguousarray(entry.make(*theirs), np.float32)
     except (ValueError, IndexError):
-      value = None  # told below, as the shape that it is
+      value = None  # refused below, as the shape that it is
     shape = wanted[entry.path].shape
     if value is None or value.shape != shape:
       raise UserError(
-        f"{found.where}: tensor {entry.names[0]!r} has shape"
+        f"{source.where}: tensor {entry.names[0]!r} has shape"
         f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
         f" {list(shape)}; its config belongs to another model"
       )
-    ours.check_finite(found.where, {" with ".join(entry.names): value})
+    ours.check_finite(source.where, {" with ".join(entry.names): value})
     filled[entry.path] = value
   return flax.traverse_util.unflatten_dict(filled, sep="/")
 
 
 def check_names(
-  found: Tensors, used: set[str], ignored: Sequence[str] = ()
+  source: Tensors, used: set[str], ignored: Sequence[str] = ()
 ) -> None:
   """Raises UserError if a tensor is missing, or there is one of no use."""
-  _check(found.where, "lacks", used - set(found))
+  _check(source.where, "lacks", used - set(source))
   spare = {
     name
-    for name in set(found) - used
+    for name in set(source) - used
     if not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
   }
-  _check(found.where, "has", spare)
+  _check(source.where, "has", spare)
 
 
 def same(x: np.ndarray) -> np.ndarray:
@@ -195,13 +197,17 @@ def same(x: np.ndarray) -> np.ndarray:
   return x
 
 
-def dense(ours: str, theirs: str, make=np.transpose) -> Iterator[Entry]:
+def dense(
+  ours: str, theirs: str, make: Callable[..., np.ndarray] = np.transpose
+) -> Iterator[Entry]:
   """A dense layer: torch's is [out, in]."""
   yield Entry(f"{ours}/kernel", (f"{theirs}.weight",), make)
   yield Entry(f"{ours}/bias", (f"{theirs}.bias",), same)
 
 
-def scale_shift(weight, bias, mean, variance):
+def scale_shift(
+  weight: np.ndarray, bias: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """Batch norm, of the tensors `BATCH_NORM`, as an affine map."""
   scale = weight / np.sqrt(variance + _BATCH_NORM_EPSILON)
   return scale, bias - mean * scale
@@ -231,12 +237,12 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
         f"{index}: no index of tensors ({error!r}); download it again"
       ) from error
   for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in _PICKLES)):
-    found = sorted(path.glob(pattern))
-    if len(found) == 1:
-      return found
-    if found:
+    matches = sorted(path.glob(pattern))
+    if len(matches) == 1:
+      return matches
+    if matches:
       raise UserError(
-        f"{path} holds {', '.join(f.name for f in found)}; name one of them"
+        f"{path} holds {', '.join(f.name for f in matches)}; name one of them"
       )
   raise UserError(
     f"{path}: no such file, nor a folder with safetensors or a torch pickle;"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from siren_jax.common.errors import UserError
 from siren_jax.evaluation.networks import (
@@ -57,8 +58,8 @@ def load_vggish(path: str | os.PathLike) -> tuple[VGGishConfig, Any]:
   """
   config = VGGishConfig()
   shapes = _shapes(init_vggish, config)
-  with published.tensors(path) as found:
-    return config, published.fill(found, _vggish(), shapes, _VGGISH_SPARE)
+  with published.tensors(path) as source:
+    return config, published.fill(source, _vggish(), shapes, _VGGISH_SPARE)
 
 
 def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
@@ -67,8 +68,8 @@ def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
   Raises:
     UserError: not readable, or no Cnn14 of 16 or 32 kHz.
   """
-  with published.tensors(path) as found:
-    window = found.shapes.get(_FOURIER, (0, 0, 0))[-1]
+  with published.tensors(path) as source:
+    window = source.shapes.get(_FOURIER, (0, 0, 0))[-1]
     configs = {c.window: c for c in (CNN14_16K, CNN14_32K)}
     if window not in configs:
       raise UserError(
@@ -77,7 +78,7 @@ def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
       )
     config = configs[window]
     shapes = _shapes(init_cnn14, config)
-    return config, published.fill(found, _cnn14(), shapes, _CNN14_SPARE)
+    return config, published.fill(source, _cnn14(), shapes, _CNN14_SPARE)
 
 
 def _shapes(init: Callable, config: Any) -> Any:
@@ -108,9 +109,9 @@ def _cnn14() -> Iterator[Entry]:
   yield from dense("classes", "fc_audioset")
 
 
-def _filters(x):
+def _filters(x: np.ndarray) -> np.ndarray:
   return x.transpose(2, 3, 1, 0)
 
 
-def _scaled_filters(filters, *norm):
+def _scaled_filters(filters: np.ndarray, *norm: np.ndarray) -> np.ndarray:
   return _filters(filters) * scale_shift(*norm)[0]

@@ -6,7 +6,7 @@ import pytest
 from siren_jax.alignment import prompts
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.shards import Shard
 
 
 def test_lines_of_a_file(tmp_path):
@@ -110,7 +110,7 @@ def test_no_two_prompts_of_a_stream_have_one_place(batches):
 
 def test_processes_share_a_batch(batches):
   whole = next(batches(batch_size=4))
-  parts = [next(batches(batch_size=4, share=Share((p,), 2))) for p in (0, 1)]
+  parts = [next(batches(batch_size=4, shard=Shard((p,), 2))) for p in (0, 1)]
   for name, value in whole.items():
     joined = np.concatenate([part[name] for part in parts])
     np.testing.assert_array_equal(joined, value)

@@ -91,15 +91,15 @@ def failing_verb(monkeypatch, error):
 
 
 @pytest.mark.parametrize(
-  ("error", "told"),
+  ("error", "message"),
   [
     (UserError("two\nlines  of it"), "two lines of it"),
     (FileNotFoundError(2, "No such file or directory", "a.txt"), "a.txt"),
     (OSError(28, "No space left on device"), "No space left on device"),
   ],
 )
-def test_errors_of_a_verb_are_one_line(error, told, monkeypatch, user_error):
-  assert told in user_error(failing_verb(monkeypatch, error))
+def test_errors_of_a_verb_are_one_line(error, message, monkeypatch, user_error):
+  assert message in user_error(failing_verb(monkeypatch, error))
 
 
 def test_a_bug_is_not_taken_for_bad_input(monkeypatch):
@@ -153,7 +153,7 @@ def test_urls_are_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
-  ("argv", "told"),
+  ("argv", "message"),
   [
     (["--guidance", "1e39"], "--guidance 1e+39: must be"),
     (["--temperature", "nan"], "--temperature nan: must be a finite number"),
@@ -161,8 +161,10 @@ def test_urls_are_refused_before_anything_is_made(
     (["--num-samples", "9" * 30], "--num-samples 9999"),
   ],
 )
-def test_numbers_that_32_bits_do_not_hold_are_refused(argv, told, user_error):
-  assert told in user_error(["generate", "rain", *argv])
+def test_numbers_that_32_bits_do_not_hold_are_refused(
+  argv, message, user_error
+):
+  assert message in user_error(["generate", "rain", *argv])
 
 
 def test_a_prompt_may_hold_a_url(monkeypatch):

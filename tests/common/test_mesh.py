@@ -10,7 +10,7 @@ from jax.sharding import AxisType
 
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.shards import Shard
 
 
 def make(**sizes):
@@ -94,8 +94,8 @@ def test_batch_is_spread_and_whole():
 
 
 def test_a_process_reads_the_rows_of_its_blocks():
-  assert Share((1, 3), 4).rows(8).tolist() == [2, 3, 6, 7]
-  assert meshes.share(make(expert=2, fsdp=2)) == Share((0, 1, 2, 3), 4)
+  assert Shard((1, 3), 4).rows(8).tolist() == [2, 3, 6, 7]
+  assert meshes.process_shard(make(expert=2, fsdp=2)) == Shard((0, 1, 2, 3), 4)
 
 
 @pytest.mark.parametrize("rows", [8, 3])

@@ -62,7 +62,7 @@ def _readers_and_writers():
   from siren_jax.data.sets import index, reader, schema, writer
   from siren_jax.data.sources import recordings, walk
   from siren_jax.evaluation import cache, clips
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files
   from siren_jax.storage import lock, tensors
   from siren_jax.training import metrics
 
@@ -93,7 +93,7 @@ def _readers_and_writers():
     "clips": lambda: clips.find(URL),
     "results": lambda: cache.Cache(URL),
     "prompts": lambda: prompts.read(URL, "train"),
-    "config": lambda: kinds.from_file(URL),
+    "config": lambda: config_files.from_file(URL),
   }
 
 

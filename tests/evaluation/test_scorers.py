@@ -17,14 +17,12 @@ from siren_jax.evaluation import (
   report,
   scorers,
 )
-from siren_jax.weights import bundle
+from siren_jax.storage import components, folders
 
 
 def _save(folder, model):
   """A folder that holds this CLAP."""
-  from siren_jax.storage import folders
-
-  folders.save(folder, "clap", model.config, model.params)
+  components.save(folder, "clap", model.config, model.params)
   model.tokenizer.save(str(folder / "tokenizer.json"))
   return folder
 
@@ -108,7 +106,7 @@ def _band_limited(seed, sample_rate):
 
 @pytest.fixture(scope="module")
 def nano():
-  return scorers.panel(clap.load(bundle.find("nano-aligned")), "nano")
+  return scorers.panel(clap.load(folders.find("nano-aligned")), "nano")
 
 
 def test_rates_agree_to_three_digits(nano, tmp_path):

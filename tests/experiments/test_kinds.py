@@ -1,27 +1,25 @@
-"""Config files and overrides to experiments."""
+"""Kinds of experiments: what a work directory keeps, and their sizes."""
 
 import pathlib
 
 import pytest
 
-from siren_jax.common.errors import UserError
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files, kinds
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 ALL = sorted(CONFIGS.glob("*.py"))
-TINY = str(CONFIGS / "tiny.py")
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_every_config_survives_json(path):
-  experiment = kinds.from_file(str(path))
+  experiment = config_files.from_file(str(path))
   values = kinds.to_json(experiment)
   assert kinds.from_mapping(values, "test") == experiment
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_every_config_tells_its_own_command(path):
-  kind = kinds.KINDS[kinds.kind_of(kinds.from_file(str(path)))]
+  kind = kinds.KINDS[kinds.kind_of(config_files.from_file(str(path)))]
   text = path.read_text()
   assert f"siren-jax {kind.verb} --config=configs/{path.name}" in text
 
@@ -32,111 +30,7 @@ def test_every_config_tells_its_own_command(path):
 def test_papers_sizes(name, millions):
   import jax
 
-  experiment = kinds.from_file(str(CONFIGS / f"{name}.py"))
+  experiment = config_files.from_file(str(CONFIGS / f"{name}.py"))
   shapes = kinds.KINDS["stage1"].shapes(experiment)
   total = sum(x.size for x in jax.tree.leaves(shapes))
   assert round(total / experiment.experts.num_experts / 1e6) == millions
-
-
-def test_overrides_take_the_type_of_the_field():
-  experiment = kinds.from_file(
-    TINY,
-    [
-      "--config.train.steps=7",
-      "--config.optimizer.learning_rate=1",
-      "--config.experts.remat=true",
-      "--config.experts.ffn_multiplier=1.5",
-      "--config.data.path",
-      "some/where",
-    ],
-  )
-  assert experiment.train.steps == 7
-  assert experiment.optimizer.learning_rate == 1.0
-  assert experiment.experts.remat is True
-  assert experiment.experts.ffn_multiplier == 1.5
-  assert experiment.data.path == "some/where"
-
-
-def test_overrides_of_lists():
-  path = str(CONFIGS / "tiny_codec.py")
-  experiment = kinds.from_file(
-    path, ["--config.loss.discriminator_windows=(64,128)"]
-  )
-  assert experiment.loss.discriminator_windows == (64, 128)
-
-
-@pytest.mark.parametrize(
-  ("override", "told"),
-  [
-    ("--config.trian.steps=7", "did you mean 'train'"),
-    ("--config.train.step=7", "did you mean 'steps'"),
-    ("--config.train.steps.x=7", "train.steps.x"),
-    ("--config.train.steps=many", "many"),
-    ("--config.train.steps=0", "at least 1"),
-    ("--config.experts.heads=3", "heads=3"),
-  ],
-)
-def test_wrong_overrides(override, told, user_error, tmp_path):
-  argv = ["train", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
-  assert told in user_error([*argv, override])
-  assert not (tmp_path / "w").exists()
-
-
-@pytest.mark.parametrize(
-  ("content", "told"),
-  [
-    ("def get_config(:", "line 1"),
-    ("def get_config():\n  return 3", "ConfigDict"),
-    (
-      "from siren_jax.training import TrainConfig\n"
-      "def get_config():\n  return TrainConfig(steps=0)",
-      "config.py: train steps=0: must be at least 1$",
-    ),
-    (
-      "from siren_jax.training import TrainConfig\n"
-      "def get_config():\n  return TrainConfig(stepps=0)",
-      "config.py: .*stepps",
-    ),
-    (
-      "from ml_collections import ConfigDict\n"
-      "def get_config():\n  return ConfigDict({'kind': 'opera'})",
-      "opera",
-    ),
-    (
-      "from ml_collections import ConfigDict\n"
-      "def get_config():\n  return ConfigDict({'kind': 'codec', 'lose': 1})",
-      "did you mean 'loss'",
-    ),
-    *(
-      (
-        "from ml_collections import ConfigDict\n"
-        f"def get_config():\n  return ConfigDict({{'kind': {kind!r},"
-        " 'train': {'accumulate': 2}})",
-        "accumulate=2: only siren-jax train",
-      )
-      for kind in ("codec", "clap", "align")
-    ),
-  ],
-)
-def test_wrong_config_files(content, told, tmp_path):
-  path = tmp_path / "config.py"
-  path.write_text(content)
-  with pytest.raises(UserError, match=told):
-    kinds.from_file(str(path))
-
-
-def test_a_config_file_that_takes_all_memory_is_not_wrong(tmp_path):
-  path = tmp_path / "config.py"
-  path.write_text("def get_config(): raise MemoryError('8 TiB')")
-  with pytest.raises(MemoryError):
-    kinds.from_file(str(path))
-
-
-def test_no_config_file(user_error, tmp_path):
-  argv = ["train", "--config=none.py", f"--workdir={tmp_path}"]
-  assert "none.py" in user_error(argv)
-
-
-def test_verb_refuses_the_config_of_another_one(user_error, tmp_path):
-  argv = ["train-codec", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
-  assert "siren-jax train`" in user_error(argv)

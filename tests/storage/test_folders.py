@@ -1,41 +1,121 @@
-"""One part out of whatever folder or name holds it."""
+"""What a folder or a name is, and how messages call it."""
 
 import json
-import math
 
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from siren_jax import clap, codec
+from siren_jax import codec
 from siren_jax.common.errors import UserError
-from siren_jax.storage import folders, tensors
-from siren_jax.storage.checkpoint import Checkpoints
-from siren_jax.training import TrainState
+from siren_jax.data.sets import reader
+from siren_jax.storage import fingerprint, folders
+from siren_jax.storage.folders import FolderKind, identify
+from siren_jax.weights import assembly, bundle
 
 
-def _write(folder, settings, params):
-  tensors.save(folder / "codec.safetensors", params)
-  (folder / "config.json").write_text(json.dumps(settings))
+def write(folder, **contents):
+  """A folder of files, `config` being the JSON of its config.json."""
+  folder.mkdir(exist_ok=True)
+  if "config" in contents:
+    text = json.dumps(contents.pop("config"))
+    (folder / folders.CONFIG).write_text(text)
+  for name in contents.pop("names", ()):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+  return folder
 
 
-def _load(folder):
-  return folders.load(
-    folder, "codec", codec.CodecConfig, lambda key, _: {"w": jnp.zeros(2)}
-  )
+@pytest.mark.parametrize(
+  ("contents", "kind", "components"),
+  [
+    (
+      dict(config={"format": 1, "codec": {}, "clap": {}, "experts": {}}),
+      FolderKind.BUNDLE,
+      ("codec", "clap", "experts"),
+    ),
+    (
+      dict(
+        config={"kind": "clap", "clap": {}},
+        names=["checkpoints/1/sums/metadata"],
+      ),
+      FolderKind.WORKDIR,
+      ("clap",),
+    ),
+    (
+      dict(config={"vggish": {}}, names=["vggish.safetensors"]),
+      FolderKind.IMPORTED,
+      ("vggish",),
+    ),
+    (dict(names=["dataset_info.json"]), FolderKind.AUDIO_SET, ()),
+    (
+      dict(config={"codec": {}, "clap": {}}, names=["dataset_info.json"]),
+      FolderKind.CODE_SET,
+      ("codec", "clap"),
+    ),
+    (
+      dict(config={"n_heads": 8}, names=["expert_0.safetensors"]),
+      FolderKind.STAGE1_FILES,
+      (),
+    ),
+    (dict(config=[1]), FolderKind.OTHER, ()),
+  ],
+)
+def test_the_files_of_a_folder_say_its_kind(
+  contents, kind, components, tmp_path
+):
+  folder = identify(write(tmp_path / "folder", **contents))
+  assert (folder.kind, folder.components) == (kind, components)
+  assert folder.experiment == ("clap" if kind is FolderKind.WORKDIR else None)
+  assert not folder.is_shipped
 
 
-@pytest.mark.parametrize("name", ["nano-aligned", "nano-stage1"])
-def test_a_name_that_ships_is_a_folder(name):
-  assert codec.load(name).config == codec.load(folders.SHIPPED / name).config
-  assert clap.load(name).tokenizer.get_vocab_size() > 1000
+def test_no_name_is_the_default_bundle_and_ships():
+  folder = identify(None)
+  assert folder == identify(folders.DEFAULT)
+  assert folder.kind is FolderKind.BUNDLE and folder.is_shipped
+  assert folder.components == ("codec", "clap", "experts")
 
 
-def test_a_local_folder_of_that_name_wins(tmp_path, monkeypatch):
+def test_a_broken_config_is_one_line(tmp_path):
+  (tmp_path / folders.CONFIG).write_text("half of it")
+  with pytest.raises(UserError, match="config.json: not JSON.*; give a bundle"):
+    identify(tmp_path)
+
+
+def test_the_wrong_folder_is_named_with_what_it_is(
+  tmp_path, user_error, monkeypatch
+):
+  """Whoever asks: what it is, and what was expected."""
   monkeypatch.chdir(tmp_path)
-  (tmp_path / "nano-aligned").mkdir()
-  with pytest.raises(UserError, match="^nano-aligned/config.json: no such"):
-    codec.load("nano-aligned")
+  write(tmp_path / "audio", names=["dataset_info.json"])
+  write(
+    tmp_path / "clap",
+    config={"kind": "clap", "clap": {}},
+    names=["checkpoints/1/sums/metadata"],
+  )
+  write(tmp_path / "dac", config={"codec": {}})
+  run = r"clap is a work directory of training \(kind='clap'\)"
+  asked = {
+    "audio holds no codec: it is an audio set": lambda: codec.load("audio"),
+    f"expected a bundle; {run}": lambda: bundle.load("clap"),
+    r"expected a bundle; dac is an imported model \(codec\)": lambda: (
+      bundle.load("dac")
+    ),
+    "dac holds no experts: it is an imported model": lambda: (
+      assembly.load_experts("dac")
+    ),
+    "no prepared data set here, but an imported model": lambda: reader.splits(
+      "dac"
+    ),
+    "no prepared data set here, but a work directory": lambda: (
+      reader.open_source("clap", "train")
+    ),
+  }
+  for message, ask in asked.items():
+    with pytest.raises(UserError, match=message):
+      ask()
+  message = user_error(["generate", "rain", "--model", "audio"])
+  assert "expected a bundle; audio is an audio set; make one" in message
 
 
 def test_neither_a_folder_nor_a_name_lists_the_names():
@@ -43,59 +123,35 @@ def test_neither_a_folder_nor_a_name_lists_the_names():
     codec.load("nano")
 
 
-@pytest.mark.parametrize(
-  ("settings", "told"),
-  [
-    ([], "holds no codec"),
-    ({}, "holds no codec"),
-    ({"codec": 3}, "config codec=3: expected a group"),
-    ({"codec": {"kind": []}}, r"codec\.kind=\[\]"),
-    ({"codec": {"hop_length": "abc"}}, "codec.hop_length='abc'"),
-    ({"codec": {"hop_length": True}}, "codec.hop_length=True"),
-    ({"codec": {"hop_length": 0}}, "hop_length=0: must be at least 1"),
-    ({"codec": {"sample_rate": 10**9}}, "sample_rate=1000000000.*at most"),
-    ({"codec": {"decoder_code_layers": 10**6}}, "decoder_code_layers=1000000"),
-    ({"codec": {"kind": "dac", "strides": []}}, "strides"),
-    ({"codec": {"kind": "dac", "strides": [0]}}, "strides"),
-  ],
-)
-def test_nonsense_in_a_config_is_one_line(settings, told, tmp_path):
-  _write(tmp_path, settings, {"w": np.zeros(2, "f4")})
-  with pytest.raises(UserError, match=rf"config\.json.*{told}|{told}.*config"):
-    _load(tmp_path)
+def test_a_checkpoint_that_is_not_whole_is_passed_over(tmp_path):
+  def save(step, sums):
+    path = tmp_path / "checkpoints" / str(step) / "sums" / "metadata"
+    path.parent.mkdir(parents=True)
+    path.write_text(sums)
+
+  save(0, "none")
+  first = folders.model_fingerprint(tmp_path)
+  assert first != fingerprint.of_values({})
+  save(9, "nine")
+  ninth = folders.model_fingerprint(tmp_path)
+  assert ninth != first
+  (tmp_path / "checkpoints" / "10").mkdir()
+  assert folders.model_fingerprint(tmp_path) == ninth
 
 
-def test_sizes_that_init_refuses_are_told(tmp_path):
-  _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
+def test_a_work_directory_is_known_by_its_newest_step_and_tokenizer(tmp_path):
+  def write(name, text):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return folders.model_fingerprint(tmp_path)
 
-  def init(key, config):
-    return {"w": jnp.zeros(2).reshape(3)}
-
-  with pytest.raises(UserError, match="config.json: no codec has such sizes"):
-    folders.load(tmp_path, "codec", codec.CodecConfig, init)
-
-  def exhausted(key, config):
-    raise MemoryError("Unable to allocate 8 TiB")
-
-  with pytest.raises(MemoryError):
-    folders.load(tmp_path, "codec", codec.CodecConfig, exhausted)
-
-
-def test_no_name_is_no_folder(tmp_path, monkeypatch):
-  _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
-  monkeypatch.chdir(tmp_path)
-  with pytest.raises(UserError, match="no model ''.*nano-aligned"):
-    _load("")
-  _load(".")
-
-
-def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
-  params = {"w": {"kernel": jnp.array([1.0, math.nan])}}
-  state = TrainState(jnp.array(3), params, None, {}, None)
-  with Checkpoints(tmp_path) as checkpoints:
-    checkpoints.save(3, state, {}, {"kind": "codec", "codec": {}})
-    checkpoints.wait()
-  with pytest.raises(
-    UserError, match="checkpoints/3: tensor 'params/w/kernel' is"
-  ):
-    _load(tmp_path)
+  values = [
+    write("checkpoints/1/sums/metadata", "a"),
+    write("checkpoints/2/sums/metadata", "b"),
+    write("tokenizer.json", "words"),
+    write("tokenizer.json", "other words"),
+  ]
+  assert len(set(values)) == 4
+  assert write("metrics.csv", "step") == values[-1]
+  assert write("checkpoints/1/sums/metadata", "c") == values[-1]

@@ -31,8 +31,8 @@ def close(one, other, **bounds):
 
 def test_of_one_it_is_that_one(tiny_model):
   one = tuned(tiny_model, 0)
-  found, agreement = average(tiny_model, [one])
-  close(found.params, one.params, atol=1e-6)
+  averaged, agreement = average(tiny_model, [one])
+  close(averaged.params, one.params, atol=1e-6)
   assert agreement == 1
 
 
@@ -41,13 +41,13 @@ def test_the_mean_and_shares_of_it(tiny_model, share):
   runs = [tuned(tiny_model, seed) for seed in range(3)]
   trees = [run.params["params"] for run in runs]
   mean = jax.tree.map(lambda *x: np.mean(x, 0), *trees)
-  found, _ = average(tiny_model, runs, share)
+  averaged, _ = average(tiny_model, runs, share)
   start = tiny_model.params
   expected = jax.tree.map(
     lambda x, m: x + share * (m - x), start["params"], mean
   )
-  close(found.params["params"], expected, atol=1e-6)
-  close(found.params["frozen"], start["frozen"])
+  close(averaged.params["params"], expected, atol=1e-6)
+  close(averaged.params["frozen"], start["frozen"])
 
 
 def test_agreement_is_the_mean_cosine_of_pairs(tiny_model):
@@ -90,12 +90,12 @@ def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   argv = ["average", *runs, "--start", tiny_bundle, "--share", 0.5]
   assert main([str(x) for x in [*argv, "--out", out]]) == 0
   assert "cosine" in capsys.readouterr().out
-  made = siren_jax.load(out).bundle
-  assert made.name == "mine"
+  written = siren_jax.load(out).bundle
+  assert written.name == "mine"
   expected, _ = average(
     bundle.load(tiny_bundle), [bundle.load(run) for run in runs], 0.5
   )
-  close(made.params, expected.params, rtol=1e-3, atol=1e-3)
+  close(written.params, expected.params, rtol=1e-3, atol=1e-3)
   card = (out / "README.md").read_text()
   assert "0.5 of what 2 runs" in card and "Bells." in card
 
@@ -105,5 +105,5 @@ def test_a_share_that_is_none_is_refused(
   share, tiny_bundle, tmp_path, user_error
 ):
   argv = ["average", tiny_bundle, "--start", tiny_bundle, "--share", share]
-  told = user_error([*argv, "--out", tmp_path / "out"])
-  assert f"share {share}" in told and not (tmp_path / "out").exists()
+  message = user_error([*argv, "--out", tmp_path / "out"])
+  assert f"share {share}" in message and not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ import pytest
 import siren_jax
 from siren_jax import clap, codec
 from siren_jax.cli.main import main
-from siren_jax.data import store
+from siren_jax.data.sets import index, reader
 
 ROOT = pathlib.Path(__file__).parents[2]
 ARCHIVE = ROOT / "tests" / "fixtures" / "before_execution.tar.xz"
@@ -136,8 +136,8 @@ def test_it_can_be_inspected(folder, line, capsys):
 
 
 def test_data_sets_are_read_and_have_the_fingerprints_of_their_runs():
-  record = store.open_source("codes", "validation")[0]
+  record = reader.open_source("codes", "validation")[0]
   assert record["codes"].shape[1:] == (4, 6)
   for workdir, path in (("codec", "audio"), ("experts", "codes")):
     config = json.loads(pathlib.Path(workdir, "config.json").read_text())
-    assert store.fingerprint(path) == config["inputs"]["data.path"]
+    assert index.fingerprint(path) == config["inputs"]["data.path"]

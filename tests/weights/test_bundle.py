@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
-from siren_jax.storage import tensors
-from siren_jax.weights import bundle
+from siren_jax.storage import folders, tensors
+from siren_jax.weights import assembly, bundle, model_card
 
 FILES = {
   "config.json",
@@ -86,11 +86,11 @@ def test_a_failed_save_leaves_nothing(tiny_model, tmp_path):
 
 
 def test_names_and_paths(tiny_bundle, monkeypatch):
-  monkeypatch.setattr(bundle, "SHIPPED", tiny_bundle.parent)
-  assert bundle.find("tiny") == tiny_bundle
-  assert bundle.find(tiny_bundle) == tiny_bundle
+  monkeypatch.setattr(folders, "SHIPPED", tiny_bundle.parent)
+  assert folders.find("tiny") == tiny_bundle
+  assert folders.find(tiny_bundle) == tiny_bundle
   with pytest.raises(UserError, match="no model 'huge'.*tiny"):
-    bundle.find("huge")
+    folders.find("huge")
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"README.md"}))
@@ -139,14 +139,14 @@ def test_config_and_tensors_must_agree(copy, tiny_model):
 
 
 def test_parts_that_belong_together(tiny_model):
-  bundle.check_parts(tiny_model)
+  bundle.check_components(tiny_model)
 
 
 def test_experts_of_another_codec_are_refused(tiny_model):
   params = jax.tree.map(lambda x: x + 0.1, tiny_model.codec.params)
   other = dataclasses.replace(tiny_model.codec, params=params)
   with pytest.raises(UserError, match="another codec"):
-    bundle.check_parts(dataclasses.replace(tiny_model, codec=other))
+    bundle.check_components(dataclasses.replace(tiny_model, codec=other))
 
 
 def test_a_codec_put_in_the_place_of_another_is_named(copy):
@@ -163,7 +163,7 @@ def test_prompts_of_another_width_are_refused(tiny_model):
     tiny_model.config, prompt_dim=tiny_model.config.prompt_dim * 2
   )
   with pytest.raises(UserError, match="prompts"):
-    bundle.check_parts(dataclasses.replace(tiny_model, config=config))
+    bundle.check_components(dataclasses.replace(tiny_model, config=config))
 
 
 def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
@@ -187,7 +187,7 @@ def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
 
 
 @pytest.mark.parametrize(
-  ("changes", "told"),
+  ("changes", "message"),
   [
     ({"max_seconds": "abc"}, "max_seconds='abc'"),
     ({"max_seconds": -1}, "max_seconds -1.0: must be above 0 and at most 3600"),
@@ -203,9 +203,11 @@ def test_the_aligned_bundle_is_stage_1_but_for_its_policy():
     ({"sampling": {"top_k": 2**31}}, "top_k 2147483648: must be"),
   ],
 )
-def test_a_setting_out_of_its_range_is_named_with_its_file(changes, told, copy):
+def test_a_setting_out_of_its_range_is_named_with_its_file(
+  changes, message, copy
+):
   edit(copy, **changes)
-  with pytest.raises(UserError, match=rf"copy/config\.json: .*{told}"):
+  with pytest.raises(UserError, match=rf"copy/config\.json: .*{message}"):
     bundle.load(copy)
 
 
@@ -243,28 +245,28 @@ _STAND_INS = {
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"README.md"}))
-@pytest.mark.parametrize("told", _STAND_INS)
-def test_what_stands_in_place_of_a_file_is_named(name, told, copy):
-  (copy / name).write_bytes(_STAND_INS[told])
-  with pytest.raises(UserError, match=rf"copy/{name}.*{told}"):
+@pytest.mark.parametrize("message", _STAND_INS)
+def test_what_stands_in_place_of_a_file_is_named(name, message, copy):
+  (copy / name).write_bytes(_STAND_INS[message])
+  with pytest.raises(UserError, match=rf"copy/{name}.*{message}"):
     bundle.load(copy)
 
 
-@pytest.mark.parametrize("told", _STAND_INS)
-def test_what_stands_in_place_of_a_card_is_named(told, copy):
-  (copy / "README.md").write_bytes(_STAND_INS[told])
-  with pytest.raises(UserError, match=rf"copy/README.md.*{told}"):
-    bundle.notes(copy)
+@pytest.mark.parametrize("message", _STAND_INS)
+def test_what_stands_in_place_of_a_card_is_named(message, copy):
+  (copy / "README.md").write_bytes(_STAND_INS[message])
+  with pytest.raises(UserError, match=rf"copy/README.md.*{message}"):
+    model_card.notes(copy)
   (copy / "README.md").write_bytes(b"# caf\xe9\n")
   with pytest.raises(UserError, match="not UTF-8"):
-    bundle.notes(copy)
+    model_card.notes(copy)
   (copy / "README.md").unlink()
-  assert bundle.notes(copy) is None
+  assert model_card.notes(copy) is None
 
 
 def test_a_card_is_read_in_any_encoding_of_unicode(copy):
   (copy / "README.md").write_bytes("# a\r\n## café\r\nb".encode("utf-16"))
-  assert bundle.notes(copy) == "## café\nb"
+  assert model_card.notes(copy) == "## café\nb"
 
 
 def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(
@@ -281,6 +283,6 @@ def test_a_tokenizer_of_more_words_than_the_text_tower_is_refused(
 def test_a_bundle_of_experts_draws_as_it_did(copy):
   """Its settings are those of `generate` in what is made of it."""
   edit(copy, candidates=3, sampling={"guidance": 2.5})
-  model = bundle.assemble(copy, "again", max_seconds=1.5)
+  model = assembly.assemble(copy, "again", max_seconds=1.5)
   assert (model.candidates, model.max_seconds) == (3, 1.5)
   assert model.sampling.guidance == 2.5

@@ -13,12 +13,12 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 def _read(path):
-  with published.tensors(path) as found:
-    return {name: found[name] for name in found}
+  with published.tensors(path) as source:
+    return {name: source[name] for name in source}
 
 
 @pytest.mark.parametrize(
-  ("value", "told"),
+  ("value", "message"),
   [
     (np.array([1.0, np.nan], np.float16), "not finite as float32 .1 of 2"),
     (np.array([1.0, np.inf], np.float32), "not finite"),
@@ -27,9 +27,13 @@ def _read(path):
     (np.array([True, False]), "is bool"),
   ],
 )
-def test_a_tensor_that_no_parameter_is_made_of_is_named(value, told, tmp_path):
+def test_a_tensor_that_no_parameter_is_made_of_is_named(
+  value, message, tmp_path
+):
   save_file({"a.weight": value}, tmp_path / "model.safetensors")
-  with pytest.raises(UserError, match=f"{tmp_path}: tensor 'a.weight'.*{told}"):
+  with pytest.raises(
+    UserError, match=f"{tmp_path}: tensor 'a.weight'.*{message}"
+  ):
     _read(tmp_path)
 
 
@@ -55,20 +59,22 @@ def test_a_negative_variance_is_named(tmp_path):
   save_file(tensors, tmp_path / "x.safetensors")
   plan = [published.Entry("w", tuple(names), lambda *x: x[0] / np.sqrt(x[3]))]
   shapes = {"w": np.zeros(2)}
-  with published.tensors(tmp_path) as found:
+  with published.tensors(tmp_path) as source:
     with pytest.raises(UserError, match="bn.weight with .*not finite"):
-      published.fill(found, plan, shapes)
+      published.fill(source, plan, shapes)
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "a.pt", "a.bin"])
 @pytest.mark.parametrize(
-  ("data", "told"),
+  ("data", "message"),
   [(LFS, "Git LFS pointer"), (b"<html>", "web page"), (b"", "an empty file")],
 )
-def test_what_stands_in_place_of_weights_is_named(name, data, told, tmp_path):
+def test_what_stands_in_place_of_weights_is_named(
+  name, data, message, tmp_path
+):
   (tmp_path / name).write_bytes(data)
   for path in (tmp_path, tmp_path / name):
-    with pytest.raises(UserError, match=f"{name}.*{told}"):
+    with pytest.raises(UserError, match=f"{name}.*{message}"):
       _read(path)
 
 

@@ -14,7 +14,7 @@ import dataclasses
 from siren_jax.cli import runtime
 from siren_jax.cli.models import export
 
-INTERRUPTED = "nothing was written; run the same command again"
+INTERRUPTED = runtime.NOTHING_WRITTEN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
+  from siren_jax.weights import bundle, model_card
   from siren_jax.weights.average import average
 
   out = bundle.check_new(args.out)
@@ -47,10 +48,9 @@ def run(args: argparse.Namespace) -> None:
       f"what {len(tuned)} runs learned from there on average (any two went"
       f" ways of cosine {agreement:.3f})"
     )
-  told = _SECTION.format(start=start.name, share=args.share, learned=learned)
-  export.save(
-    out, model, f"{told}\n{bundle.notes(bundle.find(args.models[0])) or ''}"
-  )
+  section = _SECTION.format(start=start.name, share=args.share, learned=learned)
+  notes = model_card.notes(folders.find(args.models[0])) or ""
+  export.save(out, model, f"{section}\n{notes}")
 
 
 _SECTION = """## Average

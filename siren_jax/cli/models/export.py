@@ -18,13 +18,11 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import siren_jax
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
-INTERRUPTED = "nothing was written; run the same command again"
-_SETTINGS = ("temperature", "top_k", "top_p", "guidance")
+INTERRUPTED = runtime.NOTHING_WRITTEN
 _OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
 
 
@@ -74,98 +72,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   notes = read_text(args.notes) if args.notes else None
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
+  from siren_jax.weights import assembly, bundle, model_card
 
   out = bundle.check_new(args.out)
-  folder = bundle.find(args.experts)
+  folder = folders.identify(args.experts)
   if args.format == "siren-stage1":
-    _save_theirs(args, folder, out)
+    _save_theirs(args, folder.path, out)
     return
-  model = bundle.assemble(
-    folder,
+  model = assembly.assemble(
+    folder.path,
     args.name or out.resolve().name,
     codec_folder=args.codec,
     clap_folder=args.clap,
     **runtime.given(args, "max_seconds", "candidates"),
   )
-  changed = runtime.given(args, *_SETTINGS)
+  changed = runtime.given(args, *runtime.SAMPLING_FLAGS)
   settings = dataclasses.replace(model.sampling, **changed)
-  if notes is None and bundle.is_bundle(folder):
-    notes = bundle.notes(folder)
+  if notes is None and folder.kind is folders.FolderKind.BUNDLE:
+    notes = model_card.notes(folder.path)
   save(args.out, dataclasses.replace(model, sampling=settings), notes)
 
 
 def _save_theirs(
   args: argparse.Namespace, folder: pathlib.Path, out: pathlib.Path
 ) -> None:
-  from siren_jax.weights import bundle, siren_stage1
+  from siren_jax.weights import assembly, siren_stage1
 
-  for name in runtime.given(args, *_OF_BUNDLES, *_SETTINGS):
+  for name in runtime.given(args, *_OF_BUNDLES, *runtime.SAMPLING_FLAGS):
     raise UserError(
       f"--{name.replace('_', '-')} with --format siren-stage1: the authors'"
       " files hold the experts alone; leave it out"
     )
-  run, params = bundle.load_experts(folder)
-  siren_stage1.save(out, run.experts, params)
-  print(f"{out}: {run.experts.num_experts} experts in the authors' format")
+  trained = assembly.load_experts(folder)
+  siren_stage1.save(out, trained.config, trained.params)
+  print(f"{out}: {trained.config.num_experts} experts in the authors' format")
   print(f"try next: siren-jax import-weights siren-stage1 {out} --out DIR")
 
 
 def save(out: str | pathlib.Path, model: Any, notes: str | None) -> None:
   """Writes a bundle with its card, and says where it is."""
-  from siren_jax.weights import bundle
+  from siren_jax.weights import bundle, model_card
 
-  bundle.save(out, model, card(model, notes))
+  bundle.save(out, model, model_card.render(model, notes))
   size = sum(p.stat().st_size for p in pathlib.Path(out).iterdir())
   print(f"{out}: {size / 1e6:.1f} MB")
   print(f'try next: siren-jax generate "a dog barking" --model {out}')
-
-
-def card(model: Any, notes: str | None) -> str:
-  """The model card, in Markdown."""
-  import jax
-
-  def size(tree: Any) -> str:
-    return f"{sum(x.size for x in jax.tree.leaves(tree)) / 1e6:.1f} M"
-
-  settings = dataclasses.asdict(model.sampling)
-  return _CARD.format(
-    name=model.name,
-    version=siren_jax.__version__,
-    rate=model.codec.config.sample_rate,
-    frames=model.codec.config.frame_rate,
-    codebooks=model.config.num_codebooks,
-    num_experts=model.config.num_experts,
-    codec=size(model.codec.params),
-    clap=size(model.clap.params),
-    experts=size(model.params),
-    settings=", ".join(f"{k} {v}" for k, v in settings.items()),
-    seconds=model.max_seconds,
-    candidates=model.candidates,
-    notes=(notes or NO_NOTES).strip(),
-  )
-
-
-NO_NOTES = """## Data and licences
-
-Whoever made this bundle has not said what it was trained on. Ask before you
-use or share what it makes."""
-
-_CARD = """# {name}
-
-A Siren model: words to sound. Made with siren-jax {version}.
-
-    siren-jax generate "a dog barking" --model {name}
-
-| part | parameters | |
-|---|---|---|
-| codec | {codec} | {rate} Hz mono, {frames:g} frames a second, \
-{codebooks} codebooks |
-| CLAP | {clap} | reads the words |
-| experts | {experts} | {num_experts} residual experts |
-
-Sampling by default: {settings}, candidates {candidates}. Clips of up to
-{seconds:g} seconds. Weights are stored in float16.
-
-{notes}
-"""

@@ -14,12 +14,13 @@ written.
 import argparse
 import pathlib
 import shutil
+from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 
-INTERRUPTED = "nothing was written; run the same command again"
+INTERRUPTED = runtime.NOTHING_WRITTEN
 _HUB = "from_hub:"
 KINDS = ("dac", "clap", "siren-stage1", "vggish", "panns")
 
@@ -34,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   from siren_jax.clap import tokenizer
-  from siren_jax.storage import folders
+  from siren_jax.storage import components
   from siren_jax.weights import bundle
 
   out = bundle.check_new(args.out)
   source = _fetched(args.source)
   part, config, params = _read(args.kind, source)
   with files.new_folder(out) as folder:
-    folders.save(folder, part, config, params)
+    components.save(folder, part, config, params)
     if part == "clap":
       words = pathlib.Path(source) / "tokenizer.json"
       tokenizer.load(words, config.text.vocab_size)
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
   print(f"try next: {_NEXT[args.kind].format(out=out)}")
 
 
-def _read(kind: str, source: str):
+def _read(kind: str, source: str) -> tuple[str, Any, Any]:
   """Part, config and parameters."""
   from siren_jax.weights import dac, laion_clap, scorers, siren_stage1
 
@@ -96,7 +97,7 @@ def _fetched(source: str) -> str:
     raise UserError(f"{source}: cannot be fetched ({error})") from error
 
 
-def _size(params) -> int:
+def _size(params: Any) -> int:
   import jax
 
   return sum(x.size for x in jax.tree.leaves(params))

@@ -13,10 +13,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
 _REMEDY = "give a config file, a work directory or a bundle"
-_TOLD = ("loss", "reward")  # ends of names of metrics
+_SHOWN = ("loss", "reward")  # ends of names of metrics
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -32,52 +33,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-  from siren_jax.data.sets import reader
+  if args.target and args.target.endswith(".py"):
+    from siren_jax.experiments import config_files
 
-  if args.target and (pathlib.Path(args.target) / reader.INFO).is_file():
-    _show_set(args.target)
-    return
-  for part, tree in _parts(args.target):
-    _table(part, tree, args.full)
+    trees = _of_experiment(config_files.from_file(args.target))
+  else:
+    from siren_jax.storage import folders
+
+    trees = _of_folder(folders.identify(args.target))
+  for component, tree in trees:
+    _table(component, tree, args.full)
 
 
-def _show_set(path: str) -> None:
+def _of_folder(folder: Any) -> Iterator[tuple[str, Any]]:
+  """Prints what a `Folder` is; names and parameter trees of its components."""
+  from siren_jax.storage.folders import FolderKind
+
+  if folder.kind in (FolderKind.AUDIO_SET, FolderKind.CODE_SET):
+    _show_set(folder.path)
+  elif folder.kind is FolderKind.WORKDIR:
+    yield from _of_workdir(folder)
+  elif folder.kind is FolderKind.BUNDLE:
+    yield from _of_bundle(folder)
+  else:
+    yield from _of_files(folder)
+
+
+def _show_set(path: pathlib.Path) -> None:
   """Prints the counts of a prepared set, and a few of its captions."""
   from siren_jax.data.sets import contents
 
   for line in contents.counts(path):
     print(line)
-  print("captions, for example:")
-  for line in contents.examples(path):
-    print(f"  {line}")
+  runtime.print_examples(path)
 
 
-def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
-  """Names and parameter trees (or their shapes) of what `target` holds."""
-  from siren_jax.common import files
+def _of_workdir(folder: Any) -> Iterator[tuple[str, Any]]:
   from siren_jax.experiments import kinds
-  from siren_jax.storage import tensors
 
-  if target and target.endswith(".py"):
-    yield from _parts_of(kinds.from_file(target))
-    return
+  experiment = kinds.from_mapping(folder.settings, str(folder.path))
+  print(_progress(folder.path, experiment.train.steps))
+  yield from _of_experiment(experiment)
+
+
+def _of_bundle(folder: Any) -> Iterator[tuple[str, Any]]:
   from siren_jax.weights import bundle
 
-  folder = bundle.find(target)
-  if (folder / "checkpoints").is_dir():
-    values = files.read_json(folder / "config.json", _REMEDY)
-    experiment = kinds.from_mapping(values, str(folder))
-    print(_progress(folder, experiment.train.steps))
-    yield from _parts_of(experiment)
-    return
-  if not bundle.is_bundle(folder):
-    imported = sorted(folder.glob("*.safetensors"))  # of import-weights
-    if not imported:
-      raise UserError(f"{folder}: no model in it; {_REMEDY}")
-    for path in imported:
-      yield path.stem, tensors.read(path)
-    return
-  model = bundle.load(folder)
+  model = bundle.load(folder.path)
   print(
     f"{model.name}: {model.codec.config.sample_rate} Hz, up to "
     f"{model.max_seconds:g} s; {model.sampling}"
@@ -87,23 +89,36 @@ def _parts(target: str | None) -> Iterator[tuple[str, Any]]:
   yield "experts", model.params
 
 
-def _parts_of(experiment: Any) -> Iterator[tuple[str, Any]]:
+def _of_files(folder: Any) -> Iterator[tuple[str, Any]]:
+  """The tensors as they are, of import-weights or of others."""
+  from siren_jax.storage import tensors
+
+  paths = sorted(folder.path.glob("*.safetensors"))
+  if not paths:
+    raise UserError(f"{folder.path}: no model in it; {_REMEDY}")
+  for path in paths:
+    yield path.stem, tensors.read(path)
+
+
+def _of_experiment(experiment: Any) -> Iterator[tuple[str, Any]]:
   from siren_jax.experiments import kinds
+  from siren_jax.storage import folders
 
   name = kinds.kind_of(experiment)
   kind = kinds.KINDS[name]
-  print(f"{kind.part}: {getattr(experiment, kind.part)}")
-  if name == "align":  # It makes no parts, but changes those of its start.
-    yield from _parts(experiment.data.start)
+  print(f"{kind.subpackage}: {getattr(experiment, kind.subpackage)}")
+  if name == "align":  # It has no components, but changes those of its start.
+    yield from _of_folder(folders.identify(experiment.data.start or None))
   else:
-    yield kind.part, kind.shapes(experiment)
+    yield kind.subpackage, kind.shapes(experiment)
 
 
-def _progress(workdir: pathlib.Path, steps: int) -> str:
+def _progress(workdir: pathlib.Path, num_steps: int) -> str:
   """How far the training in `workdir` is, and its newest metrics."""
-  folders = (workdir / "checkpoints").iterdir()
-  step = max((int(p.name) for p in folders if p.name.isdigit()), default=0)
-  line = f"{workdir}: step {step} of {steps}"
+  from siren_jax.storage import folders
+
+  step = max(folders.steps(workdir), default=0)
+  line = f"{workdir}: step {step} of {num_steps}"
   try:
     with (workdir / "metrics.csv").open(newline="") as file:
       latest: dict[str, str] = {}
@@ -111,17 +126,17 @@ def _progress(workdir: pathlib.Path, steps: int) -> str:
         latest |= {k: v for k, v in row.items() if k and v}
   except FileNotFoundError:
     return line
-  shown = [f"{k} {v}" for k, v in latest.items() if k.endswith(_TOLD)]
+  shown = [f"{k} {v}" for k, v in latest.items() if k.endswith(_SHOWN)]
   return ", ".join([line, *shown])
 
 
-def _table(part: str, tree: Any, full: bool) -> None:
+def _table(component: str, tree: Any, full: bool) -> None:
   """Prints tensors by their first name (all of them if `full`), and a sum."""
   import flax.traverse_util
 
   flat = flax.traverse_util.flatten_dict(tree, sep="/")
   counts: dict[str, int] = {}
-  print(f"\n{part:36}{'parameters':>16}{'bfloat16':>12}{'float32':>12}")
+  print(f"\n{component:36}{'parameters':>16}{'bfloat16':>12}{'float32':>12}")
   for name, leaf in flat.items():
     size = math.prod(leaf.shape)
     if full:

@@ -15,15 +15,15 @@ from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.cli.models import export
-from siren_jax.cli.runs import training
+from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
-INTERRUPTED = training.INTERRUPTED
+INTERRUPTED = run_experiment.INTERRUPTED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  training.add_arguments(parser)
+  run_experiment.add_arguments(parser)
   add = parser.add_argument
   add("--name", help="what the bundle is called (default: START-aligned)")
   add(
@@ -35,17 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = read_text(args.notes) if args.notes else None
-  with training.begun(args, "align") as current:
+  with run_experiment.begun(args, "align") as current:
     _align(args, current, notes)
 
 
 def _align(
-  args: argparse.Namespace, current: training.Run, notes: str | None
+  args: argparse.Namespace, current: run_experiment.Run, notes: str | None
 ) -> None:
   import jax
 
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments.align import build
+  from siren_jax.weights import model_card
 
   experiment = current.experiment
   start, its_notes = _start(experiment.data.start)
@@ -60,9 +61,9 @@ def _align(
     start.models,
     start.all_params,
     start.clap.tokenizer,
-    meshes.share(current.mesh),
+    meshes.process_shard(current.mesh),
   )
-  state = training.fit(current, task, *data)
+  state = run_experiment.fit(current, task, *data)
   model = dataclasses.replace(
     start,
     name=args.name or f"{start.name}-aligned",
@@ -74,18 +75,21 @@ def _align(
   if out.exists():
     runtime.say(f"{out} is there already")
   else:
-    told = _rewarded(experiment, start.name, int(state.step))
-    export.save(out, model, f"{told}\n{notes or its_notes or export.NO_NOTES}")
+    section = _rewarded(experiment, start.name, int(state.step))
+    notes = notes or its_notes or model_card.NO_NOTES
+    export.save(out, model, f"{section}\n{notes}")
 
 
 def _start(source: str) -> tuple[Any, str | None]:
   """What is aligned, and what its model card says of its data."""
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
+  from siren_jax.weights import assembly, bundle, model_card
 
-  folder = bundle.find(source)
-  if (folder / "checkpoints").is_dir():
-    return bundle.assemble(folder, folder.name), None
-  return bundle.load(folder), bundle.notes(folder)
+  folder = folders.identify(source or None)
+  path = folder.path
+  if folder.kind is folders.FolderKind.WORKDIR:
+    return assembly.assemble(path, path.name), None
+  return bundle.load(path), model_card.notes(path)
 
 
 def _rewarded(experiment: Any, name: str, steps: int) -> str:

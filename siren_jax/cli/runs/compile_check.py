@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.scaling import chips, report
 
   topology = chips.topology(args.topology)
-  experiment = kinds.from_file(args.config, args.overrides)
+  experiment = config_files.from_file(args.config, args.overrides)
   if kinds.kind_of(experiment) != "stage1":
     raise UserError(f"{args.config} is not a config of Stage 1; give one")
   if args.frames < 1 or not -1 <= args.effort <= 1:
@@ -69,15 +69,17 @@ def run(args: argparse.Namespace) -> int:
     )
   runtime.say(f"compiling for {topology.count} chips, which takes minutes ...")
   try:
-    found = report.check(
+    result = report.check(
       args.task, experiment, topology, args.frames, args.effort
     )
   except report.DoesNotFit as error:
     print(f"does not fit: {error}\n{_REMEDIES[args.task]}")
     return 1
-  print(f"compiled in {found.seconds:.0f} s\n{report.text(found)}")
-  print("it fits" if found.fits else f"it does not fit\n{_REMEDIES[args.task]}")
-  return 0 if found.fits else 1
+  print(f"compiled in {result.seconds:.0f} s\n{report.text(result)}")
+  print(
+    "it fits" if result.fits else f"it does not fit\n{_REMEDIES[args.task]}"
+  )
+  return 0 if result.fits else 1
 
 
 _REMEDIES = {

@@ -114,16 +114,13 @@ def _audio(args: argparse.Namespace) -> None:
       "no recordings; name a folder or a --manifest, or use --synthetic"
     )
   from siren_jax.data.preparation import audio
-  from siren_jax.data.sets import contents
 
   config = audio.AudioConfig(**runtime.given(args, *_AUDIO, *_BOTH))
   summary = audio.prepare_audio(
     sources, args.out, config, overwrite=args.overwrite
   )
   _report(summary, pathlib.Path(args.out) / audio.SKIPPED)
-  print("captions, for example:")
-  for line in contents.examples(args.out):
-    print(f"  {line}")
+  runtime.print_examples(args.out)
   print(
     f"{args.out} is ready; try next: siren-jax train-codec "
     f"--config=configs/nano_codec.py --config.data.path={args.out} "
@@ -166,10 +163,10 @@ def _codes(args: argparse.Namespace) -> None:
   )
   for split, count in counts.items():
     print(f"{split}: {count} sounds")
-  config = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
+  name = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
   print(
     f"{args.out} is ready; try next: siren-jax train "
-    f"--config=configs/{config}.py --config.data.path={args.out} "
+    f"--config=configs/{name}.py --config.data.path={args.out} "
     "--workdir=runs/experts"
   )
 

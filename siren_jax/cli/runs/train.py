@@ -4,13 +4,10 @@
     --config.data.path=runs/codes
 """
 
-import argparse
+import functools
 
-from siren_jax.cli.runs import training
-from siren_jax.cli.runs.training import INTERRUPTED, add_arguments
+from siren_jax.cli.runs import run_experiment
 
-__all__ = ["INTERRUPTED", "add_arguments", "run"]
-
-
-def run(args: argparse.Namespace) -> None:
-  training.run(args, "stage1")
+INTERRUPTED = run_experiment.INTERRUPTED
+add_arguments = run_experiment.add_arguments
+run = functools.partial(run_experiment.run, kind="stage1")

@@ -7,6 +7,7 @@ The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
 
 import argparse
 import pathlib
+from typing import Any
 
 from siren_jax.cli import runtime
 from siren_jax.common import files
@@ -27,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
   runtime.use_compilation_cache()
   from siren_jax import codec
   from siren_jax.codec import chunks
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
-  model = codec.load(bundle.find(args.model))
+  model = codec.load(folders.find(args.model))
   rate = model.config.sample_rate
 
   def decode(source: str, target: pathlib.Path) -> str:
@@ -42,14 +43,14 @@ def run(args: argparse.Namespace) -> None:
   runtime.each(args.codes, targets, decode)
 
 
-def _read(path, config):
+def _read(path: str, config: Any) -> tuple[Any, int]:
   """Codes [N, T] and the number of audio samples they stand for."""
   from siren_jax.codec import checks
 
-  found = files.read_npz(path, _REMEDY)
+  arrays = files.read_npz(path, _REMEDY)
   try:
-    codes_NxT = found["codes"]
-    rate, num_samples = int(found["sample_rate"]), int(found["num_samples"])
+    codes_NxT = arrays["codes"]
+    rate, num_samples = int(arrays["sample_rate"]), int(arrays["num_samples"])
   except (KeyError, TypeError, ValueError) as error:
     raise UserError(f"{path}: no file of codes ({error}); {_REMEDY}") from error
   if rate != config.sample_rate:

@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax import codec
   from siren_jax.audio import sound_files
   from siren_jax.codec import chunks
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
-  model = codec.load(bundle.find(args.model))
+  model = codec.load(folders.find(args.model))
   rate = model.config.sample_rate
 
   def encode(source: str, target: pathlib.Path) -> str:

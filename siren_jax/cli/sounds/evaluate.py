@@ -111,9 +111,9 @@ def run(args: argparse.Namespace) -> None:
 def _panel(args: argparse.Namespace) -> Any:
   from siren_jax import clap
   from siren_jax.evaluation import scorers
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
-  home = bundle.find(args.model)
+  home = folders.find(args.model)
   return scorers.panel(
     clap.load(home), home.name, args.vggish, args.cnn14, args.clap
   )

@@ -23,8 +23,6 @@ import siren_jax
 from siren_jax.cli import outputs, runtime
 from siren_jax.common.errors import UserError
 
-_SETTINGS = ("temperature", "top_k", "top_p", "guidance")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     **runtime.given(args, "batch_size"),
     **({} if args.loudness is None else _loudness(args.loudness)),
     mesh=args.mesh,
-    **runtime.given(args, *_SETTINGS),
+    **runtime.given(args, *runtime.SAMPLING_FLAGS),
   )
   print(f"try next: {_next(args, prompts)}")
 
@@ -163,7 +161,7 @@ def _facts(
   options: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the JSON files of all sounds of a call say."""
-  settings = {k: v for k, v in options.items() if k in _SETTINGS}
+  settings = {k: v for k, v in options.items() if k in runtime.SAMPLING_FLAGS}
   return {
     "seed": seed,
     "seconds": seconds,
@@ -187,7 +185,7 @@ def _command(known: Mapping[str, Any]) -> str:
     "seed": known["seed"],
     "sample": known["sample"],
     "candidates": settings["candidates"],
-    **{name: settings[name] for name in _SETTINGS},
+    **{name: settings[name] for name in runtime.SAMPLING_FLAGS},
     "loudness": "none" if level is None else level,
     "mesh": known["mesh"],
     "batch_size": known["batch_size"],
@@ -236,7 +234,7 @@ def _mesh(text: str | None) -> Any:
   return mesh.MeshConfig(**sizes)
 
 
-def _loudness(text: str) -> dict[str, float | None]:
+def _loudness(text: str) -> dict[str, Any]:
   if text == "none":
     return {"loudness": None}
   try:

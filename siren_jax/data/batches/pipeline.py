@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import WHOLE, Share
+from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data import augment
 from siren_jax.data.batches import stream
 from siren_jax.data.sets.reader import Element, Source, open_source
@@ -37,7 +37,7 @@ def audio_batches(
     sample_rate: refuses a set of another rate, where given.
     config: how sounds are varied.
     **options: `repeat` (default: train only; else ends after one pass),
-      `seed`, `share` of each batch (all of it).
+      `seed`, `shard` of each batch (all of it).
 
   Raises:
     UserError: no such set or split, or a batch that cannot be divided.
@@ -147,14 +147,14 @@ def _batches(
   finish: Callable[[Any], Batch] | None = None,
   repeat: bool | None = None,
   seed: int = 0,
-  share: Share = WHOLE,
+  shard: Shard = WHOLE_BATCH,
 ) -> stream.Batches:
-  share.rows(batch_size)  # Raises where the batch cannot be cut.
+  shard.rows(batch_size)  # Raises where the batch cannot be cut.
   order = stream.Order(
     seed=seed,
     batch_size=batch_size,
     repeat=split == "train" if repeat is None else repeat,
-    share=share,
+    shard=shard,
   )
   finish = finish or (lambda batch: batch)
   return stream.Batches(source, transform, finish, order)

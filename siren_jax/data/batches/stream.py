@@ -1,6 +1,6 @@
 """The order of a stream of batches: shuffled, sharded, resumable.
 
-The seed alone fixes the order of the whole stream. A process takes its share
+The seed alone fixes the order of the whole stream. A process takes its shard
 of every global batch, so the state of an iterator (a step count) means the
 same for any number of processes.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.shards import Shard
 from siren_jax.data.sets.reader import Element, Source
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class Order:
     batch_size: rows over all processes.
     repeat: shuffle anew for ever. Else one pass in order, its last batch
       filled up with records from the start: every batch has the same shape.
-    share: which rows of each batch are ours.
+    shard: which rows of each batch are ours.
   """
 
   seed: int
   batch_size: int
   repeat: bool
-  share: Share
+  shard: Shard
 
   @functools.cached_property
   def _rows(self) -> np.ndarray:
-    return self.share.rows(self.batch_size)
+    return self.shard.rows(self.batch_size)
 
   @property
   def rows(self) -> int:

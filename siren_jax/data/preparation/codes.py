@@ -25,15 +25,18 @@ MAX_PROMPTS_KEPT = 20_000
 
 
 class Codec(Protocol):
-  config: Any  # has sample_rate
+  @property
+  def config(self) -> Any:
+    """Has `sample_rate`."""
+    ...
 
-  def encode(self, audio_BxS: np.ndarray) -> np.ndarray:
+  def encode(self, audio_BxS: np.ndarray) -> Any:
     """Codes [B, N, T]."""
     ...
 
 
 class TextEncoder(Protocol):
-  def encode_text(self, texts: list[str]) -> tuple[np.ndarray, ...]:
+  def encode_text(self, texts: list[str]) -> tuple[Any, ...]:
     """Tokens [B, P, C], mask [B, P] and embeddings [B, E]."""
     ...
 

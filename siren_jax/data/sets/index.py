@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from siren_jax.common import files, paths
+from siren_jax.common import paths
 from siren_jax.data.sets import reader, schema
 from siren_jax.storage import fingerprint as fingerprints
-
-FINGERPRINTS = "fingerprint.json"  # {split: fingerprint of its records}
+from siren_jax.storage import folders
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class SplitIndex:
 def write(folder: Path, indices: Mapping[str, SplitIndex]) -> None:
   """Keeps the fingerprints beside the records."""
   values = {split: index.fingerprint for split, index in indices.items()}
-  (folder / FINGERPRINTS).write_text(json.dumps(values, indent=2) + "\n")
+  (folder / folders.RECORDS).write_text(json.dumps(values, indent=2) + "\n")
 
 
 def fingerprint(path: str | os.PathLike) -> str:
@@ -60,18 +59,15 @@ def fingerprint(path: str | os.PathLike) -> str:
     return fingerprints.of_file(path)
   if not path.exists():
     raise reader.no_set(path)
-  if not (path / reader.INFO).exists():
-    return fingerprints.of_model(path)
-  if (path / FINGERPRINTS).exists():
-    records = files.read_json(path / FINGERPRINTS, "copy the data set again")
-  else:
+  value = folders.identify(path).fingerprint()
+  if value is None:
     _log.warning(
       "%s has no fingerprint, so all of it is read; prepare it again to save"
       " the time", path,
     )  # fmt: skip
     records = {split: _read(path, split) for split in reader.splits(path)}
-  encoders = fingerprints.of_model(path)
-  return fingerprints.of_values({"records": records, "encoders": encoders})
+    value = folders.data_fingerprint(path, records)
+  return value
 
 
 def _read(path: Path, split: str) -> str:

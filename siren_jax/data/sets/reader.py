@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
+from siren_jax.storage import folders
 
 Element = dict[str, Any]
 
-INFO = "dataset_info.json"  # the file that makes a folder a TFDS data set
 MAX_CACHED_BYTES = 4 << 30  # larger sets are read from disk every time
 
 
@@ -104,7 +104,7 @@ def previous(path: Path) -> Path:
 def _tfds_builder(path: Path) -> Any:
   import tensorflow_datasets as tfds  # slow to import
 
-  if not (path / INFO).exists():
+  if not (path / folders.DATASET_INFO).exists():
     raise no_set(path)
   with _reading(path):
     return tfds.builder_from_directory(path)
@@ -113,13 +113,19 @@ def _tfds_builder(path: Path) -> Any:
 def no_set(path: Path) -> UserError:
   """The error of a folder that holds no data set."""
   kept = previous(path)
-  if (kept / INFO).exists():
+  if (kept / folders.DATASET_INFO).exists():
     return UserError(
       f"{path}: no data set here; the one before was moved to {kept} when"
       " prepare-data was killed: move it back"
     )
+  instead = ""
+  if path.is_dir():
+    folder = folders.identify(path)
+    if folder.kind is not folders.FolderKind.OTHER:
+      instead = f", but {folder.description}"
   return UserError(
-    f"{path}: no prepared data set here; make one with siren-jax prepare-data"
+    f"{path}: no prepared data set here{instead}; make one with siren-jax"
+    " prepare-data"
   )
 
 

@@ -19,7 +19,8 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import index
 from siren_jax.data.sets.index import SplitIndex
-from siren_jax.data.sets.reader import INFO, previous
+from siren_jax.data.sets.reader import previous
+from siren_jax.storage import folders
 from siren_jax.storage.lock import exclusive
 
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
@@ -73,7 +74,7 @@ def claim(out: str | os.PathLike, overwrite: bool = False) -> Iterator[None]:
   check_target(place)
   with exclusive(place.with_name(f".{place.name}.lock"), str(out)):
     _clean(place)
-    if not overwrite and (place / INFO).exists():
+    if not overwrite and (place / folders.DATASET_INFO).exists():
       raise UserError(
         f"{out} is a data set already; replace it with --overwrite"
         " (overwrite=True in Python) or choose another folder"
@@ -125,7 +126,7 @@ def write(
 def check_target(out: str | os.PathLike) -> None:
   """Refuses to write over anything but a data set (or nothing)."""
   out = paths.local(out)
-  if not out.exists() or (out / INFO).exists():
+  if not out.exists() or (out / folders.DATASET_INFO).exists():
     return
   if not out.is_dir() or any(out.iterdir()):
     raise UserError(
@@ -162,7 +163,7 @@ def _replace(new: Path, out: Path) -> None:
 def _clean(out: Path) -> None:
   """Puts right what a killed process left; nobody else is writing."""
   kept = previous(out)
-  if (out / INFO).exists():
+  if (out / folders.DATASET_INFO).exists():
     shutil.rmtree(kept, ignore_errors=True)
   elif kept.exists():
     os.replace(kept, out)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.data.sets import index
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files, kinds
 from siren_jax.experts import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
@@ -76,8 +76,8 @@ def test_what_the_authors_files_do_not_hold_is_refused(
   tiny_bundle, tmp_path, user_error
 ):
   command = ["export", "--experts", tiny_bundle, "--format", "siren-stage1"]
-  told = user_error([*command, "--guidance", "9", "--out", tmp_path / "out"])
-  assert "--guidance" in told and not (tmp_path / "out").exists()
+  message = user_error([*command, "--guidance", "9", "--out", tmp_path / "out"])
+  assert "--guidance" in message and not (tmp_path / "out").exists()
 
 
 def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
@@ -85,8 +85,8 @@ def test_imported_experts_need_a_codec(tiny_bundle, tmp_path, user_error):
   source = ["--experts", tiny_bundle]
   _run("export", *source, "--format", "siren-stage1", "--out", theirs)
   _run("import-weights", "siren-stage1", theirs, "--out", ours)
-  told = user_error(["export", "--experts", ours, "--out", tmp_path / "out"])
-  assert "holds no codec" in told
+  message = user_error(["export", "--experts", ours, "--out", tmp_path / "out"])
+  assert "holds no codec" in message
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def trained(tiny_bundle, tiny_model, tmp_path):
 
 
 def _trained(tiny_model, workdir, **inputs):
-  experiment = kinds.from_file(
+  experiment = config_files.from_file(
     str(ROOT / "configs" / "tiny.py"),
     [f"--config.data.{name}={path}" for name, path in inputs.items()],
   )
@@ -125,9 +125,9 @@ def test_a_codec_that_took_the_place_of_the_runs_is_refused(
   name = next(n for n in tensors if n.startswith("decoder"))
   save_file(tensors | {name: tensors[name] + 1}, codes / "codec.safetensors")
   command = ["export", "--experts", workdir, "--out", tmp_path / "bad"]
-  told = user_error(command)
-  assert f"{codes} holds something else" in told
-  assert "--codec and --clap" in told and not (tmp_path / "bad").exists()
+  message = user_error(command)
+  assert f"{codes} holds something else" in message
+  assert "--codec and --clap" in message and not (tmp_path / "bad").exists()
   own = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   _run(*command, *own)
 
@@ -166,7 +166,7 @@ def test_a_run_without_fingerprints_is_exported_with_a_word(
 
 def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
   """Flags come first; a run of before that said so is as it was."""
-  run = kinds.from_file(str(ROOT / "configs" / "tiny.py"))
+  run = config_files.from_file(str(ROOT / "configs" / "tiny.py"))
   generate = GenerateConfig(SamplingConfig(0.9, top_k=7, guidance=3.0), 4, 1.5)
   parts = ["--codec", tiny_bundle, "--clap", tiny_bundle]
   params = dict(tiny_model.params)
@@ -195,7 +195,7 @@ def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
 
 
 def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
-  run = kinds.from_file(str(ROOT / "configs" / "nano.py"))
+  run = config_files.from_file(str(ROOT / "configs" / "nano.py"))
   shipped = siren_jax.load("nano-stage1").bundle
   assert run.generate == GenerateConfig(
     shipped.sampling, shipped.candidates, shipped.max_seconds
@@ -204,8 +204,8 @@ def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
 
 def test_notes_that_are_no_text_are_refused(tiny_bundle, tmp_path, user_error):
   (tmp_path / "notes.md").write_bytes(b"caf\xe9")
-  told = user_error(
+  message = user_error(
     ["export", "--experts", tiny_bundle, "--out", tmp_path / "out", "--notes",
      tmp_path / "notes.md"]
   )  # fmt: skip
-  assert "notes.md:1: not UTF-8" in told and not (tmp_path / "out").exists()
+  assert "notes.md:1: not UTF-8" in message and not (tmp_path / "out").exists()

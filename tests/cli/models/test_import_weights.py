@@ -31,14 +31,14 @@ def test_import_stops_before_it_writes(tmp_path, user_error):
   source = shutil.copytree(FIXTURES / "descript", tmp_path / "source")
   (source / "weights.safetensors").write_bytes(b"broken")
   out = tmp_path / "out"
-  told = user_error(["import-weights", "dac", source, "--out", out])
-  assert "safetensors" in told and not out.exists()
-  told = user_error(["import-weights", "clap", source, "--out", out])
-  assert "config.json" in told and not out.exists()
+  message = user_error(["import-weights", "dac", source, "--out", out])
+  assert "safetensors" in message and not out.exists()
+  message = user_error(["import-weights", "clap", source, "--out", out])
+  assert "config.json" in message and not out.exists()
   pickled = tmp_path / "vggish.pth"
   pickled.write_bytes(b"no pickle")
-  told = user_error(["import-weights", "vggish", pickled, "--out", out])
-  assert "torch" in told and not out.exists()
+  message = user_error(["import-weights", "vggish", pickled, "--out", out])
+  assert "torch" in message and not out.exists()
 
 
 class _Hub(types.ModuleType):
@@ -58,15 +58,15 @@ class _Hub(types.ModuleType):
 def test_from_hub(tmp_path, monkeypatch, user_error):
   command = ["import-weights", "dac", "from_hub:descript/dac_16khz", "--out"]
   monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-  told = user_error([*command, tmp_path / "out"])
-  assert "pip install huggingface_hub" in told
+  message = user_error([*command, tmp_path / "out"])
+  assert "pip install huggingface_hub" in message
   monkeypatch.setitem(sys.modules, "huggingface_hub", _Hub())
   assert main([*command, str(tmp_path / "out")]) == 0
   assert codec.load(tmp_path / "out").config.kind == "dac"
-  told = user_error(
+  message = user_error(
     ["import-weights", "dac", "from_hub:no/such", "--out", tmp_path / "no"]
   )
-  assert "from_hub:no/such" in told and "404" in told
+  assert "from_hub:no/such" in message and "404" in message
 
 
 def test_a_folder_without_a_model_is_told(tmp_path, user_error):

@@ -87,8 +87,8 @@ def test_same_seed_same_file(generate, tmp_path):
 def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
   assert generate("rain", "--seed", "3", "--out", "x.wav") == 0
   written, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
-  made = siren_jax.load(tiny_bundle).generate("rain", 0.2, key=3)[0]
-  np.testing.assert_allclose(written, made, atol=1e-4)
+  generated = siren_jax.load(tiny_bundle).generate("rain", 0.2, key=3)[0]
+  np.testing.assert_allclose(written, generated, atol=1e-4)
 
 
 def test_a_sound_is_made_again_by_the_command_in_its_json(generate, tmp_path):
@@ -161,7 +161,7 @@ def test_a_mesh(generate, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-  ("args", "told"),
+  ("args", "message"),
   [
     ([], "no prompt"),
     ([""], "empty"),
@@ -199,7 +199,7 @@ def test_a_mesh(generate, tmp_path, monkeypatch, capsys):
   ],
 )
 def test_bad_input_writes_nothing(
-  args, told, tmp_path, tiny_bundle, monkeypatch, user_error
+  args, message, tmp_path, tiny_bundle, monkeypatch, user_error
 ):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "blank.txt").write_text("\n \n")
@@ -207,5 +207,5 @@ def test_bad_input_writes_nothing(
   (tmp_path / "folder.wav").mkdir()
   before = names(tmp_path)
   model = [] if "--model" in args else ["--model", tiny_bundle]
-  assert told in user_error(["generate", *args, *model])
+  assert message in user_error(["generate", *args, *model])
   assert names(tmp_path) == before

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.common.share import Share
+from siren_jax.common.shards import Shard
 from siren_jax.data import augment
 from siren_jax.data.batches import pipeline
 from siren_jax.data.sets import schema, writer
@@ -124,7 +124,7 @@ def test_resumes_from_json_state(folder):
 def test_processes_share_the_global_batches(folder, processes):
   whole = take(audio(folder, config=VARIED), 7)
   parts = [
-    take(audio(folder, config=VARIED, share=Share((p,), processes)), 7)
+    take(audio(folder, config=VARIED, shard=Shard((p,), processes)), 7)
     for p in range(processes)
   ]
   joined = [
@@ -135,7 +135,7 @@ def test_processes_share_the_global_batches(folder, processes):
 
 
 def test_state_survives_another_number_of_processes(folder):
-  two = audio(folder, share=Share((0,), 2))
+  two = audio(folder, shard=Shard((0,), 2))
   take(two, 3)
   one = audio(folder)
   one.set_state(two.get_state())
@@ -145,8 +145,8 @@ def test_state_survives_another_number_of_processes(folder):
 def test_shards_are_disjoint_and_complete_within_an_epoch(folder):
   batch_size = 4 * COUNT  # an epoch is a quarter of it
   shards = [
-    numbers([next(audio(folder, "train", batch_size, share=share))])
-    for share in (Share((0, 2), 4), Share((1, 3), 4))
+    numbers([next(audio(folder, "train", batch_size, shard=shard))])
+    for shard in (Shard((0, 2), 4), Shard((1, 3), 4))
   ]
   counts = collections.Counter(shards[0] + shards[1])
   assert set(counts) == set(range(1, COUNT + 1))
@@ -250,7 +250,7 @@ def test_one_record_is_enough(tmp_path):
 
 def test_bad_requests(folder):
   with pytest.raises(UserError, match="batch of 3 .* 2 devices"):
-    audio(folder, batch_size=3, share=Share((0,), 2))
+    audio(folder, batch_size=3, shard=Shard((0,), 2))
   with pytest.raises(UserError, match="batch of 0"):
     audio(folder, batch_size=0)
   with pytest.raises(UserError, match="longer than 0"):

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import contents, index, reader, schema, writer
+from siren_jax.storage import folders
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 
@@ -40,7 +41,7 @@ def test_what_was_written_is_counted(tmp_path):
     "validation": 1,
   }
   assert indices["train"].seconds == pytest.approx((100 + 101 + 102) / 8000)
-  written = files.read_json(tmp_path / "set" / index.FINGERPRINTS, "")
+  written = files.read_json(tmp_path / "set" / folders.RECORDS, "")
   assert written == {s: i.fingerprint for s, i in indices.items()}
 
 
@@ -188,7 +189,7 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   write(tmp_path / "set")
   expected = index.fingerprint(tmp_path / "set")
   assert not caplog.text
-  (tmp_path / "set" / index.FINGERPRINTS).unlink()
+  (tmp_path / "set" / folders.RECORDS).unlink()
   assert index.fingerprint(tmp_path / "set") == expected
   assert "has no fingerprint, so all of it is read" in caplog.text
 
@@ -198,7 +199,7 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
 )
 def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
   write(tmp_path / "set", range(20))
-  (tmp_path / "set" / index.FINGERPRINTS).unlink()
+  (tmp_path / "set" / folders.RECORDS).unlink()
   decode, kept, most = reader._decode, weakref.WeakSet(), 0
 
   def counted(element):
@@ -225,10 +226,8 @@ class _Record(dict):
 )
 def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
   write(tmp_path / "set")
-  (tmp_path / "set" / index.FINGERPRINTS).write_bytes(content)
-  with pytest.raises(
-    UserError, match=rf"{index.FINGERPRINTS}: .*{told}.*; copy"
-  ):
+  (tmp_path / "set" / folders.RECORDS).write_bytes(content)
+  with pytest.raises(UserError, match=rf"{folders.RECORDS}: .*{told}.*; copy"):
     index.fingerprint(tmp_path / "set")
 
 
@@ -298,8 +297,8 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   "file, content, told",
   [
-    (reader.INFO, LFS, "Git LFS pointer"),
-    (reader.INFO, b"", "an empty file"),
+    (folders.DATASET_INFO, LFS, "Git LFS pointer"),
+    (folders.DATASET_INFO, b"", "an empty file"),
     ("features.json", LFS, "Git LFS pointer"),
     ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
     ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),

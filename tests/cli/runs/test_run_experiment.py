@@ -13,10 +13,10 @@ from jax.experimental import multihost_utils
 
 from siren_jax import training
 from siren_jax.cli.main import main
-from siren_jax.cli.runs import training as training_verbs
+from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import audio
-from siren_jax.experiments import kinds, stage1
+from siren_jax.experiments import codec, config_files
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
@@ -92,7 +92,7 @@ def test_another_start_at_its_path_is_refused(
   run, user_error, tmp_path, monkeypatch
 ):
 
-  monkeypatch.setattr(stage1, "start_of", lambda e: None)
+  monkeypatch.setattr(codec, "start_of", lambda e: None)
   start = tmp_path / "start"
   start.mkdir()
   (start / "codec.safetensors").write_bytes(b"one")
@@ -108,7 +108,7 @@ def test_a_start_that_trained_on_is_no_other(
   run, user_error, tmp_path, monkeypatch
 ):
 
-  monkeypatch.setattr(stage1, "start_of", lambda e: None)
+  monkeypatch.setattr(codec, "start_of", lambda e: None)
   start = tmp_path / "start"
 
   def train_to(step):
@@ -179,26 +179,26 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   monkeypatch.setattr(multihost_utils, "process_allgather", gather)
   own = UserError("it is broken")
-  with pytest.raises(UserError) as error, training_verbs._agreed():
+  with pytest.raises(UserError) as error, run_experiment._agreed():
     raise own
   assert error.value is own
   stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
   with stops if any(failed) else contextlib.nullcontext():
-    with training_verbs._agreed():
+    with run_experiment._agreed():
       pass
   assert told == [True, False]
 
 
 def test_steps_of_training_move_the_schedule(capsys):
   nano = str(CONFIGS / "nano.py")
-  experiment = kinds.from_file(nano, ["--config.train.steps=600"])
+  experiment = config_files.from_file(nano, ["--config.train.steps=600"])
   assert experiment.schedule.steps == 600
   align = str(CONFIGS / "align_nano.py")
   overrides = ["--config.train.steps=9", "--config.alignment.minibatches=2"]
   overrides.append("--config.optimizer.warmup_steps=1")
-  assert kinds.from_file(align, overrides).schedule.steps == 18
+  assert config_files.from_file(align, overrides).schedule.steps == 18
   explicit = ["--config.train.steps=600", "--config.optimizer.steps=700"]
-  assert kinds.from_file(nano, explicit).schedule.steps == 700
+  assert config_files.from_file(nano, explicit).schedule.steps == 700
 
 
 def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):

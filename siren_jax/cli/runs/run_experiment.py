@@ -1,10 +1,10 @@
-"""What the training verbs share: config file to trainer."""
+"""From a config file to the trainer: what the verbs of training share."""
 
 import argparse
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from siren_jax.cli import runtime
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, kind: str) -> None:
   with begun(args, kind) as current:
     build = kinds.KINDS[kind].module().build
     parts = build(
-      current.experiment, current.workdir, meshes.share(current.mesh)
+      current.experiment, current.workdir, meshes.process_shard(current.mesh)
     )
     fit(current, *parts)
   if jax.process_index() == 0:
@@ -85,14 +85,14 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   """
   import jax
 
-  from siren_jax.experiments import kinds
+  from siren_jax.experiments import config_files, kinds
   from siren_jax.storage.lock import exclusive
 
-  experiment = kinds.from_file(args.config, args.overrides)
-  found = kinds.kind_of(experiment)
-  if found != kind:
+  experiment = config_files.from_file(args.config, args.overrides)
+  config_kind = kinds.kind_of(experiment)
+  if config_kind != kind:
     raise UserError(
-      f"{args.config} is for `siren-jax {kinds.KINDS[found].verb}`"
+      f"{args.config} is for `siren-jax {kinds.KINDS[config_kind].verb}`"
     )
   workdir = runtime.check_folder(args.workdir)
   runtime.use_compilation_cache()
@@ -122,11 +122,11 @@ def _agreed() -> Iterator[None]:
   except Exception as error:
     failure = error
   if jax.process_count() > 1:
-    failed_P = multihost_utils.process_allgather(failure is not None)
-    if failed_P.any() and not failure:
+    failures = list(multihost_utils.process_allgather(failure is not None))
+    if any(failures) and not failure:
       raise UserError(
-        f"process {failed_P.argmax()} of {len(failed_P)} cannot begin; see what"
-        " it says"
+        f"process {failures.index(True)} of {len(failures)} cannot begin; see"
+        " what it says"
       )
   if failure:
     raise failure
@@ -136,9 +136,9 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   """The run, as it may go on in `workdir`."""
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
-  from siren_jax.storage.fingerprint import steps
+  from siren_jax.storage import folders
 
-  resumed = bool(steps(workdir))
+  resumed = bool(folders.steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
   if resumed and kind != "align":
@@ -182,7 +182,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   """Of all that the settings of its data name."""
   from siren_jax.data.sets import index
-  from siren_jax.weights import bundle
+  from siren_jax.storage import folders
 
   values = {}
   for name in ("path", "validation"):
@@ -191,7 +191,7 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   for name in ("start", "codec"):
     model = getattr(experiment.data, name, "")
     if model or (kind == "align" and name == "start"):
-      values[f"data.{name}"] = index.fingerprint(bundle.find(model))
+      values[f"data.{name}"] = index.fingerprint(folders.find(model or None))
   return values
 
 
@@ -200,7 +200,7 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
 
   That is a work directory, still at its path, which may have trained on.
   """
-  from siren_jax.weights import bundle
+  from siren_jax.storage.folders import FolderKind, identify
 
   begun_with = run_config.recorded(workdir)
   fingerprint = begun_with.get(run_config.INPUTS, {}).get("data.start")
@@ -208,13 +208,15 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
   if (
     fingerprint
     and start == begun_with["data"]["start"]
-    and (bundle.find(start) / "checkpoints").is_dir()
+    and identify(start).kind is FolderKind.WORKDIR
   ):
     return {"data.start": fingerprint}
   return {}
 
 
-def fit(run: Run, task, train_data, eval_data) -> Any:
+def fit(
+  run: Run, task: Any, train_data: Any, eval_data: Callable[[], Any]
+) -> Any:
   """Trains over the mesh; the state at the end."""
   from siren_jax import training
 

@@ -1,17 +1,18 @@
 """Which rows of a global batch a process reads."""
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 
 from siren_jax.common.errors import UserError
 
 
-class Share(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
   """A batch is cut into `count` blocks of rows; ours are `blocks`.
 
   Processes whose devices hold the same rows (other experts, another part of
-  each matrix) have the same share.
+  each matrix) have the same shard.
   """
 
   blocks: tuple[int, ...] = (0,)
@@ -27,7 +28,7 @@ class Share(NamedTuple):
     return np.add.outer(np.array(self.blocks) * size, np.arange(size)).ravel()
 
 
-WHOLE = Share()
+WHOLE_BATCH = Shard()
 
 
 def block_size(batch_size: int, count: int) -> int:

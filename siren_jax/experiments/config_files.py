@@ -1,0 +1,91 @@
+"""configs/*.py and their overrides to experiments: the edge to ml_collections.
+
+A config file returns `to_config_dict(SomeExperiment(...))`: every field is
+there to be overridden, and its default is written down in the dataclass alone.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+from ml_collections import config_dict as placeholders
+
+from siren_jax.common import config as configs
+from siren_jax.common import paths, sniff
+from siren_jax.common.errors import UserError
+from siren_jax.experiments.kinds import from_mapping, kind_of
+
+
+def to_config_dict(experiment: Any) -> ConfigDict:
+  """What a config file returns for `experiment`, with its kind noted."""
+  return ConfigDict({"kind": kind_of(experiment), **_open(experiment)})
+
+
+def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
+  """The experiment in config file `path`, with `--config.a.b=v` applied.
+
+  Raises:
+    UserError: no such file, an unknown key, or a value that does not fit.
+  """
+  if not paths.local(path).is_file():
+    raise UserError(f"no config file {path}; the ones that ship: configs/*.py")
+  if stand_in := sniff.describe(path):
+    raise UserError(f"{path}: no config file ({stand_in}); get it again")
+  config = _parse(path, [])
+  for override in overrides:
+    if override.startswith("--"):
+      _check_key(config, override.removeprefix("--").partition("=")[0])
+  return from_mapping(_parse(path, overrides).to_dict(), path)
+
+
+def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
+  argv = ["siren-jax", f"--config={path}", *overrides]
+  values = flags.FlagValues()  # Ours alone: absl's are one for the process.
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  try:
+    values(argv)
+    config = values.config
+  except SyntaxError as error:
+    raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
+  except (flags.Error, TypeError, ValueError) as error:
+    raise UserError(f"{path}: {_gist(error)}") from error
+  except MemoryError:
+    raise
+  except (Exception, SystemExit) as error:  # It is Python: anything may happen.
+    raise UserError(
+      f"{path}: {type(error).__name__} ({error}); mend the file"
+    ) from error
+  if not isinstance(config, ConfigDict):
+    raise UserError(f"{path}: get_config() gives no ConfigDict")
+  return config
+
+
+def _gist(error: Exception) -> str:
+  """What the config file raised, out of the page that config_flags makes."""
+  text = str(error.__context__ or error).strip()
+  last = text.splitlines()[-1]
+  return last.partition(": ")[2] if "Traceback" in text else text
+
+
+def _check_key(config: Any, flag: str) -> None:
+  _, *names = flag.split(".")
+  for i, name in enumerate(names):
+    known = list(config) if isinstance(config, ConfigDict) else []
+    if name not in known:
+      full = ".".join(names[: i + 1])
+      raise UserError(configs.unknown_key(full, name, known))
+    config = config[name]
+
+
+def _open(experiment: Any) -> dict[str, Any]:
+  """As `to_dict`, but a field that is None can be overridden too."""
+
+  def value(v: Any) -> Any:
+    if dataclasses.is_dataclass(v):
+      return _open(v)
+    return placeholders.placeholder(object) if v is None else v
+
+  fields = dataclasses.fields(experiment)
+  return {f.name: value(getattr(experiment, f.name)) for f in fields}

@@ -1,0 +1,101 @@
+"""One trained component (codec, CLAP, experts, a scorer) on disk.
+
+`load` takes it out of whatever folder holds it, `save` writes it alone.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from siren_jax.common import config as configs
+from siren_jax.common import files, paths
+from siren_jax.common.errors import UserError, about
+from siren_jax.storage import folders, tensors
+from siren_jax.storage.folders import Folder, FolderKind
+
+Config = TypeVar("Config")
+
+
+def load(
+  name_or_path: str | os.PathLike,
+  component: str,
+  config_class: type[Config],
+  init: Callable[[jax.Array, Config], Any],
+) -> tuple[Config, Any]:
+  """Config and parameters of `component`.
+
+  Args:
+    name_or_path: any folder with it, see `folders.find`: a bundle, an imported
+      model, a code set, or the work directory that a training verb wrote.
+    component: section of the config and name of the safetensors file.
+    config_class: dataclass of that section.
+    init: makes random parameters; only their shapes are used.
+
+  Raises:
+    UserError: nothing there, a setting out of its range, or a tensor that does
+      not fit the config or is not finite.
+  """
+  folder = folders.identify(name_or_path)
+  if folder.kind is FolderKind.WORKDIR:
+    from siren_jax.storage import checkpoint  # Orbax takes a second to import.
+
+    settings, params, _ = checkpoint.restore_params(folder.path)
+    return read_config(folder, settings, component, config_class), params
+  settings = {} if folder.kind is FolderKind.AUDIO_SET else folder.settings
+  config = read_config(folder, settings, component, config_class)
+  shapes = _shapes(folder.path / folders.CONFIG, component, config, init)
+  return config, tensors.load(folder.path / f"{component}.safetensors", shapes)
+
+
+def read_config(
+  folder: Folder,
+  settings: Mapping[str, Any],
+  component: str,
+  config_class: type[Config],
+) -> Config:
+  """Config of `component`, out of what `folder` keeps.
+
+  Raises:
+    UserError: it has no such section, or a setting is out of its range.
+  """
+  is_workdir = folder.kind is FolderKind.WORKDIR
+  where = folder.path / (folders.CHECKPOINTS if is_workdir else folders.CONFIG)
+  if component not in settings:
+    raise UserError(
+      f"{folder.path} holds no {component}: it is {folder.description}, and"
+      f" {where} has no {component!r}; {folders.REMEDY}"
+    )
+  with about(where):
+    return configs.from_dict(config_class, settings[component], f"{component}.")
+
+
+def _shapes(
+  path: Path,
+  component: str,
+  config: Config,
+  init: Callable[[jax.Array, Config], Any],
+) -> Any:
+  try:
+    return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+  except MemoryError:
+    raise
+  except Exception as error:  # JAX, Flax and NumPy raise what they like.
+    raise UserError(
+      f"{path}: no {component} has such sizes ({error!r:.200});"
+      f" {tensors.SAME_EXPORT}"
+    ) from error
+
+
+def save(
+  folder: str | os.PathLike, component: str, config: Any, params: Any
+) -> None:
+  """Writes config.json and `component`.safetensors, which `load` reads."""
+  folder = paths.local(folder)
+  tensors.save(folder / f"{component}.safetensors", params)
+  text = json.dumps({component: configs.to_dict(config)}, indent=2) + "\n"
+  with files.replacing(folder / folders.CONFIG) as file:
+    file.write(text.encode())

@@ -1,0 +1,169 @@
+"""Bundles out of trained experts and the codec and CLAP they go with."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from siren_jax import clap, codec, experts
+from siren_jax.common import config as configs
+from siren_jax.common.errors import UserError, about
+from siren_jax.data.sets import index
+from siren_jax.storage import components, folders, run_config
+from siren_jax.storage.fingerprint import short
+from siren_jax.storage.folders import Folder, FolderKind
+from siren_jax.weights.bundle import (
+  Bundle,
+  check_components,
+  generate_config,
+  init_experts,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+  """Where a codec or CLAP is.
+
+  Attributes:
+    path: a folder, or the name of a bundle that ships.
+    setting: of a run, the setting of its config that says so.
+  """
+
+  path: str
+  setting: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedExperts:
+  """Experts, and what goes with them.
+
+  Attributes:
+    config, params: the stacked experts.
+    generate: what `generate` does with them by default.
+    codec, clap: what made the codes and prompts that they were trained on.
+  """
+
+  config: experts.ExpertConfig
+  params: Any
+  generate: experts.GenerateConfig
+  codec: Source
+  clap: Source
+
+
+def assemble(
+  folder: str | os.PathLike,
+  name: str,
+  codec_folder: str | os.PathLike | None = None,
+  clap_folder: str | os.PathLike | None = None,
+  **settings: Any,
+) -> Bundle:
+  """Experts, made a bundle with the codec and CLAP that they go with.
+
+  Args:
+    folder: of experts, see `load_experts`.
+    codec_folder, clap_folder: other than what made the codes of the run, or
+      than those of the bundle.
+    **settings: other fields of `Bundle` than the run or the bundle says.
+
+  Raises:
+    UserError: no experts, codec or CLAP, other ones at their path than the run
+      had, or components that do not fit each other.
+  """
+  trained = load_experts(folder)
+  sources = [] if codec_folder else [trained.codec]
+  sources += [] if clap_folder else [trained.clap]
+  _check_unchanged(folders.find(folder), sources)
+  generate = {
+    f.name: getattr(trained.generate, f.name)
+    for f in dataclasses.fields(trained.generate)
+  }
+  model = Bundle(
+    name=name,
+    codec=codec.load(codec_folder or trained.codec.path),
+    clap=clap.load(clap_folder or trained.clap.path),
+    config=trained.config,
+    params=trained.params,
+    **(generate | settings),
+  )
+  check_components(model)
+  return model
+
+
+def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
+  """Experts out of whatever holds them.
+
+  Args:
+    name_or_path: a work directory of `siren-jax train`, a bundle, or what
+      `siren-jax import-weights` made.
+
+  Raises:
+    UserError: there are none.
+  """
+  folder = folders.identify(name_or_path)
+  if folder.kind is FolderKind.WORKDIR:
+    return _of_run(folder)
+  config, params = components.load(
+    folder.path, "experts", experts.ExpertConfig, init_experts
+  )
+  is_bundle = folder.kind is FolderKind.BUNDLE
+  generate = generate_config(folder) if is_bundle else experts.GenerateConfig()
+  own = Source(str(folder.path))
+  return TrainedExperts(config, params, generate, own, own)
+
+
+def _of_run(folder: Folder) -> TrainedExperts:
+  # Orbax takes a second to import, which bundles have no use for.
+  from siren_jax.storage import checkpoint
+
+  values, params, extra = checkpoint.restore_params(folder.path)
+  if values.get("kind") != "stage1":
+    raise folder.refusal(
+      "experts", "give a work directory of siren-jax train, or a bundle"
+    )
+  config = components.read_config(
+    folder, values, "experts", experts.ExpertConfig
+  )
+  with about(folder.path):
+    generate = configs.from_dict(
+      experts.GenerateConfig, values.get("generate", {}), "generate."
+    )
+  data = values["data"]
+  codes = Source(data["path"], "data.path")
+  return TrainedExperts(
+    config,
+    {"params": params, **extra},
+    generate,
+    codec=Source(data["codec"], "data.codec") if data["codec"] else codes,
+    clap=codes,
+  )
+
+
+def _check_unchanged(workdir: Path, sources: Sequence[Source]) -> None:
+  """Refuses a codec or CLAP that took the place of those of the run.
+
+  Raises:
+    UserError: what made the codes or prompts is not at its path any more.
+  """
+  used = {s.setting: s.path for s in sources if s.setting}
+  inputs = (
+    run_config.recorded(workdir).get(run_config.INPUTS, {}) if used else {}
+  )
+  for setting, path in used.items():
+    # A code set has no name, a codec may have one.
+    where = folders.find(path) if setting == "data.codec" else path
+    if setting not in inputs:
+      _log.warning(
+        "%s kept no fingerprint of %s: whether its codec and CLAP are still"
+        " those of the run is not known", workdir, where,
+      )  # fmt: skip
+      continue
+    now = index.fingerprint(where)
+    if now != inputs[setting]:
+      raise UserError(
+        f"{where} holds something else ({short(now)}) than when {workdir} was"
+        f" trained with it ({short(inputs[setting])}); give --codec and --clap"
+        " what made the codes of the run"
+      )

@@ -1,0 +1,115 @@
+"""Config files and overrides to experiments."""
+
+import pathlib
+
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.experiments import config_files
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+TINY = str(CONFIGS / "tiny.py")
+
+
+def test_overrides_take_the_type_of_the_field():
+  experiment = config_files.from_file(
+    TINY,
+    [
+      "--config.train.steps=7",
+      "--config.optimizer.learning_rate=1",
+      "--config.experts.remat=true",
+      "--config.experts.ffn_multiplier=1.5",
+      "--config.data.path",
+      "some/where",
+    ],
+  )
+  assert experiment.train.steps == 7
+  assert experiment.optimizer.learning_rate == 1.0
+  assert experiment.experts.remat is True
+  assert experiment.experts.ffn_multiplier == 1.5
+  assert experiment.data.path == "some/where"
+
+
+def test_overrides_of_lists():
+  path = str(CONFIGS / "tiny_codec.py")
+  experiment = config_files.from_file(
+    path, ["--config.loss.discriminator_windows=(64,128)"]
+  )
+  assert experiment.loss.discriminator_windows == (64, 128)
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("--config.trian.steps=7", "did you mean 'train'"),
+    ("--config.train.step=7", "did you mean 'steps'"),
+    ("--config.train.steps.x=7", "train.steps.x"),
+    ("--config.train.steps=many", "many"),
+    ("--config.train.steps=0", "at least 1"),
+    ("--config.experts.heads=3", "heads=3"),
+  ],
+)
+def test_wrong_overrides(override, message, user_error, tmp_path):
+  argv = ["train", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
+  assert message in user_error([*argv, override])
+  assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    ("def get_config(:", "line 1"),
+    ("def get_config():\n  return 3", "ConfigDict"),
+    (
+      "from siren_jax.training import TrainConfig\n"
+      "def get_config():\n  return TrainConfig(steps=0)",
+      "config.py: train steps=0: must be at least 1$",
+    ),
+    (
+      "from siren_jax.training import TrainConfig\n"
+      "def get_config():\n  return TrainConfig(stepps=0)",
+      "config.py: .*stepps",
+    ),
+    (
+      "from ml_collections import ConfigDict\n"
+      "def get_config():\n  return ConfigDict({'kind': 'opera'})",
+      "opera",
+    ),
+    (
+      "from ml_collections import ConfigDict\n"
+      "def get_config():\n  return ConfigDict({'kind': 'codec', 'lose': 1})",
+      "did you mean 'loss'",
+    ),
+    *(
+      (
+        "from ml_collections import ConfigDict\n"
+        f"def get_config():\n  return ConfigDict({{'kind': {kind!r},"
+        " 'train': {'accumulate': 2}})",
+        "accumulate=2: only siren-jax train",
+      )
+      for kind in ("codec", "clap", "align")
+    ),
+  ],
+)
+def test_wrong_config_files(content, message, tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text(content)
+  with pytest.raises(UserError, match=message):
+    config_files.from_file(str(path))
+
+
+def test_a_config_file_that_takes_all_memory_is_not_wrong(tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text("def get_config(): raise MemoryError('8 TiB')")
+  with pytest.raises(MemoryError):
+    config_files.from_file(str(path))
+
+
+def test_no_config_file(user_error, tmp_path):
+  argv = ["train", "--config=none.py", f"--workdir={tmp_path}"]
+  assert "none.py" in user_error(argv)
+
+
+def test_verb_refuses_the_config_of_another_one(user_error, tmp_path):
+  argv = ["train-codec", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
+  assert "siren-jax train`" in user_error(argv)
