@@ -13,6 +13,7 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
+from siren_jax.experts.execution import Execution
 from siren_jax.sampling import Models
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -49,6 +50,7 @@ class AlignExperiment:
   """
 
   alignment: AlignConfig = AlignConfig()
+  execution: Execution = Execution()
   optimizer: OptimizerConfig = OptimizerConfig(
     learning_rate=1e-6, warmup_steps=10, final_fraction=1.0, weight_decay=0.0
   )

@@ -7,9 +7,11 @@ from siren_jax.experts.drawing import (
   check_candidates,
 )
 from siren_jax.experts.ensemble import init, logits, loss, null_prompt
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.task import Stage1Config, Stage1Task
 
 __all__ = [
+  "Execution",
   "ExpertConfig",
   "GenerateConfig",
   "SamplingConfig",

@@ -18,6 +18,7 @@ from siren_jax.common.masks import masked_mean
 from siren_jax.common.mesh import alone, expert_ways
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import ResidualExpert, is_boxed
 
 Variables = Mapping[str, Any]
@@ -84,6 +85,8 @@ def logits(
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
   numbers: Sequence[int] | None = None,
+  *,
+  execution: Execution = Execution(),
 ) -> jax.Array:
   """Teacher-forced logits [B, N, T, V] of all experts.
 
@@ -93,19 +96,20 @@ def logits(
   Args:
     numbers: which experts `params` holds, if not all; N is then the number of
       their codebooks.
+    execution: how they are run.
   """
   _check(config, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
 
   def one(variables, index):
     return jnp.stack(
-      ResidualExpert(config).apply(
+      ResidualExpert(config, execution).apply(
         variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
         index,
       )
     )  # fmt: skip
 
   logits_KxRxBxTxV = over_experts(
-    config, one, nn.unbox(params), numbers=numbers
+    config, execution, one, nn.unbox(params), numbers=numbers
   )
   logits_NxBxTxV = logits_KxRxBxTxV.reshape(-1, *logits_KxRxBxTxV.shape[2:])
   return logits_NxBxTxV.swapaxes(0, 1)
@@ -118,8 +122,12 @@ def loss(
   prompt_BxPxC: jax.Array,
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
+  *,
+  execution: Execution = Execution(),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean of the experts' losses, and the cross-entropy of every codebook.
+
+  Args: as of `logits`.
 
   Returns:
     The loss, and metrics `ce_codebook_0` ... in nats.
@@ -128,7 +136,8 @@ def loss(
   batch = (codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
   losses_K, ce_KxR = over_experts(
     config,
-    lambda variables, k: expert_loss(variables, config, k, *batch),
+    execution,
+    lambda variables, k: expert_loss(variables, config, execution, k, *batch),
     nn.unbox(params),
   )
   return jnp.mean(losses_K), codebook_metrics(ce_KxR)
@@ -137,15 +146,17 @@ def loss(
 def expert_loss(
   variables: Variables,
   config: ExpertConfig,
+  execution: Execution,
   index: jax.Array,
   codes_BxNxT: jax.Array,
   prompt_BxPxC: jax.Array,
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
+  *,
   key: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """One expert's loss and the cross-entropies [R] it is the mean of."""
-  predicted = ResidualExpert(config).apply(
+  predicted = ResidualExpert(config, execution).apply(
     variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
     index, key,
   )  # fmt: skip
@@ -178,13 +189,14 @@ def codebook_metrics(ce_KxR: jax.Array) -> dict[str, jax.Array]:
 
 def over_experts(
   config: ExpertConfig,
+  execution: Execution,
   function: Callable,
   *stacked,
   numbers: Sequence[int] | None = None,
 ) -> Any:
   """function(*of one expert, its number) for every expert, stacked.
 
-  Batched or one after the other, as `config.expert_loop` says: "auto" takes
+  Batched or one after the other, as `execution.expert_loop` says: "auto" takes
   turns on a single CPU device, where a batched product is 2.3 times slower
   than as many plain ones. With "map", those of one device of a mesh do.
 
@@ -193,7 +205,7 @@ def over_experts(
   """
   numbers = range(config.num_experts) if numbers is None else numbers
   inputs = (*stacked, jnp.array(numbers))
-  if not _takes_turns(config):
+  if not _takes_turns(execution):
     return jax.vmap(function)(*inputs)
   ways = math.gcd(expert_ways(), len(numbers))
   if ways == 1:
@@ -208,9 +220,9 @@ def over_experts(
   )
 
 
-def _takes_turns(config: ExpertConfig) -> bool:
-  if config.expert_loop != "auto":
-    return config.expert_loop == "map"
+def _takes_turns(execution: Execution) -> bool:
+  if execution.expert_loop != "auto":
+    return execution.expert_loop == "map"
   return alone() and jax.default_backend() == "cpu"
 
 

@@ -16,6 +16,7 @@ from siren_jax.experts.attention import (
 )
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import CodeEmbedding
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.layers import (
   RMSNorm,
   SwiGLU,
@@ -123,6 +124,7 @@ class ResidualExpert(nn.Module):
   """
 
   config: ExpertConfig
+  execution: Execution = Execution()
 
   def setup(self):
     cfg = self.config
@@ -176,7 +178,7 @@ class ResidualExpert(nn.Module):
       key: of the dropout; none without it.
     """
     keys = split(key, 2)
-    dtype = jnp.dtype(self.config.dtype)
+    dtype = jnp.dtype(self.execution.dtype)
     prompt_BxPxC = prompt_BxPxC.astype(dtype)
     entries = self.embedding.entries(codes_BxNxT)
     x_BxTxD = self._temporal(
@@ -225,7 +227,7 @@ class ResidualExpert(nn.Module):
 
     x_BxTxD = x_BxTxD.astype(prompt_BxPxC.dtype)
     return self.temporal_norm(
-      apply_stack(cfg, layer, self.temporal, x_BxTxD, key)
+      apply_stack(self.execution, layer, self.temporal, x_BxTxD, key)
     )
 
   def _depth(self, x_JxBxTxD: jax.Array, key) -> jax.Array:
@@ -243,7 +245,7 @@ class ResidualExpert(nn.Module):
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)
     late = jax.tree.map(lambda p: p[-1], self.depth)
-    x = apply_stack(cfg, layer, early, x_JxBxTxD, keys[0])
+    x = apply_stack(self.execution, layer, early, x_JxBxTxD, keys[0])
     return self.depth_norm(layer(late, x, keys[1], cfg.codebooks_per_expert))
 
 
@@ -262,12 +264,12 @@ def is_boxed(x) -> bool:
   return isinstance(x, nn.meta.AxisMetadata)
 
 
-def apply_stack(cfg: ExpertConfig, layer, params, x, key):
+def apply_stack(execution: Execution, layer, params, x, key):
   """x through the stacked layers, looped over or laid out one by one."""
-  if cfg.remat:
+  if execution.remat:
     layer = jax.checkpoint(layer)
   count = jax.tree.leaves(params)[0].shape[0]
-  if cfg.scan_layers and count:
+  if execution.scan_layers and count:
     keys = None if key is None else jax.random.split(key, count)
 
     def body(x, inputs):

@@ -21,6 +21,7 @@ from siren_jax.experts.ensemble import (
   null_prompt,
   over_experts,
 )
+from siren_jax.experts.execution import Execution
 from siren_jax.training import (
   OptimizerConfig,
   TrainState,
@@ -68,8 +69,9 @@ class Stage1Task:
     embedding_tables: Mapping[str, jax.Array] | None,
     stage: Stage1Config = Stage1Config(),  # noqa: B008 (frozen)
     start: Mapping[str, Any] | None = None,
+    execution: Execution = Execution(),
   ):
-    self.config = config
+    self.config, self.execution = config, execution
     self.stage = stage
     self.tables = embedding_tables
     self.init_args = () if start is None else (start,)
@@ -98,8 +100,8 @@ class Stage1Task:
     def one(params, opt_state, ema, frozen, index):
       def loss_fn(params, batch, key):
         total, ce_R = expert_loss(
-          {"params": params, FROZEN: frozen}, self.config, index,
-          *(batch[name] for name in BATCH), key=key,
+          {"params": params, FROZEN: frozen}, self.config, self.execution,
+          index, *(batch[name] for name in BATCH), key=key,
         )  # fmt: skip
         return total, {"ce_R": ce_R}
 
@@ -111,8 +113,8 @@ class Stage1Task:
       return mine.params, mine.opt_state, mine.ema, metrics
 
     params, opt_state, ema, metrics_K = over_experts(
-      self.config, one, state.params, state.opt_state, state.ema,
-      state.extra[FROZEN],
+      self.config, self.execution, one, state.params, state.opt_state,
+      state.ema, state.extra[FROZEN],
     )  # fmt: skip
     metrics = codebook_metrics(metrics_K.pop("ce_R"))
     metrics |= {name: jnp.mean(value) for name, value in metrics_K.items()}
@@ -124,7 +126,10 @@ class Stage1Task:
   ) -> dict[str, jax.Array]:
     """The loss without any dropout, of the averaged parameters if kept."""
     total, metrics = loss(
-      variables(state), self.config, *(batch[name] for name in BATCH)
+      variables(state),
+      self.config,
+      *(batch[name] for name in BATCH),
+      execution=self.execution,
     )
     return {"loss": total, **metrics}
 

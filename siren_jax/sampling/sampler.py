@@ -24,6 +24,7 @@ from siren_jax.common import mesh as meshes
 from siren_jax.experts.attention import Blocks, Cache, cache_blocks
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import DepthBlock, ResidualExpert, TemporalBlock
 from siren_jax.experts.layers import RMSNorm, linear
 from siren_jax.sampling import methods
@@ -94,7 +95,9 @@ class State:
   caches: list[Blocks]
 
 
-@functools.partial(jax.jit, static_argnames=("config", "num_frames"))
+@functools.partial(
+  jax.jit, static_argnames=("config", "num_frames", "execution")
+)
 def sample(
   params: Mapping[str, Any],
   config: ExpertConfig,
@@ -103,6 +106,8 @@ def sample(
   prompt_mask_BxP: jax.Array,
   keys_B: jax.Array,
   num_frames: int,
+  *,
+  execution: Execution = Execution(),
 ) -> Samples:
   """Draws codes for every prompt.
 
@@ -111,19 +116,27 @@ def sample(
     keys_B: one random key a row; a row depends on nothing but its own prompt
       and key.
     num_frames: T, code frames to make.
+    execution: its `dtype` counts; experts always take turns in depth alone.
   """
   batch = prompt_BxPxC.shape[0]
   chex.assert_shape(prompt_BxPxC, (batch, None, config.prompt_dim))
   chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
   chex.assert_shape(keys_B, (batch,))
   return meshes.by_rows_and_experts(
-    functools.partial(_sample, config, num_frames),
+    functools.partial(_sample, config, execution, num_frames),
     nn.unbox(params), sampling, prompt_BxPxC, prompt_mask_BxP, keys_B,
   )  # fmt: skip
 
 
 def _sample(
-  config, num_frames, params, sampling, prompt_BxPxC, prompt_mask_BxP, keys_B
+  config: ExpertConfig,
+  execution: Execution,
+  num_frames: int,
+  params: Mapping[str, Any],
+  sampling: SamplingConfig,
+  prompt_BxPxC: jax.Array,
+  prompt_mask_BxP: jax.Array,
+  keys_B: jax.Array,
 ) -> Samples:
   """`sample` of the rows, with the experts, of this device."""
   held = len(jax.tree.leaves(params)[0])
@@ -132,7 +145,7 @@ def _sample(
     null, null_mask = null_prompt(prompt_BxPxC, prompt_mask_BxP)
     prompt_BxPxC = jnp.concatenate([prompt_BxPxC, null])
     prompt_mask_BxP = jnp.concatenate([prompt_mask_BxP, null_mask])
-  prompted = prepare(params, config, prompt_BxPxC, prompt_mask_BxP)
+  prompted = prepare(params, config, execution, prompt_BxPxC, prompt_mask_BxP)
 
   def frame(state: State, _):
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
@@ -166,12 +179,13 @@ def _sample(
 def prepare(
   params: Mapping[str, Any],
   config: ExpertConfig,
+  execution: Execution,
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
 ) -> Prompted:
   """Computes everything that no frame changes."""
   variables, params = params, params["params"]
-  prompt_BxPxC = prompt_BxPxC.astype(config.dtype)
+  prompt_BxPxC = prompt_BxPxC.astype(execution.dtype)
   block = TemporalBlock(config, parent=None)
 
   def of_prompt(variables):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import logits, null_prompt
+from siren_jax.experts.execution import Execution
 from siren_jax.sampling import methods
 from siren_jax.sampling.methods import SamplingConfig
 
@@ -32,6 +33,8 @@ def score(
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
   numbers: Sequence[int] | None = None,
+  *,
+  execution: Execution = Execution(),
 ) -> Scores:
   """Log-probs of codes under `sampling`; for drawn ones, those of `sample`.
 
@@ -39,6 +42,7 @@ def score(
     params: stacked variables of the experts asked.
     codes_BxNxT: all codebooks.
     numbers: which experts `params` holds; all by default.
+    execution: how they are run.
   """
   frames = codes_BxNxT.shape[2]
   numbers = range(config.num_experts) if numbers is None else numbers
@@ -50,7 +54,9 @@ def score(
     prompt = jnp.concatenate([prompt, null])
     mask = jnp.concatenate([mask, null_mask])
   whole = jnp.ones((len(codes), frames), bool)
-  heard = logits(params, config, codes, prompt, whole, mask, numbers)
+  heard = logits(
+    params, config, codes, prompt, whole, mask, numbers, execution=execution
+  )
   if guided:
     heard = methods.guide(*jnp.split(heard, 2), sampling.guidance)
   log_probs = methods.log_probs(heard, sampling)

@@ -79,6 +79,7 @@ def sample(
     return sampling.sample(
       params, config, sampling.SamplingConfig(), prompt_BxPxC,
       prompt_mask_BxP, keys_B, frames,
+      execution=experiment.execution,
     )  # fmt: skip
 
   return Program(function, args, rows * config.num_codebooks * frames, {})
@@ -94,7 +95,8 @@ def align(
   Raises:
     UserError: they are not whole groups.
   """
-  config, models = experiment.experts, _models(experiment.experts)
+  config = experiment.experts
+  models = _models(config)._replace(execution=experiment.execution)
   seconds = frames * models.codec.hop / models.codec.sample_rate
   settings = AlignConfig(seconds=seconds)
   prompts, rest = divmod(experiment.train.batch_size, settings.group_size)
@@ -127,16 +129,19 @@ TASKS = {"train": train, "sample": sample, "align": align}
 
 def as_on_tpu(experiment: Stage1Experiment) -> Stage1Experiment:
   """Settings that are chosen by the backend, as a TPU's would be."""
-  config = experiment.experts
-  loop = "vmap" if config.expert_loop == "auto" else config.expert_loop
-  config = dataclasses.replace(config, expert_loop=loop)
-  return dataclasses.replace(experiment, experts=config)
+  loop = experiment.execution.expert_loop
+  return _replaced(experiment, expert_loop="vmap" if loop == "auto" else loop)
 
 
 def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
   """Keeps every activation: its operations are the useful ones."""
-  config = dataclasses.replace(experiment.experts, remat=False)
-  return dataclasses.replace(experiment, experts=config)
+  return _replaced(experiment, remat=False)
+
+
+def _replaced(experiment: Stage1Experiment, **changes: Any) -> Stage1Experiment:
+  """With other settings of its execution."""
+  execution = dataclasses.replace(experiment.execution, **changes)
+  return dataclasses.replace(experiment, execution=execution)
 
 
 def _models(config: experts.ExpertConfig) -> sampling.Models:

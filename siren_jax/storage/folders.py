@@ -11,7 +11,7 @@ import jax
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import tensors
+from siren_jax.storage import old_settings, tensors
 
 Config = TypeVar("Config")
 
@@ -79,7 +79,8 @@ def _config(
   if not isinstance(settings, dict) or part not in settings:
     raise UserError(f"{path.parent} holds no {part}: {path} has no {part!r}")
   with about(path):
-    return configs.from_dict(config_class, settings[part], f"{part}.")
+    section = old_settings.renamed(settings)[part]
+    return configs.from_dict(config_class, section, f"{part}.")
 
 
 def _shapes(

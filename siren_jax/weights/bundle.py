@@ -25,7 +25,7 @@ from siren_jax import clap, codec, experts, sampling
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths, text
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import folders, run_config, tensors
+from siren_jax.storage import folders, old_settings, run_config, tensors
 from siren_jax.storage.fingerprint import short
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ class Bundle:
     codec, clap: the codec and the text tower, with their parameters.
     config, params: the stacked experts.
     sampling: the default settings of `generate`.
+    execution: how the experts are run. It is not saved; bundles of before,
+      which kept it, are run as they say.
     max_seconds: the longest clip the experts were trained to make.
     candidates: drawn for each sound by default; the one that CLAP finds
       nearest to the prompt is kept.
@@ -66,6 +68,7 @@ class Bundle:
   sampling: sampling.SamplingConfig
   max_seconds: float = 30.0
   candidates: int = 1
+  execution: experts.Execution = experts.Execution()
 
   def __post_init__(self):
     experts.GenerateConfig(self.sampling, self.candidates, self.max_seconds)
@@ -73,7 +76,9 @@ class Bundle:
   @property
   def models(self) -> sampling.Models:
     """The configs of all parts."""
-    return sampling.Models(self.clap.config, self.config, self.codec.config)
+    return sampling.Models(
+      self.clap.config, self.config, self.codec.config, self.execution
+    )
 
   @property
   def all_params(self) -> dict[str, Any]:
@@ -113,6 +118,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     clap=clap.load(folder),
     config=config,
     params=params,
+    execution=_execution(folder, settings),
     **_fields(generate),
   )
   with about(folder):
@@ -128,6 +134,16 @@ def _generate_config(
   with about(folder / "config.json"):
     return configs.from_dict(
       experts.GenerateConfig, {name: settings[name] for name in names}
+    )
+
+
+def _execution(
+  folder: pathlib.Path, settings: dict[str, Any]
+) -> experts.Execution:
+  """How experts are run, of a bundle that says so: none made since does."""
+  with about(folder / "config.json"):
+    return configs.from_dict(
+      experts.Execution, settings.get("execution", {}), "execution."
     )
 
 
@@ -166,6 +182,7 @@ def assemble(
     clap=clap.load(clap_folder or run.data.path),
     config=run.experts,
     params=params,
+    execution=run.execution,
     **(_fields(run.generate) | settings),
   )
   check_parts(model)
@@ -265,7 +282,7 @@ def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
     )
   values.pop(run_config.INPUTS, None)
   with about(folder):
-    run = configs.from_dict(Stage1Experiment, values)
+    run = configs.from_dict(Stage1Experiment, old_settings.renamed(values))
   return run, {"params": params, **extra}
 
 
@@ -285,7 +302,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
     raise UserError(
       f"{path}: name {settings['name']!r} must be text; export the bundle again"
     )
-  return settings
+  return old_settings.renamed(settings)
 
 
 def _read_settings(path: pathlib.Path) -> dict[str, Any]:

@@ -37,7 +37,6 @@ _CONFIG = {
   "init_std": "initializer_range",
 }
 _THEIRS_ALONE = {"max_seq_len": 1024, "max_prompt_len": 512}  # written by save
-_RUNTIME = ("dtype", "scan_layers", "remat", "expert_loop")
 
 # Theirs to ours, for one expert. What they fuse along `out` is a tuple here.
 _PLAIN = {
@@ -122,7 +121,6 @@ def save(
   values = {
     _CONFIG.get(name, name): value
     for name, value in dataclasses.asdict(config).items()
-    if name not in _RUNTIME
   }
   with files.new_folder(directory) as folder:
     for k in range(config.num_experts):
@@ -137,7 +135,6 @@ def _read_config(path: Path) -> ExpertConfig:
   names = {
     field.name: _CONFIG.get(field.name, field.name)
     for field in dataclasses.fields(ExpertConfig)
-    if field.name not in _RUNTIME
   }
   for name in names.values():
     if not isinstance(theirs, dict) or name not in theirs:

@@ -1,6 +1,5 @@
 """Eight devices train as one does, over every mesh axis and over several."""
 
-import dataclasses
 import functools
 
 import flax.linen as nn
@@ -75,8 +74,12 @@ def test_an_update(task, batch, plain, mesh):
 
 
 def test_experts_of_a_device_take_turns(task, batch, plain):
-  config = dataclasses.replace(CONFIG, expert_loop="map")
-  turns = experts.Stage1Task(config, OPTIMIZER, task.tables)
+  turns = experts.Stage1Task(
+    CONFIG,
+    OPTIMIZER,
+    task.tables,
+    execution=experts.Execution(expert_loop="map"),
+  )
   mesh = meshes.make_mesh(
     meshes.MeshConfig(expert=2, fsdp=2, model=2), jax.devices()[:8]
   )

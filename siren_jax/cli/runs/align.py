@@ -57,7 +57,7 @@ def _align(
     )
   task, *data = build(
     experiment,
-    start.models,
+    start.models._replace(execution=experiment.execution),
     start.all_params,
     start.clap.tokenizer,
     meshes.share(current.mesh),
