@@ -15,10 +15,10 @@ from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.share import WHOLE, Share
 from siren_jax.data.batches import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
-from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.execution import Execution
 from siren_jax.experts.task import Stage1Config, Stage1Task
+from siren_jax.sampling.config import GenerateConfig
 from siren_jax.storage import folders
 from siren_jax.training import OptimizerConfig, TrainConfig
 

@@ -10,7 +10,7 @@ from siren_jax import clap, codec
 from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.execution import Execution
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 from siren_jax.sampling.sampler import Samples, sample
 
 

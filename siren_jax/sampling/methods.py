@@ -7,7 +7,7 @@ One function, `log_probs`, says what a method's distribution is; drawing and
 import jax
 import jax.numpy as jnp
 
-from siren_jax.experts.drawing import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 GROUP = 32  # codes, in `draw`; about the root of their number
 

@@ -28,7 +28,7 @@ from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import DepthBlock, ResidualExpert, TemporalBlock
 from siren_jax.experts.layers import RMSNorm, linear
 from siren_jax.sampling import methods
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 # Draws codebook n's code of every row, [B], from its logits [B, V].
 Choose = Callable[[int, jax.Array], jax.Array]

@@ -10,7 +10,7 @@ from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import logits, null_prompt
 from siren_jax.experts.execution import Execution
 from siren_jax.sampling import methods
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 
 class Scores(NamedTuple):

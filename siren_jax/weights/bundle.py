@@ -71,7 +71,7 @@ class Bundle:
   execution: experts.Execution = experts.Execution()
 
   def __post_init__(self):
-    experts.GenerateConfig(self.sampling, self.candidates, self.max_seconds)
+    sampling.GenerateConfig(self.sampling, self.candidates, self.max_seconds)
 
   @property
   def models(self) -> sampling.Models:
@@ -128,12 +128,12 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
 
 def _generate_config(
   folder: pathlib.Path, settings: dict[str, Any]
-) -> experts.GenerateConfig:
+) -> sampling.GenerateConfig:
   """What a bundle's config.json says of `generate`."""
-  names = [f.name for f in dataclasses.fields(experts.GenerateConfig)]
+  names = [f.name for f in dataclasses.fields(sampling.GenerateConfig)]
   with about(folder / "config.json"):
     return configs.from_dict(
-      experts.GenerateConfig, {name: settings[name] for name in names}
+      sampling.GenerateConfig, {name: settings[name] for name in names}
     )
 
 
@@ -268,7 +268,7 @@ def load_experts(folder: str | os.PathLike) -> tuple[Any, Any]:
     config, params = folders.load(
       folder, "experts", experts.ExpertConfig, init_experts
     )
-    generate = experts.GenerateConfig()
+    generate = sampling.GenerateConfig()
     if is_bundle(folder):
       generate = _generate_config(folder, read_config(folder))
     data = Stage1DataConfig(path=str(folder))
