@@ -7,6 +7,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from siren_jax.codec.config import CodecConfig, DacConfig
 from siren_jax.codec.dac import Dac
@@ -16,8 +17,7 @@ from siren_jax.storage import folders
 
 def module(config: CodecConfig) -> SpectralCodec | Dac:
   """The codec of that kind."""
-  kind = Dac if isinstance(config, DacConfig) else SpectralCodec
-  return kind(config)
+  return Dac(config) if isinstance(config, DacConfig) else SpectralCodec(config)
 
 
 def init(key: jax.Array, config: CodecConfig) -> Any:
@@ -30,7 +30,8 @@ def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
   chex.assert_rank(audio_BxS, 2)
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % config.hop)))
-  return module(config).apply({"params": params}, audio, method="encode")
+  codes: Any = module(config).apply({"params": params}, audio, method="encode")
+  return codes
 
 
 def decode(
@@ -45,9 +46,10 @@ def decode(
   `first_frame` is where in a longer sound they stand.
   """
   chex.assert_rank(codes_BxNxT, 3)
-  return module(config).apply(
+  audio: Any = module(config).apply(
     {"params": params}, codes_BxNxT, first_frame, method="decode"
   )
+  return audio
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
@@ -71,11 +73,13 @@ class Codec:
   config: CodecConfig
   params: Any
 
-  def encode(self, audio_BxS: jax.Array) -> jax.Array:
+  def encode(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:
     """Codes [B, N, T] int32 of audio [B, S] in [-1, 1]."""
     return _encode(self.params, self.config, jnp.asarray(audio_BxS))
 
-  def decode(self, codes_BxNxT: jax.Array, first_frame: int = 0) -> jax.Array:
+  def decode(
+    self, codes_BxNxT: jax.Array | np.ndarray, first_frame: int = 0
+  ) -> jax.Array:
     """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
     codes = jnp.asarray(codes_BxNxT)
     return _decode(self.params, self.config, codes, first_frame)
@@ -88,7 +92,8 @@ def load(folder: str | os.PathLike) -> Codec:
     UserError: there is none, or a tensor does not fit the config or is not
       finite.
   """
-  return Codec(*folders.load(folder, "codec", CodecConfig, init))
+  either: Any = CodecConfig
+  return Codec(*folders.load(folder, "codec", either, init))
 
 
 _encode = jax.jit(encode, static_argnames="config")

@@ -1,6 +1,7 @@
 """The spectral codec: STFT in, ConvNeXt at the frame rate, shaped noise out.
 
-Our design (design.md 3). At 3 kbit/s codes cannot spell out a waveform; they
+Our design (docs/design.md, Decisions). At 3 kbit/s codes cannot spell out a
+waveform; they
 say how loud it is where, and how steadily. The decoder gives noise that shape:
 white noise is rain and surf, noise whose spectrum hardly flickers an engine.
 """
@@ -96,7 +97,7 @@ class SpectralCodec(nn.Module):
 
   config: SpectralCodecConfig
 
-  def setup(self):
+  def setup(self) -> None:
     c = self.config
     self.encoder = Encoder(c)
     self.quantizer = ResidualQuantizer(
@@ -188,7 +189,7 @@ def synthesise(
   return stft.istft(gain * spectra, size, hop)
 
 
-def _to_bins(config, bands_BxTxM: jax.Array) -> jax.Array:
+def _to_bins(config: SpectralCodecConfig, bands_BxTxM: jax.Array) -> jax.Array:
   """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
   mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)
   spread = mel / np.maximum(mel.sum(1, keepdims=True), 1e-6)
@@ -208,7 +209,7 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   return jnp.concatenate(parts, -1)
 
 
-def _loudness(config, audio_BxS: jax.Array) -> jax.Array:
+def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Log power in bands, all synthesis frames of a code frame side by side."""
   spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
   mel = stft.mel_matrix(config.bands, config.fft_size, config.sample_rate)

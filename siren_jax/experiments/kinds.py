@@ -183,7 +183,7 @@ def _warn_of_old_name(name: str) -> None:
 def _open(experiment: Any) -> dict[str, Any]:
   """As `to_dict`, but a field that is None can be overridden too."""
 
-  def value(v):
+  def value(v: Any) -> Any:
     if dataclasses.is_dataclass(v):
       return _open(v)
     return placeholders.placeholder(object) if v is None else v

@@ -44,8 +44,7 @@ class SamplingConfig:
     )
     for name, low, high, more in limits:
       value: Any = getattr(self, name)
-      # Traced values (in jit) were checked before they got there.
-      if not isinstance(value, int | float | str | np.number):
+      if _is_none_or_traced(value):
         continue
       kinds = (int, np.integer) if name == "top_k" else (int, float, np.number)
       right = isinstance(value, kinds) and not isinstance(value, bool)
@@ -55,6 +54,11 @@ class SamplingConfig:
           f"{name} {value}: must be {kind}, at least {low} and at most"
           f" {high}{more}"
         )
+
+
+def _is_none_or_traced(value: Any) -> bool:
+  """Traced values (in jit) were checked before they got there."""
+  return not isinstance(value, int | float | str | np.number)
 
 
 jax.tree_util.register_dataclass(

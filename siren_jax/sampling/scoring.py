@@ -47,19 +47,19 @@ def score(
   frames = codes_BxNxT.shape[2]
   numbers = range(config.num_experts) if numbers is None else numbers
   codes, prompt, mask = codes_BxNxT, prompt_BxPxC, prompt_mask_BxP
-  guided = sampling.guidance is not None
-  if guided:
+  if sampling.guidance is not None:
     null, null_mask = null_prompt(prompt, mask)
     codes = jnp.concatenate([codes, codes])
     prompt = jnp.concatenate([prompt, null])
     mask = jnp.concatenate([mask, null_mask])
   whole = jnp.ones((len(codes), frames), bool)
-  heard = logits(
+  predicted = logits(
     params, config, codes, prompt, whole, mask, numbers, execution=execution
   )
-  if guided:
-    heard = methods.guide(*jnp.split(heard, 2), sampling.guidance)
-  log_probs = methods.log_probs(heard, sampling)
+  if sampling.guidance is not None:
+    with_prompt, without = jnp.split(predicted, 2)
+    predicted = methods.guide(with_prompt, without, sampling.guidance)
+  log_probs = methods.log_probs(predicted, sampling)
   # What is never drawn has -inf, and adds nothing.
   terms = jnp.where(jnp.isfinite(log_probs), jnp.exp(log_probs) * log_probs, 0)
   own = config.codebooks_per_expert
