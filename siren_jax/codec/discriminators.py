@@ -57,16 +57,16 @@ class Discriminators(nn.Module):
 
 def judge_loss(real: list, fake: list) -> jax.Array:
   """Discriminators' loss: real patches to one, rendered ones to zero."""
-  terms = [
+  terms = (
     jnp.mean((r[-1] - 1) ** 2) + jnp.mean(f[-1] ** 2)
     for r, f in zip(real, fake, strict=True)
-  ]
+  )
   return sum(terms, start=jnp.zeros(())) / len(real)
 
 
 def fool_loss(fake: list) -> jax.Array:
   """Codec's loss: rendered patches to one."""
-  terms = [jnp.mean((f[-1] - 1) ** 2) for f in fake]
+  terms = (jnp.mean((f[-1] - 1) ** 2) for f in fake)
   return sum(terms, start=jnp.zeros(())) / len(fake)
 
 

@@ -37,7 +37,7 @@ def spectra(audio_BxS: jax.Array, sample_rate: int) -> list:
 
 def mel_distance(a: list, b: list) -> jax.Array:
   """Mean absolute difference of log10 mel magnitudes over all scales."""
-  terms = [jnp.mean(jnp.abs(x[0] - y[0])) for x, y in zip(a, b)]
+  terms = (jnp.mean(jnp.abs(x[0] - y[0])) for x, y in zip(a, b))
   return sum(terms, start=jnp.zeros(())) / len(a)
 
 
@@ -46,11 +46,12 @@ def distance(a: list, b: list) -> jax.Array:
 
   Both terms are of negative type, as the energy distance needs.
   """
-  terms = [
+  terms = (
     jnp.mean(jnp.sqrt(jnp.mean((x[1] - y[1]) ** 2, -1) + 1e-6))
     for x, y in zip(a, b)
-  ]
-  return mel_distance(a, b) + sum(terms, start=jnp.zeros(())) / len(a)
+  )
+  euclid = sum(terms, start=jnp.zeros(()))
+  return mel_distance(a, b) + euclid / len(a)
 
 
 def energy_distance(target: list, one: list, other: list) -> jax.Array:
