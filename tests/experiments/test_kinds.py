@@ -97,7 +97,7 @@ def test_overrides_of_lists():
 
 
 @pytest.mark.parametrize(
-  ("override", "told"),
+  ("override", "message"),
   [
     ("--config.trian.steps=7", "did you mean 'train'"),
     ("--config.train.step=7", "did you mean 'steps'"),
@@ -107,14 +107,14 @@ def test_overrides_of_lists():
     ("--config.experts.heads=3", "heads=3"),
   ],
 )
-def test_wrong_overrides(override, told, user_error, tmp_path):
+def test_wrong_overrides(override, message, user_error, tmp_path):
   argv = ["train", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
-  assert told in user_error([*argv, override])
+  assert message in user_error([*argv, override])
   assert not (tmp_path / "w").exists()
 
 
 @pytest.mark.parametrize(
-  ("content", "told"),
+  ("content", "message"),
   [
     ("def get_config(:", "line 1"),
     ("def get_config():\n  return 3", "ConfigDict"),
@@ -149,10 +149,10 @@ def test_wrong_overrides(override, told, user_error, tmp_path):
     ),
   ],
 )
-def test_wrong_config_files(content, told, tmp_path):
+def test_wrong_config_files(content, message, tmp_path):
   path = tmp_path / "config.py"
   path.write_text(content)
-  with pytest.raises(UserError, match=told):
+  with pytest.raises(UserError, match=message):
     kinds.from_file(str(path))
 
 

@@ -40,7 +40,7 @@ def batch():
   )
 
 
-def test_a_code_is_heard_exactly_where_it_may_be(params, batch):
+def test_a_code_changes_exactly_the_logits_that_may_depend_on_it(params, batch):
   """Later frames, and higher codebooks of its own frame: no more, no less."""
   codes, *rest = batch
   logits = jax.jit(lambda c: experts.logits(params, CONFIG, c, *rest))
@@ -69,9 +69,9 @@ def test_causality_by_gradient(params, batch):
   codes = jnp.broadcast_to(jnp.arange(FRAMES), (2, 6, FRAMES))
   books = params["frozen"]["embedding"]["codebook_NxVx8"]
   for t in (0, 2, 4):
-    heard = jnp.abs(jax.grad(loss)(books, t)).max((0, 1, 3))
-    assert (heard[t + 1 :] == 0).all()
-    assert (heard[: t + 1] > 0).all()
+    gradient_T = jnp.abs(jax.grad(loss)(books, t)).max((0, 1, 3))
+    assert (gradient_T[t + 1 :] == 0).all()
+    assert (gradient_T[: t + 1] > 0).all()
 
 
 def test_experts_are_isolated(params, batch):

@@ -49,7 +49,7 @@ def test_every_parameter_names_the_axes_it_has(tiny_config):
     ("depth_layers", 0),
   ],
 )
-def test_impossible_configs_are_told(tiny_config, name, value):
+def test_impossible_configs_are_errors(tiny_config, name, value):
   values = {**vars(tiny_config), name: value}
   with pytest.raises(UserError, match=name):
     experts.ExpertConfig(**values)

@@ -92,9 +92,9 @@ def assert_same_update(task, batch, plain, mesh):
     state, shardings = _placed(task, state, mesh)
     step = jax.jit(task.step, out_shardings=(shardings, None))
     rows = jax.device_put(batch, meshes.batch_sharding(mesh))
-    after, told = jax.device_get(step(state, rows, jax.random.key(1)))
+    after, after_metrics = jax.device_get(step(state, rows, jax.random.key(1)))
   close = functools.partial(np.testing.assert_allclose, atol=1e-5)
-  jax.tree.map(close, told, metrics)
+  jax.tree.map(close, after_metrics, metrics)
   # The first moments are the gradients, a tenth of them.
   moments, reference = after.opt_state[1][0].mu, expected.opt_state[1][0].mu
   top = max(np.abs(x).max() for x in jax.tree.leaves(reference))
