@@ -88,6 +88,14 @@ def test_settings_of_execution_are_read_under_their_old_names(
   assert same == experiment
 
 
+def test_an_alignment_says_how_experts_are_run():
+  path = str(CONFIGS / "tiny_align.py")
+  experiment = kinds.from_file(path, ["--config.execution.dtype=bfloat16"])
+  assert experiment.execution.dtype == "bfloat16"
+  with pytest.raises(UserError, match="unknown config key 'experts'"):
+    kinds.from_file(path, ["--config.experts.dtype=bfloat16"])
+
+
 def test_overrides_of_lists():
   path = str(CONFIGS / "tiny_codec.py")
   experiment = kinds.from_file(
