@@ -146,7 +146,7 @@ def _sample(
     null, null_mask = null_prompt(prompt_BxPxC, prompt_mask_BxP)
     prompt_BxPxC = jnp.concatenate([prompt_BxPxC, null])
     prompt_mask_BxP = jnp.concatenate([prompt_mask_BxP, null_mask])
-  prompted = prepare(params, config, execution, prompt_BxPxC, prompt_mask_BxP)
+  prompted = prepare(params, config, prompt_BxPxC, prompt_mask_BxP, execution)
 
   def frame(state: State, _: None) -> tuple[State, tuple[jax.Array, jax.Array]]:
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
@@ -181,9 +181,9 @@ def _sample(
 def prepare(
   params: Mapping[str, Any],
   config: ExpertConfig,
-  execution: Execution,
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
+  execution: Execution = Execution(),
 ) -> Prompted:
   """Computes everything that no frame changes."""
   variables, params = params, params["params"]

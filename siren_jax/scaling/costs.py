@@ -72,7 +72,8 @@ def of(text: str) -> Costs:
     if instruction.kind == "fusion"
     for name in instruction.called()
   }
-  flops = moved = 0.0
+  flops: float = 0
+  moved: float = 0
   for times, name, instruction in program.instructions():
     computation = program.computations[name]
     flops += times * _flops(instruction, computation)
@@ -169,7 +170,7 @@ def _collectives(program: Program) -> list[Collective]:
     # One that is spread over several fusions is a chain of instructions.
     chain = _CHAIN.search(instruction.attributes)
     chains[chain[1] if chain else (name, instruction.name)] = kinds, times
-  summed: dict[tuple[str, int, int], float] = defaultdict(float)
+  summed: dict[tuple[str, int, int], float] = defaultdict(int)
   for kinds, times in chains.values():
     for key in kinds:
       summed[key] += times
