@@ -3,14 +3,17 @@
 import os
 import pathlib
 import time
+from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs compile three times as fast so, and most tests are compilation.
-_FLAGS = (
+_FLAGS = [
   "--xla_force_host_platform_device_count=8",
   "--xla_backend_optimization_level=0",
-  "--xla_cpu_use_fusion_emitters=false",
-)
+]
+# Gone since 0.11, which ends a process whose flags it does not know.
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+  _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 import hypothesis  # noqa: E402
@@ -106,6 +109,34 @@ def tiny_bundle(tiny_model, tmp_path_factory):
   folder = tmp_path_factory.mktemp("bundles") / "tiny"
   bundle.save(folder, tiny_model, "# tiny\n")
   return folder
+
+
+@pytest.fixture(scope="session")
+def clap_config():
+  """A CLAP small enough to try in milliseconds."""
+  from siren_jax import clap
+
+  return clap.ClapConfig(
+    text=clap.TextConfig(
+      vocab_size=120,
+      word_width=6,
+      width=16,
+      layers=2,
+      heads=2,
+      mlp_width=24,
+      max_tokens=12,
+    ),
+    audio=clap.AudioConfig(
+      window=128,
+      hop=64,
+      num_mels=16,
+      patch=2,
+      widths=(8, 12),
+      blocks=(1, 1),
+      heads=2,
+    ),
+    embed_dim=10,
+  )
 
 
 @pytest.fixture(

@@ -8,28 +8,8 @@ from siren_jax import clap
 
 
 @pytest.fixture(scope="session")
-def config():
-  return clap.ClapConfig(
-    text=clap.TextConfig(
-      vocab_size=120,
-      word_width=6,
-      width=16,
-      layers=2,
-      heads=2,
-      mlp_width=24,
-      max_tokens=12,
-    ),
-    audio=clap.AudioConfig(
-      window=128,
-      hop=64,
-      num_mels=16,
-      patch=2,
-      widths=(8, 12),
-      blocks=(1, 1),
-      heads=2,
-    ),
-    embed_dim=10,
-  )
+def config(clap_config):
+  return clap_config
 
 
 @pytest.fixture(scope="session")

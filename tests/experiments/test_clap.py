@@ -49,10 +49,10 @@ def _save(path, sample_rate=16000, **splits):
 
 
 @pytest.fixture
-def experiment(config, tmp_path):
+def experiment(clap_config, tmp_path):
   path = _save(tmp_path / "set", train=TRAIN, validation=VALIDATION)
   return experiments.ClapExperiment(
-    clap=config,
+    clap=clap_config,
     optimizer=OptimizerConfig(steps=4, warmup_steps=1),
     train=TrainConfig(steps=4, batch_size=4),
     data=experiments.ClapDataConfig(

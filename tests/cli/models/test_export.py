@@ -18,7 +18,7 @@ from siren_jax.sampling import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _run(*argv):

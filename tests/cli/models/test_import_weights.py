@@ -11,7 +11,7 @@ import pytest
 from siren_jax import codec
 from siren_jax.cli.main import main
 
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "dac"
+FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures" / "dac"
 
 
 @pytest.mark.parametrize("publisher", ["hugging_face", "descript"])

@@ -20,7 +20,7 @@ from siren_jax.experiments import kinds, stage1
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 
 
 def prepare_set(out, count=4, seed=0):

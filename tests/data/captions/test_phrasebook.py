@@ -208,7 +208,7 @@ def test_instruments(name, section, words):
 
 def test_the_book_is_read_only_when_asked():
   code = (
-    "from siren_jax.data import phrasebook as p;"
+    "from siren_jax.data.captions import phrasebook as p;"
     "assert p._book.cache_info().currsize == 0; p.categories();"
     "assert p._book.cache_info().currsize == 1"
   )

@@ -6,7 +6,7 @@ import pytest
 from siren_jax.common.errors import UserError
 from siren_jax.data.sources import recordings
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def touch(root, *names):
