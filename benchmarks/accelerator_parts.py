@@ -29,7 +29,7 @@ from benchmarks.speeds import (
   read_speed,
 )
 from siren_jax import codec, experts, sampling
-from siren_jax.experts import ExpertConfig
+from siren_jax.experts import Execution, ExpertConfig
 from siren_jax.sampling import SamplingConfig, methods
 from siren_jax.scaling import flops
 from siren_jax.training import OptimizerConfig
@@ -71,8 +71,9 @@ class Size:
 _TINY = ExpertConfig(
   dim=32, heads=2, kv_heads=2, temporal_layers=1, depth_layers=1, prompt_dim=8,
   feature_dim=12, num_codebooks=2, num_experts=2, codebook_size=128,
-  dtype="bfloat16", dropout=0.1, scan_layers=True, remat=True,
+  dropout=0.1,
 )  # fmt: skip
+EXECUTION = Execution(dtype="bfloat16", scan_layers=True, remat=True)
 
 SIZES = {
   "full": Size(
@@ -184,16 +185,14 @@ def sample(
   layers = layers or size.experts.temporal_layers
   config = dataclasses.replace(size.experts, temporal_layers=layers)
   method = SamplingConfig(top_k=top_k, guidance=guidance)
-  init = compiled(
-    jax.jit(functools.partial(_weights, config=config, dtype=jnp.bfloat16)),
-    _key(0),
-  )
+  make = functools.partial(_weights, config=config, dtype=jnp.bfloat16)
+  init = compiled(jax.jit(make), _key(0))
   prompts = _prompts(config, batch, size.prompt_tokens)
   keys = jax.random.split(_key(2), batch)
   begin = time.perf_counter()
   shapes = jax.eval_shape(init.function, _key(0))
   run = sampling.sample.lower(
-    shapes, config, method, *prompts, keys, size.frames
+    shapes, config, method, *prompts, keys, size.frames, execution=EXECUTION
   ).compile()
   yield {
     "layers": f"{layers} + {config.depth_layers}",
@@ -239,7 +238,7 @@ def train(size: Size, batch: int) -> Figures:
   step = step.compile()
   compile_s = time.perf_counter() - begin
   # What remat computes again is not counted.
-  plain = _task(dataclasses.replace(config, remat=False))
+  plain = _task(config, remat=False)
   useful = flops.count(plain.step, shapes, data, _key(0))
   yield {
     "compile_s": compile_s,
@@ -271,23 +270,21 @@ def train(size: Size, batch: int) -> Figures:
 
 def mismatch(size: Size, dtype: str) -> Figures:
   """Log-probs of drawn codes: the sampler's less the scorer's."""
-  config = dataclasses.replace(size.exact, dtype=dtype)
+  config, run = size.exact, {"execution": Execution(dtype=dtype)}
   batch, frames = 4, min(size.frames, 32)
   prompts = _prompts(config, batch, size.prompt_tokens)
-  keys = jax.random.split(_key(2), batch)
-  weights = jax.jit(functools.partial(_weights, config=config, dtype=dtype))(
-    _key(0)
-  )
+  inputs = *prompts, jax.random.split(_key(2), batch), frames
+  make = functools.partial(_weights, config=config, dtype=dtype)
+  weights = jax.jit(make)(_key(0))
 
   @jax.jit
   def again(weights, method, codes):
     """The scorer's log-probs, and how many codes it might have drawn."""
-    scores = sampling.score(weights, config, method, codes, *prompts)
-    null = experts.null_prompt(*prompts)
+    scores = sampling.score(weights, config, method, codes, *prompts, **run)
     whole = jnp.ones((batch, frames), bool)
     with_prompt, without = (
-      experts.logits(weights, config, codes, prompt, whole, mask)
-      for prompt, mask in (prompts, null)
+      experts.logits(weights, config, codes, prompt, whole, mask, **run)
+      for prompt, mask in (prompts, experts.null_prompt(*prompts))
     )
     guided = methods.guide(with_prompt, without, method.guidance)
     kept = jnp.isfinite(methods.log_probs(guided, method))
@@ -295,7 +292,7 @@ def mismatch(size: Size, dtype: str) -> Figures:
 
   def compare(guidance: float) -> dict[str, float]:
     method = SamplingConfig(top_k=TOP_K, guidance=guidance)
-    drawn = sampling.sample(weights, config, method, *prompts, keys, frames)
+    drawn = sampling.sample(weights, config, method, *inputs, **run)
     scored, kept = again(weights, method, drawn.codes_BxNxT)
     possible = jnp.isfinite(scored)
     apart = jnp.where(possible, abs(drawn.log_probs_BxNxT - scored), 0)
@@ -348,9 +345,12 @@ def _weights(key: jax.Array, config: ExpertConfig, dtype: Any) -> Any:
   return jax.tree.map(lambda x: x.astype(dtype), variables)
 
 
-def _task(config: ExpertConfig) -> experts.Stage1Task:
+def _task(config: ExpertConfig, remat: bool = True) -> experts.Stage1Task:
   optimizer = OptimizerConfig(steps=100, warmup_steps=10)
-  return experts.Stage1Task(config, optimizer, tables(config))
+  execution = dataclasses.replace(EXECUTION, remat=remat)
+  return experts.Stage1Task(
+    config, optimizer, tables(config), execution=execution
+  )
 
 
 def _prompts(config: ExpertConfig, batch: int, tokens: int):

@@ -1,6 +1,6 @@
 """Frames a second of the sampler, beside the limit that memory sets.
 
-  python -m benchmarks.sampling            # the peer shape, see README.md
+  python -m benchmarks.sampling            # the peer shape of docs/design.md
   python -m benchmarks.sampling --shape nano --guidance 3 --frames 125
 
 Random weights. A frame reads every weight of the temporal paths once and of
@@ -9,7 +9,6 @@ measured in the same run, is the limit.
 """
 
 import argparse
-import dataclasses
 import statistics
 import time
 
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 
 from benchmarks.shapes import SHAPES, variables
 from siren_jax import sampling
-from siren_jax.experts import ExpertConfig
+from siren_jax.experts import Execution, ExpertConfig
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
   parser.add_argument("--dtype", default="float32")
   parser.add_argument("--repeats", type=int, default=3)
   args = parser.parse_args()
-  config = dataclasses.replace(SHAPES[args.shape], dtype=args.dtype)
+  config = SHAPES[args.shape]
   params = jax.tree.map(lambda x: x.astype(args.dtype), variables(config))
   method = sampling.SamplingConfig(top_k=args.top_k, guidance=args.guidance)
 
@@ -60,8 +59,11 @@ def time_sampling(params, config: ExpertConfig, method, batch, args):
   for _ in range(args.repeats + 1):
     begin = time.perf_counter()
     jax.block_until_ready(
-      sampling.sample(params, config, method, prompt, mask, keys, args.frames)
-    )
+      sampling.sample(
+        params, config, method, prompt, mask, keys, args.frames,
+        execution=Execution(dtype=args.dtype),
+      )
+    )  # fmt: skip
     times.append(time.perf_counter() - begin)
   return times[0], statistics.median(times[1:])
 

@@ -18,7 +18,6 @@ SHAPES = {
   "siren_1_6b": experts.ExpertConfig(  # of configs/siren_1_6b.py
     dim=1024, heads=16, kv_heads=16, temporal_layers=14, depth_layers=2,
     prompt_dim=768, feature_dim=1024, ffn_multiple_of=256, dropout=0.1,
-    dtype="bfloat16", scan_layers=True, remat=True,
   ),
 }  # fmt: skip
 

@@ -8,7 +8,6 @@ them train in one program here, so the time of one is a share of that.
 """
 
 import argparse
-import dataclasses
 import statistics
 import time
 
@@ -30,9 +29,7 @@ def main() -> None:
   parser.add_argument("--expert-loop", default="auto")
   parser.add_argument("--repeats", type=int, default=3)
   args = parser.parse_args()
-  config = dataclasses.replace(
-    SHAPES[args.shape], dtype=args.dtype, expert_loop=args.expert_loop
-  )
+  config = SHAPES[args.shape]
   first, seconds = time_step(config, args)
   useful = config.num_experts * flops(config, args.batch * args.frames)
   speed = matmul_speed(jnp.dtype(args.dtype))
@@ -50,7 +47,10 @@ def main() -> None:
 def time_step(config: experts.ExpertConfig, args) -> tuple[float, float]:
   """Seconds of the first step with its compilation, and of a later one."""
   task = experts.Stage1Task(
-    config, OptimizerConfig(steps=100, warmup_steps=10), tables(config)
+    config,
+    OptimizerConfig(steps=100, warmup_steps=10),
+    tables(config),
+    execution=experts.Execution(dtype=args.dtype, expert_loop=args.expert_loop),
   )
   state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
   step = jax.jit(task.step, donate_argnums=0)

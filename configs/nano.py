@@ -8,7 +8,8 @@ Cost and result: see docs/training.md.
 
 from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.experiments.stage1 import Stage1Experiment
-from siren_jax.experts import ExpertConfig, GenerateConfig, SamplingConfig
+from siren_jax.experts import ExpertConfig
+from siren_jax.sampling import GenerateConfig, SamplingConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 1950

@@ -14,7 +14,7 @@ paper's; the number of steps is ours.
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.experiments.stage1 import Stage1Experiment
-from siren_jax.experts import ExpertConfig
+from siren_jax.experts import Execution, ExpertConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 STEPS = 200_000
@@ -33,10 +33,8 @@ def get_config():
         feature_dim=1024,
         ffn_multiple_of=256,
         dropout=0.1,
-        dtype="bfloat16",
-        scan_layers=True,
-        remat=True,
       ),
+      execution=Execution(dtype="bfloat16", scan_layers=True, remat=True),
       optimizer=OptimizerConfig(learning_rate=3e-4, warmup_steps=2000),
       train=TrainConfig(
         steps=STEPS, batch_size=192, eval_every=2000, checkpoint_every=1000

@@ -232,7 +232,7 @@ class Siren:
     """How many are drawn for each sound; None: as the bundle says."""
     if candidates is None:
       return self.bundle.candidates
-    return experts.check_candidates(candidates)
+    return sampling.check_candidates(candidates)
 
   def _lengths(self, seconds: float) -> tuple[int, int]:
     """Codec frames to make, and audio samples to keep, for `seconds`."""

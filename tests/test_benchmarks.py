@@ -8,9 +8,9 @@ import time
 import pytest
 
 from benchmarks import accelerator
-from benchmarks.accelerator_parts import FLAGS, SIZES, parts
+from benchmarks.accelerator_parts import EXECUTION, FLAGS, SIZES, parts
 from benchmarks.shapes import SHAPES
-from siren_jax.cli import experiments
+from siren_jax.experiments import kinds
 
 TINY = parts(SIZES["tiny"])
 
@@ -109,5 +109,6 @@ def test_parts_of_the_full_size():
   assert full.keys() >= {f"sample batch {b}" for b in (1, 8, 32, 128)}
   assert {f"flags {name}" for name in FLAGS} <= full.keys()
   configs = pathlib.Path(__file__).parents[1] / "configs"
-  paper = experiments.from_file(configs / "siren_1_6b.py")
+  paper = kinds.from_file(configs / "siren_1_6b.py")
   assert SHAPES["siren_1_6b"] == paper.experts
+  assert EXECUTION == paper.execution

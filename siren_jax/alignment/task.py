@@ -44,7 +44,8 @@ class AlignTask:
   started (of which the policy's are the reference), codec and CLAP.
 
   Args:
-    models: configs of CLAP, experts and codec. params: theirs, by name.
+    models: configs of CLAP, experts and codec, and how they are run.
+    params: theirs, by name.
     config: what is tuned, and how.
     optimizer: of each expert by itself; it counts minibatches.
     truths: what prompts may claim, for rewards that look.
@@ -148,6 +149,7 @@ class AlignTask:
         {"params": params, FROZEN: tables}, self.models.experts,
         config.sampling, rows["codes_BxNxT"], rows["prompt_BxPxC"],
         rows["mask_BxP"], config.policy,
+        execution=self.models.execution,
       )  # fmt: skip
 
     now, before = scores(params), scores(reference)

@@ -7,7 +7,7 @@ and one program serves all windows.
 
 from collections.abc import Callable, Iterator
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from siren_jax.codec import model
@@ -24,7 +24,7 @@ def encode(
   total = -(-audio_BxS.shape[1] // hop)
   padded = np.pad(audio_BxS, ((0, 0), (0, total * hop - audio_BxS.shape[1])))
 
-  def window(start: int, stop: int) -> np.ndarray:
+  def window(start: int, stop: int) -> jax.Array:
     return codec.encode(padded[:, start * hop : stop * hop])
 
   return _join(codec, window, total, frames, 1)
@@ -35,7 +35,7 @@ def decode(
 ) -> np.ndarray:
   """As `codec.decode`: audio [B, T * hop] of codes [B, N, T]."""
 
-  def window(start: int, stop: int) -> np.ndarray:
+  def window(start: int, stop: int) -> jax.Array:
     return codec.decode(codes_BxNxT[..., start:stop], start)
 
   return _join(codec, window, codes_BxNxT.shape[2], frames, codec.config.hop)
@@ -43,7 +43,7 @@ def decode(
 
 def _join(
   codec: Codec,
-  window: Callable[[int, int], jnp.ndarray],
+  window: Callable[[int, int], jax.Array],
   total: int,
   frames: int,
   step: int,

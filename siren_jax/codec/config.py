@@ -21,7 +21,7 @@ _MOST = {
 
 @dataclasses.dataclass(frozen=True)
 class SpectralCodecConfig:
-  """A codec that works at the frame rate (our design; design.md 3).
+  """A codec that works at the frame rate (docs/design.md, Decisions).
 
   Audio is framed by an STFT every `hop_length` samples, `code_stride` of those
   frames share one code frame, and the decoder synthesises `synthesis_stride`
@@ -61,7 +61,7 @@ class SpectralCodecConfig:
   code_dim: int = 8
   feature_dim: int = 96
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.kind != "spectral":
       raise UserError(f"codec kind {self.kind!r} is not known; use 'spectral'")
     check_sizes("codec", self, **_MOST)
@@ -118,7 +118,7 @@ class DacConfig:
   codebook_size: int = 1024
   code_dim: int = 8
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not 1 <= len(self.strides) <= 16:
       raise UserError(f"codec strides={self.strides}: give 1 to 16 of them")
     check_sizes("codec", self, **_MOST)

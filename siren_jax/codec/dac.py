@@ -149,7 +149,7 @@ class Dac(nn.Module):
 
   config: DacConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.encoder = Encoder(cfg)
     self.quantizer = ResidualQuantizer(
@@ -197,7 +197,9 @@ class Dac(nn.Module):
     return self.decode(self.encode(audio_BxS))
 
 
-def _weights(module: nn.Module, shape: tuple[int, int, int]):
+def _weights(
+  module: nn.Module, shape: tuple[int, int, int]
+) -> tuple[jax.Array, jax.Array]:
   """Kernel [K, in, out] and bias; weight norm is folded in."""
   kernel = module.param("kernel", nn.initializers.truncated_normal(0.02), shape)
   return kernel, module.param("bias", nn.initializers.zeros, shape[-1:])

@@ -57,15 +57,17 @@ class Discriminators(nn.Module):
 
 def judge_loss(real: list, fake: list) -> jax.Array:
   """Discriminators' loss: real patches to one, rendered ones to zero."""
-  return sum(
+  terms = (
     jnp.mean((r[-1] - 1) ** 2) + jnp.mean(f[-1] ** 2)
     for r, f in zip(real, fake, strict=True)
-  ) / len(real)
+  )
+  return sum(terms, start=jnp.zeros(())) / len(real)
 
 
 def fool_loss(fake: list) -> jax.Array:
   """Codec's loss: rendered patches to one."""
-  return sum(jnp.mean((f[-1] - 1) ** 2) for f in fake) / len(fake)
+  terms = (jnp.mean((f[-1] - 1) ** 2) for f in fake)
+  return sum(terms, start=jnp.zeros(())) / len(fake)
 
 
 def feature_loss(real: list, fake: list) -> jax.Array:
@@ -76,4 +78,4 @@ def feature_loss(real: list, fake: list) -> jax.Array:
     for rs, fs in zip(real, fake, strict=True)
     for r, f in zip(rs[:-1], fs[:-1], strict=True)
   ]
-  return sum(terms) / len(terms)
+  return sum(terms, start=jnp.zeros(())) / len(terms)

@@ -25,7 +25,8 @@ class DepthwiseConv(nn.Module):
       x_BxTxD, ((0, 0), (before, self.kernel_size - 1 - before), (0, 0))
     )
     frames = x_BxTxD.shape[1]
-    return sum(x[:, i : i + frames] * kernel[i] for i in range(len(kernel)))
+    taps = (x[:, i : i + frames] * kernel[i] for i in range(len(kernel)))
+    return sum(taps, start=jnp.zeros(()))
 
 
 class ConvNeXtBlock(nn.Module):

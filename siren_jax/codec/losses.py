@@ -11,7 +11,9 @@ _FLOOR = 1e-5
 _SWING_BANDS = 64
 
 
-def _log_spectra(audio_BxS: jax.Array, size: int, mels: int, rate: int):
+def _log_spectra(
+  audio_BxS: jax.Array, size: int, mels: int, rate: int
+) -> tuple[jax.Array, jax.Array]:
   hop = size // 2
   pad = -audio_BxS.shape[1] % hop
   audio = jnp.pad(audio_BxS, ((0, 0), (0, pad)))
@@ -33,7 +35,8 @@ def spectra(audio_BxS: jax.Array, sample_rate: int) -> list:
 
 def mel_distance(a: list, b: list) -> jax.Array:
   """Mean absolute difference of log10 mel magnitudes over all scales."""
-  return sum(jnp.mean(jnp.abs(x[0] - y[0])) for x, y in zip(a, b)) / len(a)
+  terms = (jnp.mean(jnp.abs(x[0] - y[0])) for x, y in zip(a, b))
+  return sum(terms, start=jnp.zeros(())) / len(a)
 
 
 def distance(a: list, b: list) -> jax.Array:
@@ -41,10 +44,11 @@ def distance(a: list, b: list) -> jax.Array:
 
   Both terms are of negative type, as the energy distance needs.
   """
-  euclid = sum(
+  terms = (
     jnp.mean(jnp.sqrt(jnp.mean((x[1] - y[1]) ** 2, -1) + 1e-6))
     for x, y in zip(a, b)
   )
+  euclid = sum(terms, start=jnp.zeros(()))
   return mel_distance(a, b) + euclid / len(a)
 
 

@@ -17,8 +17,7 @@ from siren_jax.storage import components
 
 def module(config: CodecConfig) -> SpectralCodec | Dac:
   """The codec of that kind."""
-  kind = Dac if isinstance(config, DacConfig) else SpectralCodec
-  return kind(config)
+  return Dac(config) if isinstance(config, DacConfig) else SpectralCodec(config)
 
 
 def init(key: jax.Array, config: CodecConfig) -> Any:
@@ -31,7 +30,8 @@ def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
   chex.assert_rank(audio_BxS, 2)
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % config.hop)))
-  return module(config).apply({"params": params}, audio, method="encode")
+  codes: Any = module(config).apply({"params": params}, audio, method="encode")
+  return codes
 
 
 def decode(
@@ -46,9 +46,10 @@ def decode(
   `first_frame` is where in a longer sound they stand.
   """
   chex.assert_rank(codes_BxNxT, 3)
-  return module(config).apply(
+  audio: Any = module(config).apply(
     {"params": params}, codes_BxNxT, first_frame, method="decode"
   )
+  return audio
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
@@ -91,7 +92,8 @@ def load(folder: str | os.PathLike) -> Codec:
     UserError: there is none, or a tensor does not fit the config or is not
       finite.
   """
-  return Codec(*components.load(folder, "codec", CodecConfig, init))
+  either: Any = CodecConfig
+  return Codec(*components.load(folder, "codec", either, init))
 
 
 _encode = jax.jit(encode, static_argnames="config")

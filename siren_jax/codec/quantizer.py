@@ -2,8 +2,8 @@
 
 After DAC (Kumar et al. 2023, section 3.2): a residual is projected to a few
 dimensions, matched to the code of smallest angle, and projected back. What we
-add: every stage is also told to rebuild its residual, so that residuals
-shrink from the first steps of training on.
+add: a loss has every stage rebuild its residual, so that residuals shrink from
+the first steps of training on.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Quantized(NamedTuple):
       codes, a quarter as hard (van den Oord et al. 2017): else they drift.
     rebuilding: scalar, has every stage rebuild its residual.
     residual: scalar, share of the latents' energy that all stages leave over.
-    projected_NxBxTxG: residuals in code space, where dead codes are reborn.
+    projected_NxBxTx8: residuals in code space, where dead codes are reborn.
   """
 
   latents_BxTxF: jax.Array
@@ -33,10 +33,10 @@ class Quantized(NamedTuple):
   codebook: jax.Array
   rebuilding: jax.Array
   residual: jax.Array
-  projected_NxBxTxG: jax.Array
+  projected_NxBxTx8: jax.Array
 
 
-def _unit(x):
+def _unit(x: jax.Array) -> jax.Array:
   return x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
 
 
@@ -47,7 +47,7 @@ class Codebook(nn.Module):
   code_dim: int
   feature_dim: int
 
-  def setup(self):
+  def setup(self) -> None:
     self.codebook = self.param(
       "codebook", nn.initializers.normal(1.0), (self.size, self.code_dim)
     )
@@ -65,7 +65,9 @@ class Codebook(nn.Module):
     """Codes to features [..., F]."""
     return self.project_out(self.codebook[codes])
 
-  def __call__(self, residual_BxTxF: jax.Array):
+  def __call__(
+    self, residual_BxTxF: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     projected = self.project_in(residual_BxTxF)
     codes_BxT = self.nearest(projected)
     chosen = self.codebook[codes_BxT]
@@ -81,7 +83,7 @@ class ResidualQuantizer(nn.Module):
   code_dim: int
   feature_dim: int
 
-  def setup(self):
+  def setup(self) -> None:
     self.stages = [
       Codebook(
         self.codebook_size, self.code_dim, self.feature_dim, name=f"stage_{n}"
@@ -99,7 +101,7 @@ class ResidualQuantizer(nn.Module):
     scale = jnp.mean(residual**2) + 1e-6
     total = jnp.zeros_like(residual)
     codes, projections = [], []
-    codebook = rebuilding = 0.0
+    codebook = rebuilding = jnp.zeros(())
     for n, stage in enumerate(self.stages):
       features, codes_BxT, projected, chosen = stage(residual)
       codebook += jnp.mean((stop(projected) - chosen) ** 2)
@@ -120,10 +122,11 @@ class ResidualQuantizer(nn.Module):
       codebook=codebook / len(self.stages),
       rebuilding=rebuilding / len(self.stages),
       residual=jnp.mean(residual**2) / scale,
-      projected_NxBxTxG=jnp.stack(projections),
+      projected_NxBxTx8=jnp.stack(projections),
     )
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
-    return sum(stage.embed(codes_BxT) for stage, codes_BxT in rows)
+    parts = (stage.embed(codes_BxT) for stage, codes_BxT in rows)
+    return sum(parts, start=jnp.zeros(()))

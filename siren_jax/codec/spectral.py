@@ -97,7 +97,7 @@ class SpectralCodec(nn.Module):
 
   config: SpectralCodecConfig
 
-  def setup(self):
+  def setup(self) -> None:
     c = self.config
     self.encoder = Encoder(c)
     self.quantizer = ResidualQuantizer(
@@ -195,7 +195,7 @@ def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:
   )
 
 
-def _to_bins(config, bands_BxTxM: jax.Array) -> jax.Array:
+def _to_bins(config: SpectralCodecConfig, bands_BxTxM: jax.Array) -> jax.Array:
   """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
   bank = _mel_filters(config)
   spread = bank / np.maximum(bank.sum(1, keepdims=True), 1e-6)
@@ -215,7 +215,7 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   return jnp.concatenate(parts, -1)
 
 
-def _loudness(config, audio_BxS: jax.Array) -> jax.Array:
+def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Log power in bands, all synthesis frames of a code frame side by side."""
   spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
   power = stft.power(spectra) @ _mel_filters(config) + 1e-8

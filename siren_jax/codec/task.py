@@ -10,6 +10,7 @@ import optax
 from siren_jax.codec import discriminators, losses
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import CodecConfig
+from siren_jax.codec.quantizer import Quantized
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
@@ -18,6 +19,7 @@ from siren_jax.training import (
   averaged,
   make_optimizer,
 )
+from siren_jax.training.task import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CodecLossConfig:
   discriminator_width: int = 24
   lock_codes: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("full_depth", "bypass", "dead_usage", "usage_decay"):
       if not 0 <= getattr(self, name) <= 1:
         raise UserError(
@@ -108,7 +110,9 @@ class CodecTask:
       extra |= {"adversary": adversary, "adversary_opt": tx.init(adversary)}
     return TrainState.create(params, self._tx, extra, ema=self.ema_decay > 0)
 
-  def step(self, state: TrainState, batch: Any, key: jax.Array):
+  def step(
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
     """Codec first, then (where there is one) the adversary, then dead codes."""
     audio_BxS = batch["audio_BxS"]
     if not self.loss.adversarial:
@@ -119,7 +123,13 @@ class CodecTask:
       lambda: self._step(state, audio_BxS, key, adversarial=False),
     )
 
-  def _step(self, state, audio_BxS, key, adversarial):
+  def _step(
+    self,
+    state: TrainState,
+    audio_BxS: jax.Array,
+    key: jax.Array,
+    adversarial: bool,
+  ) -> tuple[TrainState, Metrics]:
     tx = self._tx
     grad = jax.grad(self._codec_loss, has_aux=True)
     adversary = state.extra["adversary"] if adversarial else None
@@ -145,17 +155,20 @@ class CodecTask:
       metrics,
     )
 
-  def _codec_loss(self, params, adversary, audio_BxS, key):
+  def _codec_loss(
+    self, params: Any, adversary: Any, audio_BxS: jax.Array, key: jax.Array
+  ) -> tuple[jax.Array, tuple[Metrics, Quantized, jax.Array]]:
     module, variables = codec_model.module(self.config), {"params": params}
-    quantized = module.apply(
+    quantized: Any = module.apply(
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
     if self.loss.lock_codes:
       quantized = jax.lax.stop_gradient(quantized)
-    *rendered, for_swing = module.apply(
+    renderings: Any = module.apply(
       variables, quantized.latents_BxTxF, noises, method="renderings"
     )
+    *rendered, for_swing = renderings
     target, one, other = (
       losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
     )
@@ -181,8 +194,7 @@ class CodecTask:
     }
     if adversary is not None:
       real, fake = (
-        self._adversary.apply({"params": adversary}, x)
-        for x in (audio_BxS, rendered[0])
+        self._features(adversary, x) for x in (audio_BxS, rendered[0])
       )
       total += self.loss.adversarial * (
         discriminators.fool_loss(fake)
@@ -190,7 +202,11 @@ class CodecTask:
       )
     return total, ({"loss": total, **metrics}, quantized, rendered[0])
 
-  def _depths(self, batch, key):
+  def _features(self, adversary: Any, audio_BxS: jax.Array) -> Any:
+    """Of every layer of every discriminator."""
+    return self._adversary.apply({"params": adversary}, audio_BxS)
+
+  def _depths(self, batch: int, key: jax.Array) -> jax.Array:
     """Codebooks that each example may use; one more than there are: bypass."""
     number = self.config.num_codebooks
     if self.loss.lock_codes:
@@ -200,12 +216,15 @@ class CodecTask:
     depth = jnp.where(kind < self.loss.full_depth, number, some)
     return jnp.where(kind > 1 - self.loss.bypass, number + 1, depth)
 
-  def _train_adversary(self, extra, audio_BxS, rendered_BxS):
+  def _train_adversary(
+    self, extra: Any, audio_BxS: jax.Array, rendered_BxS: jax.Array
+  ) -> tuple[Any, jax.Array]:
     rendered = jax.lax.stop_gradient(rendered_BxS)
 
-    def loss(params):
-      apply = lambda x: self._adversary.apply({"params": params}, x)  # noqa: E731
-      return discriminators.judge_loss(apply(audio_BxS), apply(rendered))
+    def loss(params: Any) -> jax.Array:
+      return discriminators.judge_loss(
+        self._features(params, audio_BxS), self._features(params, rendered)
+      )
 
     judge, grads = jax.value_and_grad(loss)(extra["adversary"])
     tx = make_optimizer(self.optimizer)
@@ -213,25 +232,34 @@ class CodecTask:
     adversary = optax.apply_updates(extra["adversary"], updates)
     return extra | {"adversary": adversary, "adversary_opt": opt}, judge
 
-  def _revive(self, params, usage_NxV, quantized, key):
-    """Moves codes that nothing chooses onto residuals of this batch."""
-    codes_NxR = jnp.moveaxis(quantized.codes_BxNxT, 1, 0).reshape(
+  def _revive(
+    self,
+    params: Any,
+    usage_NxV: jax.Array,
+    quantized: Quantized,
+    key: jax.Array,
+  ) -> tuple[Any, jax.Array, jax.Array]:
+    """Moves codes that nothing chooses onto residuals of this batch.
+
+    I below are all its B * T frames.
+    """
+    codes_NxI = jnp.moveaxis(quantized.codes_BxNxT, 1, 0).reshape(
       len(usage_NxV), -1
     )
-    residuals_NxRxG = quantized.projected_NxBxTxG.reshape(
-      *codes_NxR.shape, self.config.code_dim
+    residuals_NxIx8 = quantized.projected_NxBxTx8.reshape(
+      *codes_NxI.shape, self.config.code_dim
     )
-    mean = codes_NxR.shape[1] / self.config.codebook_size
+    mean = codes_NxI.shape[1] / self.config.codebook_size
     counts = jax.vmap(lambda c: jnp.zeros(usage_NxV.shape[1]).at[c].add(1))
     decay = self.loss.usage_decay
-    usage = decay * usage_NxV + (1 - decay) * counts(codes_NxR) / mean
+    usage = decay * usage_NxV + (1 - decay) * counts(codes_NxI) / mean
     dead_NxV = usage < self.loss.dead_usage
-    picks = jax.random.randint(key, usage.shape, 0, codes_NxR.shape[1])
-    norms_NxRx1 = jnp.linalg.norm(residuals_NxRxG, axis=-1, keepdims=True)
+    picks = jax.random.randint(key, usage.shape, 0, codes_NxI.shape[1])
+    norms_NxIx1 = jnp.linalg.norm(residuals_NxIx8, axis=-1, keepdims=True)
     # An outlier's length would do harm to all that share its angle.
-    usual = jnp.mean(norms_NxRx1, 1, keepdims=True) / (norms_NxRx1 + 1e-6)
-    residuals_NxRxG = residuals_NxRxG * jnp.minimum(1.0, usual)
-    reborn = jnp.take_along_axis(residuals_NxRxG, picks[..., None], 1)
+    usual = jnp.mean(norms_NxIx1, 1, keepdims=True) / (norms_NxIx1 + 1e-6)
+    residuals_NxIx8 = residuals_NxIx8 * jnp.minimum(1.0, usual)
+    reborn = jnp.take_along_axis(residuals_NxIx8, picks[..., None], 1)
     stages = dict(params["quantizer"])
     for n in range(len(usage)):
       stage = stages[f"stage_{n}"]
@@ -242,7 +270,7 @@ class CodecTask:
     dead = jnp.sum(dead_NxV).astype(jnp.float32)
     return params | {"quantizer": stages}, usage, dead
 
-  def evaluate(self, state: TrainState, batch: Any) -> dict[str, jax.Array]:
+  def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Mel distance and used codes of what `decode` gives back."""
     params, audio_BxS = state.eval_params, batch["audio_BxS"]
     codes = codec_model.encode(params, self.config, audio_BxS)
@@ -252,6 +280,6 @@ class CodecTask:
     return {"mel_distance": losses.mel_distance(*spectra)}
 
 
-def _of_decoder(path):
+def _of_decoder(path: tuple[Any, ...]) -> bool:
   """Whether a parameter is the decoder's."""
   return path[0] == "decoder"

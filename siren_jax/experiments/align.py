@@ -13,6 +13,7 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
+from siren_jax.experts.execution import Execution
 from siren_jax.sampling import Models
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -49,6 +50,7 @@ class AlignExperiment:
   """
 
   alignment: AlignConfig = AlignConfig()
+  execution: Execution = Execution()
   optimizer: OptimizerConfig = OptimizerConfig(
     learning_rate=1e-6, warmup_steps=10, final_fraction=1.0, weight_decay=0.0
   )
@@ -56,7 +58,7 @@ class AlignExperiment:
   mesh: MeshConfig = MeshConfig()
   data: AlignDataConfig = AlignDataConfig()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     self.train.check_not_accumulated()
     rows = self.train.batch_size * self.alignment.group_size
     if rows % self.alignment.minibatches:
@@ -89,10 +91,8 @@ def build(
     UserError: no prompts, or a setting that does not fit the model.
   """
   e = experiment
-  train, held_out = (
-    _prompts(e, "train", models),
-    _prompts(e, "validation", models),
-  )
+  train = _prompts(e, "train", models)
+  held_out = _prompts(e, "validation", models)
   truths, of_training = _truths(train + held_out), len(_truths(train))
   task = AlignTask(
     models, params, e.alignment, e.schedule, truths, e.train.ema_decay
@@ -112,23 +112,25 @@ def build(
   )
 
 
-def _truths(found: list[prompts.Prompt]) -> list[Any]:
-  return [p.truth for p in found if p.truth is not None]
+def _truths(known: list[prompts.Prompt]) -> list[Any]:
+  return [p.truth for p in known if p.truth is not None]
 
 
-def _prompts(e, split: str, models: Models) -> list[prompts.Prompt]:
+def _prompts(
+  e: AlignExperiment, split: str, models: Models
+) -> list[prompts.Prompt]:
   """Those of a file or data set, then the made-up ones."""
   path, seed = e.data.path, e.train.seed
   if split == "validation":
     path, seed = e.data.validation or path, seed + _HELD_OUT
-  found = prompts.read(path, split) if path else []
+  chosen = prompts.read(path, split) if path else []
   if e.data.synthetic:
-    found += prompts.made_up(
+    chosen += prompts.made_up(
       e.data.synthetic, seed, models.codec.sample_rate, e.alignment.seconds
     )
-  if not found:
+  if not chosen:
     raise UserError(
       "no prompts: set --config.data.path to a text file or a prepared data"
       " set, or --config.data.synthetic to a number of made-up claims"
     )
-  return found
+  return chosen

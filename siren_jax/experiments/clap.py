@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from siren_jax.data.sets import reader
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 _PROMPTS = 24  # texts whose mean stands for a class in the evaluation
-_NO_CLASS = {"", "synthetic"}  # labels that say nothing of what is heard
-_TOLD_SHARE = 0.2  # of a batch of texts: those that tell a class
+_NO_CLASS = {"", "synthetic"}  # labels that name no class of sound
+_LABELLED_SHARE = 0.2  # of a batch of texts: those of a known class
 _TESTED = 256  # texts at the head of the corpus kept for the evaluation
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ClapDataConfig:
   wordnet: str = ""
   start: str = ""
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("texts", "text_batch", "text_tokens"):
       if getattr(self, name) < 1:
         raise UserError(
@@ -84,7 +84,7 @@ class ClapExperiment:
   mesh: MeshConfig = MeshConfig()
   data: ClapDataConfig = ClapDataConfig()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     self.train.check_not_accumulated()
     if self.loss.lock_text and not (self.data.start and self.data.path):
       raise UserError(
@@ -155,11 +155,11 @@ def build(
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-  """Classes of a data set, and which caption tells which class.
+  """Classes of a data set, and which caption is of which class.
 
   Attributes:
     names: the classes: labels of the validation recordings.
-    class_of: the class that a caption tells, -1 for none or several. Holds
+    class_of: the class that a caption is of, -1 for none or several. Holds
       the captions of the set and the phrasings of the phrase book.
     held_out: phrasings kept from training.
   """
@@ -186,13 +186,15 @@ class Labels:
       for caption in phrasebook.phrases(name):
         labels_of[caption].add(name)
 
-    def tells(labels):
-      known = len(labels) == 1 and labels <= set(names)
-      return names.index(*labels) if known else -1
+    def class_of(labels: set[str]) -> int:
+      if len(labels) != 1 or not labels <= set(names):
+        return -1
+      (label,) = labels
+      return names.index(label)
 
     return cls(
       names=names,
-      class_of={caption: tells(labels_of[caption]) for caption in labels_of},
+      class_of={text: class_of(labels) for text, labels in labels_of.items()},
       held_out=tuple(
         text.lower() for name in names for text in phrasebook.held_out(name)
       ),
@@ -239,15 +241,15 @@ class Batches:
     self._rows = np.arange(
       min(_TESTED, len(texts.label_Q) // 2), len(texts.label_Q)
     )
-    told = self._rows[texts.label_Q[self._rows] >= 0]
-    self._told = told if len(told) else self._rows
+    labelled = self._rows[texts.label_Q[self._rows] >= 0]
+    self._labelled = labelled if len(labelled) else self._rows
 
   def __next__(self) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([self._seed, self._step])
     self._step += 1
     rows = rng.choice(self._rows, self._size)
-    told = rng.choice(self._told, round(self._size * _TOLD_SHARE))
-    rows[: len(told)] = told
+    labelled = rng.choice(self._labelled, round(self._size * _LABELLED_SHARE))
+    rows[: len(labelled)] = labelled
     return _text_batch(self._texts, rows[self._shard.rows(self._size)]) | (
       next(self._clips) if self._clips else {}
     )
@@ -278,7 +280,7 @@ def _has_teacher(e: ClapExperiment) -> bool:
   return teacher.is_installed()
 
 
-def _text_batch(texts, rows):
+def _text_batch(texts: corpus.Corpus, rows: np.ndarray) -> dict[str, Any]:
   return {
     "extra_ids_QxP": texts.ids_QxP[rows],
     "extra_mask_QxP": texts.mask_QxP[rows],
@@ -287,10 +289,12 @@ def _text_batch(texts, rows):
   }
 
 
-def _clips(e, words, labels, shard, split):
+def _clips(
+  e: ClapExperiment, words: Tokenizer, labels: Labels, shard: Shard, split: str
+) -> Any:
   """Clips of a split, each with a caption as ids, and the caption's class."""
 
-  def features(captions):
+  def features(captions: Sequence[str]) -> dict[str, np.ndarray]:
     ids_BxP, mask_BxP = tokenizer.tokenize(
       words, captions, e.clap.text.max_tokens
     )
@@ -314,7 +318,12 @@ def _clips(e, words, labels, shard, split):
   )
 
 
-def _validation(e, texts, clips, shard):
+def _validation(
+  e: ClapExperiment,
+  texts: corpus.Corpus,
+  clips: Callable[[str], Any],
+  shard: Shard,
+) -> Iterator[Any]:
   """Validation clips, each batch beside the same texts never trained on."""
   rows = shard.rows(min(e.data.text_batch, _TESTED))
   tested = _text_batch(texts, rows)
@@ -323,7 +332,7 @@ def _validation(e, texts, clips, shard):
   return (batch | tested for batch in clips("validation"))
 
 
-def _start(e, texts):
+def _start(e: ClapExperiment, texts: corpus.Corpus) -> Any:
   """Parameters to start from: an earlier run's, or the teacher's words."""
   if e.data.start:
     return clap_model.load(e.data.start).params

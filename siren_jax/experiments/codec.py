@@ -45,7 +45,7 @@ class CodecExperiment:
   mesh: MeshConfig = MeshConfig()
   data: CodecDataConfig = CodecDataConfig()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     self.train.check_not_accumulated()
     if self.loss.lock_codes and not self.data.start:
       raise UserError(

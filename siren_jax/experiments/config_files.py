@@ -5,6 +5,7 @@ there to be overridden, and its default is written down in the dataclass alone.
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from siren_jax.common import config as configs
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 from siren_jax.experiments.kinds import from_mapping, kind_of
+from siren_jax.storage import old_settings
+
+_log = logging.getLogger(__name__)
 
 
 def to_config_dict(experiment: Any) -> ConfigDict:
@@ -26,6 +30,8 @@ def to_config_dict(experiment: Any) -> ConfigDict:
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   """The experiment in config file `path`, with `--config.a.b=v` applied.
 
+  A setting under an old name is taken, with a warning that has the new one.
+
   Raises:
     UserError: no such file, an unknown key, or a value that does not fit.
   """
@@ -34,10 +40,17 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   if stand_in := sniff.describe(path):
     raise UserError(f"{path}: no config file ({stand_in}); get it again")
   config = _parse(path, [])
+  overrides = [
+    _under_new_name(config, override) if override.startswith("--") else override
+    for override in overrides
+  ]
   for override in overrides:
     if override.startswith("--"):
       _check_key(config, override.removeprefix("--").partition("=")[0])
-  return from_mapping(_parse(path, overrides).to_dict(), path)
+  values = _parse(path, overrides).to_dict()
+  for name in old_settings.old_names(values):
+    _warn_of_old_name(name)
+  return from_mapping(values, path)
 
 
 def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
@@ -77,6 +90,24 @@ def _check_key(config: Any, flag: str) -> None:
       full = ".".join(names[: i + 1])
       raise UserError(configs.unknown_key(full, name, known))
     config = config[name]
+
+
+def _under_new_name(config: ConfigDict, override: str) -> str:
+  """A flag whose setting the config has under another name by now, under it."""
+  flag, equals, value = override.partition("=")
+  prefix, _, name = flag.partition(".")
+  section, _, setting = name.partition(".")
+  new = old_settings.NEW_NAMES.get(name)
+  if not new or section not in config or setting in config[section]:
+    return override
+  _warn_of_old_name(name)
+  return f"{prefix}.{new}{equals}{value}"
+
+
+def _warn_of_old_name(name: str) -> None:
+  _log.warning(
+    "config %s is now %s; use the new name", name, old_settings.NEW_NAMES[name]
+  )
 
 
 def _open(experiment: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import jax
 
 from siren_jax.common import config as configs
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import run_config
+from siren_jax.storage import old_settings, run_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
     raise UserError(f"{source}: kind={kind!r}; known kinds: {', '.join(KINDS)}")
   experiment_class = getattr(KINDS[kind].module(), KINDS[kind].name)
   with about(source):
-    return configs.from_dict(experiment_class, values)
+    return configs.from_dict(experiment_class, old_settings.renamed(values))
 
 
 def kind_of(experiment: Any) -> str:

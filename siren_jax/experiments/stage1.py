@@ -15,9 +15,10 @@ from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.batches import pipeline
 from siren_jax.experts.config import SIZES, ExpertConfig
-from siren_jax.experts.drawing import GenerateConfig
 from siren_jax.experts.ensemble import init
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.task import Stage1Config, Stage1Task
+from siren_jax.sampling.config import GenerateConfig
 from siren_jax.storage import components
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -46,6 +47,7 @@ class Stage1Experiment:
   """
 
   experts: ExpertConfig
+  execution: Execution = Execution()
   condition_dropout: float = Stage1Config.condition_dropout
   optimizer: OptimizerConfig = OptimizerConfig()
   train: TrainConfig = TrainConfig()
@@ -101,7 +103,7 @@ def task_of(
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )
-  return Stage1Task(e.experts, e.schedule, tables, stage, start)
+  return Stage1Task(e.experts, e.schedule, tables, stage, start, e.execution)
 
 
 def start_of(e: Stage1Experiment) -> Any:

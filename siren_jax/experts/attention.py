@@ -14,44 +14,48 @@ from siren_jax.experts.layers import linear, parameter
 NEGATIVE = -1e9
 QUERY_BLOCK = 128  # of `attend_to_past`; the width of a TPU's matrix unit
 
-Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [G, S, H]
+Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [J, W, A]
 Blocks = list[Cache]  # of all frames, see `cache_blocks`
-Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [J, ..., D]
+Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [Y, ..., D]
 
 
 @jax.custom_vjp
 def attend(
-  q_BxTxGxRxH: jax.Array,
-  k_BxSxGxH: jax.Array,
-  v_BxSxGxH: jax.Array,
-  mask_BxTxS: jax.Array,
+  q_BxTxJxRxA: jax.Array,
+  k_BxWxJxA: jax.Array,
+  v_BxWxJxA: jax.Array,
+  mask_BxTxW: jax.Array,
 ) -> jax.Array:
-  """Softmax attention with grouped heads: G key-value heads, R queries each.
+  """Softmax attention with grouped heads: J key-value heads, R queries each.
 
   As in FlashAttention (Dao et al. 2022), its derivative computes the weights
   again from what normalised them, so that they do not outlive the forward
   pass.
 
   Args:
-    mask_BxTxS: False is never attended to; [B, 1, S] serves all queries.
+    mask_BxTxW: False is never attended to; [B, 1, W] serves all queries.
 
   Returns:
-    [B, T, G, R, H], normalised in float32.
+    [B, T, J, R, A], normalised in float32.
   """
-  return _attend_forward(q_BxTxGxRxH, k_BxSxGxH, v_BxSxGxH, mask_BxTxS)[0]
+  return _attend_forward(q_BxTxJxRxA, k_BxWxJxA, v_BxWxJxA, mask_BxTxW)[0]
 
 
-def _attend_forward(q, k, v, mask):
+def _attend_forward(
+  q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   scores = _scores(q, k, mask)
   top = jnp.max(scores, -1, keepdims=True)
   weights = jnp.exp(scores - top)
   total = jnp.moveaxis(jnp.sum(weights, -1, keepdims=True), 3, 1)
-  out = jnp.einsum("bgrts,bsgh->btgrh", weights.astype(v.dtype), v)
+  out = jnp.einsum("bjrtw,bwja->btjra", weights.astype(v.dtype), v)
   out = (out / total).astype(v.dtype)
   return out, (q, k, v, mask, top, total, out)
 
 
-def _attend_backward(saved, d_out):
+def _attend_backward(
+  saved: tuple[jax.Array, ...], d_out: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, None]:
   q, k, v, mask, top, total, out = saved
   dtype, scale = q.dtype, q.shape[-1] ** -0.5
   d_out = d_out / total
@@ -59,45 +63,45 @@ def _attend_backward(saved, d_out):
   d_out = d_out.astype(dtype)
   weights = jnp.exp(_scores(q, k, mask) - top)
   d_weights = jnp.einsum(
-    "btgrh,bsgh->bgrts", d_out, v, preferred_element_type=jnp.float32
+    "btjra,bwja->bjrtw", d_out, v, preferred_element_type=jnp.float32
   )
   d_scores = (weights * (d_weights - d_total)).astype(dtype)
-  dq = jnp.einsum("bgrts,bsgh->btgrh", d_scores, k * scale)
-  # S last: so the narrow operand is transposed, as in `linear`.
-  dk = jnp.einsum("btgrh,bgrts->bghs", q * scale, d_scores)
-  dv = jnp.einsum("btgrh,bgrts->bghs", d_out, weights.astype(dtype))
+  dq = jnp.einsum("bjrtw,bwja->btjra", d_scores, k * scale)
+  # W last: so the narrow operand is transposed, as in `linear`.
+  dk = jnp.einsum("btjra,bjrtw->bjaw", q * scale, d_scores)
+  dv = jnp.einsum("btjra,bjrtw->bjaw", d_out, weights.astype(dtype))
   return dq, jnp.moveaxis(dk, 3, 1), jnp.moveaxis(dv, 3, 1), None
 
 
 attend.defvjp(_attend_forward, _attend_backward)
 
 
-def _scores(q, k, mask) -> jax.Array:
-  """[B, G, R, T, S], float32."""
+def _scores(q: jax.Array, k: jax.Array, mask: jax.Array) -> jax.Array:
+  """[B, J, R, T, W], float32."""
   scores = jnp.einsum(
-    "btgrh,bsgh->bgrts", q * q.shape[-1] ** -0.5, k,
+    "btjra,bwja->bjrtw", q * q.shape[-1] ** -0.5, k,
     preferred_element_type=jnp.float32,
   )  # fmt: skip
   return jnp.where(mask[:, None, None], scores, NEGATIVE)
 
 
 def attend_to_past(
-  q_BxTxGxRxH: jax.Array,
-  k_BxTxGxH: jax.Array,
-  v_BxTxGxH: jax.Array,
+  q_BxTxJxRxA: jax.Array,
+  k_BxTxJxA: jax.Array,
+  v_BxTxJxA: jax.Array,
   mask_BxTxT: jax.Array,
 ) -> jax.Array:
   """`attend` under a causal mask, without most of what it hides.
 
   A block of queries is spared the keys that come after it.
   """
-  length = q_BxTxGxRxH.shape[1]
+  length = q_BxTxJxRxA.shape[1]
   ends = [*range(QUERY_BLOCK, length, QUERY_BLOCK), length]
   blocks = [
     attend(
-      q_BxTxGxRxH[:, begin:end],
-      k_BxTxGxH[:, :end],
-      v_BxTxGxH[:, :end],
+      q_BxTxJxRxA[:, begin:end],
+      k_BxTxJxA[:, :end],
+      v_BxTxJxA[:, :end],
       mask_BxTxT[:, begin:end, :end],
     )
     for begin, end in zip([0, *ends], ends, strict=False)
@@ -106,28 +110,29 @@ def attend_to_past(
 
 
 def attend_cached(
-  q_GxRxH: jax.Array, blocks: Blocks, mask_S: jax.Array
+  q_JxRxA: jax.Array, blocks: Blocks, mask_W: jax.Array | np.ndarray
 ) -> jax.Array:
   """`attend` for one new token of one row, over what is kept: [D].
 
   Args:
-    blocks: keys and values. mask_S: over the slots of all of them.
+    blocks: keys and values. mask_W: over the slots of all of them.
   """
-  scale = q_GxRxH.shape[-1] ** -0.5
-  scores = [
+  scale = q_JxRxA.shape[-1] ** -0.5
+  parts = [
     jnp.einsum(
-      "grh,gsh->grs", q_GxRxH * scale, k_GxSxH,
+      "jra,jwa->jrw", q_JxRxA * scale, k_JxWxA,
       preferred_element_type=jnp.float32,
     )
-    for k_GxSxH, _ in blocks
+    for k_JxWxA, _ in blocks
   ]  # fmt: skip
-  scores = jnp.where(mask_S, jnp.concatenate(scores, -1), NEGATIVE)
-  ends = np.cumsum([v_GxSxH.shape[1] for _, v_GxSxH in blocks])
+  scores = jnp.where(mask_W, jnp.concatenate(parts, -1), NEGATIVE)
+  ends = np.cumsum([v_JxWxA.shape[1] for _, v_JxWxA in blocks])
   probs = jnp.split(nn.softmax(scores), ends[:-1], axis=-1)
-  out = sum(
-    jnp.einsum("grs,gsh->grh", p.astype(v_GxSxH.dtype), v_GxSxH)
-    for p, (_, v_GxSxH) in zip(probs, blocks, strict=True)
+  sums = (
+    jnp.einsum("jrw,jwa->jra", p.astype(v_JxWxA.dtype), v_JxWxA)
+    for p, (_, v_JxWxA) in zip(probs, blocks, strict=True)
   )
+  out = sum(sums, start=jnp.zeros((), blocks[0][1].dtype))
   return out.reshape(-1)
 
 
@@ -152,11 +157,11 @@ def causal_mask(frame_mask_BxT: jax.Array) -> jax.Array:
 
 
 class SelfAttention(nn.Module):
-  """G = kv_heads groups of R = heads / kv_heads queries; no biases."""
+  """J = kv_heads groups of R = heads / kv_heads queries; no biases."""
 
   config: ExpertConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     queries = (cfg.kv_heads, cfg.heads_per_kv, cfg.head_dim)
     keys = (cfg.kv_heads, cfg.head_dim)
@@ -167,7 +172,7 @@ class SelfAttention(nn.Module):
     self.out = parameter(self, "out", ("heads", "embed"), cfg.dim, cfg.dim)
 
   def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """x [..., D] to q [..., G, R, H], k and v [..., G, H]."""
+    """x [..., D] to q [..., J, R, A], k and v [..., J, A]."""
     return linear(x, self.query), linear(x, self.key), linear(x, self.value)
 
   def merge(self, heads: jax.Array) -> jax.Array:
@@ -187,10 +192,10 @@ class SelfAttention(nn.Module):
 
     def write(i: int, block: Cache) -> Cache:
       slot = jnp.where(t // frames == i, t % frames, frames)
-      return tuple(
-        jax.lax.dynamic_update_index_in_dim(old, new, slot, axis=1)
-        for old, new in zip(block, (k, v), strict=True)
+      put = functools.partial(
+        jax.lax.dynamic_update_index_in_dim, index=slot, axis=1
       )
+      return put(block[0], k), put(block[1], v)
 
     def read(count: int, q: jax.Array, blocks: Blocks) -> jax.Array:
       begin, slot = frames * np.arange(count)[:, None], np.arange(frames + 1)
@@ -205,7 +210,7 @@ class SelfAttention(nn.Module):
   def over_tokens(
     self, x: jax.Array, last: int, past: Past | None = None
   ) -> tuple[jax.Array, Past]:
-    """Causal attention over the few tokens of a frame, [J, ..., D].
+    """Causal attention over the few tokens of a frame, [Y, ..., D].
 
     Head by head, a batched matrix product of 3 x 3 is the worst shape there
     is. Here two tokens multiply channel by channel, and one product with a
@@ -237,7 +242,7 @@ class SelfAttention(nn.Module):
     return self.merge(jnp.stack(outs)), new
 
   def _spread(self, x: jax.Array) -> jax.Array:
-    """Keys or values [..., G, H] repeated for every query head: [..., D]."""
+    """Keys or values [..., J, A] repeated for every query head: [..., D]."""
     repeated = jnp.repeat(x, self.config.heads_per_kv, axis=-2)
     return repeated.reshape(*x.shape[:-2], -1)
 
@@ -247,7 +252,7 @@ class CrossAttention(nn.Module):
 
   config: ExpertConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     heads = (cfg.heads, cfg.head_dim)
     axes = ("heads", None)
@@ -263,11 +268,11 @@ class CrossAttention(nn.Module):
     self.out_bias = parameter(self, "out_bias", ("embed_vector",), cfg.dim)
 
   def project(self, x: jax.Array) -> jax.Array:
-    """x [..., D] to queries [..., heads, H]."""
+    """x [..., D] to queries [..., H, A]."""
     return linear(x, self.query) + self.query_bias.astype(x.dtype)
 
   def keys_values(self, prompt: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Prompt [..., P, C] to k and v [..., P, heads, H]."""
+    """Prompt [..., P, C] to k and v [..., P, H, A]."""
     key = linear(prompt, self.key) + self.key_bias.astype(prompt.dtype)
     value = linear(prompt, self.value) + self.value_bias.astype(prompt.dtype)
     return key, value
@@ -277,7 +282,7 @@ class CrossAttention(nn.Module):
     return linear(heads, self.out) + self.out_bias.astype(heads.dtype)
 
   def step(self, x_D: jax.Array, cache: Cache, mask_P: jax.Array) -> jax.Array:
-    """One frame of `__call__` for one row; k and v are [heads, P, H]."""
+    """One frame of `__call__` for one row; k and v are [H, P, A]."""
     query = self.project(x_D)[..., None, :]
     return self.merge(attend_cached(query, [cache], mask_P))
 

@@ -1,9 +1,11 @@
-"""Shape and regularisation of the residual experts."""
+"""What the residual experts are: their sizes and regularisation."""
 
 import dataclasses
+from typing import Any
 
 from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
+from siren_jax.experts.execution import Execution
 
 # Fields that say how large the parameters are; the others may be changed.
 SIZES = (
@@ -24,7 +26,11 @@ SIZES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExpertConfig:
-  """One expert's shape; all experts share it (design.md 1.1 and 1.2).
+  """What one expert is; all share it (docs/design.md, What Siren is).
+
+  It is kept with the parameters, in bundles and work directories. How experts
+  are run is `Execution`. `dropout` and `init_std` matter in training alone,
+  but say what was trained, whatever ran it: they are kept too.
 
   Attributes:
     dim: model width D, a multiple of `heads`.
@@ -43,13 +49,6 @@ class ExpertConfig:
     norm_eps: epsilon of every RMSNorm.
     dropout: rate after every sub-layer while training.
     init_std: deviation of the normal initialiser.
-    dtype: of activations and of products; parameters stay as they are stored.
-    scan_layers: compile one block and loop over it (deep models).
-    remat: recompute a block's activations in the backward pass.
-    expert_loop: "vmap" runs the experts as one batched computation, "map"
-      those of one device one after the other (less memory, and more of it on
-      the chip; twice as fast on a single CPU, whose batched products are
-      slow), "auto" chooses.
   """
 
   dim: int
@@ -68,12 +67,17 @@ class ExpertConfig:
   norm_eps: float = 1e-5
   dropout: float = 0.0
   init_std: float = 0.02
-  dtype: str = "float32"
-  scan_layers: bool = False
-  remat: bool = False
-  expert_loop: str = "auto"
 
-  def __post_init__(self):
+  def __new__(cls, **settings: Any) -> "ExpertConfig":
+    for field in dataclasses.fields(Execution):  # They were fields of this.
+      if field.name in settings:
+        raise UserError(
+          f"{field.name} is no setting of ExpertConfig; give it as"
+          f" Execution({field.name}={settings[field.name]!r})"
+        )
+    return super().__new__(cls)
+
+  def __post_init__(self) -> None:
     check_sizes(
       "experts", self, temporal_layers=256, depth_layers=256, num_codebooks=64
     )
@@ -86,12 +90,6 @@ class ExpertConfig:
       raise UserError(f"dim={self.dim} is odd; positions need an even width")
     if not 0.0 <= self.dropout < 1.0:
       raise UserError(f"dropout={self.dropout} is outside [0, 1)")
-    if self.dtype not in ("float32", "bfloat16"):
-      raise UserError(f"dtype={self.dtype!r}; use float32 or bfloat16")
-    if self.expert_loop not in ("auto", "vmap", "map"):
-      raise UserError(
-        f"expert_loop={self.expert_loop!r}; use auto, vmap or map"
-      )
 
   @property
   def head_dim(self) -> int:

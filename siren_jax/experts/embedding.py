@@ -1,14 +1,17 @@
 """Codes to the model's width: the codec's frozen tables and a trained map.
 
 The embedding of code c in codebook n is `Proj_n(W_n codebook_n[c] + b_n)`
-(design.md 1.2). `codebook_n`, `W_n` and `b_n` are the codec's and live in the
-collection "frozen", which no optimizer sees; `Proj_n` is trained.
+(docs/design.md, What Siren is). `codebook_n`, `W_n` and `b_n` are the codec's
+and live in the collection "frozen", which no optimizer sees; `Proj_n` is
+trained.
 
 The chain is affine, so it is folded the short way round: `Proj_n W_n` maps the
 few channels of a codebook entry straight to D, and a sum over codebooks is one
 product with the entries laid side by side. Ours; it replaces a gather of
 F-wide rows and an F x D product for every codebook.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,7 +28,7 @@ class CodeEmbedding(nn.Module):
 
   config: ExpertConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     books, width = cfg.num_codebooks, cfg.feature_dim
     self.kernel = parameter(
@@ -37,7 +40,7 @@ class CodeEmbedding(nn.Module):
       "weight_NxFx8": (books, width, cfg.code_dim),
       "bias_NxF": (books, width),
     }
-    frozen = {}
+    frozen: dict[str, Any] = {}
     for name, shape in shapes.items():
       table = nn.with_logical_partitioning(
         lambda s=shape: jnp.zeros(s), (None,) * len(shape)

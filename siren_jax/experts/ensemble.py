@@ -18,6 +18,7 @@ from siren_jax.common.masks import masked_mean
 from siren_jax.common.mesh import alone, expert_ways
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import ResidualExpert, is_boxed
 
 Variables = Mapping[str, Any]
@@ -28,8 +29,9 @@ def init(
 ) -> Variables:
   """Variables of all experts, stacked, boxed with their logical axis names.
 
-  Weights are normal, biases zero, norms one (design.md 1.2). All weights are
-  cut from one draw: a draw for each is half a minute of compilation on a CPU.
+  Weights are normal, biases zero, norms one (docs/design.md, What Siren is).
+  All weights are cut from one draw: a draw for each is half a minute of
+  compilation on a CPU.
 
   Args:
     embedding_tables: the codec's `codebook_NxVx8`, `weight_NxFx8`,
@@ -47,27 +49,31 @@ def init(
   weights = [box for path, box in boxes if _kind(path) == "weight"]
   sizes = [math.prod(box.value.shape) for box in weights]
   drawn = jax.random.normal(key, (config.num_experts, sum(sizes)))
-  drawn = iter(jnp.split(drawn * config.init_std, np.cumsum(sizes)[:-1], 1))
+  cuts = np.cumsum(sizes)[:-1]
+  values = iter(jnp.split(drawn * config.init_std, cuts, 1))
 
-  def value(path, shape):
+  def value(path: Any, shape: tuple[int, ...]) -> jax.Array:
     match _kind(path):
       case "weight":
-        return next(drawn).reshape(shape)
+        return next(values).reshape(shape)
       case "frozen":
         table = (embedding_tables or {}).get(path[-1].key, 0.0)
         return jnp.broadcast_to(jnp.asarray(table, jnp.float32), shape)
       case kind:
         return jnp.full(shape, float(kind == "scale"))
 
-  return tree.unflatten(
-    box.replace_boxed(
-      value(path, (config.num_experts, *box.value.shape))
-    ).add_axis(0, {nn.PARTITION_NAME: "expert"})
-    for path, box in boxes
+  return jax.tree.unflatten(
+    tree,
+    [
+      box.replace_boxed(
+        value(path, (config.num_experts, *box.value.shape))
+      ).add_axis(0, {nn.PARTITION_NAME: "expert"})
+      for path, box in boxes
+    ],
   )
 
 
-def _kind(path) -> str:
+def _kind(path: Any) -> str:
   if path[0].key == FROZEN:
     return FROZEN
   name = path[-1].key
@@ -84,6 +90,8 @@ def logits(
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
   numbers: Sequence[int] | None = None,
+  *,
+  execution: Execution = Execution(),
 ) -> jax.Array:
   """Teacher-forced logits [B, N, T, V] of all experts.
 
@@ -93,21 +101,21 @@ def logits(
   Args:
     numbers: which experts `params` holds, if not all; N is then the number of
       their codebooks.
+    execution: how they are run.
   """
   _check(config, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
 
-  def one(variables, index):
-    return jnp.stack(
-      ResidualExpert(config).apply(
-        variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
-        index,
-      )
+  def one(variables: Variables, index: jax.Array) -> jax.Array:
+    predicted: Any = ResidualExpert(config, execution).apply(
+      variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
+      index,
     )  # fmt: skip
+    return jnp.stack(predicted)
 
-  logits_KxRxBxTxV = over_experts(
-    config, one, nn.unbox(params), numbers=numbers
+  logits_KxUxBxTxV = over_experts(
+    config, execution, one, nn.unbox(params), numbers=numbers
   )
-  logits_NxBxTxV = logits_KxRxBxTxV.reshape(-1, *logits_KxRxBxTxV.shape[2:])
+  logits_NxBxTxV = logits_KxUxBxTxV.reshape(-1, *logits_KxUxBxTxV.shape[2:])
   return logits_NxBxTxV.swapaxes(0, 1)
 
 
@@ -118,50 +126,57 @@ def loss(
   prompt_BxPxC: jax.Array,
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
+  *,
+  execution: Execution = Execution(),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean of the experts' losses, and the cross-entropy of every codebook.
+
+  Args: as of `logits`.
 
   Returns:
     The loss, and metrics `ce_codebook_0` ... in nats.
   """
   _check(config, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
   batch = (codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
-  losses_K, ce_KxR = over_experts(
+  losses_K, ce_KxU = over_experts(
     config,
-    lambda variables, k: expert_loss(variables, config, k, *batch),
+    execution,
+    lambda variables, k: expert_loss(variables, config, execution, k, *batch),
     nn.unbox(params),
   )
-  return jnp.mean(losses_K), codebook_metrics(ce_KxR)
+  return jnp.mean(losses_K), codebook_metrics(ce_KxU)
 
 
 def expert_loss(
   variables: Variables,
   config: ExpertConfig,
+  execution: Execution,
   index: jax.Array,
   codes_BxNxT: jax.Array,
   prompt_BxPxC: jax.Array,
   frame_mask_BxT: jax.Array,
   prompt_mask_BxP: jax.Array,
+  *,
   key: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """One expert's loss and the cross-entropies [R] it is the mean of."""
-  predicted = ResidualExpert(config).apply(
+  """One expert's loss and the cross-entropies [U] it is the mean of."""
+  predicted: Any = ResidualExpert(config, execution).apply(
     variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
     index, key,
   )  # fmt: skip
   own = config.codebooks_per_expert
-  targets_BxRxT = jax.lax.dynamic_slice_in_dim(
+  targets_BxUxT = jax.lax.dynamic_slice_in_dim(
     codes_BxNxT, own * index, own, axis=1
   )
-  ce_R = jnp.stack(
+  ce_U = jnp.stack(
     [
       masked_mean(
-        cross_entropy(logits_BxTxV, targets_BxRxT[:, i]), frame_mask_BxT
+        cross_entropy(logits_BxTxV, targets_BxUxT[:, i]), frame_mask_BxT
       )
       for i, logits_BxTxV in enumerate(predicted)
     ]
   )
-  return jnp.mean(ce_R), ce_R
+  return jnp.mean(ce_U), ce_U
 
 
 def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
@@ -171,20 +186,21 @@ def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
   return jax.nn.logsumexp(logits, -1) - picked
 
 
-def codebook_metrics(ce_KxR: jax.Array) -> dict[str, jax.Array]:
+def codebook_metrics(ce_KxU: jax.Array) -> dict[str, jax.Array]:
   """`{"ce_codebook_0": ...}` from the cross-entropies of all experts."""
-  return {f"ce_codebook_{n}": ce for n, ce in enumerate(ce_KxR.reshape(-1))}
+  return {f"ce_codebook_{n}": ce for n, ce in enumerate(ce_KxU.reshape(-1))}
 
 
 def over_experts(
   config: ExpertConfig,
+  execution: Execution,
   function: Callable,
-  *stacked,
+  *stacked: Any,
   numbers: Sequence[int] | None = None,
 ) -> Any:
   """function(*of one expert, its number) for every expert, stacked.
 
-  Batched or one after the other, as `config.expert_loop` says: "auto" takes
+  Batched or one after the other, as `execution.expert_loop` says: "auto" takes
   turns on a single CPU device, where a batched product is 2.3 times slower
   than as many plain ones. With "map", those of one device of a mesh do.
 
@@ -193,7 +209,7 @@ def over_experts(
   """
   numbers = range(config.num_experts) if numbers is None else numbers
   inputs = (*stacked, jnp.array(numbers))
-  if not _takes_turns(config):
+  if not _takes_turns(execution):
     return jax.vmap(function)(*inputs)
   ways = math.gcd(expert_ways(), len(numbers))
   if ways == 1:
@@ -202,15 +218,15 @@ def over_experts(
   in_turn = jax.tree.map(
     lambda x: x.reshape(ways, -1, *x.shape[1:]).swapaxes(0, 1), inputs
   )
-  found = jax.lax.map(lambda args: jax.vmap(function)(*args), in_turn)
+  results = jax.lax.map(lambda args: jax.vmap(function)(*args), in_turn)
   return jax.tree.map(
-    lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), found
+    lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), results
   )
 
 
-def _takes_turns(config: ExpertConfig) -> bool:
-  if config.expert_loop != "auto":
-    return config.expert_loop == "map"
+def _takes_turns(execution: Execution) -> bool:
+  if execution.expert_loop != "auto":
+    return execution.expert_loop == "map"
   return alone() and jax.default_backend() == "cpu"
 
 
@@ -227,7 +243,13 @@ def null_prompt(
   return jnp.zeros_like(prompt_BxPxC), mask
 
 
-def _check(config, codes, prompt, frame_mask, prompt_mask) -> None:
+def _check(
+  config: ExpertConfig,
+  codes: jax.Array,
+  prompt: jax.Array,
+  frame_mask: jax.Array,
+  prompt_mask: jax.Array,
+) -> None:
   batch, _, frames = codes.shape
   tokens = prompt.shape[1]
   chex.assert_shape(codes, (batch, config.num_codebooks, frames))

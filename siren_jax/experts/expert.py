@@ -1,4 +1,10 @@
-"""The residual expert (design.md 1.2): a temporal and a depth transformer."""
+"""The residual expert: a temporal and a depth transformer.
+
+See docs/design.md, What Siren is.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,6 +22,7 @@ from siren_jax.experts.attention import (
 )
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import CodeEmbedding
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.layers import (
   RMSNorm,
   SwiGLU,
@@ -32,7 +39,7 @@ class TemporalBlock(nn.Module):
 
   config: ExpertConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.cross_norm = RMSNorm(cfg.norm_eps)
     self.cross_attention = CrossAttention(cfg)
@@ -53,14 +60,16 @@ class TemporalBlock(nn.Module):
     random = dropout_bytes(key, rate, x.shape)
     positions = jnp.arange(x.shape[1])
     x = x + sinusoid(positions, x.shape[-1]).astype(x.dtype)
-    heard = self.cross_attention(self.cross_norm(x), prompt_BxPxC, mask_Bx1xP)
-    x = x + dropout(heard, rate, random, 0)
+    prompted = self.cross_attention(
+      self.cross_norm(x), prompt_BxPxC, mask_Bx1xP
+    )
+    x = x + dropout(prompted, rate, random, 0)
     past = self.self_attention(self.self_norm(x), mask_BxTxT)
     x = x + dropout(past, rate, random, 1)
     return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2)
 
   def prompt_cache(self, prompt_PxC: jax.Array) -> Cache:
-    """What `step` needs of one row's prompt: k and v, [heads, P, H]."""
+    """What `step` needs of one row's prompt: k and v, [H, P, A]."""
     key, value = self.cross_attention.keys_values(prompt_PxC)
     return key.swapaxes(0, 1), value.swapaxes(0, 1)
 
@@ -74,8 +83,7 @@ class TemporalBlock(nn.Module):
   ) -> tuple[jax.Array, Blocks]:
     """Frame t of `__call__` for one row, from what is kept of those before."""
     x = x_D + sinusoid(t, x_D.size).astype(x_D.dtype)
-    heard = self.cross_attention.step(self.cross_norm(x), prompt_cache, mask_P)
-    x = x + heard
+    x = x + self.cross_attention.step(self.cross_norm(x), prompt_cache, mask_P)
     past, blocks = self.self_attention.step(self.self_norm(x), blocks, t)
     x = x + past
     return x + self.ffn(self.ffn_norm(x)), blocks
@@ -86,7 +94,7 @@ class DepthBlock(nn.Module):
 
   config: ExpertConfig
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.self_norm = RMSNorm(cfg.norm_eps)
     self.self_attention = SelfAttention(cfg)
@@ -100,7 +108,7 @@ class DepthBlock(nn.Module):
     last: int | None = None,
     past: Past | None = None,
   ) -> tuple[jax.Array, Past]:
-    """Tokens [J, ..., D] to as many; to the `last` ones, if given.
+    """Tokens [Y, ..., D] to as many; to the `last` ones, if given.
 
     `past` holds keys and values of the tokens before these, and comes back
     with these appended.
@@ -116,15 +124,16 @@ class DepthBlock(nn.Module):
 
 
 class ResidualExpert(nn.Module):
-  """Expert `index` of K; predicts its R = N / K codebooks from all below.
+  """Expert `index` of K; predicts its U = N / K codebooks from all below.
 
-  Which codebooks it hears and predicts follows from `index`, which is data:
+  Which codebooks it reads and predicts follows from `index`, which is data:
   one program serves all experts, stacked.
   """
 
   config: ExpertConfig
+  execution: Execution = Execution()
 
-  def setup(self):
+  def setup(self) -> None:
     cfg = self.config
     self.embedding = CodeEmbedding(cfg)
     self.sos = parameter(self, "sos", (None, "embed"), 1, cfg.dim)
@@ -143,7 +152,7 @@ class ResidualExpert(nn.Module):
       cfg.codebooks_per_expert, cfg.dim, cfg.codebook_size,
     )  # fmt: skip
 
-  def _init_temporal(self, key: jax.Array):
+  def _init_temporal(self, key: jax.Array) -> Any:
     cfg = self.config
     x, prompt = jnp.zeros((1, 1, cfg.dim)), jnp.zeros((1, 1, cfg.prompt_dim))
     mask = jnp.ones((1, 1, 1), bool)
@@ -151,7 +160,7 @@ class ResidualExpert(nn.Module):
     params = block.init(key, x, prompt, mask, mask)["params"]
     return stack(params, cfg.temporal_layers, "layers")
 
-  def _init_depth(self, key: jax.Array):
+  def _init_depth(self, key: jax.Array) -> Any:
     cfg = self.config
     x = jnp.zeros((1, cfg.dim))
     params = DepthBlock(cfg, parent=None).init(key, x)["params"]
@@ -166,7 +175,7 @@ class ResidualExpert(nn.Module):
     index: jax.Array,
     key: jax.Array | None = None,
   ) -> list[jax.Array]:
-    """Teacher-forced logits of the R codebooks, each [B, T, V].
+    """Teacher-forced logits of the U codebooks, each [B, T, V].
 
     Args:
       codes_BxNxT: all codebooks; what lies above is never looked at.
@@ -176,7 +185,7 @@ class ResidualExpert(nn.Module):
       key: of the dropout; none without it.
     """
     keys = split(key, 2)
-    dtype = jnp.dtype(self.config.dtype)
+    dtype = jnp.dtype(self.execution.dtype)
     prompt_BxPxC = prompt_BxPxC.astype(dtype)
     entries = self.embedding.entries(codes_BxNxT)
     x_BxTxD = self._temporal(
@@ -191,7 +200,7 @@ class ResidualExpert(nn.Module):
     return [linear(x, w) for x, w in zip(x, self.heads, strict=True)]
 
   def below(self, index: jax.Array, i: int) -> jax.Array:
-    """Mask [N] of the codebooks that the expert's i-th codebook may hear."""
+    """Mask [N] of the codebooks that the expert's i-th is predicted from."""
     cfg = self.config
     first = cfg.codebooks_per_expert * index
     return jnp.arange(cfg.num_codebooks) < first + i
@@ -206,7 +215,12 @@ class ResidualExpert(nn.Module):
     return summary + self.summary_bias.astype(dtype)
 
   def _temporal(
-    self, entries, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP, key
+    self,
+    entries: jax.Array,
+    prompt_BxPxC: jax.Array,
+    frame_mask_BxT: jax.Array,
+    prompt_mask_BxP: jax.Array,
+    key: jax.Array | None,
   ) -> jax.Array:
     cfg = self.config
     everything = jnp.ones(cfg.num_codebooks, bool)
@@ -217,7 +231,7 @@ class ResidualExpert(nn.Module):
     mask_Bx1xP = prompt_mask_BxP[:, None, :]
     block = TemporalBlock(cfg, parent=None)
 
-    def layer(params, x, key):
+    def layer(params: Any, x: jax.Array, key: jax.Array | None) -> Any:
       x = constrain(x, "batch", None, None)
       return block.apply(
         {"params": params}, x, prompt_BxPxC, mask_BxTxT, mask_Bx1xP, key
@@ -225,11 +239,11 @@ class ResidualExpert(nn.Module):
 
     x_BxTxD = x_BxTxD.astype(prompt_BxPxC.dtype)
     return self.temporal_norm(
-      apply_stack(cfg, layer, self.temporal, x_BxTxD, key)
+      apply_stack(self.execution, layer, self.temporal, x_BxTxD, key)
     )
 
-  def _depth(self, x_JxBxTxD: jax.Array, key) -> jax.Array:
-    """The J = 1 + R tokens of every frame to the R that the heads read.
+  def _depth(self, x_YxBxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
+    """The Y = 1 + U tokens of every frame to the U that the heads read.
 
     The first token of the last block would be thrown away: it is not computed.
     """
@@ -237,17 +251,19 @@ class ResidualExpert(nn.Module):
     block = DepthBlock(cfg, parent=None)
     keys = split(key, 2)
 
-    def layer(params, x, key, last=None):
+    def layer(
+      params: Any, x: jax.Array, key: jax.Array | None, last: int | None = None
+    ) -> Any:
       x = constrain(x, None, "batch", None, None)
       return block.apply({"params": params}, x, key, last)[0]
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)
     late = jax.tree.map(lambda p: p[-1], self.depth)
-    x = apply_stack(cfg, layer, early, x_JxBxTxD, keys[0])
+    x = apply_stack(self.execution, layer, early, x_YxBxTxD, keys[0])
     return self.depth_norm(layer(late, x, keys[1], cfg.codebooks_per_expert))
 
 
-def stack(boxed, count: int, name: str):
+def stack(boxed: Any, count: int, name: str) -> Any:
   """`count` copies on a new leading axis, named in the metadata."""
   return jax.tree.map(
     lambda x: x.replace_boxed(
@@ -258,19 +274,25 @@ def stack(boxed, count: int, name: str):
   )
 
 
-def is_boxed(x) -> bool:
+def is_boxed(x: Any) -> bool:
   return isinstance(x, nn.meta.AxisMetadata)
 
 
-def apply_stack(cfg: ExpertConfig, layer, params, x, key):
+def apply_stack(
+  execution: Execution,
+  layer: Callable,
+  params: Any,
+  x: jax.Array,
+  key: jax.Array | None,
+) -> jax.Array:
   """x through the stacked layers, looped over or laid out one by one."""
-  if cfg.remat:
+  if execution.remat:
     layer = jax.checkpoint(layer)
   count = jax.tree.leaves(params)[0].shape[0]
-  if cfg.scan_layers and count:
+  if execution.scan_layers and count:
     keys = None if key is None else jax.random.split(key, count)
 
-    def body(x, inputs):
+    def body(x: jax.Array, inputs: Any) -> tuple[jax.Array, None]:
       return layer(inputs[0], x, inputs[1]), None
 
     return jax.lax.scan(body, x, (params, keys))[0]
@@ -279,6 +301,6 @@ def apply_stack(cfg: ExpertConfig, layer, params, x, key):
   return x
 
 
-def split(key: jax.Array | None, count: int):
+def split(key: jax.Array | None, count: int) -> Any:
   """`count` keys, or as many Nones where there is no key."""
   return [None] * count if key is None else jax.random.split(key, count)

@@ -1,6 +1,7 @@
 """Norm, feed-forward, positions and dropout of the experts' blocks."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +20,8 @@ def parameter(
   "...bias" zeros, all else normal.
   """
   zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes)
-  return module.param(name, zeros, shape)
+  value: Any = module.param(name, zeros, shape)  # unboxed, once bound
+  return value
 
 
 class RMSNorm(nn.Module):
@@ -48,11 +50,15 @@ def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return (x @ flat).reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
-def _linear_forward(x, kernel):
+def _linear_forward(
+  x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return linear(x, kernel), (x, kernel)
 
 
-def _linear_backward(saved, dy):
+def _linear_backward(
+  saved: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   flat = kernel.reshape(kernel.shape[0], -1)
   width_in, width_out = flat.shape
@@ -100,7 +106,9 @@ def sinusoid(positions: jax.Array, dim: int) -> jax.Array:
   return pairs.reshape(*positions.shape, dim)
 
 
-def dropout_bytes(key: jax.Array | None, rate: float, shape):
+def dropout_bytes(
+  key: jax.Array | None, rate: float, shape: tuple[int, ...]
+) -> jax.Array | None:
   """Random bytes [..., B, T, D] for the dropouts of one block; None for none.
 
   Threefry is what dropout costs on a CPU: hence a byte an element, in one

@@ -21,12 +21,14 @@ from siren_jax.experts.ensemble import (
   null_prompt,
   over_experts,
 )
+from siren_jax.experts.execution import Execution
 from siren_jax.training import (
   OptimizerConfig,
   TrainState,
   make_optimizer,
   supervised_step,
 )
+from siren_jax.training.task import Batch, Metrics
 
 BATCH = ("codes_BxNxT", "prompt_BxPxC", "frame_mask_BxT", "prompt_mask_BxP")
 
@@ -44,7 +46,7 @@ class Stage1Config:
   ema_decay: float = 0.0
   accumulate: int = 1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not 0.0 <= self.condition_dropout <= 1.0:
       raise UserError(
         f"condition_dropout={self.condition_dropout} is outside [0, 1]"
@@ -68,8 +70,9 @@ class Stage1Task:
     embedding_tables: Mapping[str, jax.Array] | None,
     stage: Stage1Config = Stage1Config(),  # noqa: B008 (frozen)
     start: Mapping[str, Any] | None = None,
+    execution: Execution = Execution(),
   ):
-    self.config = config
+    self.config, self.execution = config, execution
     self.stage = stage
     self.tables = embedding_tables
     self.init_args = () if start is None else (start,)
@@ -90,18 +93,22 @@ class Stage1Task:
     )
 
   def step(
-    self, state: TrainState, batch: Mapping[str, jax.Array], key: jax.Array
-  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    self, state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
     """One update of every expert from a batch of the arrays in `BATCH`."""
     batch = self._drop_conditions(batch, named_key(key, "condition"))
 
-    def one(params, opt_state, ema, frozen, index):
-      def loss_fn(params, batch, key):
-        total, ce_R = expert_loss(
-          {"params": params, FROZEN: frozen}, self.config, index,
-          *(batch[name] for name in BATCH), key=key,
+    def one(
+      params: Any, opt_state: Any, ema: Any, frozen: Any, index: jax.Array
+    ) -> tuple[Any, Any, Any, Any]:
+      def loss_fn(
+        params: Any, batch: Batch, key: jax.Array
+      ) -> tuple[jax.Array, Metrics]:
+        total, ce_U = expert_loss(
+          {"params": params, FROZEN: frozen}, self.config, self.execution,
+          index, *(batch[name] for name in BATCH), key=key,
         )  # fmt: skip
-        return total, {"ce_R": ce_R}
+        return total, {"ce_U": ce_U}
 
       update = supervised_step(
         loss_fn, self.tx, self.stage.ema_decay, self.stage.accumulate
@@ -111,24 +118,25 @@ class Stage1Task:
       return mine.params, mine.opt_state, mine.ema, metrics
 
     params, opt_state, ema, metrics_K = over_experts(
-      self.config, one, state.params, state.opt_state, state.ema,
-      state.extra[FROZEN],
+      self.config, self.execution, one, state.params, state.opt_state,
+      state.ema, state.extra[FROZEN],
     )  # fmt: skip
-    metrics = codebook_metrics(metrics_K.pop("ce_R"))
+    metrics = codebook_metrics(metrics_K.pop("ce_U"))
     metrics |= {name: jnp.mean(value) for name, value in metrics_K.items()}
     state = state.replace(params=params, opt_state=opt_state, ema=ema)
     return state, metrics
 
-  def evaluate(
-    self, state: TrainState, batch: Mapping[str, jax.Array]
-  ) -> dict[str, jax.Array]:
+  def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """The loss without any dropout, of the averaged parameters if kept."""
     total, metrics = loss(
-      variables(state), self.config, *(batch[name] for name in BATCH)
+      variables(state),
+      self.config,
+      *(batch[name] for name in BATCH),
+      execution=self.execution,
     )
     return {"loss": total, **metrics}
 
-  def _drop_conditions(self, batch, key):
+  def _drop_conditions(self, batch: Batch, key: jax.Array) -> Batch:
     rate = self.stage.condition_dropout
     prompt, mask = batch["prompt_BxPxC"], batch["prompt_mask_BxP"]
     dropped = jax.random.bernoulli(key, rate, mask.shape[:1])[:, None]

@@ -9,16 +9,18 @@ import jax.numpy as jnp
 from siren_jax import clap, codec
 from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.experts.execution import Execution
+from siren_jax.sampling.config import SamplingConfig
 from siren_jax.sampling.sampler import Samples, sample
 
 
 class Models(NamedTuple):
-  """The configs of what makes sound; static under jit."""
+  """What makes sound, and how it is run; static under jit."""
 
   clap: clap.Config
   experts: ExpertConfig
   codec: CodecConfig
+  execution: Execution = Execution()
 
 
 class Generated(NamedTuple):
@@ -50,7 +52,7 @@ def generate(
   """Draws G sounds for each of Q tokenized prompts.
 
   Args:
-    params: of each of `models`, by its name.
+    params: of each part of `models`, by its name.
     keys_QxG: one random key a sound; a sound depends on nothing but its own
       prompt and key.
     num_frames: codec frames of each.
@@ -70,6 +72,7 @@ def generate(
     mask,
     keys_QxG.reshape(-1),
     num_frames,
+    execution=models.execution,
   )
   audio = codec.decode(params["codec"], models.codec, samples.codes_BxNxT)
   return Generated(prompt, mask, text, samples, audio)

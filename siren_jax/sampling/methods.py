@@ -7,13 +7,13 @@ One function, `log_probs`, says what a method's distribution is; drawing and
 import jax
 import jax.numpy as jnp
 
-from siren_jax.experts.drawing import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 GROUP = 32  # codes, in `draw`; about the root of their number
 
 
 def guide(
-  logits: jax.Array, without_prompt: jax.Array, guidance: jax.Array
+  logits: jax.Array, without_prompt: jax.Array, guidance: jax.Array | float
 ) -> jax.Array:
   """Logits moved away from those without a prompt (Ho and Salimans 2022)."""
   return without_prompt + guidance * (logits - without_prompt)
@@ -78,7 +78,9 @@ def _reach(masses: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array]:
   return index, goal - before
 
 
-def _keep(values: jax.Array, mass: jax.Array, enough) -> jax.Array:
+def _keep(
+  values: jax.Array, mass: jax.Array, enough: jax.Array | float
+) -> jax.Array:
   """Largest values whose mass reaches `enough`; -inf for the others.
 
   The threshold is found by bisection over the order of floating point
@@ -87,7 +89,7 @@ def _keep(values: jax.Array, mass: jax.Array, enough) -> jax.Array:
   """
   order = _ordered(values)
 
-  def try_bit(i, threshold):
+  def try_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
     higher = threshold + (jnp.int32(1) << (31 - i))  # wraps from -2^31 to 0
     inside = order >= higher[..., None]
     reached = jnp.sum(jnp.where(inside, mass, 0), -1) >= enough

@@ -2,12 +2,13 @@
 
 Within a frame the experts' temporal paths depend on earlier frames only, so
 they run as one batched computation; only their small depth paths take turns
-(design.md 1.3). What the prompt fixes (keys and values of the cross-attention,
-its summary) is computed once, and so is the map from codes to width.
+(docs/design.md, Paths). What the prompt fixes (keys and values of the
+cross-attention, its summary) is computed once, and so is the map from codes to
+width.
 
 Over a mesh every device has its own rows and its own experts, and K and B
 below count those. All devices make every turn; what is drawn by the one whose
-expert's turn it is, they hear. Heads are left to the partitioner.
+expert's turn it is, goes to all. Heads are left to the partitioner.
 """
 
 import functools
@@ -24,10 +25,11 @@ from siren_jax.common import mesh as meshes
 from siren_jax.experts.attention import Blocks, Cache, cache_blocks
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
+from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import DepthBlock, ResidualExpert, TemporalBlock
 from siren_jax.experts.layers import RMSNorm, linear
 from siren_jax.sampling import methods
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 # Draws codebook n's code of every row, [B], from its logits [B, V].
 Choose = Callable[[int, jax.Array], jax.Array]
@@ -59,7 +61,7 @@ class Prompted:
     books_KxNxVx8: codebook entries.
     folded_KxNx8xD, offset_KxNxD: the map from entries to width.
     sos_KxD: temporal input of the first frame.
-    cross: for each layer, keys and values [K, B, heads, P, H].
+    cross: for each layer, keys and values [K, B, H, P, A].
     mask_BxP: prompt mask.
     summary_KxBxD: prompt summary.
   """
@@ -85,7 +87,7 @@ class State:
   Attributes:
     frame: int32 scalar, frames made.
     x_KxBxD: temporal input.
-    caches: for each layer, blocks of keys and values [K, B, G, S, H]; without
+    caches: for each layer, blocks of keys and values [K, B, J, W, A]; without
       B for a batch of one (see `_over_rows`).
   """
 
@@ -94,7 +96,9 @@ class State:
   caches: list[Blocks]
 
 
-@functools.partial(jax.jit, static_argnames=("config", "num_frames"))
+@functools.partial(
+  jax.jit, static_argnames=("config", "num_frames", "execution")
+)
 def sample(
   params: Mapping[str, Any],
   config: ExpertConfig,
@@ -103,6 +107,8 @@ def sample(
   prompt_mask_BxP: jax.Array,
   keys_B: jax.Array,
   num_frames: int,
+  *,
+  execution: Execution = Execution(),
 ) -> Samples:
   """Draws codes for every prompt.
 
@@ -111,37 +117,46 @@ def sample(
     keys_B: one random key a row; a row depends on nothing but its own prompt
       and key.
     num_frames: T, code frames to make.
+    execution: only its `dtype` matters here.
   """
   batch = prompt_BxPxC.shape[0]
   chex.assert_shape(prompt_BxPxC, (batch, None, config.prompt_dim))
   chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
   chex.assert_shape(keys_B, (batch,))
   return meshes.by_rows_and_experts(
-    functools.partial(_sample, config, num_frames),
+    functools.partial(_sample, config, execution, num_frames),
     nn.unbox(params), sampling, prompt_BxPxC, prompt_mask_BxP, keys_B,
   )  # fmt: skip
 
 
 def _sample(
-  config, num_frames, params, sampling, prompt_BxPxC, prompt_mask_BxP, keys_B
+  config: ExpertConfig,
+  execution: Execution,
+  num_frames: int,
+  params: Mapping[str, Any],
+  sampling: SamplingConfig,
+  prompt_BxPxC: jax.Array,
+  prompt_mask_BxP: jax.Array,
+  keys_B: jax.Array,
 ) -> Samples:
   """`sample` of the rows, with the experts, of this device."""
   held = len(jax.tree.leaves(params)[0])
-  guided = sampling.guidance is not None
-  if guided:
+  guidance = sampling.guidance
+  if guidance is not None:
     null, null_mask = null_prompt(prompt_BxPxC, prompt_mask_BxP)
     prompt_BxPxC = jnp.concatenate([prompt_BxPxC, null])
     prompt_mask_BxP = jnp.concatenate([prompt_mask_BxP, null_mask])
-  prompted = prepare(params, config, prompt_BxPxC, prompt_mask_BxP)
+  prompted = prepare(params, config, prompt_BxPxC, prompt_mask_BxP, execution)
 
-  def frame(state: State, _):
+  def frame(state: State, _: None) -> tuple[State, tuple[jax.Array, jax.Array]]:
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
     uniform_BxN = methods.uniforms(keys, config.num_codebooks)
-    drawn = []
+    drawn: list[tuple[jax.Array, jax.Array]] = []
 
     def choose(n: int, logits: jax.Array) -> jax.Array:
-      if guided:
-        logits = methods.guide(*jnp.split(logits, 2), sampling.guidance)
+      if guidance is not None:
+        with_prompt, without = jnp.split(logits, 2)
+        logits = methods.guide(with_prompt, without, guidance)
       # Whole on every device: to draw takes dozens of sums over V.
       logits = meshes.constrain(logits, None, None)
       log_probs_BxV = methods.log_probs(logits, sampling)
@@ -151,7 +166,7 @@ def _sample(
         holder = n // config.codebooks_per_expert // held
         codes_B, chosen = meshes.from_experts_of(holder, (codes_B, chosen))
       drawn.append((codes_B, chosen))
-      return jnp.tile(codes_B, 2) if guided else codes_B
+      return codes_B if guidance is None else jnp.tile(codes_B, 2)
 
     state = step(prompted, config, state, choose)
     codes, chosen = zip(*drawn, strict=True)
@@ -168,18 +183,19 @@ def prepare(
   config: ExpertConfig,
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
+  execution: Execution = Execution(),
 ) -> Prompted:
   """Computes everything that no frame changes."""
   variables, params = params, params["params"]
-  prompt_BxPxC = prompt_BxPxC.astype(config.dtype)
+  prompt_BxPxC = prompt_BxPxC.astype(execution.dtype)
   block = TemporalBlock(config, parent=None)
 
-  def of_prompt(variables):
+  def of_prompt(variables: Any) -> tuple[Any, jax.Array]:
     expert = ResidualExpert(config).bind(variables)
     summary_BxD = expert.summarise(prompt_BxPxC, prompt_mask_BxP)
     return expert.embedding.folded(), summary_BxD
 
-  def keys_values(params) -> Cache:
+  def keys_values(params: Any) -> Any:
     kept = functools.partial(block.apply, method="prompt_cache")
     return jax.vmap(lambda prompt: kept({"params": params}, prompt))(
       prompt_BxPxC
@@ -243,11 +259,19 @@ def step(
   )
 
 
-def _temporal(prompted, config, state) -> tuple[jax.Array, list[Blocks]]:
+def _temporal(
+  prompted: Prompted, config: ExpertConfig, state: State
+) -> tuple[jax.Array, list[Blocks]]:
   """What the temporal paths say about the next frame, [K, B, D]."""
   block = TemporalBlock(config, parent=None)
 
-  def row(params, x_D, cache, cross, mask_P):
+  def row(
+    params: Any,
+    x_D: jax.Array,
+    cache: Blocks,
+    cross: Cache,
+    mask_P: jax.Array,
+  ) -> Any:
     return block.apply(
       {"params": params}, x_D, cache, cross, mask_P, state.frame, method="step"
     )
@@ -274,7 +298,9 @@ def _over_rows(row: Callable, batch: int) -> Callable:
       jax.vmap(row, in_axes=(None, 0, 0, 0, 0)), in_axes=(0, 0, 0, 0, None)
     )
 
-  def single(params, x, cache, cross, mask):
+  def single(
+    params: Any, x: jax.Array, cache: Blocks, cross: Cache, mask: jax.Array
+  ) -> tuple[jax.Array, Blocks]:
     x, cross = jax.tree.map(lambda a: a[:, 0], (x, cross))
     over_experts = jax.vmap(row, in_axes=(0, 0, 0, 0, None))
     x, cache = over_experts(params, x, cache, cross, mask[0])
@@ -283,7 +309,14 @@ def _over_rows(row: Callable, batch: int) -> Callable:
   return single
 
 
-def _depth(prompted, config, k, x_BxD, entries_KxBx8, choose) -> None:
+def _depth(
+  prompted: Prompted,
+  config: ExpertConfig,
+  k: int,
+  x_BxD: jax.Array,
+  entries_KxBx8: list[jax.Array],
+  choose: Choose,
+) -> None:
   """Draws expert k's codes of this frame; appends their entries."""
   block = DepthBlock(config, parent=None)
   layers = prompted.depth[k]
@@ -293,32 +326,37 @@ def _depth(prompted, config, k, x_BxD, entries_KxBx8, choose) -> None:
     n = len(entries_KxBx8)
     lower_BxD = prompted.summary_KxBxD[k]
     if n:
-      heard = jnp.stack([e[k] for e in entries_KxBx8], 1)
+      lower_BxNx8 = jnp.stack([e[k] for e in entries_KxBx8], 1)
       lower_BxD = lower_BxD + _embed(
-        prompted.folded_KxNx8xD[k, :n], prompted.offset_KxNxD[k, :n], heard
+        prompted.folded_KxNx8xD[k, :n],
+        prompted.offset_KxNxD[k, :n],
+        lower_BxNx8,
       ).astype(x_BxD.dtype)
     x = jnp.stack([*new, lower_BxD])
     for i, params in enumerate(layers):
       last = 1 if i + 1 == len(layers) else len(x)
-      x, past[i] = block.apply({"params": params}, x, None, last, past[i])
+      out: Any = block.apply({"params": params}, x, None, last, past[i])
+      x, past[i] = out
     logits_BxV = linear(_norm(config, prompted.depth_norm[k], x[-1]), head)
     codes_B = choose(n, logits_BxV)
     entries_KxBx8.append(prompted.books_KxNxVx8[:, n, codes_B])
     new = []
 
 
-def _embed(folded_Nx8xD, offset_NxD, entries_BxNx8) -> jax.Array:
+def _embed(
+  folded_Nx8xD: jax.Array, offset_NxD: jax.Array, entries_BxNx8: jax.Array
+) -> jax.Array:
   """Sum of the embeddings of the first codebooks' entries, [B, D]."""
   width = folded_Nx8xD.shape[-1]
   flat = entries_BxNx8.reshape(len(entries_BxNx8), -1)
   return flat @ folded_Nx8xD.reshape(-1, width) + jnp.sum(offset_NxD, 0)
 
 
-def _norm(config, params, x: jax.Array) -> jax.Array:
+def _norm(config: ExpertConfig, params: Any, x: jax.Array) -> Any:
   return RMSNorm(config.norm_eps, parent=None).apply({"params": params}, x)
 
 
-def _unstack(tree, axis: int = 0) -> list[Any]:
+def _unstack(tree: Any, axis: int = 0) -> list[Any]:
   count = jax.tree.leaves(tree)[0].shape[axis]
   return [
     jax.tree.map(

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import logits, null_prompt
+from siren_jax.experts.execution import Execution
 from siren_jax.sampling import methods
-from siren_jax.sampling.methods import SamplingConfig
+from siren_jax.sampling.config import SamplingConfig
 
 
 class Scores(NamedTuple):
@@ -32,6 +33,8 @@ def score(
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
   numbers: Sequence[int] | None = None,
+  *,
+  execution: Execution = Execution(),
 ) -> Scores:
   """Log-probs of codes under `sampling`; for drawn ones, those of `sample`.
 
@@ -39,21 +42,24 @@ def score(
     params: stacked variables of the experts asked.
     codes_BxNxT: all codebooks.
     numbers: which experts `params` holds; all by default.
+    execution: how they are run.
   """
   frames = codes_BxNxT.shape[2]
   numbers = range(config.num_experts) if numbers is None else numbers
   codes, prompt, mask = codes_BxNxT, prompt_BxPxC, prompt_mask_BxP
-  guided = sampling.guidance is not None
-  if guided:
+  if sampling.guidance is not None:
     null, null_mask = null_prompt(prompt, mask)
     codes = jnp.concatenate([codes, codes])
     prompt = jnp.concatenate([prompt, null])
     mask = jnp.concatenate([mask, null_mask])
   whole = jnp.ones((len(codes), frames), bool)
-  heard = logits(params, config, codes, prompt, whole, mask, numbers)
-  if guided:
-    heard = methods.guide(*jnp.split(heard, 2), sampling.guidance)
-  log_probs = methods.log_probs(heard, sampling)
+  predicted = logits(
+    params, config, codes, prompt, whole, mask, numbers, execution=execution
+  )
+  if sampling.guidance is not None:
+    with_prompt, without = jnp.split(predicted, 2)
+    predicted = methods.guide(with_prompt, without, sampling.guidance)
+  log_probs = methods.log_probs(predicted, sampling)
   # What is never drawn has -inf, and adds nothing.
   terms = jnp.where(jnp.isfinite(log_probs), jnp.exp(log_probs) * log_probs, 0)
   own = config.codebooks_per_expert

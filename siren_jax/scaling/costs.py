@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import re
-from collections import Counter
+from collections import defaultdict
+from typing import Any
 
 from siren_jax.scaling.hlo import (
   COLLECTIVES,
@@ -13,7 +14,7 @@ from siren_jax.scaling.hlo import (
   Program,
 )
 
-# Neither read nor write: they name what others made.
+# Neither read nor write: they name what others wrote.
 _FREE = {
   "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
   "conditional", "call", "opt-barrier", "after-all", "partition-id",
@@ -71,7 +72,8 @@ def of(text: str) -> Costs:
     if instruction.kind == "fusion"
     for name in instruction.called()
   }
-  flops = moved = 0
+  flops: float = 0
+  moved: float = 0
   for times, name, instruction in program.instructions():
     computation = program.computations[name]
     flops += times * _flops(instruction, computation)
@@ -113,9 +115,9 @@ def _moved(
   }
   total = 0
   for number, arrays in enumerate(read):
-    part = _part(parameters[number], inside)
+    used = _part(parameters[number], inside)
     whole = sum(_hbm(a) for a in arrays)
-    total += whole if part is None else min(part, whole)
+    total += whole if used is None else min(used, whole)
   root = next(i for i in inside.values() if i.root)
   return total + min(written, _written(root, inside))
 
@@ -132,10 +134,10 @@ def _part(parameter: Instruction, inside: Computation) -> int | None:
     ):
       continue  # Overwritten in place.
     elif user.kind == "bitcast":
-      part = _part(user, inside)
-      if part is None:
+      inner = _part(user, inside)
+      if inner is None:
         return None
-      total += part
+      total += inner
     else:
       return None
   return total
@@ -162,15 +164,15 @@ def _result(computation: Computation, name: str) -> tuple[Array, ...]:
 
 def _collectives(program: Program) -> list[Collective]:
   """All that devices do together, the like of it summed."""
-  chains = {}
+  chains: dict[Any, tuple[list[tuple[str, int, int]], float]] = {}
   for times, name, instruction in program.collectives():
-    found = _collective(instruction, program.computations[name])
+    kinds = _collective(instruction, program.computations[name])
     # One that is spread over several fusions is a chain of instructions.
     chain = _CHAIN.search(instruction.attributes)
-    chains[chain[1] if chain else (name, instruction.name)] = found, times
-  summed = Counter()
-  for found, times in chains.values():
-    for key in found:
+    chains[chain[1] if chain else (name, instruction.name)] = kinds, times
+  summed: dict[tuple[str, int, int], float] = defaultdict(int)
+  for kinds, times in chains.values():
+    for key in kinds:
       summed[key] += times
   return [Collective(*key, times) for key, times in summed.items()]
 
@@ -190,19 +192,19 @@ def _collective(
     case "collective-permute":
       return [(kind, devices, sum(read))]
     case "all-gather":
-      made = sum(a.bytes for a in instruction.results)
-      made -= sum(read) if started else 0
-      return [(kind, devices, round(made * share))]
+      gathered = sum(a.bytes for a in instruction.results)
+      gathered -= sum(read) if started else 0
+      return [(kind, devices, round(gathered * share))]
     case "all-reduce":
       # Of some a slice is kept: on a TPU, one fusion that scatters them.
       slices = _sliced(instruction, computation)
       parts = sum(size for n, size in enumerate(read) if n in slices)
       rest = sum(read) - parts
-      found = [
+      both = [
         ("reduce-scatter", devices, round(parts * share)),
         ("all-reduce", devices, round(2 * rest * share)),
       ]
-      return [each for each in found if each[-1]]
+      return [each for each in both if each[-1]]
   return [(kind, devices, round(sum(read) * share))]
 
 
@@ -211,7 +213,7 @@ def _sliced(instruction: Instruction, computation: Computation) -> set[int]:
   if len(instruction.results) == 1:
     return {0} if _only_sliced(instruction.name, computation) else set()
   elements = {
-    i.name: int(re.search(r"index=(\d+)", i.attributes)[1])
+    i.name: int(_matched(r"index=(\d+)", i.attributes)[1])
     for i in computation.values()
     if i.kind == "get-tuple-element" and instruction.name in i.operands
   }
@@ -243,8 +245,9 @@ def _group(attributes: str) -> int:
   if match := _MESH_GROUPS.search(attributes):
     sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
     axes = [_MESH_AXIS.fullmatch(axis) for axis in match[2].split(",")]
-    if all(axes):
-      return math.prod(int(a[2] or sizes[a[1]]) for a in axes)
+    counts = [int(a[2] or sizes[a[1]]) for a in axes if a]
+    if len(counts) == len(axes):
+      return math.prod(counts)
   raise ValueError(f"groups of devices in another form: {attributes[:200]}")
 
 
@@ -255,11 +258,12 @@ def _flops(instruction: Instruction, computation: Computation) -> int:
   left, right = (_result(computation, n)[0] for n in instruction.operands)
   out = instruction.results[0]
   if instruction.kind == "dot":
-    contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}",
-                           instruction.attributes)[1]  # fmt: skip
-    axes = [int(n) for n in contracted.split(",") if n]
+    contracted = _matched(
+      r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes
+    )
+    axes = [int(n) for n in contracted[1].split(",") if n]
     return 2 * out.size * math.prod(left.shape[axis] for axis in axes)
-  labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.attributes)
+  labels = _matched(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.attributes)
   ins, kernel, outs = labels.groups()
   total = 2 * out.shape[outs.index("b")] * out.shape[outs.index("f")]
   total *= right.shape[kernel.index("i")]
@@ -270,6 +274,18 @@ def _flops(instruction: Instruction, computation: Computation) -> int:
       left.shape[ins.index(label)], out.shape[outs.index(label)], **settings
     )
   return total
+
+
+def _matched(pattern: str, attributes: str) -> re.Match[str]:
+  """What an instruction of this kind always says.
+
+  Raises:
+    ValueError: this one does not; to count nothing would be wrong.
+  """
+  match = re.search(pattern, attributes)
+  if not match:
+    raise ValueError(f"no {pattern} in {attributes[:200]}")
+  return match
 
 
 def _window(attributes: str, axes: int) -> list[dict[str, int]]:

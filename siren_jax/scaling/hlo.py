@@ -74,8 +74,8 @@ class Instruction:
 
   def branches(self) -> list[str]:
     """Those of which one runs."""
-    found = _BRANCHES.search(self.attributes)
-    names = found[1] if found else ",".join(_EITHER.findall(self.attributes))
+    match = _BRANCHES.search(self.attributes)
+    names = match[1] if match else ",".join(_EITHER.findall(self.attributes))
     return re.findall(r"[\w.-]+", names)
 
 
@@ -94,7 +94,7 @@ class Program:
 
   def __init__(self, text: str):
     self.computations, entry = _parse(text)
-    self.times = dict.fromkeys(self.computations, 0)
+    self.times: dict[str, float] = dict.fromkeys(self.computations, 0)
     self.unknown_loops = 0
     self._run(entry, 1)
 
@@ -114,7 +114,9 @@ class Program:
   def _run(self, name: str, times: float) -> None:
     self.times[name] += times
     for instruction in self.computations[name].values():
-      turns = self._turns(instruction) if instruction.kind == "while" else 1
+      turns: float = (
+        self._turns(instruction) if instruction.kind == "while" else 1
+      )
       if branches := instruction.branches():
         turns = 1 / len(branches)
       for called in instruction.called():
@@ -127,7 +129,8 @@ class Program:
     """
     if known := _TRIPS.search(loop.attributes):
       return int(known[1])
-    condition = self.computations[_CONDITION.search(loop.attributes)[1]]
+    (name,) = _CONDITION.findall(loop.attributes)
+    condition = self.computations[name]
     limits = [
       int(i.operands[0])
       for i in condition.values()
@@ -152,7 +155,8 @@ def arrays(text: str) -> tuple[Array, ...]:
 
 
 def _parse(text: str) -> tuple[Mapping[str, Computation], str]:
-  computations, entry, current = {}, "", {}
+  computations: dict[str, Computation] = {}
+  entry, current = "", Computation()
   for line in text.splitlines():
     if head := _HEAD.match(line):
       current = computations.setdefault(head[2], {})

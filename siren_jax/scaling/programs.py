@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.alignment import AlignConfig
@@ -34,15 +35,13 @@ class Program(NamedTuple):
   `codes`: how many one run makes, or learns from. `options`: of the compiler.
   """
 
-  function: Callable
+  function: jax.stages.Wrapped
   args: tuple[Shapes, ...]
   codes: int
   options: Mapping[str, Any]
 
 
-def train(
-  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
-) -> Program:
+def train(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   """One Stage-1 step on clips of so many frames."""
   config, rows = experiment.experts, experiment.train.batch_size
   task = task_of(experiment, None)
@@ -59,9 +58,7 @@ def train(
   return Program(function, (state, batch, _key(mesh)), codes, _TRAINER)
 
 
-def sample(
-  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
-) -> Program:
+def sample(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   """Codes of so many frames for a batch of prompts, without guidance."""
   config, rows = experiment.experts, experiment.train.batch_size
   params = _experts(config, mesh)
@@ -75,18 +72,22 @@ def sample(
   )
 
   @jax.jit
-  def function(params, prompt_BxPxC, prompt_mask_BxP, keys_B):
+  def function(
+    params: Any,
+    prompt_BxPxC: jax.Array,
+    prompt_mask_BxP: jax.Array,
+    keys_B: jax.Array,
+  ) -> sampling.Samples:
     return sampling.sample(
       params, config, sampling.SamplingConfig(), prompt_BxPxC,
       prompt_mask_BxP, keys_B, frames,
+      execution=experiment.execution,
     )  # fmt: skip
 
   return Program(function, args, rows * config.num_codebooks * frames, {})
 
 
-def align(
-  experiment: Stage1Experiment, mesh: jax.sharding.Mesh, frames: int
-) -> Program:
+def align(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   """One alignment step with the defaults of `AlignConfig`.
 
   The batch is rollouts.
@@ -94,7 +95,8 @@ def align(
   Raises:
     UserError: they are not whole groups.
   """
-  config, models = experiment.experts, _models(experiment.experts)
+  config = experiment.experts
+  models = _models(config)._replace(execution=experiment.execution)
   seconds = frames * models.codec.hop / models.codec.sample_rate
   settings = AlignConfig(seconds=seconds)
   prompts, rest = divmod(experiment.train.batch_size, settings.group_size)
@@ -127,16 +129,19 @@ TASKS = {"train": train, "sample": sample, "align": align}
 
 def as_on_tpu(experiment: Stage1Experiment) -> Stage1Experiment:
   """Settings that are chosen by the backend, as a TPU's would be."""
-  config = experiment.experts
-  loop = "vmap" if config.expert_loop == "auto" else config.expert_loop
-  config = dataclasses.replace(config, expert_loop=loop)
-  return dataclasses.replace(experiment, experts=config)
+  loop = experiment.execution.expert_loop
+  return _replaced(experiment, expert_loop="vmap" if loop == "auto" else loop)
 
 
 def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
   """Keeps every activation: its operations are the useful ones."""
-  config = dataclasses.replace(experiment.experts, remat=False)
-  return dataclasses.replace(experiment, experts=config)
+  return _replaced(experiment, remat=False)
+
+
+def _replaced(experiment: Stage1Experiment, **changes: Any) -> Stage1Experiment:
+  """With other settings of its execution."""
+  execution = dataclasses.replace(experiment.execution, **changes)
+  return dataclasses.replace(experiment, execution=execution)
 
 
 def _models(config: experts.ExpertConfig) -> sampling.Models:
@@ -154,25 +159,25 @@ def _models(config: experts.ExpertConfig) -> sampling.Models:
   return sampling.Models(clap.ClapConfig(text=words), config, own)
 
 
-def _experts(config, mesh) -> Shapes:
+def _experts(config: experts.ExpertConfig, mesh: Mesh) -> Shapes:
   boxed = jax.eval_shape(lambda key: experts.init(key, config), _plain_key())
   return meshes.placed(boxed, mesh)
 
 
-def _whole(init: Callable, mesh) -> Shapes:
+def _whole(init: Callable, mesh: Mesh) -> Shapes:
   """On every device."""
   shapes = nn.unbox(jax.eval_shape(init, _plain_key()))
   everywhere = meshes.replicated(mesh)
   return jax.tree.map(lambda x: x.update(sharding=everywhere), shapes)
 
 
-def _rows(mesh, dtype, *shape: int) -> jax.ShapeDtypeStruct:
+def _rows(mesh: Mesh, dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
   block_size(shape[0], meshes.batch_ways(mesh))  # Tells if it does not divide.
   sharding = meshes.batch_sharding(mesh)
   return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 
-def _key(mesh) -> jax.ShapeDtypeStruct:
+def _key(mesh: Mesh) -> jax.ShapeDtypeStruct:
   return _plain_key().update(sharding=meshes.replicated(mesh))
 
 

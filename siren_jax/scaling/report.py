@@ -86,10 +86,9 @@ def check(
   with jax.set_mesh(mesh):
     program = programs.TASKS[task](experiment, mesh, frames)
     lowered = program.function.lower(*program.args)
+  options = {"exec_time_optimization_effort": effort, **program.options}
   try:
-    compiled = lowered.compile(
-      {"exec_time_optimization_effort": effort, **program.options}
-    )
+    compiled: Any = lowered.compile(options)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" in str(error):
       raise DoesNotFit(_first_line(error)) from error
@@ -135,7 +134,7 @@ def devices(topology: Topology) -> list[Any]:
 def text(report: Report) -> str:
   """The report for people."""
   chip, costs_, times = report.topology.chip, report.costs, report.times()
-  limit = max(times, key=times.get)
+  limit = max(times, key=lambda name: times[name])
   total = sum(times.values())
   lines = [
     f"a chip of {report.topology.name} ({report.topology.count} chips):",
@@ -163,10 +162,10 @@ def text(report: Report) -> str:
   return "\n".join(lines)
 
 
-def _collectives(found: costs.Costs) -> list[str]:
+def _collectives(counted: costs.Costs) -> list[str]:
   """One line for each kind and number of devices."""
-  rows = {}
-  for c in found.collectives:
+  rows: dict[tuple[str, int], tuple[float, float]] = {}
+  for c in counted.collectives:
     if c.devices > 1:
       times, sent = rows.get((c.kind, c.devices), (0, 0))
       rows[c.kind, c.devices] = times + c.times, sent + c.times * c.sent
@@ -176,7 +175,9 @@ def _collectives(found: costs.Costs) -> list[str]:
   ]
 
 
-def _useful(task, experiment, mesh, frames) -> int:
+def _useful(
+  task: str, experiment: Any, mesh: jax.sharding.Mesh, frames: int
+) -> int:
   """Operations of the program as one device would run it, nothing twice."""
   program = programs.TASKS[task](experiment, mesh, frames)
   return flops.count(program.function, *program.args)

@@ -14,7 +14,7 @@ import jax
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import folders, tensors
+from siren_jax.storage import folders, old_settings, tensors
 from siren_jax.storage.folders import Folder, FolderKind
 
 Config = TypeVar("Config")
@@ -70,7 +70,8 @@ def read_config(
       f" {where} has no {component!r}; {folders.REMEDY}"
     )
   with about(where):
-    return configs.from_dict(config_class, settings[component], f"{component}.")
+    section = old_settings.renamed(settings)[component]
+    return configs.from_dict(config_class, section, f"{component}.")
 
 
 def _shapes(

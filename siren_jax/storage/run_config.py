@@ -11,12 +11,15 @@ from typing import Any
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import read_json, replacing
-from siren_jax.storage import folders
+from siren_jax.storage import folders, old_settings
 from siren_jax.storage.fingerprint import short
 
 # Settings that a resumed run may change, with all below them: they do not
-# alter what was learned.
+# alter what was learned. (`execution.dtype` does: it says how it is rounded.)
 _FREE = (
+  "execution.expert_loop",
+  "execution.remat",
+  "execution.scan_layers",
   "generate",
   "mesh",
   "train.checkpoint_every",
@@ -91,6 +94,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
 def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   """The config of the run in `workdir`, as it was begun or last resumed.
 
+  What was saved under an old name has its new one.
+
   Raises:
     UserError: its config.json is missing or broken.
   """
@@ -101,7 +106,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   values = read_json(path, remedy)
   if not isinstance(values, dict):
     raise UserError(f"{path}: no settings by name; {remedy}")
-  return values
+  return old_settings.renamed(values)
 
 
 def _is_free(name: str) -> bool:

@@ -1,5 +1,6 @@
 """THE trainer: it knows no model, only the Task protocol."""
 
+from siren_jax.training.config import TrainConfig
 from siren_jax.training.optimizer import (
   OptimizerConfig,
   learning_rate,
@@ -7,7 +8,7 @@ from siren_jax.training.optimizer import (
 )
 from siren_jax.training.state import TrainState, averaged
 from siren_jax.training.task import Task, split_rows, supervised_step
-from siren_jax.training.trainer import TrainConfig, train
+from siren_jax.training.trainer import train
 
 __all__ = [
   "OptimizerConfig",

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
@@ -33,7 +34,7 @@ class MetricWriter:
 
   def __init__(self, workdir: Path, step: int):
     self._path = paths.local(workdir) / "metrics.csv"
-    self.kept = None
+    self.kept: Path | None = None
     if step == 0 and _read(self._path):
       previous = self._path.with_name("metrics.previous.csv")
       with files.unused(previous) as self.kept:
@@ -71,14 +72,14 @@ class MetricWriter:
   def close(self) -> None:
     """Flushes and closes the TensorBoard file."""
     if self._tensorboard:
-      with contextlib.suppress(OSError):  # Full disk: told when it mattered.
+      with contextlib.suppress(OSError):  # Full disk: `write` said so.
         self._tensorboard.close()
 
-  def _append(self, step):
+  def _append(self, step: int) -> None:
     with self._path.open("a", newline="") as file:
       csv.writer(file).writerow(self._line(step))
 
-  def _rewrite(self):
+  def _rewrite(self) -> None:
     temporary = self._path.with_suffix(".csv.tmp")
     with temporary.open("w", newline="") as file:
       lines = csv.writer(file)
@@ -86,7 +87,7 @@ class MetricWriter:
       lines.writerows(self._line(step) for step in self._rows)
     os.replace(temporary, self._path)
 
-  def _line(self, step):
+  def _line(self, step: int) -> list[Any]:
     row = self._rows[step]
     return [step, *(row.get(name, "") for name in self._columns)]
 
@@ -140,7 +141,9 @@ class Progress:
 
       self._bar = tqdm(total=total, initial=initial, desc=what, bar_format=_BAR)
 
-  def advance(self, step: int, scalars: Mapping[str, float] | None = None):
+  def advance(
+    self, step: int, scalars: Mapping[str, float] | None = None
+  ) -> None:
     """Moves to `step`; with `scalars`, shows them."""
     rate = self._pace.rate(step)
     pace = ""
@@ -167,17 +170,17 @@ class Progress:
       self._bar.close()
 
 
-def _show(scalars):
+def _show(scalars: Mapping[str, float]) -> str:
   return "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
 
 
-def _duration(seconds):
-  minutes, seconds = divmod(round(seconds), 60)
+def _duration(seconds: float) -> str:
+  minutes, rest = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02}:{seconds:02}"
+  return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _read(path):
+def _read(path: Path) -> dict[int, dict[str, str]]:
   """Complete rows of a metrics file: step -> {name: text}."""
   if not path.exists():
     return {}
@@ -198,7 +201,7 @@ def _read(path):
     ) from error
 
 
-def _tensorboard(directory, step):
+def _tensorboard(directory: Path, step: int) -> Any:
   """Writer of event files, or None on a machine without tensorboardX."""
   if importlib.util.find_spec("tensorboardX") is None:
     return None

@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import flax.traverse_util
 import jax
 import optax
 
 from siren_jax.common.errors import UserError
+
+Choice = Callable[[tuple[Any, ...]], bool]  # of parameters, by their paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class OptimizerConfig:
   weight_decay: float = 0.05
   clip_norm: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.learning_rate <= 0:
       raise UserError(
         f"optimizer learning_rate={self.learning_rate}: must be above 0"
@@ -77,8 +80,8 @@ def learning_rate(config: OptimizerConfig) -> optax.Schedule:
 
 def make_optimizer(
   config: OptimizerConfig,
-  decays: Callable[[tuple[str, ...]], bool] | None = None,
-  trains: Callable[[tuple[str, ...]], bool] | None = None,
+  decays: Choice | None = None,
+  trains: Choice | None = None,
 ) -> optax.GradientTransformation:
   """Clip by global norm, then AdamW; decay only for two axes or more.
 
@@ -90,7 +93,7 @@ def make_optimizer(
       they are, and their gradients do not count in the norm. None: all are.
   """
 
-  def decay_mask(params):
+  def decay_mask(params: Any) -> Any:
     if decays is None:
       return jax.tree.map(lambda p: p.ndim >= 2, params)
     return flax.traverse_util.path_aware_map(
@@ -110,7 +113,7 @@ def make_optimizer(
   if trains is None:
     return chain
 
-  def label(params):
+  def label(params: Any) -> Any:
     return flax.traverse_util.path_aware_map(
       lambda path, _: "trained" if trains(path) else "kept", params
     )

@@ -1,37 +1,48 @@
-"""What a run tells the outside while it goes on."""
+"""Metrics of a run, on their way to files and the screen."""
 
 import math
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from siren_jax.common.errors import UserError
+from siren_jax.training.config import TrainConfig
 from siren_jax.training.metrics import MetricWriter, Progress
+from siren_jax.training.task import Metrics
 
 
 class RunLog:
   """Metrics of a run: fetched a step late, averaged, written, shown."""
 
-  def __init__(self, workdir, config, step, shown=("loss",)):
+  def __init__(
+    self,
+    workdir: Path,
+    config: TrainConfig,
+    step: int,
+    shown: Sequence[str] = ("loss",),
+  ):
     main = jax.process_index() == 0
     self._every, self._last = config.log_every, config.steps
+    # One process writes and shows.
     self._writer = MetricWriter(workdir, step) if main else None
     self._progress = Progress(config.steps, step, "train") if main else None
     self._shown = shown
-    self._pending = None
-    self._window = []
-    if main and self._writer.kept:
+    self._pending: tuple[int, Metrics] | None = None
+    self._window: list[dict[str, float]] = []
+    if self._writer and self._writer.kept:
       self.say(
         f"metrics of an earlier run without a checkpoint: {self._writer.kept}"
       )
 
-  def push(self, step, metrics):
+  def push(self, step: int, metrics: Metrics) -> None:
     """Takes the metrics of `step`, and fetches those of the step before."""
     self.drain()
     self._pending = step, metrics
 
-  def drain(self):
+  def drain(self) -> None:
     """Fetches what is pending; raises UserError if it is not finite."""
     if self._pending is None:
       return
@@ -51,25 +62,27 @@ class RunLog:
     elif self._progress:
       self._progress.advance(step)
 
-  def write(self, step, scalars):
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes and shows scalars of `step`."""
     if self._writer:
       self._writer.write(step, scalars)
+    if self._progress:
       named = {f"{part}/{n}" for part in ("train", "eval") for n in self._shown}
       shown = {k: v for k, v in scalars.items() if k in named}
       self._progress.advance(step, shown or scalars)
 
-  def pause(self):
+  def pause(self) -> AbstractContextManager[None]:
     """A context in which no time counts: what it does is not a step."""
     return self._progress.pause() if self._progress else nullcontext()
 
-  def say(self, line):
+  def say(self, line: str) -> None:
     """Prints a line."""
     if self._progress:
       self._progress.say(line)
 
-  def close(self):
+  def close(self) -> None:
     """Closes files and bar."""
-    if self._writer:
+    if self._progress:
       self._progress.close()
+    if self._writer:
       self._writer.close()

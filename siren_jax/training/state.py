@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """State of training.
 
   Attributes:
@@ -62,6 +61,6 @@ def averaged(ema: Any, params: Any, decay: float, step: jax.Array | int) -> Any:
   """
   if ema is None:
     return None
-  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  now = jnp.minimum(decay, (1 + step) / (10 + step))
   # So written, the average of what does not move is exactly that.
-  return jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), ema, params)
+  return jax.tree.map(lambda e, p: e + (1 - now) * (p - e), ema, params)

@@ -25,8 +25,12 @@ class Task(Protocol):
   constants of its program otherwise.
   """
 
-  def init(self, key: jax.Array) -> TrainState:
-    """State before the first update; may carry logical metadata (boxed)."""
+  @property
+  def init(self) -> Callable[..., TrainState]:
+    """(key, *init_args) -> state before the first update.
+
+    It may carry logical metadata (boxed).
+    """
     ...
 
   def step(
@@ -57,12 +61,16 @@ def supervised_step(
       a mask.
   """
 
-  def gradients(params, batch, key):
+  def gradients(
+    params: Any, batch: Batch, key: jax.Array
+  ) -> tuple[Any, Metrics]:
     grad = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, metrics), grads = grad(params, batch, key)
     return grads, {"loss": loss, **metrics}
 
-  def step(state, batch, key):
+  def step(
+    state: TrainState, batch: Batch, key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
     if accumulate == 1:
       grads, metrics = gradients(state.params, batch, key)
     else:
@@ -78,11 +86,17 @@ def supervised_step(
   return step
 
 
-def _accumulated(gradients, params, batch, key, count):
+def _accumulated(
+  gradients: Callable[[Any, Batch, jax.Array], tuple[Any, Metrics]],
+  params: Any,
+  batch: Batch,
+  key: jax.Array,
+  count: int,
+) -> tuple[Any, Metrics]:
   """Mean over `count` microbatches, one after the other in a scan."""
   micro = split_rows(batch, count)
 
-  def add(total, inputs):
+  def add(total: Any, inputs: tuple[jax.Array, Batch]) -> tuple[Any, None]:
     index, part = inputs
     new = gradients(params, part, jax.random.fold_in(key, index))
     return jax.tree.map(jnp.add, total, new), None
@@ -103,7 +117,7 @@ def split_rows(tree: Any, count: int) -> Any:
     UserError: B is no multiple of `count`.
   """
 
-  def split(x):
+  def split(x: jax.Array) -> jax.Array:
     if x.shape[0] % count:
       raise UserError(
         f"batch of {x.shape[0]} does not divide into {count} microbatches"

@@ -1,12 +1,12 @@
 """THE trainer: runs a Task over a mesh, and survives being killed."""
 
 import contextlib
-import dataclasses
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -21,9 +21,10 @@ from siren_jax.common.rng import named_key
 from siren_jax.common.signals import Repeats
 from siren_jax.storage import run_config
 from siren_jax.storage.checkpoint import Checkpoints
+from siren_jax.training.config import TrainConfig
 from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
-from siren_jax.training.task import Task
+from siren_jax.training.task import Batch, Metrics, Task
 
 # What each is worth: docs/scaling.md.
 COMPILER_OPTIONS = {
@@ -48,54 +49,6 @@ class TrainData(Protocol):
   def __next__(self) -> Mapping[str, np.ndarray]: ...
   def get_state(self) -> Any: ...
   def set_state(self, state: Any) -> None: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-  """How long, how often, from which seed; all counts are in steps.
-
-  Attributes:
-    profile: so many steps, after two to warm up, are traced by `jax.profiler`
-      into WORKDIR/profile; 0 traces none.
-  """
-
-  steps: int = 1000
-  batch_size: int = 16
-  log_every: int = 20
-  eval_every: int = 500
-  eval_batches: int = 8
-  checkpoint_every: int = 500
-  keep: int = 3
-  seed: int = 0
-  ema_decay: float = 0.0
-  accumulate: int = 1
-  profile: int = 0
-
-  def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      free = ("seed", "ema_decay", "profile")
-      if field.name not in free and value < 1:
-        raise UserError(f"train {field.name}={value}: must be at least 1")
-    if not 0 <= self.ema_decay < 1:
-      raise UserError(
-        f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"
-      )
-    if self.profile < 0:
-      raise UserError(f"train profile={self.profile}: must be at least 0")
-    if self.batch_size % self.accumulate:
-      raise UserError(
-        f"train batch_size={self.batch_size}: must be a multiple of"
-        f" accumulate={self.accumulate}"
-      )
-
-  def check_not_accumulated(self) -> None:
-    """Raises UserError if a task that takes batches whole is to divide them."""
-    if self.accumulate > 1:
-      raise UserError(
-        f"train accumulate={self.accumulate}: only siren-jax train divides a"
-        " batch; leave it 1, and lower train.batch_size to save memory"
-      )
 
 
 def train(
@@ -191,7 +144,9 @@ def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
   (arrays, or what `abstract_state` gives).
   """
 
-  def update(state, batch, root):
+  def update(
+    state: TrainState, batch: Batch, root: jax.Array
+  ) -> tuple[TrainState, Metrics]:
     key = named_key(root, "step", state.step)
     new, metrics = task.step(state, batch, key)
     return new.replace(step=state.step + 1), metrics
@@ -200,7 +155,13 @@ def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
   return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def _restore_or_init(task, root, mesh, checkpoints, train_data):
+def _restore_or_init(
+  task: Task,
+  root: jax.Array,
+  mesh: jax.sharding.Mesh,
+  checkpoints: Checkpoints,
+  train_data: TrainData,
+) -> TrainState:
   """State, with the data iterator beside it. The order matters."""
   # 1. Shapes only, and from their logical metadata the shardings.
   abstract = abstract_state(task, mesh)
@@ -212,7 +173,7 @@ def _restore_or_init(task, root, mesh, checkpoints, train_data):
     return restored.state
 
   # 4. Or else a fresh state, born sharded.
-  def init(root, *args):
+  def init(root: jax.Array, *args: Any) -> TrainState:
     return nn.unbox(task.init(named_key(root, "init"), *args))
 
   shardings = jax.tree.map(lambda x: x.sharding, abstract)
@@ -220,7 +181,9 @@ def _restore_or_init(task, root, mesh, checkpoints, train_data):
   return born(root, *getattr(task, "init_args", ()))
 
 
-def _compile_update(task, log, state, batch, root):
+def _compile_update(
+  task: Task, log: RunLog, state: TrainState, batch: Batch, root: jax.Array
+) -> jax.stages.Compiled:
   log.say("compiling the training step ...")
   start = time.monotonic()
   lowered = make_update(task, state).lower(state, batch, root)
@@ -229,16 +192,18 @@ def _compile_update(task, log, state, batch, root):
   return compiled
 
 
-def _compiler_options():
+def _compiler_options() -> dict[str, Any] | None:
   return COMPILER_OPTIONS.get(jax.default_backend())
 
 
-def _evaluator(task, config, mesh, log):
+def _evaluator(
+  task: Task, config: TrainConfig, mesh: jax.sharding.Mesh, log: RunLog
+) -> Callable[[TrainState, Iterable[Any]], dict[str, float]]:
   """(state, batches) -> means over at most `eval_batches` batches."""
   log.say("compiling the evaluation with its first batch ...")
   jitted = jax.jit(task.evaluate, compiler_options=_compiler_options())
 
-  def evaluate(state, batches):
+  def evaluate(state: TrainState, batches: Iterable[Any]) -> dict[str, float]:
     results = [
       jitted(state, meshes.shard_batch(batch, mesh))
       for batch in itertools.islice(batches, config.eval_batches)
@@ -253,7 +218,7 @@ def _evaluator(task, config, mesh, log):
   return evaluate
 
 
-def _next(train_data, step):
+def _next(train_data: TrainData, step: int) -> Mapping[str, np.ndarray]:
   try:
     return next(train_data)
   except StopIteration:
@@ -262,24 +227,24 @@ def _next(train_data, step):
     ) from None
 
 
-def _root_key(seed, mesh):
+def _root_key(seed: int, mesh: jax.sharding.Mesh) -> jax.Array:
   """The run's key, replicated on every device of every process."""
   sharding = meshes.replicated(mesh)
   return jax.jit(lambda: jax.random.key(seed), out_shardings=sharding)()
 
 
 @contextlib.contextmanager
-def _stop_signals():
+def _stop_signals() -> Iterator[Callable[[int], bool]]:
   """Yields step -> whether to save and stop (SIGTERM, or Ctrl-C once)."""
   if jax.process_count() > 1:
     # jax.distributed listens for SIGTERM and makes all agree on a step.
     yield multihost_utils.reached_preemption_sync_point
     return
-  received = set()
-  previous = {}
+  received: set[int] = set()
+  previous: dict[int, Any] = {}
   repeats = Repeats()
 
-  def on_signal(number, _):
+  def on_signal(number: int, _: FrameType | None) -> None:
     if repeats.is_repeat(number):
       return
     if number in received:  # A second one is for good.
@@ -293,5 +258,5 @@ def _stop_signals():
   try:
     yield lambda step: bool(received)
   finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)
+    for caught, handler in previous.items():
+      signal.signal(caught, handler)

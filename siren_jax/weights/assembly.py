@@ -11,7 +11,8 @@ from siren_jax import clap, codec, experts
 from siren_jax.common import config as configs
 from siren_jax.common.errors import UserError, about
 from siren_jax.data.sets import index
-from siren_jax.storage import components, folders, run_config
+from siren_jax.sampling import GenerateConfig
+from siren_jax.storage import components, folders, old_settings, run_config
 from siren_jax.storage.fingerprint import short
 from siren_jax.storage.folders import Folder, FolderKind
 from siren_jax.weights.bundle import (
@@ -42,13 +43,15 @@ class TrainedExperts:
 
   Attributes:
     config, params: the stacked experts.
+    execution: how they were run when they were trained.
     generate: what `generate` does with them by default.
     codec, clap: what made the codes and prompts that they were trained on.
   """
 
   config: experts.ExpertConfig
   params: Any
-  generate: experts.GenerateConfig
+  execution: experts.Execution
+  generate: GenerateConfig
   codec: Source
   clap: Source
 
@@ -86,6 +89,7 @@ def assemble(
     clap=clap.load(clap_folder or trained.clap.path),
     config=trained.config,
     params=trained.params,
+    execution=trained.execution,
     **(generate | settings),
   )
   check_components(model)
@@ -109,16 +113,17 @@ def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
     folder.path, "experts", experts.ExpertConfig, init_experts
   )
   is_bundle = folder.kind is FolderKind.BUNDLE
-  generate = generate_config(folder) if is_bundle else experts.GenerateConfig()
+  generate = generate_config(folder) if is_bundle else GenerateConfig()
   own = Source(str(folder.path))
-  return TrainedExperts(config, params, generate, own, own)
+  return TrainedExperts(config, params, experts.Execution(), generate, own, own)
 
 
 def _of_run(folder: Folder) -> TrainedExperts:
   # Orbax takes a second to import, which bundles have no use for.
   from siren_jax.storage import checkpoint
 
-  values, params, extra = checkpoint.restore_params(folder.path)
+  saved, params, extra = checkpoint.restore_params(folder.path)
+  values = old_settings.renamed(saved)
   if values.get("kind") != "stage1":
     raise folder.refusal(
       "experts", "give a work directory of siren-jax train, or a bundle"
@@ -127,14 +132,18 @@ def _of_run(folder: Folder) -> TrainedExperts:
     folder, values, "experts", experts.ExpertConfig
   )
   with about(folder.path):
+    execution = configs.from_dict(
+      experts.Execution, values.get("execution", {}), "execution."
+    )
     generate = configs.from_dict(
-      experts.GenerateConfig, values.get("generate", {}), "generate."
+      GenerateConfig, values.get("generate", {}), "generate."
     )
   data = values["data"]
   codes = Source(data["path"], "data.path")
   return TrainedExperts(
     config,
     {"params": params, **extra},
+    execution,
     generate,
     codec=Source(data["codec"], "data.codec") if data["codec"] else codes,
     clap=codes,

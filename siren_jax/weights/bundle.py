@@ -24,8 +24,8 @@ from siren_jax import clap, codec, experts
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.sampling import Models, SamplingConfig
-from siren_jax.storage import components, folders, tensors
+from siren_jax.sampling import GenerateConfig, Models, SamplingConfig
+from siren_jax.storage import components, folders, old_settings, tensors
 from siren_jax.storage.folders import Folder, FolderKind
 
 FORMAT = 1
@@ -49,6 +49,8 @@ class Bundle:
     codec, clap: the codec and the text tower, with their parameters.
     config, params: the stacked experts.
     sampling: the default settings of `generate`.
+    execution: how the experts are run. It is not saved; bundles of before,
+      which kept it, are run as they say.
     max_seconds: the longest clip the experts were trained to make.
     candidates: drawn for each sound by default; the one that CLAP finds
       nearest to the prompt is kept.
@@ -62,14 +64,17 @@ class Bundle:
   sampling: SamplingConfig
   max_seconds: float = 30.0
   candidates: int = 1
+  execution: experts.Execution = experts.Execution()
 
   def __post_init__(self) -> None:
-    experts.GenerateConfig(self.sampling, self.candidates, self.max_seconds)
+    GenerateConfig(self.sampling, self.candidates, self.max_seconds)
 
   @property
   def models(self) -> Models:
     """The configs of all components."""
-    return Models(self.clap.config, self.config, self.codec.config)
+    return Models(
+      self.clap.config, self.config, self.codec.config, self.execution
+    )
 
   @property
   def all_params(self) -> dict[str, Any]:
@@ -103,23 +108,32 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     sampling=generate.sampling,
     max_seconds=generate.max_seconds,
     candidates=generate.candidates,
+    execution=_execution(folder, settings),
   )
   with about(folder.path):
     check_components(model)
   return model
 
 
-def generate_config(folder: Folder) -> experts.GenerateConfig:
+def generate_config(folder: Folder) -> GenerateConfig:
   """What a bundle's config.json says of `generate`.
 
   Raises:
     UserError: it is not that of a bundle, or a setting is out of its range.
   """
   settings = read_config(folder)
-  names = [f.name for f in dataclasses.fields(experts.GenerateConfig)]
+  names = [f.name for f in dataclasses.fields(GenerateConfig)]
   with about(folder.path / folders.CONFIG):
     return configs.from_dict(
-      experts.GenerateConfig, {name: settings[name] for name in names}
+      GenerateConfig, {name: settings[name] for name in names}
+    )
+
+
+def _execution(folder: Folder, settings: dict[str, Any]) -> experts.Execution:
+  """How experts are run, of a bundle that says so: none made since does."""
+  with about(folder.path / folders.CONFIG):
+    return configs.from_dict(
+      experts.Execution, settings.get("execution", {}), "execution."
     )
 
 
@@ -144,7 +158,7 @@ def read_config(folder: Folder) -> dict[str, Any]:
     raise UserError(
       f"{path}: name {settings['name']!r} must be text; export the bundle again"
     )
-  return settings
+  return old_settings.renamed(settings)
 
 
 def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:

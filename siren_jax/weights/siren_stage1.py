@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,31 +37,32 @@ _CONFIG = {
   "init_std": "initializer_range",
 }
 _THEIRS_ALONE = {"max_seq_len": 1024, "max_prompt_len": 512}  # written by save
-_RUNTIME = ("dtype", "scan_layers", "remat", "expert_loop")
 
 # Theirs to ours, for one expert. What they fuse along `out` is a tuple here.
-_PLAIN = {
+_Names = Mapping[str, str | tuple[str, ...]]
+_PLAIN: _Names = {
   "sos": "params/sos",
   "spatial_norm.weight": "params/temporal_norm/scale",
   "factorized_norm.weight": "params/depth_norm/scale",
   "prompt_summary.weight": "params/summary",
   "prompt_summary.bias": "params/summary_bias",
 }
-_HEAD = {"weight": "params/heads"}
-_CODEBOOK = {
+_HEAD: _Names = {"weight": "params/heads"}
+_CODEBOOK: _Names = {
   "projector.weight": "params/embedding/kernel",
   "projector.bias": "params/embedding/bias",
   "codebook.weight": "frozen/embedding/codebook_NxVx8",
   "dac_out.weight": "frozen/embedding/weight_NxFx8",
   "dac_out.bias": "frozen/embedding/bias_NxF",
 }
-_FFN = {
+_FFN: _Names = {
   "ffn_norm.weight": "ffn_norm/scale",
   "feed_forward.gate_value.weight": ("ffn/gate", "ffn/value"),
   "feed_forward.down.weight": "ffn/down",
 }
 _QKV = tuple(f"self_attention/{name}" for name in ("query", "key", "value"))
-_SPATIAL = _FFN | {
+_SPATIAL: _Names = {
+  **_FFN,
   "self_norm.weight": "self_norm/scale",
   "self_attention.qkv.weight": _QKV,
   "self_attention.output.weight": "self_attention/out",
@@ -79,7 +80,8 @@ _SPATIAL = _FFN | {
   "cross_attention.output.weight": "cross_attention/out",
   "cross_attention.output.bias": "cross_attention/out_bias",
 }
-_FACTORIZED = _FFN | {
+_FACTORIZED: _Names = {
+  **_FFN,
   "attention_norm.weight": "self_norm/scale",
   "attention.qkv.weight": _QKV,
   "attention.output.weight": "self_attention/out",
@@ -109,8 +111,8 @@ def load(directory: str | os.PathLike) -> tuple[ExpertConfig, Variables]:
   }
   for k in range(config.num_experts):
     path = directory / f"expert_{k}.safetensors"
-    with published.tensors(path) as found:
-      _read(found, {name: x[k] for name, x in ours.items()}, config)
+    with published.tensors(path) as stored:
+      _read(stored, {name: x[k] for name, x in ours.items()}, config)
   return config, unflatten_dict(ours, sep="/")
 
 
@@ -122,7 +124,6 @@ def save(
   values = {
     _CONFIG.get(name, name): value
     for name, value in dataclasses.asdict(config).items()
-    if name not in _RUNTIME
   }
   with files.new_folder(directory) as folder:
     for k in range(config.num_experts):
@@ -136,7 +137,6 @@ def _read_config(path: Path) -> ExpertConfig:
   names = {
     field.name: _CONFIG.get(field.name, field.name)
     for field in dataclasses.fields(ExpertConfig)
-    if field.name not in _RUNTIME
   }
   return configs.read_renamed(
     path, ExpertConfig, names, "give a folder that was saved whole"
@@ -152,7 +152,12 @@ class _Entry(NamedTuple):
 
 
 def _entries(cfg: ExpertConfig) -> Iterator[_Entry]:
-  def entries(table, prefix, root, layer):
+  def entries(
+    table: _Names,
+    prefix: str,
+    root: str,
+    layer: int | None,
+  ) -> Iterator[_Entry]:
     for name, paths in table.items():
       paths = (paths,) if isinstance(paths, str) else paths
       yield _Entry(prefix + name, tuple(root + p for p in paths), layer)
@@ -168,16 +173,16 @@ def _entries(cfg: ExpertConfig) -> Iterator[_Entry]:
       yield from entries(table, f"{prefix}.{i}.", root, i)
 
 
-def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
+def _read(stored: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
   """Fills one expert's arrays with their tensors.
 
   Raises:
     UserError: a tensor is missing, unknown, of another shape or not finite.
   """
   entries = list(_entries(cfg))
-  published.check_names(found, {entry.name for entry in entries})
+  published.check_names(stored, {entry.name for entry in entries})
   for name, paths, layer in entries:
-    theirs = value = found[name]
+    theirs = value = stored[name]
     if value.ndim == 2 and not paths[0].startswith("frozen"):
       value = value.T
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
@@ -187,7 +192,7 @@ def _read(found: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
     lines = value.shape[0] if value.ndim == 2 else 1
     if lines != wanted[0] or value.size != math.prod(wanted):
       raise UserError(
-        f"{found.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
+        f"{stored.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
         " does not fit config.json; take both from the same training run"
       )
     parts = np.split(value.reshape(wanted), np.cumsum(widths)[:-1], axis=1)

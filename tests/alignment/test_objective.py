@@ -118,7 +118,7 @@ def model():
   config = experts.ExpertConfig(
     dim=8, heads=2, kv_heads=2, temporal_layers=1, depth_layers=1,
     prompt_dim=4, feature_dim=4, num_codebooks=BOOKS, num_experts=BOOKS,
-    codebook_size=CODES, init_std=0.5, expert_loop="vmap",
+    codebook_size=CODES, init_std=0.5,
   )  # fmt: skip
   tables = {
     "codebook_NxVx8": jax.random.normal(jax.random.key(5), (BOOKS, CODES, 8)),
@@ -148,6 +148,7 @@ def test_gradient_is_that_of_the_expected_reward(model, guidance):
     return sampling.score(
       {"params": tuned, "frozen": (of or params)["frozen"]}, config, method,
       codes, jnp.repeat(prompt, rows, 0), jnp.repeat(mask, rows, 0), numbers,
+      execution=experts.Execution(expert_loop="vmap"),
     ).log_probs_BxNxT  # fmt: skip
 
   def expected_reward(tuned):

@@ -64,14 +64,14 @@ def experiment(clap_config, tmp_path):
 def test_captions_tell_their_class_if_they_tell_one(experiment):
   labels = experiments.Labels.of(experiment.data.path)
   assert labels.names == ("dog bark", "rain")
-  told = labels.class_of
-  assert told["a wet day"] == 1 and told["woof"] == 0
+  class_of = labels.class_of
+  assert class_of["a wet day"] == 1 and class_of["woof"] == 0
   for unclear in ("something", "a dog in the rain", "a low tone"):
-    assert told[unclear] == -1
-  assert told[phrasebook.phrases("rain")[-1]] == 1
+    assert class_of[unclear] == -1
+  assert class_of[phrasebook.phrases("rain")[-1]] == 1
   held_out = [t.lower() for t in phrasebook.held_out("rain")]
   assert held_out and set(held_out) <= set(labels.held_out)
-  assert not set(labels.held_out) & {text.lower() for text in told}
+  assert not set(labels.held_out) & {text.lower() for text in class_of}
 
 
 def test_labels_that_all_agree_make_no_classes(tmp_path):
@@ -92,10 +92,10 @@ def test_batches_go_on_where_they_stopped(experiment, tmp_path):
   state = json.loads(json.dumps(first.get_state()))
   resumed = batches()
   resumed.set_state(state)
-  for expected, found in zip(whole[2:], resumed, strict=False):
-    assert expected.keys() == found.keys()
+  for expected, batch in zip(whole[2:], resumed, strict=False):
+    assert expected.keys() == batch.keys()
     for name in expected:
-      np.testing.assert_array_equal(found[name], expected[name])
+      np.testing.assert_array_equal(batch[name], expected[name])
   assert (whole[0]["extra_ids_QxP"] != whole[1]["extra_ids_QxP"]).any()
 
 

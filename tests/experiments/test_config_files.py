@@ -17,7 +17,7 @@ def test_overrides_take_the_type_of_the_field():
     [
       "--config.train.steps=7",
       "--config.optimizer.learning_rate=1",
-      "--config.experts.remat=true",
+      "--config.execution.remat=true",
       "--config.experts.ffn_multiplier=1.5",
       "--config.data.path",
       "some/where",
@@ -25,9 +25,50 @@ def test_overrides_take_the_type_of_the_field():
   )
   assert experiment.train.steps == 7
   assert experiment.optimizer.learning_rate == 1.0
-  assert experiment.experts.remat is True
+  assert experiment.execution.remat is True
   assert experiment.experts.ffn_multiplier == 1.5
   assert experiment.data.path == "some/where"
+
+
+@pytest.mark.parametrize(
+  ("setting", "value"),
+  [
+    ("dtype", "bfloat16"),
+    ("scan_layers", True),
+    ("remat", True),
+    ("expert_loop", "map"),
+  ],
+)
+def test_settings_of_execution_are_read_under_their_old_names(
+  setting, value, caplog, tmp_path
+):
+  """Of a flag, and of a config file that sets one."""
+  warning = f"config experts.{setting} is now execution.{setting}"
+  flag = f"--config.experts.{setting}={value}"
+  experiment = config_files.from_file(TINY, [flag])
+  assert getattr(experiment.execution, setting) == value
+  assert [warning in m for m in caplog.messages] == [True]
+  caplog.clear()
+  path = tmp_path / "config.py"
+  path.write_text(
+    f"{pathlib.Path(TINY).read_text()}\n\n_whole = get_config\n\n"
+    "def get_config():\n  config = _whole()\n"
+    f"  config.experts.{setting} = {value!r}\n  return config\n"
+  )
+  assert config_files.from_file(str(path)) == experiment
+  assert [warning in m for m in caplog.messages] == [True]
+  same = config_files.from_file(TINY, [f"--config.execution.{setting}={value}"])
+  assert same == experiment
+
+
+def test_an_alignment_says_how_experts_are_run():
+  path = str(CONFIGS / "tiny_align.py")
+  experiment = config_files.from_file(
+    path, ["--config.execution.dtype=bfloat16"]
+  )
+  assert experiment.execution.dtype == "bfloat16"
+  with pytest.raises(UserError, match="unknown config key 'experts'"):
+    config_files.from_file(path, ["--config.experts.dtype=bfloat16"])
 
 
 def test_overrides_of_lists():

@@ -40,7 +40,7 @@ def batch():
   )
 
 
-def test_a_code_is_heard_exactly_where_it_may_be(params, batch):
+def test_a_code_changes_exactly_the_logits_that_may_depend_on_it(params, batch):
   """Later frames, and higher codebooks of its own frame: no more, no less."""
   codes, *rest = batch
   logits = jax.jit(lambda c: experts.logits(params, CONFIG, c, *rest))
@@ -69,9 +69,9 @@ def test_causality_by_gradient(params, batch):
   codes = jnp.broadcast_to(jnp.arange(FRAMES), (2, 6, FRAMES))
   books = params["frozen"]["embedding"]["codebook_NxVx8"]
   for t in (0, 2, 4):
-    heard = jnp.abs(jax.grad(loss)(books, t)).max((0, 1, 3))
-    assert (heard[t + 1 :] == 0).all()
-    assert (heard[: t + 1] > 0).all()
+    gradient_T = jnp.abs(jax.grad(loss)(books, t)).max((0, 1, 3))
+    assert (gradient_T[t + 1 :] == 0).all()
+    assert (gradient_T[: t + 1] > 0).all()
 
 
 def test_experts_are_isolated(params, batch):
@@ -110,19 +110,31 @@ def test_masked_frames_and_prompts_change_nothing(params, batch):
   "change", [{"expert_loop": "map"}, {"scan_layers": True}, {"remat": True}]
 )
 def test_ways_to_run_are_one_model(params, batch, change):
-  def loss(trained, config):
+  def loss(trained, execution):
     tree = {"params": trained, "frozen": params["frozen"]}
-    return experts.loss(tree, config, *batch)[0]
+    return experts.loss(tree, CONFIG, *batch, execution=execution)[0]
 
-  plain = dataclasses.replace(CONFIG, expert_loop="vmap")
+  plain = experts.Execution(expert_loop="vmap")
   other = dataclasses.replace(plain, **change)
   results = [
-    jax.value_and_grad(loss)(params["params"], config)
-    for config in (plain, other)
+    jax.value_and_grad(loss)(params["params"], execution)
+    for execution in (plain, other)
   ]
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *results
   )
+
+
+def test_logits_are_of_the_type_of_the_execution(params, batch):
+  for dtype in ("float32", "bfloat16"):
+    logits = jax.eval_shape(
+      lambda p, *b, dtype=dtype: experts.logits(
+        p, CONFIG, *b, execution=experts.Execution(dtype=dtype)
+      ),
+      params,
+      *batch,
+    )
+    assert logits.dtype == dtype
 
 
 @pytest.mark.parametrize(

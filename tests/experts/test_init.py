@@ -1,5 +1,7 @@
 """Configs, and the first values and axis names of the stacked parameters."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 from siren_jax import experts
 from siren_jax.common.errors import UserError
+
+EXECUTION_FIELDS = dataclasses.fields(experts.Execution)
 
 
 def test_first_values(tiny_config, tables):
@@ -42,12 +46,25 @@ def test_every_parameter_names_the_axes_it_has(tiny_config):
     ("kv_heads", 3),
     ("num_experts", 3),
     ("dropout", 1.0),
-    ("dtype", "float16"),
     ("depth_layers", 0),
-    ("expert_loop", "both"),
   ],
 )
-def test_impossible_configs_are_told(tiny_config, name, value):
+def test_impossible_configs_are_errors(tiny_config, name, value):
   values = {**vars(tiny_config), name: value}
   with pytest.raises(UserError, match=name):
     experts.ExpertConfig(**values)
+
+
+@pytest.mark.parametrize(
+  ("name", "value"), [("dtype", "float16"), ("expert_loop", "both")]
+)
+def test_impossible_executions_are_errors(name, value):
+  with pytest.raises(UserError, match=f"{name}='{value}'"):
+    experts.Execution(**{name: value})
+
+
+@pytest.mark.parametrize("name", [f.name for f in EXECUTION_FIELDS])
+def test_a_config_refuses_settings_of_execution(tiny_config, name):
+  """They were its fields once: the error says where they are now."""
+  with pytest.raises(UserError, match=rf"Execution\({name}="):
+    dataclasses.replace(tiny_config, **{name: "auto"})

@@ -31,15 +31,16 @@ def batch():
 
 @pytest.fixture(scope="module")
 def make(tiny_config, tables):
-  """(stage settings, config changes) -> task, its first state, its step."""
+  """(stage settings, dropout, execution) -> task, first state, step."""
 
-  def make(stage, **changes):
+  def make(stage, dropout=0.0, **execution):
     config = dataclasses.replace(
-      tiny_config, temporal_layers=1, depth_layers=1, **changes
+      tiny_config, temporal_layers=1, depth_layers=1, dropout=dropout
     )
     task = experts.Stage1Task(
-      config, OPTIMIZER, tables, experts.Stage1Config(**stage)
-    )
+      config, OPTIMIZER, tables, experts.Stage1Config(**stage),
+      execution=experts.Execution(**execution),
+    )  # fmt: skip
     return task, nn.unbox(task.init(jax.random.key(0))), jax.jit(task.step)
 
   return make

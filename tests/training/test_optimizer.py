@@ -51,9 +51,9 @@ def test_a_warm_up_longer_than_training_is_cut(caplog):
 
 
 def test_a_limit_that_is_none_is_not_named():
-  with pytest.raises(UserError) as told:
+  with pytest.raises(UserError) as error:
     OptimizerConfig(warmup_steps=-1)
-  assert "below" not in str(told.value)
+  assert "below" not in str(error.value)
   with pytest.raises(UserError, match="below optimizer.steps=9"):
     OptimizerConfig(warmup_steps=9, steps=9)
 

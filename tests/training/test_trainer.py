@@ -96,7 +96,7 @@ def test_a_flipped_bit_is_told_or_changes_nothing(
   """In any file of the newest checkpoint; some of them are read by nobody."""
   toy.run(whole := tmp_path / "whole", 9)
   newest = whole / "checkpoints" / "9"
-  told = set()
+  changed = set()
   for number, path in enumerate(newest.rglob("*")):
     if path.is_dir():
       continue
@@ -109,8 +109,8 @@ def test_a_flipped_bit_is_told_or_changes_nothing(
     aside = (copy / "checkpoints" / "unreadable-9").is_dir()
     assert aside == ("checkpoint 9 cannot be read" in caplog.text)
     if aside:
-      told.add(path.relative_to(newest).parts[0])
-  assert told >= {"state", "data", "config", "sums"}
+      changed.add(path.relative_to(newest).parts[0])
+  assert changed >= {"state", "data", "config", "sums"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -269,11 +269,11 @@ def test_inference_reads_averaged_parameters_by_default(straight):
 @pytest.fixture
 def small_disk(tmp_path):
   """A folder on a file system of one megabyte."""
-  made = subprocess.run(
+  result = subprocess.run(
     ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path],
     capture_output=True,
   )
-  if made.returncode:
+  if result.returncode:
     pytest.skip("mounting a file system takes root")
   yield tmp_path
   subprocess.run(["umount", "--lazy", tmp_path], check=True)
@@ -294,9 +294,9 @@ def test_full_disk_keeps_the_last_checkpoint(toy, small_disk):
         (small_disk / "ballast").write_bytes(bytes(free - 20_000))
       return super().__next__()
 
-  with pytest.raises(UserError, match="make room") as told:
+  with pytest.raises(UserError, match="make room") as error:
     toy.run(small_disk, 100, data=Fills())
-  assert len(str(told.value).splitlines()) == 1
+  assert len(str(error.value).splitlines()) == 1
   (small_disk / "ballast").unlink()
   with checkpoint.Checkpoints(small_disk) as checkpoints:
     assert checkpoints.latest_step() == 4

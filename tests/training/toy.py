@@ -98,7 +98,7 @@ def config(steps, **changes):
 
 
 def run(workdir, steps, mesh=None, data=None, task=None, **changes):
-  """Trains on one device unless told otherwise."""
+  """Trains on one device by default."""
   cfg = config(steps, **changes)
   if mesh is None:
     mesh = meshes.make_mesh(meshes.MeshConfig(), jax.devices()[:1])

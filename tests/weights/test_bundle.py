@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from siren_jax import experts
 from siren_jax.clap import tokenizer
 from siren_jax.common.errors import UserError
 from siren_jax.storage import folders, tensors
@@ -51,6 +52,24 @@ def test_a_bundle_comes_back(tiny_model, tiny_bundle):
   text = "two short beeps"
   ids = [m.clap.tokenizer.encode(text).ids for m in (loaded, tiny_model)]
   assert ids[0] == ids[1]
+
+
+def test_execution_of_an_older_bundle_is_read_and_not_saved_again(
+  tiny_model, copy, tmp_path
+):
+  execution = experts.Execution(
+    dtype="bfloat16", scan_layers=True, remat=True, expert_loop="map"
+  )
+  sizes = dataclasses.asdict(tiny_model.config)
+  edit(copy, experts=sizes | dataclasses.asdict(execution))
+  loaded = bundle.load(copy)
+  assert loaded.execution == loaded.models.execution == execution
+  assert loaded.config == tiny_model.config
+  bundle.save(tmp_path / "again", loaded, "")
+  saved = json.loads((tmp_path / "again" / "config.json").read_text())
+  assert saved["experts"] == sizes
+  assert "execution" not in saved
+  assert bundle.load(tmp_path / "again").execution == experts.Execution()
 
 
 def test_numbers_are_stored_as_float16(tiny_bundle):

@@ -46,6 +46,7 @@ def _align(
 
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments.align import build
+  from siren_jax.experts import Execution
   from siren_jax.weights import model_card
 
   experiment = current.experiment
@@ -56,9 +57,16 @@ def _align(
       f"alignment seconds={seconds}: {start.name} makes at most"
       f" {start.max_seconds} seconds"
     )
+  execution = experiment.execution
+  own = start.execution not in (Execution(), execution)
+  if own and jax.process_index() == 0:
+    runtime.say(
+      f"config execution: {start.name} has {start.execution}, this run"
+      f" {execution}"
+    )
   task, *data = build(
     experiment,
-    start.models,
+    start.models._replace(execution=execution),
     start.all_params,
     start.clap.tokenizer,
     meshes.process_shard(current.mesh),

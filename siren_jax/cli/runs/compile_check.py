@@ -86,7 +86,7 @@ _REMEDIES = {
   "train": """what makes it smaller:
   more microbatches   --config.train.accumulate=4 (activations)
   smaller batch       --config.train.batch_size (activations)
-  rematerialisation   --config.experts.remat=True (activations)
+  rematerialisation   --config.execution.remat=True (activations)
   more chips a copy   --config.mesh.fsdp=-1 --config.mesh.data=1 (state)""",
   "sample": """what makes it smaller:
   fewer sounds        --config.train.batch_size (caches)

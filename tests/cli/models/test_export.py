@@ -14,7 +14,7 @@ import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.data.sets import index
 from siren_jax.experiments import config_files, kinds
-from siren_jax.experts import GenerateConfig, SamplingConfig
+from siren_jax.sampling import GenerateConfig, SamplingConfig
 from siren_jax.storage import checkpoint, run_config
 from siren_jax.training import TrainState
 

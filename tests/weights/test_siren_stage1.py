@@ -97,7 +97,7 @@ def test_a_tensor_of_another_shape_is_named(broken):
 
 
 @pytest.mark.parametrize(
-  "change, told",
+  "change, message",
   [
     (lambda t: t.pop("heads.0.weight"), "lacks tensor 'heads.0.weight'"),
     (lambda t: t.update(sos=t["sos"][:0, :0]), "'sos' has shape"),
@@ -108,11 +108,11 @@ def test_a_tensor_of_another_shape_is_named(broken):
     ),
   ],
 )
-def test_missing_extra_and_broken_tensors_are_named(broken, change, told):
+def test_missing_extra_and_broken_tensors_are_named(broken, change, message):
   tensors = load_file(broken / "expert_1.safetensors")
   change(tensors)
   save_file(tensors, broken / "expert_1.safetensors")
-  with pytest.raises(UserError, match=f"expert_1.safetensors.*{told}"):
+  with pytest.raises(UserError, match=f"expert_1.safetensors.*{message}"):
     siren_stage1.load(broken)
 
 

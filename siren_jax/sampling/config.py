@@ -1,6 +1,7 @@
-"""How codes are meant to be drawn from a model: settings of `generate`."""
+"""Settings of the sampler, and of `generate`."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,17 +35,16 @@ class SamplingConfig:
   guidance: float | None = None
   greedy: bool = False
 
-  def __post_init__(self):
-    limits = (
+  def __post_init__(self) -> None:
+    limits: tuple[tuple[str, float, float, str], ...] = (
       ("temperature", 1e-6, 1e6, " (greedy is a setting)"),
       ("top_k", 1, 2**31 - 1, ""),
       ("top_p", 1e-6, 1, ""),
       ("guidance", 0, 100, "; around 3 is usual"),
     )
     for name, low, high, more in limits:
-      value = getattr(self, name)
-      # Traced values (in jit) were checked before they got there.
-      if not isinstance(value, int | float | str | np.number):
+      value: Any = getattr(self, name)
+      if _is_none_or_traced(value):
         continue
       kinds = (int, np.integer) if name == "top_k" else (int, float, np.number)
       right = isinstance(value, kinds) and not isinstance(value, bool)
@@ -54,6 +54,11 @@ class SamplingConfig:
           f"{name} {value}: must be {kind}, at least {low} and at most"
           f" {high}{more}"
         )
+
+
+def _is_none_or_traced(value: Any) -> bool:
+  """Traced values (in jit) were checked before they got there."""
+  return not isinstance(value, int | float | str | np.number)
 
 
 jax.tree_util.register_dataclass(
@@ -78,7 +83,7 @@ class GenerateConfig:
   candidates: int = 1
   max_seconds: float = 30.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_candidates(self.candidates)
     if not 0 < self.max_seconds <= MAX_SECONDS:
       raise UserError(

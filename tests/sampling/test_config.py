@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax import experts, sampling
 from siren_jax.common.errors import UserError
-from siren_jax.experts import GenerateConfig, SamplingConfig
+from siren_jax.sampling import GenerateConfig, SamplingConfig
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,11 @@ def test_what_generate_cannot_do_is_named(values):
   ((name, value),) = values.items()
   with pytest.raises(UserError, match=f"{name} {value}: "):
     GenerateConfig(**values)
+
+
+@pytest.mark.parametrize(
+  "name", ["GenerateConfig", "SamplingConfig", "check_candidates"]
+)
+def test_names_of_before_are_still_importable(name):
+  with pytest.warns(DeprecationWarning, match=f"siren_jax.sampling.{name}"):
+    assert getattr(experts, name) is getattr(sampling, name)

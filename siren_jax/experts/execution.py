@@ -1,0 +1,37 @@
+"""How the experts are run, apart from what they are."""
+
+import dataclasses
+
+from siren_jax.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+  """Settings that any experts can be run with; no bundle keeps them.
+
+  `ExpertConfig` fixes the function that is computed. These say in which
+  precision, in what order and with how much memory, and belong to a machine
+  and a run (docs/design.md, Decisions). They change no parameter's shape.
+
+  Attributes:
+    dtype: of activations and of products; parameters stay as they are stored.
+    scan_layers: compile one block and loop over it (deep models).
+    remat: recompute a block's activations in the backward pass.
+    expert_loop: "vmap" runs the experts as one batched computation, "map"
+      those of one device one after the other (less memory, and more of it on
+      the chip; twice as fast on a single CPU, whose batched products are
+      slow), "auto" chooses.
+  """
+
+  dtype: str = "float32"
+  scan_layers: bool = False
+  remat: bool = False
+  expert_loop: str = "auto"
+
+  def __post_init__(self) -> None:
+    if self.dtype not in ("float32", "bfloat16"):
+      raise UserError(f"dtype={self.dtype!r}; use float32 or bfloat16")
+    if self.expert_loop not in ("auto", "vmap", "map"):
+      raise UserError(
+        f"expert_loop={self.expert_loop!r}; use auto, vmap or map"
+      )

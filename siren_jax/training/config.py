@@ -1,0 +1,53 @@
+"""How long a run is, and how often it does what."""
+
+import dataclasses
+
+from siren_jax.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """How long, how often, from which seed; all counts are in steps.
+
+  Attributes:
+    profile: so many steps, after two to warm up, are traced by `jax.profiler`
+      into WORKDIR/profile; 0 traces none.
+  """
+
+  steps: int = 1000
+  batch_size: int = 16
+  log_every: int = 20
+  eval_every: int = 500
+  eval_batches: int = 8
+  checkpoint_every: int = 500
+  keep: int = 3
+  seed: int = 0
+  ema_decay: float = 0.0
+  accumulate: int = 1
+  profile: int = 0
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      free = ("seed", "ema_decay", "profile")
+      if field.name not in free and value < 1:
+        raise UserError(f"train {field.name}={value}: must be at least 1")
+    if not 0 <= self.ema_decay < 1:
+      raise UserError(
+        f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"
+      )
+    if self.profile < 0:
+      raise UserError(f"train profile={self.profile}: must be at least 0")
+    if self.batch_size % self.accumulate:
+      raise UserError(
+        f"train batch_size={self.batch_size}: must be a multiple of"
+        f" accumulate={self.accumulate}"
+      )
+
+  def check_not_accumulated(self) -> None:
+    """Raises UserError if a task that takes batches whole is to divide them."""
+    if self.accumulate > 1:
+      raise UserError(
+        f"train accumulate={self.accumulate}: only siren-jax train divides a"
+        " batch; leave it 1, and lower train.batch_size to save memory"
+      )

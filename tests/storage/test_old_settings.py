@@ -1,0 +1,59 @@
+"""Configs from before `execution` are read as configs of now."""
+
+import dataclasses
+
+import pytest
+
+from siren_jax.common.errors import UserError
+from siren_jax.experts import Execution
+from siren_jax.storage import old_settings, run_config
+
+
+def test_settings_of_execution_leave_the_experts():
+  saved = {
+    "experts": {"dim": 8, "dtype": "bfloat16", "remat": True},
+    "execution": {"dtype": "float32", "expert_loop": "map"},
+  }
+  assert old_settings.old_names(saved) == ["experts.dtype", "experts.remat"]
+  now = old_settings.renamed(saved)
+  assert now == {
+    "experts": {"dim": 8},
+    "execution": {"dtype": "bfloat16", "remat": True, "expert_loop": "map"},
+  }
+  assert old_settings.renamed(now) == now
+  assert saved["experts"]["dtype"] == "bfloat16", "what is given is not changed"
+
+
+def test_other_configs_stay_as_they_are():
+  for saved in ({"codec": {"dtype": 1}}, {"experts": 3}, {"experts": {}}):
+    assert old_settings.renamed(saved) == saved
+    assert old_settings.old_names(saved) == []
+
+
+def test_a_run_from_before_goes_on(tmp_path):
+  sizes = {"dim": 8, "heads": 2}
+  how = {
+    "dtype": "bfloat16",
+    "scan_layers": True,
+    "remat": True,
+    "expert_loop": "auto",
+  }
+  run_config.record(tmp_path, {"experts": sizes | how}, resumed=False)
+  now = {"experts": sizes, "execution": how}
+  assert run_config.record(tmp_path, now, resumed=True) == ""
+  now["execution"] = how | {"remat": False, "expert_loop": "map"}
+  notes = run_config.record(tmp_path, now, resumed=True)
+  assert notes == (
+    "resumed with execution.expert_loop='map' (was 'auto'),"
+    " execution.remat=False (was True)"
+  )
+  now["execution"] = how | {"dtype": "float32"}
+  with pytest.raises(UserError, match="execution.dtype='float32'"):
+    run_config.record(tmp_path, now, resumed=True)
+
+
+def test_an_alignment_from_before_goes_on(tmp_path):
+  saved = {"kind": "align", "alignment": {"seconds": 1.0}}
+  run_config.record(tmp_path, saved, resumed=False)
+  now = saved | {"execution": dataclasses.asdict(Execution())}
+  assert run_config.record(tmp_path, now, resumed=True) == ""
