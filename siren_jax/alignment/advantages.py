@@ -5,7 +5,6 @@ weights apply, so that none drowns the others, and what is no number, or does
 not vary, adds nothing.
 """
 
-import functools
 from collections.abc import Mapping
 
 import jax
@@ -54,7 +53,7 @@ def combine(
     weights[name] * METHODS[method](reward_QxG)
     for name, reward_QxG in rewards_QxG.items()
   )
-  return functools.reduce(jnp.add, weighted)
+  return jnp.asarray(sum(weighted))
 
 
 def _centred(reward_QxG: jax.Array, finite_QxG: jax.Array) -> jax.Array:

@@ -1,7 +1,6 @@
 """The alignment step: rollouts, rewards, advantages, a few updates."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -237,7 +236,7 @@ class AlignTask:
       for name, weight in zip(self.config.rewards, self.config.weights)
     )
     return {f"reward_{name}": mean for name, mean in means.items()} | {
-      "reward": functools.reduce(jnp.add, weighted),
+      "reward": jnp.asarray(sum(weighted)),
       "diversity": jnp.mean(rewards.novelty(rollout)),
     }
 
