@@ -257,7 +257,7 @@ def _pitch(truth: Truth, analysis: Analysis) -> float:
   low, high = np.log2(_PITCH_BORDERS_HZ)
   outside = {"low": pitch - low, "high": high - pitch}
   outside["middle"] = max(low - pitch, pitch - high)
-  return ramp(outside.get(truth.get("pitch"), 0.0), 0.5, 0.0)
+  return ramp(outside.get(truth.get("pitch", ""), 0.0), 0.5, 0.0)
 
 
 def _fast_or_slow(truth: Truth, octaves_above: float) -> float:
