@@ -93,7 +93,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     UserError: a file or tensor is missing, broken or of another shape (the
       message names it), or a component is of another bundle.
   """
-  folder = folders.identify(name_or_path)
+  folder = folders.identify(name_or_path or None)
   settings = read_config(folder)
   generate = generate_config(folder)
   config, params = components.load(

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
   else:
     from siren_jax.storage import folders
 
-    trees = _of_folder(folders.identify(args.target))
+    trees = _of_folder(folders.identify(args.target or None))
   for component, tree in trees:
     _table(component, tree, args.full)
 

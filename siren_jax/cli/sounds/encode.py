@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.codec import chunks
   from siren_jax.storage import folders
 
-  model = codec.load(folders.find(args.model))
+  model = codec.load(folders.find(args.model or None))
   rate = model.config.sample_rate
 
   def encode(source: str, target: pathlib.Path) -> str:

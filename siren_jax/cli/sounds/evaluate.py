@@ -113,7 +113,7 @@ def _panel(args: argparse.Namespace) -> Any:
   from siren_jax.evaluation import scorers
   from siren_jax.storage import folders
 
-  home = folders.find(args.model)
+  home = folders.find(args.model or None)
   return scorers.panel(
     clap.load(home), home.name, args.vggish, args.cnn14, args.clap
   )
