@@ -1,6 +1,6 @@
 """Frames a second of the sampler, beside the limit that memory sets.
 
-  python -m benchmarks.sampling            # the peer shape of docs/design.md
+  python -m benchmarks.sampling   # the peer shape of benchmarks/README.md
   python -m benchmarks.sampling --shape nano --guidance 3 --frames 125
 
 Random weights. A frame reads every weight of the temporal paths once and of

@@ -1,6 +1,7 @@
-"""Stage 2, anti-causal alignment: coarse experts tuned by what comes of them.
+"""Stage 2: rollouts, rewards and a policy gradient that tune coarse experts.
 
-How the paper's idea is made concrete here is our design: docs/alignment.md.
+The paper gives the idea, anti-causal alignment; the method is our design:
+docs/alignment.md.
 """
 
 from siren_jax.alignment.config import AlignConfig

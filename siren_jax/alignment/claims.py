@@ -3,6 +3,8 @@
 Our design. The score is graded, so that it can be a reward: a product of how
 clearly each claim can be heard. Truths are described in
 `siren_jax.data.synthetic.sounds`.
+
+Axes as in `detectors`: T frames of 10 ms, U frequencies.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,1 +1,1 @@
-"""Sound as arrays: files, resampling, spectra, mel bands, loudness."""
+"""Sound files and arrays: reading, writing, resampling, STFT, mel, loudness."""

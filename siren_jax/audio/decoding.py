@@ -1,4 +1,7 @@
-"""A sound file as mono at another rate, a block at a time."""
+"""A sound file as mono at another rate, a block at a time.
+
+Axis A: channels (in `Levels`, their mean comes last).
+"""
 
 import contextlib
 import dataclasses

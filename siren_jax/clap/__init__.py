@@ -1,4 +1,4 @@
-"""Words and sounds in one space: `encode_text`, `encode_audio`, `load`."""
+"""CLAP: text and audio to one embedding space; ours and LAION's."""
 
 from siren_jax.clap.config import AudioConfig, ClapConfig, TextConfig
 from siren_jax.clap.model import (

@@ -2,6 +2,8 @@
 
 No audio is needed for it. Captions teach what our recordings are called; the
 rest, embedded by the teacher, teaches where every other word lies (our design).
+
+Axes: U width of the teacher's embeddings, I texts of one word.
 """
 
 import collections

@@ -4,6 +4,8 @@ Contrast (Radford et al., 2021; LAION CLAP, 2023) ties clips to captions.
 Distillation from a sentence encoder ties the text tower to English at large,
 so that a word that no recording has lands near the words that were (our
 design). Batches may lack audio: then only words are learned.
+
+Axis U: width of the sentence encoder's embeddings.
 """
 
 import dataclasses

@@ -1,1 +1,1 @@
-"""The command line: one module a verb, flags to dataclasses, no maths."""
+"""The command line: one module a verb, from flags to calls, no maths."""

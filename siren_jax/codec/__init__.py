@@ -1,4 +1,4 @@
-"""Audio to codes and back: `encode`, `decode`, `load`."""
+"""Codecs: audio to codes and back; our spectral codec and Descript's DAC."""
 
 from siren_jax.codec.config import (
   CodecConfig,

@@ -1,1 +1,1 @@
-"""How good generated sound is, by the measures that the field compares."""
+"""Metrics of generated sound: FAD, FD, IS, KL, CLAP score, with intervals."""

@@ -3,6 +3,8 @@
 Fréchet distance (Heusel et al. 2017); with VGGish embeddings it is FAD
 (Kilgour et al. 2019), with those of PANNs' Cnn14 the field calls it FD. The
 covariance is the unbiased one. Everything is float64 on the host.
+
+Axes: I reference clips or windows, B the others, D width of an embedding.
 """
 
 import numpy as np

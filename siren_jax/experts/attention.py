@@ -1,4 +1,7 @@
-"""Attention along time, to the prompt, and over the tokens of one frame."""
+"""Attention along time, to the prompt, and over the tokens of one frame.
+
+Axes: A width of a head, Y tokens of one frame in the depth path.
+"""
 
 import functools
 import math

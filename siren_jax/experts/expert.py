@@ -1,6 +1,7 @@
 """The residual expert: a temporal and a depth transformer.
 
-See docs/design.md, What Siren is.
+See docs/design.md, What Siren is. Axes: U codebooks of one expert, Y tokens of
+one frame in the depth path.
 """
 
 from collections.abc import Callable

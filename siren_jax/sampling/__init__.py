@@ -1,6 +1,6 @@
-"""Codes out of prompts: `sample`, by the methods of `SamplingConfig`.
+"""The sampler, from prompt tokens to codes, by the methods of `SamplingConfig`.
 
-`generate` goes from words to sound, `score` says how likely given codes are.
+`generate` goes from text to audio, `score` says how likely given codes are.
 """
 
 from siren_jax.sampling.config import (

@@ -1,1 +1,1 @@
-"""What a program costs on a pod of TPUs that is not there."""
+"""Memory, traffic and time of a program on TPUs that are not there."""

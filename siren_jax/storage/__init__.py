@@ -1,1 +1,1 @@
-"""What is kept on disk: tensors, checkpoints, run configs, fingerprints."""
+"""What is on disk: folders, components, checkpoints, run configs, tensors."""

@@ -1,4 +1,4 @@
-"""THE trainer: it knows no model, only the Task protocol."""
+"""The trainer, for any model with the `Task` protocol; the optimizer."""
 
 from siren_jax.training.config import TrainConfig
 from siren_jax.training.optimizer import (

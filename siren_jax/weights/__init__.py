@@ -1,1 +1,1 @@
-"""Weights in and out: release bundles and other people's formats."""
+"""Release bundles, published weights of others, and averages of models."""

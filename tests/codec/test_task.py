@@ -26,9 +26,14 @@ def batch(tiny):
   return {"audio_BxS": jnp.asarray(tones, jnp.float32)}
 
 
-def _train(task, batch, steps):
-  state = jax.jit(task.init)(jax.random.key(0))
-  step = jax.jit(task.step)
+def _programs(task):
+  return jax.jit(task.init), jax.jit(task.step)
+
+
+def _train(task, batch, steps, programs=None):
+  """State and metrics after some steps; by `_programs(task)`, if given."""
+  init, step = programs or _programs(task)
+  state = init(jax.random.key(0))
   history = []
   for i in range(steps):
     key = jax.random.fold_in(jax.random.key(1), i)
@@ -76,12 +81,12 @@ def test_locked_codes_stay(tiny, batch):
 
 def test_dead_codes_are_reborn_on_residuals(tiny, batch):
   task = _task(tiny, dead_usage=0.2, usage_decay=0.5)
-  state = task.init(jax.random.key(0))
+  programs = init, _ = _programs(task)
+  state = init(jax.random.key(0))
   before = state.params["quantizer"]["stage_0"]["codebook"]
-  _, history = _train(task, batch, 12)
+  state, history = _train(task, batch, 12, programs)
   # 20 x 4 frames of four steady tones need a few codes of the 32.
   assert sum(float(m["dead_codes"]) for m in history) > 0
-  state, _ = _train(task, batch, 12)
   after = state.params["quantizer"]["stage_0"]["codebook"]
   moved = jnp.linalg.norm(after - before, axis=-1) > 0.5
   assert 0 < moved.sum()
@@ -96,12 +101,13 @@ def test_the_adversary_joins_at_its_step(tiny, batch):
     discriminator_width=4,
   )
   batch = {"audio_BxS": batch["audio_BxS"][:, : 4 * tiny.hop]}
-  start = task.init(jax.random.key(0)).extra["adversary"]
-  state, history = _train(task, batch, 2)
+  programs = init, _ = _programs(task)
+  start = init(jax.random.key(0)).extra["adversary"]
+  state, history = _train(task, batch, 2, programs)
   for a, b in zip(*map(jax.tree.leaves, (start, state.extra["adversary"]))):
     np.testing.assert_array_equal(a, b)
   assert history[-1]["judge"] == 0
-  state, history = _train(task, batch, 10)
+  state, history = _train(task, batch, 10, programs)
   judged = [float(m["judge"]) for m in history[2:]]
   assert judged[-1] < judged[0]
 

@@ -1,1 +1,1 @@
-"""Verbs that read, join and write models."""
+"""Verbs on models: export, average, import-weights, inspect."""

@@ -1,1 +1,1 @@
-"""Verbs of training: preparing data, and running experiments."""
+"""Verbs of training: prepare-data, the train verbs, align, compile-check."""

@@ -1,1 +1,1 @@
-"""Verbs that make, code and measure sounds."""
+"""Verbs on sounds: generate, encode, decode, evaluate."""

@@ -1,1 +1,1 @@
-"""Batches for training: reading order, crops, augmentation."""
+"""Batches of a prepared set: their content, their order, resuming."""

@@ -1,1 +1,1 @@
-"""Captions written from what is known of a sound, and the phrase book."""
+"""Captions from a category and measured facts: the phrase book."""

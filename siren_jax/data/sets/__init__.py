@@ -1,1 +1,1 @@
-"""Sets of records on disk: their schema, reading, writing, contents."""
+"""Audio sets and code sets on disk: schema, writer, reader, index, contents."""

@@ -1,1 +1,1 @@
-"""Where recordings and captions come from: folders, tables, corpora."""
+"""What there is to prepare: recordings and captions of folders and tables."""

@@ -1,1 +1,1 @@
-"""Made-up sounds and the captions that are true of them."""
+"""Made-up sounds, what they claim, and the captions that say so."""
