@@ -50,6 +50,7 @@ def load(
   model: str | os.PathLike | None = None,
   mesh: meshes.MeshConfig | None = None,
   batch_size: int = BATCH_SIZE,
+  execution: experts.Execution | None = None,
 ) -> "Siren":
   """Loads a bundle: a folder, the name of one that ships, or the default one.
 
@@ -60,12 +61,14 @@ def load(
       many to draw. Another size may change the last bits of a sound.
     mesh: makes sounds on all devices: rows over data and fsdp, experts over
       expert, heads over model. None: on one.
+    execution: how the experts are run, their precision for one. None: in
+      float32, or as a bundle of before says, which kept it.
 
   Raises:
     UserError: there is no such bundle, or it is broken; the mesh does not fit
       the devices or the experts; or the batch size is below 1.
   """
-  return Siren(bundles.load(model), mesh, batch_size)
+  return Siren(bundles.load(model, execution), mesh, batch_size)
 
 
 class Siren:

@@ -131,6 +131,16 @@ def test_without_a_loudness_a_sound_is_what_the_codec_gives(siren):
   assert np.abs(loud.decode(codes)).max() > 2
 
 
+def test_execution_is_given_at_load(tiny_bundle, siren):
+  execution = sj.Execution(dtype="bfloat16")
+  rounded = sj.load(tiny_bundle, execution=execution)
+  audio_BxS = rounded.generate(PROMPTS[0], 0.2, key=5)
+  assert rounded.bundle.execution == execution
+  assert np.isfinite(audio_BxS).all()
+  exact_BxS = siren.generate(PROMPTS[0], 0.2, key=5)
+  assert not np.array_equal(audio_BxS, exact_BxS)
+
+
 def test_batch_size(tiny_bundle):
   with pytest.raises(UserError, match="batch_size 0"):
     sj.load(tiny_bundle, batch_size=0)

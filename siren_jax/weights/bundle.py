@@ -86,8 +86,16 @@ class Bundle:
     }
 
 
-def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
+def load(
+  name_or_path: str | os.PathLike | None = None,
+  execution: experts.Execution | None = None,
+) -> Bundle:
   """Reads a bundle, checking every tensor against its config.
+
+  Args:
+    name_or_path: a folder, or the name of a bundle that ships; by default
+      `folders.DEFAULT`.
+    execution: how the experts are to be run.
 
   Raises:
     UserError: a file or tensor is missing, broken or of another shape (the
@@ -108,7 +116,7 @@ def load(name_or_path: str | os.PathLike | None = None) -> Bundle:
     sampling=generate.sampling,
     max_seconds=generate.max_seconds,
     candidates=generate.candidates,
-    execution=_execution(folder, settings),
+    execution=execution or _execution(folder, settings),
   )
   with about(folder.path):
     check_components(model)

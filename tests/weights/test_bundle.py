@@ -64,6 +64,8 @@ def test_execution_of_an_older_bundle_is_read_and_not_saved_again(
   edit(copy, experts=sizes | dataclasses.asdict(execution))
   loaded = bundle.load(copy)
   assert loaded.execution == loaded.models.execution == execution
+  default = experts.Execution()
+  assert bundle.load(copy, default).execution == default
   assert loaded.config == tiny_model.config
   bundle.save(tmp_path / "again", loaded, "")
   saved = json.loads((tmp_path / "again" / "config.json").read_text())

@@ -147,12 +147,12 @@ def _codes(args: argparse.Namespace) -> None:
     )
   runtime.use_compilation_cache()
   from siren_jax import clap, codec
-  from siren_jax.data.preparation import codes
+  from siren_jax.data import encoding
   from siren_jax.weights import bundle
 
   codec_model, clap_model = codec.load(args.codec), clap.load(args.clap)
-  config = codes.CodesConfig(**runtime.given(args, *_CODES, *_BOTH))
-  counts = codes.prepare_codes(
+  config = encoding.CodesConfig(**runtime.given(args, *_CODES, *_BOTH))
+  counts = encoding.prepare_codes(
     args.sources[0],
     codec_model,
     clap_model,

@@ -1,4 +1,4 @@
-"""What is made of recordings and of audio sets."""
+"""What an audio set is made of."""
 
 import dataclasses
 import math
@@ -6,7 +6,6 @@ import math
 from siren_jax.audio.decoding import RATES
 from siren_jax.audio.sound_files import MAX_SECONDS
 from siren_jax.common.errors import UserError
-from siren_jax.data.augment import AugmentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,34 +58,3 @@ class AudioConfig:
   def size(self) -> int:
     """Samples of a window."""
     return round(self.seconds * self.sample_rate)
-
-
-VIEWS = AugmentConfig(gain_db=(-4.0, 2.0), shift_seconds=0.5)
-
-
-@dataclasses.dataclass(frozen=True)
-class CodesConfig:
-  """What prepare_codes makes.
-
-  Attributes:
-    seconds: length of every view; shorter sounds are filled up.
-    views: of each record; the first is the sound as it is.
-    batch_records: records whose views are encoded at once.
-    augment: how the other views vary. `fit` "silence" teaches the model that
-      a short sound is followed by silence, "loop" that it goes on.
-    seed: fixes the views.
-  """
-
-  seconds: float = 5.0
-  views: int = 4
-  batch_records: int = 2
-  augment: AugmentConfig = VIEWS
-  seed: int = 0
-
-  def __post_init__(self) -> None:
-    if self.seconds <= 0:
-      raise UserError(f"seconds={self.seconds}: must be above 0")
-    for name in ("views", "batch_records"):
-      value = getattr(self, name)
-      if value < 1:
-        raise UserError(f"{name}={value}: must be 1 or more")

@@ -1,4 +1,7 @@
-"""The plan of an audio set: what goes into which split. Reads no audio."""
+"""The plan of an audio set: what goes into which split.
+
+Pure but for `with_usable`, which is given the question that reads audio.
+"""
 
 import dataclasses
 import zlib

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data import augment
-from siren_jax.data.preparation import codes
+from siren_jax.data import augment, encoding
 from siren_jax.data.sets import reader, schema, writer
 
 RATE, HOP, TOKENS = 1000, 100, 4
@@ -62,9 +61,9 @@ def audio_set(tmp_path):
 
 def prepare(audio_set, **settings):
   codec, text = FakeCodec(), FakeText()
-  config = codes.CodesConfig(**{"seconds": 2.0, "views": 3} | settings)
+  config = encoding.CodesConfig(**{"seconds": 2.0, "views": 3} | settings)
   out = audio_set.parent / "codes"
-  counts = codes.prepare_codes(
+  counts = encoding.prepare_codes(
     audio_set, codec, text, out, config, overwrite=True
   )
   source = reader.open_source(out, "train")
@@ -117,18 +116,18 @@ def test_a_caption_is_encoded_once(audio_set):
   distinct = {"a dog"} | {f"the loud dog {i}" for i in range(6)}
   assert set(text.seen) == distinct
   # Rows of batches that captions fill: two for the first record, then one.
-  assert len(text.seen) == 6 * codes.TEXT_BATCH
+  assert len(text.seen) == 6 * encoding.TEXT_BATCH
 
 
 def test_bad_requests(audio_set):
   codec = FakeCodec()
   codec.config = types.SimpleNamespace(sample_rate=16000)
   with pytest.raises(UserError, match="1000 Hz, codec at 16000 Hz"):
-    codes.prepare_codes(audio_set, codec, FakeText(), audio_set.parent / "c")
+    encoding.prepare_codes(audio_set, codec, FakeText(), audio_set.parent / "c")
   assert not (audio_set.parent / "c").exists()
   for setting in ({"views": 0}, {"seconds": 0.0}, {"batch_records": 0}):
     with pytest.raises(UserError, match=next(iter(setting))):
-      codes.CodesConfig(**setting)
+      encoding.CodesConfig(**setting)
 
 
 def test_prompts_that_float16_does_not_hold_are_refused(audio_set):
@@ -139,15 +138,15 @@ def test_prompts_that_float16_does_not_hold_are_refused(audio_set):
 
   out = audio_set.parent / "c"
   with pytest.raises(UserError, match="'a dog'.*beyond 65504"):
-    codes.prepare_codes(
-      audio_set, FakeCodec(), Loud(), out, codes.CodesConfig(seconds=2.0)
+    encoding.prepare_codes(
+      audio_set, FakeCodec(), Loud(), out, encoding.CodesConfig(seconds=2.0)
     )
   assert not out.exists()
 
 
 def test_codes_never_take_the_place_of_their_sounds(audio_set):
   with pytest.raises(UserError, match="is the audio set itself"):
-    codes.prepare_codes(
+    encoding.prepare_codes(
       audio_set, FakeCodec(), FakeText(), audio_set / ".", overwrite=True
     )
   assert len(reader.open_source(audio_set, "train")) == 5

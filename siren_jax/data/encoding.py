@@ -1,5 +1,6 @@
 """An audio set to the code set that Stage 1 trains on."""
 
+import dataclasses
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from tqdm import tqdm
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.data.augment import AugmentConfig, vary
-from siren_jax.data.preparation.config import CodesConfig
 from siren_jax.data.sets import schema, writer
 from siren_jax.data.sets.index import SplitIndex
 from siren_jax.data.sets.reader import Element, Source, open_source, splits
@@ -22,6 +22,35 @@ if TYPE_CHECKING:
 
 TEXT_BATCH = 8
 MAX_PROMPTS_KEPT = 20_000
+VIEWS = AugmentConfig(gain_db=(-4.0, 2.0), shift_seconds=0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodesConfig:
+  """What prepare_codes makes.
+
+  Attributes:
+    seconds: length of every view; shorter sounds are filled up.
+    views: of each record; the first is the sound as it is.
+    batch_records: records whose views are encoded at once.
+    augment: how the other views vary. `fit` "silence" teaches the model that
+      a short sound is followed by silence, "loop" that it goes on.
+    seed: fixes the views.
+  """
+
+  seconds: float = 5.0
+  views: int = 4
+  batch_records: int = 2
+  augment: AugmentConfig = VIEWS
+  seed: int = 0
+
+  def __post_init__(self) -> None:
+    if self.seconds <= 0:
+      raise UserError(f"seconds={self.seconds}: must be above 0")
+    for name in ("views", "batch_records"):
+      value = getattr(self, name)
+      if value < 1:
+        raise UserError(f"{name}={value}: must be 1 or more")
 
 
 class Codec(Protocol):
