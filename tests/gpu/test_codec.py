@@ -28,7 +28,9 @@ def spectral():
   return trained, audio_BxS, *jax.device_get((codes, sound))
 
 
-@pytest.mark.parametrize("precision, same", [("highest", 0.99), ("default", 0.6)])
+@pytest.mark.parametrize(
+  "precision, same", [("highest", 0.99), ("default", 0.6)]
+)
 def test_spectral_codes(spectral, precision, same):
   """A code that differs changes what later codebooks have to say."""
   trained, audio_BxS, codes, _ = spectral
@@ -38,7 +40,9 @@ def test_spectral_codes(spectral, precision, same):
   assert np.mean(ours == codes) >= same
 
 
-@pytest.mark.parametrize("precision, atol", [("highest", 1e-4), ("default", 1e-2)])
+@pytest.mark.parametrize(
+  "precision, atol", [("highest", 1e-4), ("default", 1e-2)]
+)
 def test_spectral_sound(spectral, precision, atol):
   trained, _, codes, sound = spectral
   with jax.default_matmul_precision(precision):
@@ -48,7 +52,9 @@ def test_spectral_sound(spectral, precision, atol):
 
 
 @pytest.mark.parametrize("publisher", ["hugging_face", "descript"])
-@pytest.mark.parametrize("precision, atol, same", [("highest", 1e-4, 1.0), ("default", 1e-2, 0.8)])
+@pytest.mark.parametrize(
+  "precision, atol, same", [("highest", 1e-4, 1.0), ("default", 1e-2, 0.8)]
+)
 def test_published_dac(publisher, precision, atol, same):
   folder = FIXTURES / publisher
   theirs = dict(np.load(folder / "expected.npz"))
@@ -57,6 +63,9 @@ def test_published_dac(publisher, precision, atol, same):
     codes = np.asarray(model.encode(theirs["audio"]))
     sound = np.asarray(model.decode(theirs["codes"]))
   length = theirs["decoded"].shape[1]
-  print(np.mean(codes == theirs["codes"]), np.abs(sound[:, :length] - theirs["decoded"]).max())
+  print(
+    np.mean(codes == theirs["codes"]),
+    np.abs(sound[:, :length] - theirs["decoded"]).max(),
+  )
   assert np.mean(codes == theirs["codes"]) >= same
   np.testing.assert_allclose(sound[:, :length], theirs["decoded"], atol=atol)
