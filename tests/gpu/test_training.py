@@ -67,9 +67,8 @@ def run(request):
 
   def run(workdir, steps):
     settings = training.TrainConfig(steps=steps, batch_size=ROWS)
-    return training.train(
-      task, settings, mesh, Data(config), None, workdir, {}
-    )  # fmt: skip
+    data = Data(config)
+    return training.train(task, settings, mesh, data, None, workdir, {})
 
   return run
 
