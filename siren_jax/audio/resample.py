@@ -7,7 +7,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import soxr
 
 from siren_jax.audio import stft
 from siren_jax.audio.stft import Array
@@ -20,11 +19,15 @@ _ROLLOFF = 0.99
 
 def resample_soxr(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
   """Band-limited resampling (soxr, high quality), float32."""
+  import soxr  # Models need none: they run where only JAX is installed.
+
   return soxr.resample(audio_S, rate, new_rate, quality=_SOXR_QUALITY)
 
 
 def soxr_stream(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
   """`resample_soxr` of mono blocks, each given as `(block_S, last=False)`."""
+  import soxr
+
   stream = soxr.ResampleStream(rate, new_rate, 1, "float32", _SOXR_QUALITY)
   return stream.resample_chunk
 

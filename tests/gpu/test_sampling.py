@@ -5,7 +5,6 @@ goes into them to TF32, 10 bits. bfloat16 has 7.
 """
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -84,12 +83,16 @@ class Compared(NamedTuple):
 def compare(params, prompt, keys):
   """(arithmetic, method) -> `Compared`."""
 
-  @functools.partial(jax.jit, static_argnames="config")
-  def read(params, config, method, codes):
-    scores = sampling.score(params, config, method, codes, *prompt)
+  @functools.partial(jax.jit, static_argnames="execution")
+  def read(params, execution, method, codes):
+    scores = sampling.score(
+      params, CONFIG, method, codes, *prompt, execution=execution
+    )
     whole = jnp.ones((ROWS, FRAMES), bool)
     logits, without = (
-      experts.logits(params, config, codes, tokens, whole, mask)
+      experts.logits(
+        params, CONFIG, codes, tokens, whole, mask, execution=execution
+      )
       for tokens, mask in (prompt, experts.null_prompt(*prompt))
     )
     guided = methods.guide(logits, without, method.guidance)
@@ -101,19 +104,21 @@ def compare(params, prompt, keys):
   @functools.cache
   def compare(arithmetic, top_k, top_p, guidance):
     method = SamplingConfig(top_k=top_k, top_p=top_p, guidance=guidance)
-    with computed_in(arithmetic) as config:
-      drawn = sampling.sample(params, config, method, *prompt, keys, FRAMES)
-      scored, forced, kept = read(params, config, method, drawn.codes_BxNxT)
+    with computed_in(arithmetic) as execution:
+      drawn = sampling.sample(
+        params, CONFIG, method, *prompt, keys, FRAMES, execution=execution
+      )
+      scored, forced, kept = read(params, execution, method, drawn.codes_BxNxT)
     return Compared(*jax.device_get((*drawn, scored, forced, kept)))
 
   return compare
 
 
 @contextlib.contextmanager
-def computed_in(arithmetic) -> Iterator[experts.ExpertConfig]:
+def computed_in(arithmetic) -> Iterator[experts.Execution]:
   dtype, precision = arithmetic
   with jax.default_matmul_precision(precision):
-    yield dataclasses.replace(CONFIG, dtype=dtype)
+    yield experts.Execution(dtype=dtype)
 
 
 guidances = pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -185,8 +190,10 @@ def test_a_row_of_a_batch_is_the_prompt_alone(
 ):
   together = compare(HIGHEST, TOP_K, None, 3.0).codes_BxNxT
   one = (x[row : row + 1] for x in (*prompt, keys))
-  with computed_in(HIGHEST) as config:
-    alone = sampling.sample(params, config, GUIDED, *one, FRAMES)
+  with computed_in(HIGHEST) as execution:
+    alone = sampling.sample(
+      params, CONFIG, GUIDED, *one, FRAMES, execution=execution
+    )
   np.testing.assert_array_equal(alone.codes_BxNxT[0], together[row])
 
 
@@ -194,8 +201,10 @@ def test_padding_of_the_prompt_changes_nothing(compare, params, prompt, keys):
   plain = compare(HIGHEST, TOP_K, None, 3.0).codes_BxNxT
   tokens = jnp.pad(prompt[0], ((0, 0), (0, 3), (0, 0)), constant_values=7.0)
   mask = jnp.pad(prompt[1], ((0, 0), (0, 3)))
-  with computed_in(HIGHEST) as config:
-    padded = sampling.sample(params, config, GUIDED, tokens, mask, keys, FRAMES)
+  with computed_in(HIGHEST) as execution:
+    padded = sampling.sample(
+      params, CONFIG, GUIDED, tokens, mask, keys, FRAMES, execution=execution
+    )
   np.testing.assert_array_equal(padded.codes_BxNxT, plain)
 
 
@@ -206,9 +215,11 @@ def test_the_same_key_draws_the_same_codes(
   compare, params, prompt, keys, arithmetic
 ):
   codes = compare(arithmetic, TOP_K, None, 3.0).codes_BxNxT
-  with computed_in(arithmetic) as config:
+  with computed_in(arithmetic) as execution:
     again, other = (
-      sampling.sample(params, config, GUIDED, *prompt, k, FRAMES).codes_BxNxT
+      sampling.sample(
+        params, CONFIG, GUIDED, *prompt, k, FRAMES, execution=execution
+      ).codes_BxNxT
       for k in (keys, keys[::-1])
     )
   np.testing.assert_array_equal(again, codes)

@@ -46,9 +46,11 @@ def run(request):
   config = experts.ExpertConfig(
     dim=64, heads=4, kv_heads=2, temporal_layers=2, depth_layers=1,
     prompt_dim=16, feature_dim=16, num_codebooks=4, num_experts=2,
-    codebook_size=256, dropout=0.1, dtype=request.param, scan_layers=True,
-    remat=True,
+    codebook_size=256, dropout=0.1,
   )  # fmt: skip
+  execution = experts.Execution(
+    dtype=request.param, scan_layers=True, remat=True
+  )
   random = np.random.default_rng(0)
   shapes = {
     "codebook_NxVx8": (4, 256, 8),
@@ -61,7 +63,11 @@ def run(request):
   }
   optimizer = training.OptimizerConfig(warmup_steps=2, steps=10)
   task = experts.Stage1Task(
-    config, optimizer, tables, experts.Stage1Config(ema_decay=0.9)
+    config,
+    optimizer,
+    tables,
+    experts.Stage1Config(ema_decay=0.9),
+    execution=execution,
   )
   mesh = meshes.make_mesh(meshes.MeshConfig(), jax.devices()[:1])
 
