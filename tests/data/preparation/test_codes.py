@@ -21,8 +21,8 @@ class FakeCodec:
 
   def encode(self, audio_BxS):
     self.shapes.add(audio_BxS.shape)
-    frames_BxTxH = audio_BxS.reshape(len(audio_BxS), -1, HOP)
-    level_BxT = np.abs(frames_BxTxH).mean(-1)
+    frames_BxTxW = audio_BxS.reshape(len(audio_BxS), -1, HOP)
+    level_BxT = np.abs(frames_BxTxW).mean(-1)
     return np.stack([1000 * level_BxT, level_BxT > 0], 1).astype(np.int32)
 
 
