@@ -48,11 +48,11 @@ def test_a_path_that_is_not_there(tmp_path):
 
 
 def test_made_up_claims_have_truths():
-  found = prompts.made_up(5, 0, 16000, 1.0)
+  found = prompts.synthetic_prompts(5, 0, 16000, 1.0)
   assert len({id(p.truth) for p in found}) == 5
   assert all(p.text and p.truth["kind"] for p in found)
-  assert found == prompts.made_up(5, 0, 16000, 1.0)
-  assert found != prompts.made_up(5, 1, 16000, 1.0)
+  assert found == prompts.synthetic_prompts(5, 0, 16000, 1.0)
+  assert found != prompts.synthetic_prompts(5, 1, 16000, 1.0)
 
 
 @pytest.fixture(scope="module")
