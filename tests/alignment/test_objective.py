@@ -39,9 +39,9 @@ def one_code(ratio, advantage, reference=0.0, kl=0.0):
   ],
 )
 def test_clipping(ratio, advantage, loss, gradient, clipped):
-  found = one_code(ratio, advantage)
-  assert found[:2] == pytest.approx((loss, gradient), abs=1e-5)
-  assert found[2]["clip_fraction"] == clipped
+  actual = one_code(ratio, advantage)
+  assert actual[:2] == pytest.approx((loss, gradient), abs=1e-5)
+  assert actual[2]["clip_fraction"] == clipped
 
 
 def test_divergence():
@@ -186,13 +186,13 @@ def test_gradient_is_that_of_the_expected_reward(model, guidance):
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
   exact = flat(jax.jit(jax.grad(expected_reward))(policy["params"]))
-  found = np.stack([flat(estimate(jax.random.key(i))) for i in range(40)])
-  error = found.std(0) / np.sqrt(len(found) - 1)
+  estimates = np.stack([flat(estimate(jax.random.key(i))) for i in range(40)])
+  error = estimates.std(0) / np.sqrt(len(estimates) - 1)
   moves = np.abs(exact) > 1e-5
   assert moves.sum() > 100
-  assert (np.abs(found.mean(0) - exact) < 5 * error + 1e-5).all()
-  cosine = exact @ found.mean(0) / np.linalg.norm(exact)
-  assert cosine / np.linalg.norm(found.mean(0)) > 0.99
-  assert np.linalg.norm(found.mean(0)) == pytest.approx(
+  assert (np.abs(estimates.mean(0) - exact) < 5 * error + 1e-5).all()
+  cosine = exact @ estimates.mean(0) / np.linalg.norm(exact)
+  assert cosine / np.linalg.norm(estimates.mean(0)) > 0.99
+  assert np.linalg.norm(estimates.mean(0)) == pytest.approx(
     np.linalg.norm(exact), rel=0.05
   )

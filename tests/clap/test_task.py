@@ -142,9 +142,9 @@ def test_without_teacher_and_classes_contrast_alone_is_left(config):
 
 
 def test_rows_without_class_do_not_count_for_accuracy():
-  found = jnp.array([0, 1, 2, 0, 1, 2])
+  guess = jnp.array([0, 1, 2, 0, 1, 2])
   label = jnp.array([0, 1, -1, -1, 0, 2])
-  np.testing.assert_allclose(tasks._accuracy(found, label), 3 / 4)
+  np.testing.assert_allclose(tasks._accuracy(guess, label), 3 / 4)
 
 
 def test_training_starts_where_it_is_told(config, params):

@@ -36,9 +36,11 @@ def test_score_of_sure_and_even_clips_is_the_number_of_classes():
 
 def test_kl_is_scipys():
   rng = np.random.default_rng(0)
-  target, made = probabilities(rng.normal(size=(2, 6, 9)))
-  expected = [stats.entropy(p, q) for p, q in zip(target, made)]
-  np.testing.assert_allclose(kl_divergence(target, made), expected, rtol=1e-3)
+  target, generated = probabilities(rng.normal(size=(2, 6, 9)))
+  expected = [stats.entropy(p, q) for p, q in zip(target, generated)]
+  np.testing.assert_allclose(
+    kl_divergence(target, generated), expected, rtol=1e-3
+  )
   np.testing.assert_array_equal(kl_divergence(target, target), np.zeros(6))
 
 

@@ -63,10 +63,10 @@ def test_audio(pair, seconds, monkeypatch):
   # Where it draws a place, let it take the middle, as we do.
   monkeypatch.setattr(np.random, "choice", lambda r: r[len(r) // 2])
   monkeypatch.setattr(np.random, "randint", lambda low, high: (high - 1) // 2)
-  found = [
+  features = [
     extractor(x, sampling_rate=48000, return_tensors="np") for x in audio
   ]
-  theirs = np.concatenate([f["input_features"] for f in found])
+  theirs = np.concatenate([f["input_features"] for f in features])
   mel, longer = laion.features(audio, config)
   assert mel.shape == theirs.shape
   np.testing.assert_allclose(mel, theirs, atol=2e-2)

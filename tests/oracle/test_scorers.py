@@ -51,8 +51,8 @@ def test_vggish(audio, tmp_path, monkeypatch, published):
 @pytest.mark.parametrize("config", [networks.CNN14_16K, networks.CNN14_32K])
 def test_cnn14(config, audio, tmp_path, monkeypatch, published):
   model = published.cnn14(config, monkeypatch, tmp_path)
-  found, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
-  assert found == config
+  loaded, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
+  assert loaded == config
   with torch.no_grad():
     theirs = {k: v.numpy() for k, v in model(torch.tensor(audio)).items()}
   embedding, logits = networks.Cnn14(config).apply({"params": params}, audio)

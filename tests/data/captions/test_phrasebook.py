@@ -38,10 +38,10 @@ def test_covers_esc10():
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_many_different_phrasings(category):
-  found = phrasebook.phrases(category)
-  assert len({plain(text) for text in found}) >= 120
-  assert all(text == " ".join(text.split()) and text for text in found)
-  assert not any(set(text) & set("{}_") for text in found)
+  phrases = phrasebook.phrases(category)
+  assert len({plain(text) for text in phrases}) >= 120
+  assert all(text == " ".join(text.split()) and text for text in phrases)
+  assert not any(set(text) & set("{}_") for text in phrases)
 
 
 def test_no_phrasing_means_two_things():
@@ -65,11 +65,11 @@ def test_held_out_phrasings_are_never_training_captions():
 
 @pytest.mark.parametrize("category", [*CATEGORIES, "mouse_click"])
 def test_captions_are_different_filled_and_repeatable(category):
-  found = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
-  assert len(set(found)) == len(found) == 40
-  assert not any(set(text) & set("{}_") for text in found)
+  captions = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
+  assert len(set(captions)) == len(captions) == 40
+  assert not any(set(text) & set("{}_") for text in captions)
   again = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
-  assert found == again
+  assert captions == again
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -68,15 +68,15 @@ def prepare(audio_set, **settings):
     audio_set, codec, text, out, config, overwrite=True
   )
   source = reader.open_source(out, "train")
-  found = {source[i]["id"]: source[i] for i in range(len(source))}
-  return codec, text, counts, found
+  elements = {source[i]["id"]: source[i] for i in range(len(source))}
+  return codec, text, counts, elements
 
 
 def test_records(audio_set):
-  codec, text, counts, found = prepare(audio_set)
-  assert counts == {"train": 5, "validation": 1} and len(found) == 5
+  codec, text, counts, elements = prepare(audio_set)
+  assert counts == {"train": 5, "validation": 1} and len(elements) == 5
   assert len(codec.shapes) == 1 and len(text.sizes) == 1  # compiles once
-  element = found["r3"]
+  element = elements["r3"]
   assert element["codes"].shape == (3, 2, 20)
   assert element["codes"].dtype == np.uint16
   assert element["num_frames"].tolist() == [20, 20, 20]
@@ -89,16 +89,16 @@ def test_records(audio_set):
 
 def test_every_record_gets_its_own_codes(audio_set):
   for batch_records in (1, 2, 7):  # 5 records: full, filled up, one batch
-    _, _, _, found = prepare(audio_set, batch_records=batch_records)
+    _, _, _, elements = prepare(audio_set, batch_records=batch_records)
     for i in range(5):
       level = 1000 * 3000 * (i + 1) / schema.INT16_SCALE
-      assert abs(int(found[f"r{i}"]["codes"][0, 0].max()) - level) <= 1
+      assert abs(int(elements[f"r{i}"]["codes"][0, 0].max()) - level) <= 1
 
 
 def test_first_view_is_plain_the_others_vary(audio_set):
   how = augment.AugmentConfig(gain_db=(-6.0, -5.0), shift_seconds=1.0)
-  _, _, _, found = prepare(audio_set, augment=how)
-  short = found["r4"]["codes"]  # 0.3 of 2 seconds
+  _, _, _, elements = prepare(audio_set, augment=how)
+  short = elements["r4"]["codes"]  # 0.3 of 2 seconds
   assert short[0, 1].tolist() == [1] * 3 + [0] * 17
   assert all(3 <= view.sum() <= 4 for view in short[1:, 1])
   starts = {int(view.argmax()) for view in short[:, 1]}
@@ -108,8 +108,8 @@ def test_first_view_is_plain_the_others_vary(audio_set):
 
 def test_loop_fills_the_window(audio_set):
   how = augment.AugmentConfig(fit="loop")
-  _, _, _, found = prepare(audio_set, augment=how)
-  assert found["r4"]["codes"][:, 1].all()
+  _, _, _, elements = prepare(audio_set, augment=how)
+  assert elements["r4"]["codes"][:, 1].all()
 
 
 def test_a_caption_is_encoded_once(audio_set):
