@@ -15,7 +15,7 @@ def close(actual, expected, **options):
   np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-6, **options)
 
 
-def test_group_normalised():
+def test_group_normalised_divides_by_the_spread_of_all_groups():
   spread = np.sqrt((1 + 1 + 4 + 4) / 4)
   expected = np.array([-1, 1, -2, 2]) / spread
   close(advantages.group_normalised(REWARD), [expected, NONE])

@@ -106,7 +106,7 @@ def chord(root_hz, third):
 
 @pytest.mark.parametrize("root, hz", [("C", 261.63), ("A sharp", 233.08)])
 @pytest.mark.parametrize("quality, third", [("major", 4), ("minor", 3)])
-def test_chords(root, hz, quality, third):
+def test_a_triad_scores_by_its_root_and_quality(root, hz, quality, third):
   audio_S = chord(hz, third)
   truth = {"kind": "chord", "quality": quality, "root": root}
   other = {"major": "minor", "minor": "major"}[quality]
@@ -198,7 +198,7 @@ def test_unknown_kinds_are_refused():
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
-def test_other_sample_rates(rate):
+def test_true_sounds_score_high_at_other_sample_rates(rate):
   scores = [
     score(sound.truth, sound.audio_S, rate)
     for sound in synthetic.make_set(15, 2, rate, 3.0)

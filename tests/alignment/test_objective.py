@@ -38,13 +38,15 @@ def one_code(ratio, advantage, reference=0.0, kl=0.0):
     (1.5, -2.0, 3.0, 3.0, 0),  # bad, and has become likelier: no bound
   ],
 )
-def test_clipping(ratio, advantage, loss, gradient, clipped):
+def test_loss_and_gradient_are_clipped_as_in_ppo(
+  ratio, advantage, loss, gradient, clipped
+):
   actual = one_code(ratio, advantage)
   assert actual[:2] == pytest.approx((loss, gradient), abs=1e-5)
   assert actual[2]["clip_fraction"] == clipped
 
 
-def test_divergence():
+def test_the_divergence_of_a_code_is_exp_d_minus_d_minus_1():
   """reference / policy = 2: log-ratio d = log 2, e^d - d - 1."""
   ratio, kl = 0.5, 0.1
   loss, gradient, metrics = one_code(ratio, 0.0, 0.0, kl)

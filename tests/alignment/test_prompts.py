@@ -47,7 +47,7 @@ def test_a_path_that_is_not_there(tmp_path):
     prompts.read(tmp_path / "nowhere", "train")
 
 
-def test_made_up_claims_have_truths():
+def test_synthetic_prompts_have_truths():
   claims = prompts.synthetic_prompts(5, 0, 16000, 1.0)
   assert len({id(p.truth) for p in claims}) == 5
   assert all(p.text and p.truth["kind"] for p in claims)

@@ -121,6 +121,6 @@ def test_a_reward_of_ones_own(rollout, tmp_path, monkeypatch):
     ("math:no_such_function", "PYTHONPATH"),
   ],
 )
-def test_unknown_rewards(name, message):
+def test_unknown_rewards_are_refused_with_a_remedy(name, message):
   with pytest.raises(UserError, match=message):
     rewards.find(name)

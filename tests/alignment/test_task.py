@@ -184,7 +184,7 @@ def test_only_what_is_tuned_moves(make, batch):
     assert stays != ("summary" in name or "scale" in name), name
 
 
-def test_anti_causal(make, batch):
+def test_coarse_experts_learn_from_a_reward_of_deeper_codes(make, batch):
   """Coarse experts learn from a reward that sees deeper codes alone."""
   task, state, step = make(rewards=("my_rewards:deep",), group_size=16)
   after, _ = run(step, state, batch, 12)

@@ -176,7 +176,9 @@ def _write(path, content):
     (np.array([0.1, np.inf, 0.1], np.float32), "infinite"),
   ],
 )
-def test_bad_content(tmp_path, content, message):
+def test_content_that_is_no_sound_is_refused_in_one_line(
+  tmp_path, content, message
+):
   path = tmp_path / "a.wav"
   _write(path, content)
   with pytest.raises(UserError, match=message) as caught:
@@ -214,7 +216,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
-def test_truncated_file(tmp_path, suffix):
+def test_truncated_files_are_refused(tmp_path, suffix):
   path = tmp_path / f"a.{suffix}"
   soundfile.write(path, tone(seconds=3), RATE)
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

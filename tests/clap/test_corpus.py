@@ -24,7 +24,7 @@ GENERAL = ["house", "green", "idea"]
     ("blow", "blows blowed blowing"),
   ],
 )
-def test_regular_forms(verb, forms):
+def test_verbs_are_inflected_by_rule(verb, forms):
   inflected = [corpus.inflect(verb, ending) for ending in ("s", "ed", "ing")]
   assert inflected == forms.split()
 

@@ -26,7 +26,7 @@ def codec(tiny_bundle):
   return ["--model", str(tiny_bundle)]
 
 
-def test_there_and_back(folder, codec, tiny_model):
+def test_encode_and_decode_keep_length_and_rate(folder, codec, tiny_model):
   config = tiny_model.codec.config
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   with np.load("x.npz", allow_pickle=False) as file:
@@ -114,7 +114,9 @@ def test_clipping_is_told(folder, codec, capsys, monkeypatch):
     (["decode", "mono.wav"], "mono.wav: not a whole npz"),
   ],
 )
-def test_bad_files(args, message, folder, codec, user_error):
+def test_files_that_cannot_be_coded_are_refused_and_nothing_is_written(
+  args, message, folder, codec, user_error
+):
   before = sorted(folder.rglob("*"))
   assert message in user_error([*args, *codec])
   assert sorted(folder.rglob("*")) == before
@@ -136,7 +138,9 @@ def good(config):
     (lambda v: np.array([{}], dtype=object), "not a whole npz"),
   ],
 )
-def test_bad_codes(change, message, folder, codec, tiny_model, user_error):
+def test_codes_that_do_not_fit_the_codec_are_refused(
+  change, message, folder, codec, tiny_model, user_error
+):
   values = good(tiny_model.codec.config)
   np.savez("x.npz", **values | {"codes": change(values)})
   assert message in user_error(["decode", "x.npz", *codec])
@@ -152,7 +156,9 @@ def test_bad_codes(change, message, folder, codec, tiny_model, user_error):
     ({"sample_rate": "x"}, "no file of codes"),
   ],
 )
-def test_bad_numbers(values, message, folder, codec, tiny_model, user_error):
+def test_lengths_and_rates_that_do_not_fit_are_refused(
+  values, message, folder, codec, tiny_model, user_error
+):
   np.savez("x.npz", **good(tiny_model.codec.config) | values)
   assert message in user_error(["decode", "x.npz", *codec])
 

@@ -12,7 +12,7 @@ from siren_jax.evaluation.divergence import (
 )
 
 
-def test_softmax_and_sigmoid():
+def test_probabilities_are_softmax_or_sigmoid_of_logits():
   logits = np.array([[0.0, np.log(3)], [1000.0, 0.0]])
   np.testing.assert_allclose(
     probabilities(logits), [[0.25, 0.75], [1.0, 0.0]], atol=1e-12

@@ -16,7 +16,7 @@ def _sound(seed=0):
   return (tone + 0.01 * rng.normal(size=(2, RATE))).astype("f4")
 
 
-def test_the_sound_itself():
+def test_a_sound_is_at_no_distance_from_itself():
   distances = reconstruction.distances(_sound(), _sound(), RATE)
   assert not distances["mel"].any() and not distances["stft"].any()
   assert distances["si_sdr"].min() > 80

@@ -43,7 +43,7 @@ def _hearing(count=60, noise=0.3, seed=0):
   return report.PanelFeatures(names, features, features, features, captions)
 
 
-def test_the_same_clips():
+def test_clips_compared_with_themselves_get_perfect_figures():
   same = report.figures(_hearing(), _hearing(), PANEL)
   assert list(same) == ["fad", "fad_inf", "fd", "is", "kl", "clap"]
   assert same["fad"].value < 1e-8 and same["fd"].value < 1e-8
@@ -109,7 +109,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
   assert 85 <= inside <= 99
 
 
-def test_table_and_json():
+def test_the_table_and_the_json_show_the_same_figures():
   rows = {"generated (60)": report.figures(_hearing(), _hearing(), PANEL)}
   rows["reference (60)"] = report.alone(
     _hearing(), PANEL, np.random.default_rng(0)

@@ -96,7 +96,7 @@ def _weights(root: pathlib.Path, published, monkeypatch) -> None:
   torch.save(state, root / "Cnn14_16k_mAP=0.438.pth")
 
 
-def test_the_page(tmp_path, published, monkeypatch):
+def test_the_commands_of_the_page_run(tmp_path, published, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   (tmp_path / "configs").symlink_to(CONFIGS)

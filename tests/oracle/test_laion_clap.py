@@ -36,7 +36,7 @@ def _apply(ours, method, *inputs):
   )
 
 
-def test_text(pair):
+def test_text_embeddings_are_those_of_transformers(pair):
   model, _, ours = pair
   rng = np.random.default_rng(0)
   ids = rng.integers(5, 50000, (3, 12))
@@ -53,7 +53,7 @@ def test_text(pair):
 
 
 @pytest.mark.parametrize("seconds", [3.0, 10.0, 14.0])
-def test_audio(pair, seconds, monkeypatch):
+def test_audio_embeddings_are_those_of_transformers(pair, seconds, monkeypatch):
   model, extractor, ours = pair
   config = ours[0].audio
   rng = np.random.default_rng(0)

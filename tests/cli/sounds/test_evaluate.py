@@ -33,7 +33,7 @@ def _evaluate(tiny_bundle, generated, reference, *args):
   return main([*command, "--model", str(tiny_bundle), *args])
 
 
-def test_figures_and_files(folders, tiny_bundle, capsys):
+def test_figures_are_written_as_json_and_markdown(folders, tiny_bundle, capsys):
   files = ["--json", "out.json", "--markdown", "out.md"]
   assert _evaluate(tiny_bundle, "real", "real", *files) == 0
   output = capsys.readouterr().out
@@ -107,7 +107,9 @@ def test_pairs_by_their_samples(folders, tiny_bundle, user_error, capsys):
   assert "pairs go by name" in message
 
 
-def test_bad_input(folders, tiny_bundle, user_error):
+def test_input_that_cannot_be_evaluated_is_refused(
+  folders, tiny_bundle, user_error
+):
   command = ["evaluate", "--model", tiny_bundle, "--reference", "real"]
   assert "no sound files" in user_error([*command, "--generated", "none"])
   message = user_error([*command, "--generated", "near", "--prompts", "x.txt"])

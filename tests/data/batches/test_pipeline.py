@@ -193,7 +193,7 @@ def test_mixing_joins_captions(folder):
       assert int(caption.split()[1]) + 1 == value
 
 
-def test_code_batches(codes):
+def test_code_batches_pair_every_view_with_every_caption(codes):
   taken = take(pipeline.code_batches(codes, "train", 4), 30)
   first = taken[0]
   assert {k: (v.shape, v.dtype.name) for k, v in first.items()} == {
@@ -248,7 +248,7 @@ def test_one_record_is_enough(tmp_path):
   assert numbers(take(audio(tmp_path / "set"), 2)) == [1] * 8
 
 
-def test_bad_requests(folder):
+def test_impossible_batches_crops_and_splits_are_refused(folder):
   with pytest.raises(UserError, match="batch of 3 .* 2 devices"):
     audio(folder, batch_size=3, shard=Shard((0,), 2))
   with pytest.raises(UserError, match="batch of 0"):

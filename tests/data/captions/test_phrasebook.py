@@ -107,7 +107,7 @@ def test_soft_sounds_are_not_called_distant():
   "rate, slow, fast",
   [(1.0, True, False), (2.0, False, False), (5.0, False, True), (None, 0, 0)],
 )
-def test_speed_of_ticking(rate, slow, fast):
+def test_ticking_is_called_slow_or_fast_by_its_rate(rate, slow, fast):
   said = " | ".join(many_captions("clock tick", "", some_facts(rate=rate)))
   assert ("slow, regular" in said) == slow
   assert bool(re.search(r"ticking, fast|rapid ticking", said)) == fast
@@ -198,7 +198,7 @@ def test_sequences_keep_the_order():
     ("my_own_thing", "", "my own thing"),
   ],
 )
-def test_instruments(name, section, words):
+def test_captions_of_an_instrument_differ_and_name_it(name, section, words):
   rng = np.random.default_rng(2)
   said = phrasebook.instrument_captions(name, section, rng, 30)
   assert len(set(said)) == len(said) == 30

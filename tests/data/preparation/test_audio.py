@@ -258,7 +258,7 @@ def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
   assert not train & validation
 
 
-def test_synthetic_alone(tmp_path):
+def test_a_set_can_be_of_synthetic_sounds_alone(tmp_path):
   config = audio.AudioConfig(**SMALL, synthetic=5)
   summary = audio.prepare_audio([], tmp_path / "out", config)
   assert (summary["train"], summary["validation"]) == (4, 1)

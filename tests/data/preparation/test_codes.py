@@ -72,7 +72,7 @@ def prepare(audio_set, **settings):
   return codec, text, counts, elements
 
 
-def test_records(audio_set):
+def test_records_hold_codes_of_all_views_and_prompts(audio_set):
   codec, text, counts, elements = prepare(audio_set)
   assert counts == {"train": 5, "validation": 1} and len(elements) == 5
   assert len(codec.shapes) == 1 and len(text.sizes) == 1  # compiles once
@@ -120,7 +120,7 @@ def test_a_caption_is_encoded_once(audio_set):
   assert len(text.seen) == 6 * codes.TEXT_BATCH
 
 
-def test_bad_requests(audio_set):
+def test_another_sample_rate_and_impossible_settings_are_refused(audio_set):
   codec = FakeCodec()
   codec.config = types.SimpleNamespace(sample_rate=16000)
   with pytest.raises(UserError, match="1000 Hz, codec at 16000 Hz"):

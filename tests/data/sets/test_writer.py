@@ -53,7 +53,7 @@ def test_tfds_reads_it_back(tmp_path):
   np.testing.assert_array_equal(elements["r3"]["audio"], record(3, 103).audio_S)
 
 
-def test_store_gives_records(tmp_path):
+def test_a_set_gives_back_the_records_written_to_it(tmp_path):
   write(tmp_path / "set")
   source = reader.open_source(tmp_path / "set", "train")
   assert len(source) == 5

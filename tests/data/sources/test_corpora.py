@@ -46,7 +46,7 @@ def _audiocaps(root, clip_name):
     lambda i, y, s: f"Y{y}_{s * 1000}_{(s + 10) * 1000}",
   ],
 )
-def test_audiocaps(tmp_path, clip_name):
+def test_captions_of_one_audiocaps_clip_are_joined(tmp_path, clip_name):
   problems = recordings.Problems()
   root = _audiocaps(tmp_path / "audiocaps", clip_name)
   clips = {r.path.stem: r for r in recordings.find(root, problems)}
@@ -76,7 +76,7 @@ def test_audiocaps_by_number_and_broken_rows(tmp_path):
   ]
 
 
-def test_clotho(tmp_path):
+def test_clotho_gives_five_captions_and_no_evaluation_split(tmp_path):
   for split in ("development", "validation", "evaluation"):
     (tmp_path / f"clotho_captions_{split}.csv").write_text(
       f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'

@@ -20,7 +20,7 @@ def by_id(results):
   return {r.id: r for r in results}
 
 
-def test_folder_captions(tmp_path):
+def test_captions_of_a_folder_come_from_names_and_text_files(tmp_path):
   touch(tmp_path, "dog-bark_02.wav", "b.FLAC", "rain/0001.ogg", ".hidden.wav")
   touch(tmp_path, "notes.md", "rain/heavy rain on a roof.mp3")
   (tmp_path / "b.txt").write_text("a bell rings\n\nchurch bells\n")
@@ -40,7 +40,7 @@ def test_folder_captions(tmp_path):
   )
 
 
-def test_csv_columns(tmp_path):
+def test_columns_of_a_csv_are_known_by_their_names(tmp_path):
   touch(tmp_path, "a.wav", "b.wav", "c.wav")
   (tmp_path / "clips.csv").write_text(
     "\ufeffAudio,caption_1,caption_2,label,split,fold,colour\n"
@@ -95,7 +95,7 @@ def test_bad_rows_are_collected(tmp_path):
     recordings.find(tmp_path / "m.jsonl", recordings.Problems(strict=True))
 
 
-def test_esc50_layout(tmp_path):
+def test_esc50_gives_category_and_fold(tmp_path):
   touch(tmp_path, "audio/1-100-A-0.wav", "meta/esc50.csv")
   (tmp_path / "meta/esc50.csv").write_text(
     "filename,fold,target,category,esc10,src_file,take\n"
@@ -110,7 +110,7 @@ def test_esc50_layout(tmp_path):
   )
 
 
-def test_nothing_usable(tmp_path):
+def test_a_source_without_a_usable_recording_is_refused(tmp_path):
   with pytest.raises(UserError, match="no such file"):
     recordings.find(tmp_path / "nowhere")
   with pytest.raises(UserError, match="no usable recording"):
@@ -124,7 +124,7 @@ def test_nothing_usable(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
-def test_shared_manifests():
+def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
   esc10 = recordings.find(SHARED / "esc10", recordings.Problems(strict=True))
   assert len(esc10) == 318
   assert {r.fold for r in esc10} == {"1", "2", "3", "4"}

@@ -159,5 +159,5 @@ def test_captions_keep_the_order_of_a_sequence():
     ("a A minor chord", "an A minor chord"),
   ],
 )
-def test_articles_and_spaces(text, tidy):
+def test_captions_get_the_right_articles_and_single_spaces(text, tidy):
   assert synthetic_captions._tidy(text) == tidy
