@@ -29,7 +29,8 @@ from scipy import stats
 import siren_jax
 from benchmarks.quality import RATE, SECONDS, classifier, features, recordings
 from siren_jax import clap
-from siren_jax.alignment.prompts import made_up
+from siren_jax.alignment.claims import verify
+from siren_jax.alignment.prompts import synthetic_prompts
 from siren_jax.data.captions import phrasebook
 
 CLAIMS_SEED = 1 << 20  # of claims that no alignment is trained on
@@ -60,7 +61,7 @@ class Judges:
       for category in sorted(set(labels))
       for text in phrasebook.held_out(category)
     ]
-    prompts = made_up(claims, CLAIMS_SEED, RATE, claim_seconds)
+    prompts = synthetic_prompts(claims, CLAIMS_SEED, RATE, claim_seconds)
     self.claims = list({id(p.truth): p for p in prompts}.values())
     self.real_diversity = np.mean(
       [
@@ -78,8 +79,8 @@ class Judges:
     claims = [p.text for p in self.claims]
     claims = self._make(model, claims, self.claim_seconds, seed)
     verified = [
-      np.mean([claims.verify(p.truth, c, model.sample_rate) for c in made])
-      for p, made in zip(self.claims, claims, strict=True)
+      np.mean([verify(p.truth, c, model.sample_rate) for c in samples])
+      for p, samples in zip(self.claims, claims, strict=True)
     ]
     return {
       "judge": self._cosines(self.judge, texts, clips),

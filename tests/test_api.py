@@ -19,7 +19,7 @@ def siren(tiny_bundle):
   return sj.load(tiny_bundle)
 
 
-def test_names():
+def test_the_package_exports_the_names_it_lists():
   from siren_jax.common.mesh import MeshConfig
   from siren_jax.experts import ExpertConfig
   from siren_jax.sampling import SamplingConfig
@@ -91,7 +91,7 @@ def test_prompts_do_not_share_their_randomness(siren):
   assert np.abs(one - other).max() > 0
 
 
-def test_loudness(siren):
+def test_sounds_reach_the_loudness_asked_for(siren):
   rate = siren.sample_rate
 
   def sound(**options):
@@ -141,7 +141,7 @@ def test_execution_is_given_at_load(tiny_bundle, siren):
   assert not np.array_equal(audio_BxS, exact_BxS)
 
 
-def test_batch_size(tiny_bundle):
+def test_more_prompts_than_the_batch_size_are_all_made(tiny_bundle):
   with pytest.raises(UserError, match="batch_size 0"):
     sj.load(tiny_bundle, batch_size=0)
   siren = sj.load(tiny_bundle, batch_size=2)
@@ -244,12 +244,12 @@ def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, message):
     ({"warmth": 3}, "warmth"),
   ],
 )
-def test_bad_arguments(arguments, message, siren):
+def test_impossible_arguments_are_refused(arguments, message, siren):
   with pytest.raises(sj.UserError, match=message):
     siren.clips(**({"prompts": "a dog", "seconds": 0.2} | arguments))
 
 
-def test_codes_and_back(siren):
+def test_encode_and_decode_take_one_clip_or_a_batch(siren):
   hop, rate = siren.bundle.codec.config.hop, siren.sample_rate
   audio_S = np.sin(np.arange(rate // 5) * 0.2).astype(np.float32) / 2
   codes = siren.encode(audio_S)

@@ -132,8 +132,8 @@ def aligned(runs):
 def test_alignment_makes_a_bundle(runs, aligned, inspect, tmp_path):
   folder = runs / "align" / "bundle-4"
   assert f"--model {folder}" in aligned
-  for told in ("reward", "kl", "clip_fraction", "diversity"):
-    assert f"train/{told} " in aligned
+  for metric in ("reward", "kl", "clip_fraction", "diversity"):
+    assert f"train/{metric} " in aligned
   before = siren_jax.load(runs / "bundle").bundle
   after = siren_jax.load(folder).bundle
   assert (after.name, after.sampling) == ("mine-aligned", before.sampling)
@@ -167,27 +167,27 @@ def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
 
 def test_alignment_that_cannot_be(runs, tmp_path, user_error):
   long = "--config.alignment.seconds=3.0"
-  told = user_error(align(runs / "bundle", tmp_path / "w", long))
-  assert "at most 1.0 seconds" in told
-  told = user_error(align(tmp_path / "nowhere", tmp_path / "w"))
-  assert "nowhere" in told
-  told = user_error(
+  message = user_error(align(runs / "bundle", tmp_path / "w", long))
+  assert "at most 1.0 seconds" in message
+  message = user_error(align(tmp_path / "nowhere", tmp_path / "w"))
+  assert "nowhere" in message
+  message = user_error(
     align(runs / "bundle", tmp_path / "w", "--config.data.synthetic=0",
           "--config.alignment.rewards=('clap',)",
           "--config.alignment.weights=(1.0,)")
   )  # fmt: skip
-  assert "data.path" in told
+  assert "data.path" in message
 
 
 def test_another_codec_does_not_fit(runs, tmp_path, user_error):
   other = tmp_path / "codec"
   seed = "--config.train.seed=5"
   run(*train("train-codec", "tiny_codec", runs / "audio", other, seed))
-  told = user_error(
+  message = user_error(
     ["export", "--experts", runs / "experts", "--codec", other, "--name", "x",
      "--out", tmp_path / "bundle"]
   )  # fmt: skip
-  assert "another codec" in told
+  assert "another codec" in message
   assert not (tmp_path / "bundle").exists()
 
 
@@ -221,19 +221,19 @@ def test_training_goes_on_from_a_bundle(runs, tmp_path, user_error):
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, before
   )
   other = "--config.experts.temporal_layers=2"
-  told = user_error(
+  message = user_error(
     train("train", "tiny", runs / "codes", tmp_path / "no", start, other)
   )
-  assert "temporal_layers=1" in told
+  assert "temporal_layers=1" in message
 
 
 def test_experts_must_fit_the_code_set(runs, tmp_path, user_error):
-  for override, told in (
+  for override, message in (
     ("--config.experts.feature_dim=24", "feature_dim=16"),
     ("--config.experts.prompt_dim=24", "prompt_dim=16"),
   ):
     verb = train("train", "tiny", runs / "codes", tmp_path / "w", override)
-    assert told in user_error(verb)
+    assert message in user_error(verb)
 
 
 def test_a_killed_run_ends_like_one_that_was_not(runs, tmp_path):

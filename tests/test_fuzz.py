@@ -143,8 +143,8 @@ def _read_metrics(path):
 
 
 def _published(path):
-  with published.tensors(path) as found:
-    return {name: found[name] for name in found}
+  with published.tensors(path) as arrays:
+    return {name: arrays[name] for name in arrays}
 
 
 def _index(path):

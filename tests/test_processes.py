@@ -26,11 +26,11 @@ def codes(tiny_bundle, tmp_path_factory):
   """A code set for configs/tiny.py."""
   folder = tmp_path_factory.mktemp("data")
   audio, codes = str(folder / "audio"), str(folder / "codes")
-  made = ["--synthetic", "24", "--seconds", "1", "--out", audio]
-  assert main(["prepare-data", *made]) == 0
+  synthetic = ["--synthetic", "24", "--seconds", "1", "--out", audio]
+  assert main(["prepare-data", *synthetic]) == 0
   parts = ["--codec", str(tiny_bundle), "--clap", str(tiny_bundle)]
-  heard = ["--seconds", "1", "--out", codes]
-  assert main(["prepare-data", audio, *parts, *heard]) == 0
+  options = ["--seconds", "1", "--out", codes]
+  assert main(["prepare-data", audio, *parts, *options]) == 0
   return codes
 
 
@@ -72,8 +72,8 @@ def start(codes):
 
 
 def finish(launcher):
-  told = launcher.communicate(timeout=600)[1]
-  assert launcher.returncode == 0, told
+  output = launcher.communicate(timeout=600)[1]
+  assert launcher.returncode == 0, output
 
 
 def losses(workdir):
@@ -141,8 +141,8 @@ def test_killed_process_costs_nothing(
     wait_for(lambda old=newest: finished_step(workdir) > old, launcher)
     time.sleep(dice.uniform(0, 0.2))
     os.kill(dice.choice(children(launcher)), signal.SIGKILL)
-    told = launcher.communicate(timeout=60)[1]
-    assert launcher.returncode == 128 + signal.SIGKILL, told
+    output = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == 128 + signal.SIGKILL, output
   finish(start(workdir, 2, steps))
   expected = straight[2]
   if steps > STEPS:
@@ -213,5 +213,5 @@ def test_a_slurm_job_saves_and_is_queued_again(tmp_path):
   process.stdout.readline()
   process.terminate()
   assert process.wait(timeout=30) == 0
-  told = (tmp_path / "told").read_text().splitlines()
-  assert told == ["scancel --signal=TERM 7", "scontrol requeue 7"]
+  output = (tmp_path / "told").read_text().splitlines()
+  assert output == ["scancel --signal=TERM 7", "scontrol requeue 7"]

@@ -4,7 +4,7 @@ Our design. The score is graded, so that it can be a reward: a product of how
 clearly each claim can be heard. Truths are described in
 `siren_jax.data.synthetic.sounds`.
 
-Axes as in `detectors`: T frames of 10 ms, U frequencies.
+Axes as in `detectors`: T frames of 10 ms, W bins of a spectrum.
 """
 
 from collections.abc import Callable, Sequence
@@ -207,14 +207,14 @@ def _clicks(truth: Truth, analysis: Analysis) -> float:
 
 
 def _noise(truth: Truth, analysis: Analysis) -> float:
-  power_U = analysis.power_TxU[analysis.active_T].mean(0)
-  power_U = power_U / power_U.sum()
+  power_W = analysis.power_TxW[analysis.active_T].mean(0)
+  power_W = power_W / power_W.sum()
   if truth["band"] == "full":
-    density = [part.mean() for part in np.array_split(power_U[3:-20], 6)]
+    density = [part.mean() for part in np.array_split(power_W[3:-20], 6)]
     right = ramp(10 * np.log10(min(density) / max(density)), -20, -8)
   else:
-    borders = np.searchsorted(analysis.freqs_U, _NOISE_BORDERS_HZ)
-    shares = [part.sum() for part in np.split(power_U, borders)]
+    borders = np.searchsorted(analysis.freqs_W, _NOISE_BORDERS_HZ)
+    shares = [part.sum() for part in np.split(power_W, borders)]
     share = shares[("low", "middle", "high").index(truth["band"])]
     right = ramp(share, 0.72, 0.92)
   noisy = ramp(detectors.mean_tonality(analysis), 0.8, 0.62)

@@ -1,7 +1,7 @@
 """Detectors of pitch, events and steadiness; a mixture taken apart.
 
 Our design: plain measurements of level and spectrogram, for `claims`. Axes
-here: T frames of 10 ms, U frequencies.
+here: T frames of 10 ms, W samples of a window or bins of its spectrum.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ class Analysis:
     audio_S: the sound.
     sample_rate: Hz.
     level_T: dB below the loudest frame.
-    power_TxU: spectrogram.
-    freqs_U: Hz.
+    power_TxW: spectrogram.
+    freqs_W: Hz.
     hz_T: strongest frequency.
     tonality_T: share of the power that lies near it.
   """
@@ -42,8 +42,8 @@ class Analysis:
   audio_S: np.ndarray
   sample_rate: int
   level_T: np.ndarray
-  power_TxU: np.ndarray
-  freqs_U: np.ndarray
+  power_TxW: np.ndarray
+  freqs_W: np.ndarray
   hz_T: np.ndarray
   tonality_T: np.ndarray
 
@@ -72,16 +72,16 @@ def analyse(audio_S: np.ndarray, sample_rate: int) -> Analysis:
   padded_S = np.pad(audio_S, (size // 2 - hop, size))
   frames_TxW = np.lib.stride_tricks.sliding_window_view(padded_S, size)[::hop]
   frames_TxW = frames_TxW[: len(level_T)] * np.hanning(size)
-  power_TxU = np.abs(np.fft.rfft(frames_TxW, axis=1)) ** 2 + 1e-12
-  freqs_U = np.fft.rfftfreq(size, 1 / sample_rate)
-  best_T = power_TxU[:, 1:-1].argmax(1) + 1
-  around = (power_TxU[np.arange(len(best_T)), best_T + i] for i in (-1, 0, 1))
-  hz_T = (best_T + _peak_shift(*around)) * freqs_U[1]
-  reach_T = np.maximum(2.2 * freqs_U[1], 0.05 * hz_T)
-  near_TxU = np.abs(freqs_U - hz_T[:, None]) <= reach_T[:, None]
-  tonality_T = (power_TxU * near_TxU).sum(1) / power_TxU.sum(1)
+  power_TxW = np.abs(np.fft.rfft(frames_TxW, axis=1)) ** 2 + 1e-12
+  freqs_W = np.fft.rfftfreq(size, 1 / sample_rate)
+  best_T = power_TxW[:, 1:-1].argmax(1) + 1
+  around = (power_TxW[np.arange(len(best_T)), best_T + i] for i in (-1, 0, 1))
+  hz_T = (best_T + _peak_shift(*around)) * freqs_W[1]
+  reach_T = np.maximum(2.2 * freqs_W[1], 0.05 * hz_T)
+  near_TxW = np.abs(freqs_W - hz_T[:, None]) <= reach_T[:, None]
+  tonality_T = (power_TxW * near_TxW).sum(1) / power_TxW.sum(1)
   return Analysis(
-    audio_S, sample_rate, level_T, power_TxU, freqs_U, hz_T, tonality_T
+    audio_S, sample_rate, level_T, power_TxW, freqs_W, hz_T, tonality_T
   )
 
 
@@ -156,12 +156,12 @@ def wobble(analysis: Analysis) -> tuple[float, float]:
     return 0.0, 1.0
   window_T = np.hanning(len(gain_T))
   padded = 4 << len(gain_T).bit_length()
-  beat_U = np.abs(np.fft.rfft((gain_T - gain_T.mean()) * window_T, padded))
-  freqs_U = np.fft.rfftfreq(padded, HOP_SECONDS)
-  low, high = np.searchsorted(freqs_U, (1.2, 16.0))
-  best = low + int(beat_U[low:high].argmax())
-  depth = 2 * beat_U[best] / (gain_T * window_T).sum()
-  return float(depth), float(freqs_U[best])
+  beat_W = np.abs(np.fft.rfft((gain_T - gain_T.mean()) * window_T, padded))
+  freqs_W = np.fft.rfftfreq(padded, HOP_SECONDS)
+  low, high = np.searchsorted(freqs_W, (1.2, 16.0))
+  best = low + int(beat_W[low:high].argmax())
+  depth = 2 * beat_W[best] / (gain_T * window_T).sum()
+  return float(depth), float(freqs_W[best])
 
 
 def mean_tonality(analysis: Analysis) -> float:
@@ -199,13 +199,13 @@ def chroma(analysis: Analysis) -> np.ndarray:
   hop = round(HOP_SECONDS * analysis.sample_rate)
   audio_S = analysis.audio_S[first * hop : end * hop]
   size = min(len(audio_S), round(_CHROMA_WINDOW_SECONDS * analysis.sample_rate))
-  freqs_U, power_U = signal.welch(audio_S, analysis.sample_rate, nperseg=size)
-  peaks, _ = signal.find_peaks(power_U, height=1e-3 * power_U.max())
-  peaks = peaks[(freqs_U[peaks] > 100) & (freqs_U[peaks] < 2000)]
-  shift = _peak_shift(*(power_U[peaks + i] + 1e-20 for i in (-1, 0, 1)))
-  midi = 69 + 12 * np.log2((peaks + shift) * freqs_U[1] / 440)
+  freqs_W, power_W = signal.welch(audio_S, analysis.sample_rate, nperseg=size)
+  peaks, _ = signal.find_peaks(power_W, height=1e-3 * power_W.max())
+  peaks = peaks[(freqs_W[peaks] > 100) & (freqs_W[peaks] < 2000)]
+  shift = _peak_shift(*(power_W[peaks + i] + 1e-20 for i in (-1, 0, 1)))
+  midi = 69 + 12 * np.log2((peaks + shift) * freqs_W[1] / 440)
   classes = np.round(midi).astype(int) % 12
-  chroma = np.bincount(classes, np.sqrt(power_U[peaks]), minlength=12)
+  chroma = np.bincount(classes, np.sqrt(power_W[peaks]), minlength=12)
   return chroma / max(chroma.sum(), 1e-12)
 
 
@@ -220,29 +220,29 @@ def separate(
   """
   size = 1 << round(np.log2((0.016 if clicks else 0.064) * sample_rate))
   transform = signal.ShortTimeFFT(np.hanning(size), size // 4, sample_rate)
-  spectrum_UxT = transform.stft(audio_S)
-  power_UxT = np.abs(spectrum_UxT) ** 2
-  mask_UxT = (_click_mask if clicks else _tone_mask)(power_UxT)
-  fore_S = transform.istft(spectrum_UxT * mask_UxT, k1=len(audio_S))
+  spectrum_WxT = transform.stft(audio_S)
+  power_WxT = np.abs(spectrum_WxT) ** 2
+  mask_WxT = (_click_mask if clicks else _tone_mask)(power_WxT)
+  fore_S = transform.istft(spectrum_WxT * mask_WxT, k1=len(audio_S))
   return fore_S, audio_S - fore_S
 
 
-def _click_mask(power_UxT: np.ndarray) -> np.ndarray:
-  around_UxT = ndimage.median_filter(power_UxT, (1, 25))
-  floor = 1e-9 * power_UxT.max()
-  mask_UxT = power_UxT > _PROMINENCE * around_UxT + floor
-  return ndimage.binary_dilation(mask_UxT, np.ones((1, 3)))
+def _click_mask(power_WxT: np.ndarray) -> np.ndarray:
+  around_WxT = ndimage.median_filter(power_WxT, (1, 25))
+  floor = 1e-9 * power_WxT.max()
+  mask_WxT = power_WxT > _PROMINENCE * around_WxT + floor
+  return ndimage.binary_dilation(mask_WxT, np.ones((1, 3)))
 
 
-def _tone_mask(power_UxT: np.ndarray) -> np.ndarray:
-  bins_U = np.arange(len(power_UxT))[:, None]
-  best_T = power_UxT.argmax(0)
+def _tone_mask(power_WxT: np.ndarray) -> np.ndarray:
+  bins_W = np.arange(len(power_WxT))[:, None]
+  best_T = power_WxT.argmax(0)
   reach_T = np.maximum(2.5, 0.05 * best_T)
-  mask_UxT = np.zeros(power_UxT.shape, bool)
+  mask_WxT = np.zeros(power_WxT.shape, bool)
   for multiple in range(1, _MULTIPLES + 1):
-    mask_UxT |= np.abs(bins_U - multiple * best_T) <= reach_T
-  power_T = (power_UxT * mask_UxT).sum(0)
-  there_T = power_T > 0.5 * power_UxT.sum(0)
+    mask_WxT |= np.abs(bins_W - multiple * best_T) <= reach_T
+  power_T = (power_WxT * mask_WxT).sum(0)
+  there_T = power_T > 0.5 * power_WxT.sum(0)
   there_T &= power_T > _TONE_FLOOR * power_T.max()
   # The edges of a beep are weaker, but belong to it.
-  return mask_UxT & ndimage.binary_dilation(there_T, np.ones(5))
+  return mask_WxT & ndimage.binary_dilation(there_T, np.ones(5))

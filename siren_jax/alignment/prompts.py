@@ -39,7 +39,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   return [Prompt(text) for text in texts]
 
 
-def made_up(
+def synthetic_prompts(
   count: int, seed: int, sample_rate: int, seconds: float
 ) -> list[Prompt]:
   """Captions of `count` synthetic sounds, with what they claim."""

@@ -6,6 +6,7 @@ from there they come back to the coarse codes.
 
 import difflib
 import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ class Rollout:
     codes_BxNxT: int32. log_probs_BxNxT: of each, as it was drawn.
     deep_N: True for the codebooks of experts that are not tuned.
     audio_BxS: in [-1, 1] at `sample_rate`.
-    text_BxE, heard_BxE: CLAP embeddings of length one, of the prompt and of
+    text_BxE, audio_BxE: CLAP embeddings of length one, of the prompt and of
       the audio.
     truth_B: index into `truths`, -1 where a prompt has none.
     truths: what prompts claim, see `siren_jax.data.synthetic.sounds`.
@@ -42,11 +43,21 @@ class Rollout:
   deep_N: np.ndarray = flax.struct.field(pytree_node=False)
   audio_BxS: jax.Array
   text_BxE: jax.Array
-  heard_BxE: jax.Array
+  audio_BxE: jax.Array
   truth_B: jax.Array
   truths: Sequence[Any] = flax.struct.field(pytree_node=False)
   sample_rate: int = flax.struct.field(pytree_node=False)
   group_size: int = flax.struct.field(pytree_node=False)
+
+  @property
+  def heard_BxE(self) -> jax.Array:
+    """`audio_BxE`, by the name it once had."""
+    warnings.warn(
+      "Rollout.heard_BxE is Rollout.audio_BxE now",
+      DeprecationWarning,
+      stacklevel=2,
+    )
+    return self.audio_BxE
 
 
 Reward = Callable[[Rollout], jax.Array]
@@ -54,7 +65,7 @@ Reward = Callable[[Rollout], jax.Array]
 
 def clap(rollout: Rollout) -> jax.Array:
   """Cosine of the prompt and the decoded audio, in [-1, 1]."""
-  return jnp.sum(rollout.text_BxE * rollout.heard_BxE, -1)
+  return jnp.sum(rollout.text_BxE * rollout.audio_BxE, -1)
 
 
 def contrast(rollout: Rollout) -> jax.Array:
@@ -63,7 +74,7 @@ def contrast(rollout: Rollout) -> jax.Array:
   A sound that is near to any prompt gains nothing, as it does from `clap`.
   """
   text_QxE = rollout.text_BxE[:: rollout.group_size]
-  logits_BxQ = _CONTRAST_SCALE * rollout.heard_BxE @ text_QxE.T
+  logits_BxQ = _CONTRAST_SCALE * rollout.audio_BxE @ text_QxE.T
   own_B = jnp.arange(len(logits_BxQ)) // rollout.group_size
   log_probs_BxQ = jax.nn.log_softmax(logits_BxQ)
   return jnp.take_along_axis(log_probs_BxQ, own_B[:, None], 1)[:, 0]
@@ -72,8 +83,8 @@ def contrast(rollout: Rollout) -> jax.Array:
 def novelty(rollout: Rollout) -> jax.Array:
   """Mean of 1 - cosine to the other rollouts of the prompt, in [0, 2]."""
   group = rollout.group_size
-  audio_QxGxE = rollout.heard_BxE.reshape(
-    -1, group, rollout.heard_BxE.shape[-1]
+  audio_QxGxE = rollout.audio_BxE.reshape(
+    -1, group, rollout.audio_BxE.shape[-1]
   )
   to_all_QxG = jnp.einsum("qge,qe->qg", audio_QxGxE, jnp.sum(audio_QxGxE, 1))
   return 1 - (to_all_QxG.reshape(-1) - 1) / (group - 1)

@@ -205,7 +205,7 @@ class AlignTask:
       deep_N=~self._policy_N,
       audio_BxS=generated.audio_BxS,
       text_BxE=generated.text_BxE,
-      heard_BxE=clap.encode_audio(
+      audio_BxE=clap.encode_audio(
         params["clap"], self.models.clap, generated.audio_BxS, sample_rate
       ),
       truth_B=jnp.repeat(truth_Q, group),

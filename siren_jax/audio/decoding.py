@@ -1,6 +1,6 @@
 """A sound file as mono at another rate, a block at a time.
 
-Axis A: channels (in `Levels`, their mean comes last).
+Axis I: channels (in `Levels`, their mean comes last).
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class SoundFile(soundfile.SoundFile):
     """Number of frames that libsndfile expects; 0: it cannot say."""
     return self.frames if self.frames < _NO_LIMIT else 0
 
-  def blocks_SxA(self, promised: int) -> Iterator[np.ndarray]:
+  def blocks_SxI(self, promised: int) -> Iterator[np.ndarray]:
     """All samples as float32, so many at a time that memory is bounded.
 
     What comes behind the `promised` frames (0: not known) is sound if a first
@@ -63,7 +63,7 @@ class SoundFile(soundfile.SoundFile):
       left, is_end = promised - count, count == promised > 0
       wanted = 1 if is_end else min(size, left) if left > 0 else size
       try:
-        block_SxA = self.read(wanted, "float32", always_2d=True)
+        block_SxI = self.read(wanted, "float32", always_2d=True)
       except soundfile.SoundFileError as error:
         if is_end:
           self.is_followed = True
@@ -71,10 +71,10 @@ class SoundFile(soundfile.SoundFile):
         if self._view and self._view.tell() == self._view.size:
           raise declared_lengths.truncated(self._path) from error
         raise
-      if not len(block_SxA):
+      if not len(block_SxI):
         return
-      count += len(block_SxA)
-      yield block_SxA
+      count += len(block_SxI)
+      yield block_SxI
 
 
 class Levels:
@@ -84,45 +84,45 @@ class Levels:
     self.channels = channels
     self.frames = 0
     # The last column is the mix.
-    self._low_A = np.full(channels + 1, np.inf)
-    self._high_A = np.full(channels + 1, -np.inf)
-    self._sum_A = np.zeros(channels + 1)
-    self._squares_A = np.zeros(channels + 1)
+    self._low_I = np.full(channels + 1, np.inf)
+    self._high_I = np.full(channels + 1, -np.inf)
+    self._sum_I = np.zeros(channels + 1)
+    self._squares_I = np.zeros(channels + 1)
 
-  def add(self, block_SxA: np.ndarray, mix_S: np.ndarray) -> None:
+  def add(self, block_SxI: np.ndarray, mix_S: np.ndarray) -> None:
     """Counts a block in."""
-    all_AxS = np.vstack([block_SxA.T, mix_S], dtype=np.float64)
-    self.frames += all_AxS.shape[1]
-    self._low_A = np.minimum(self._low_A, all_AxS.min(axis=1))
-    self._high_A = np.maximum(self._high_A, all_AxS.max(axis=1))
-    self._sum_A += all_AxS.sum(axis=1)
-    self._squares_A += np.einsum("as,as->a", all_AxS, all_AxS)
+    all_IxS = np.vstack([block_SxI.T, mix_S], dtype=np.float64)
+    self.frames += all_IxS.shape[1]
+    self._low_I = np.minimum(self._low_I, all_IxS.min(axis=1))
+    self._high_I = np.maximum(self._high_I, all_IxS.max(axis=1))
+    self._sum_I += all_IxS.sum(axis=1)
+    self._squares_I += np.einsum("is,is->i", all_IxS, all_IxS)
 
   @property
   def peak(self) -> float:
     """The highest of a channel, around its constant level."""
-    return float((self._high_A - self._low_A)[:-1].max() / 2)
+    return float((self._high_I - self._low_I)[:-1].max() / 2)
 
   @property
   def peak_of_mix(self) -> float:
     """The highest absolute sample of the mix."""
-    return float(max(self._high_A[-1], -self._low_A[-1]))
+    return float(max(self._high_I[-1], -self._low_I[-1]))
 
   @property
   def loudest(self) -> int:
     """The channel of the highest power."""
-    return int(self._power_A[:-1].argmax())
+    return int(self._power_I[:-1].argmax())
 
   @property
   def cancel(self) -> bool:
     """Whether mixing channels of opposite phase leaves next to nothing."""
-    channels_A, mix = self._power_A[:-1], self._power_A[-1]
-    return bool(mix < _CANCELLED * channels_A.mean() / self.channels)
+    channels_I, mix = self._power_I[:-1], self._power_I[-1]
+    return bool(mix < _CANCELLED * channels_I.mean() / self.channels)
 
   @property
-  def _power_A(self) -> np.ndarray:
-    mean_A = self._sum_A / self.frames
-    return np.maximum(0, self._squares_A / self.frames - mean_A**2)
+  def _power_I(self) -> np.ndarray:
+    mean_I = self._sum_I / self.frames
+    return np.maximum(0, self._squares_I / self.frames - mean_I**2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,14 +189,14 @@ def _mixed(
   channel: int | None,
 ) -> Iterator[np.ndarray]:
   """Blocks of the mean of all channels, or of one; counted in `levels`."""
-  for block_SxA in file.blocks_SxA(promised):
-    if not (np.abs(block_SxA) <= _LARGEST).all():
+  for block_SxI in file.blocks_SxI(promised):
+    if not (np.abs(block_SxI) <= _LARGEST).all():
       raise UserError(
         f"{path}: samples that are NaN, infinite or beyond {_LARGEST:g};"
         " export the file again"
       )
-    mix_S = block_SxA.mean(1) if channel is None else block_SxA[:, channel]
-    levels.add(block_SxA, mix_S)
+    mix_S = block_SxI.mean(1) if channel is None else block_SxI[:, channel]
+    levels.add(block_SxI, mix_S)
     yield np.ascontiguousarray(mix_S)
 
 

@@ -3,7 +3,7 @@
 No audio is needed for it. Captions teach what our recordings are called; the
 rest, embedded by the teacher, teaches where every other word lies (our design).
 
-Axes: U width of the teacher's embeddings, I texts of one word.
+Axis I: texts of one word.
 """
 
 import collections
@@ -62,8 +62,8 @@ class Corpus:
 
   Attributes:
     ids_QxP, mask_QxP: as of `tokenizer.tokenize`.
-    teacher_QxW: the teacher's embeddings, of length one, float16; the name is
-      that of the file, and their width is U elsewhere.
+    teacher_QxW: the teacher's embeddings, of length one, float16. Saved
+      corpora have this name: elsewhere the axis W, here their width, is Z.
     label_Q: class that a text names, int32; -1 where it names none.
   """
 
@@ -115,12 +115,12 @@ class Corpus:
     """
     table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
     rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
-    x_IxU = self.teacher_QxW[rows].astype(np.float32)
-    if not x_IxU.size:
+    x_IxZ = self.teacher_QxW[rows].astype(np.float32)
+    if not x_IxZ.size:
       return table.astype(np.float32)
-    x_IxU = x_IxU - x_IxU.mean(0)
-    axes_UxD = np.linalg.eigh(x_IxU.T @ x_IxU)[1][:, ::-1][:, :width]
-    values = x_IxU @ axes_UxD
+    x_IxZ = x_IxZ - x_IxZ.mean(0)
+    axes_ZxD = np.linalg.eigh(x_IxZ.T @ x_IxZ)[1][:, ::-1][:, :width]
+    values = x_IxZ @ axes_ZxD
     table[self.ids_QxP[rows, 1], : values.shape[1]] = (
       values * 0.02 / values.std()
     )

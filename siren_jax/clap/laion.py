@@ -85,6 +85,8 @@ def features(
 ) -> tuple[jax.Array, jax.Array]:
   """Log mel frames [B, I, T, M] in dB, and which clips are longer [B].
 
+  I counts pictures of a clip: 1, or 4 with fusion.
+
   Shorter clips are repeated as often as they fit whole, then padded with
   zeros. Longer ones are cut to their middle or, with fusion, squeezed, with
   three parts beside; where the reference draws a place at random, this takes

@@ -5,7 +5,7 @@ Distillation from a sentence encoder ties the text tower to English at large,
 so that a word that no recording has lands near the words that were (our
 design). Batches may lack audio: then only words are learned.
 
-Axis U: width of the sentence encoder's embeddings.
+The array `teacher_QxW` of saved corpora is older than the axis Z: its W is Z.
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ class ClapTask:
     self._classes = classes
     if classes is not None:
       labelled = texts.label_Q >= 0
-      self._centre_U, self._means_OxU = _class_means(
+      self._centre_Z, self._means_OxZ = _class_means(
         texts.teacher_QxW[labelled].astype(np.float32),
         texts.label_Q[labelled],
         classes.count,
@@ -176,7 +176,7 @@ class ClapTask:
   def _words(self, params: Params, batch: Batch) -> Metrics:
     """Losses of texts alone: what the teacher says, which class they tell."""
     mask_QxP = batch["extra_mask_QxP"]
-    teacher_QxU = batch["extra_teacher_QxW"].astype(jnp.float32)
+    teacher_QxZ = batch["extra_teacher_QxW"].astype(jnp.float32)
     tokens_QxPxC, text_QxE = self._text(
       params, batch["extra_ids_QxP"], mask_QxP
     )
@@ -185,17 +185,17 @@ class ClapTask:
     if self._width:
       to_teacher = functools.partial(_to_teacher, params)
       token_QxP = 1 - jnp.einsum(
-        "qpu,qu->qp", to_teacher(tokens_QxPxC), teacher_QxU
+        "qpz,qz->qp", to_teacher(tokens_QxPxC), teacher_QxZ
       )
       mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
-      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxU).sum(-1)
-      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxU @ teacher_QxU.T
+      sentence_Q = 1 - (to_teacher(mean_QxC) * teacher_QxZ).sum(-1)
+      gap_QxQ = unit_QxE @ unit_QxE.T - teacher_QxZ @ teacher_QxZ.T
       parts["sentence"] = sentence_Q.mean()
       parts["token"] = masked_mean(token_QxP, mask_QxP)
       parts["relation"] = jnp.mean(gap_QxQ**2)
     if self._classes is not None:
       label_Q = batch["extra_label_Q"]
-      guess_QxO = normalize(teacher_QxU - self._centre_U) @ self._means_OxU.T
+      guess_QxO = normalize(teacher_QxZ - self._centre_Z) @ self._means_OxZ.T
       target_QxO = jnp.where(
         label_Q[:, None] >= 0,
         jax.nn.one_hot(label_Q, self._classes.count),
@@ -239,20 +239,20 @@ class ClapTask:
 
 def _to_teacher(params: Params, x_C: jax.Array) -> jax.Array:
   """Tokens, or their mean, through E to the teacher's space, length one."""
-  project, head_ExU = params["project_text"], params[TRAINING_ONLY]["head"]
-  kernel_CxU = project["kernel"] @ head_ExU
-  return normalize(x_C @ kernel_CxU + project["bias"] @ head_ExU)
+  project, head_ExZ = params["project_text"], params[TRAINING_ONLY]["head"]
+  kernel_CxZ = project["kernel"] @ head_ExZ
+  return normalize(x_C @ kernel_CxZ + project["bias"] @ head_ExZ)
 
 
 def _class_means(
-  x_QxU: Any, label_Q: np.ndarray, count: int
+  x_QxZ: Any, label_Q: np.ndarray, count: int
 ) -> tuple[Any, jax.Array]:
   """Centre of the class means, and the means about it, of length one."""
   member_OxQ = np.arange(count)[:, None] == label_Q
   member_OxQ = member_OxQ / np.maximum(member_OxQ.sum(1, keepdims=True), 1)
-  means_OxU = member_OxQ.astype(np.float32) @ x_QxU
-  centre_U = means_OxU.mean(0)
-  return centre_U, normalize(means_OxU - centre_U)
+  means_OxZ = member_OxQ.astype(np.float32) @ x_QxZ
+  centre_Z = means_OxZ.mean(0)
+  return centre_Z, normalize(means_OxZ - centre_Z)
 
 
 def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:

@@ -200,6 +200,6 @@ class Dac(nn.Module):
 def _weights(
   module: nn.Module, shape: tuple[int, int, int]
 ) -> tuple[jax.Array, jax.Array]:
-  """Kernel [K, in, out] and bias; weight norm is folded in."""
+  """Kernel [size, in, out] and bias; weight norm is folded in."""
   kernel = module.param("kernel", nn.initializers.truncated_normal(0.02), shape)
   return kernel, module.param("bias", nn.initializers.zeros, shape[-1:])

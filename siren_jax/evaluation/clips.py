@@ -19,8 +19,7 @@ from siren_jax.audio.decoding import Resampler
 from siren_jax.common import paths, text
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
-from siren_jax.data.sources import recordings as sources
-from siren_jax.data.sources import tables, walk
+from siren_jax.data.sources import recordings, tables, walk
 from siren_jax.evaluation import reconstruction
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Features, Scorer
@@ -49,7 +48,7 @@ class Clip:
 
 
 @dataclasses.dataclass
-class Log(sources.Problems):
+class Log(recordings.Problems):
   """Problems with clips, and what the reader did to those that it read.
 
   Attributes:
@@ -73,7 +72,7 @@ class Log(sources.Problems):
 def find(
   source: str | os.PathLike,
   apart: str | os.PathLike | None = None,
-  problems: sources.Problems | None = None,
+  problems: recordings.Problems | None = None,
 ) -> list[Clip]:
   """All sound files of a folder and those below it, or of a table.
 
@@ -85,11 +84,11 @@ def find(
     UserError: there is none, or two have one name.
   """
   source = paths.local(source)
-  problems = problems or sources.Problems()
+  problems = problems or recordings.Problems()
   if tables.is_table(source):
-    recordings = sources.find(source, problems, apart)
+    listed = recordings.find(source, problems, apart)
     return _named(
-      source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in recordings)
+      source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in listed)
     )
   # Elsewhere it costs nothing, and links may lead there.
   is_below = apart and source.resolve() in (

@@ -57,7 +57,7 @@ def _checked(embeddings_BxD: np.ndarray) -> np.ndarray:
   if embeddings.ndim != 2 or len(embeddings) < 2:
     raise UserError(
       f"embeddings of shape {list(embeddings.shape)}: a distance of"
-      " distributions needs [N, D] with N of at least 2; add clips"
+      " distributions needs [clips, width] of 2 clips at least; add clips"
     )
   if not np.isfinite(embeddings).all():
     raise UserError("embeddings are not finite; look for broken clips")

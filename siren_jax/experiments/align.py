@@ -125,7 +125,7 @@ def _prompts(
     path, seed = e.data.validation or path, seed + _HELD_OUT
   chosen = prompts.read(path, split) if path else []
   if e.data.synthetic:
-    chosen += prompts.made_up(
+    chosen += prompts.synthetic_prompts(
       e.data.synthetic, seed, models.codec.sample_rate, e.alignment.seconds
     )
   if not chosen:

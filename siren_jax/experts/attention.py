@@ -1,6 +1,7 @@
 """Attention along time, to the prompt, and over the tokens of one frame.
 
-Axes: A width of a head, Y tokens of one frame in the depth path.
+Axis I: what is attended to, where that need not be frames: prompt tokens, slots
+of a cache, tokens of one frame in the depth path.
 """
 
 import functools
@@ -17,17 +18,17 @@ from siren_jax.experts.layers import linear, parameter
 NEGATIVE = -1e9
 QUERY_BLOCK = 128  # of `attend_to_past`; the width of a TPU's matrix unit
 
-Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [J, W, A]
+Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [J, I, A]
 Blocks = list[Cache]  # of all frames, see `cache_blocks`
-Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [Y, ..., D]
+Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [I, ..., D]
 
 
 @jax.custom_vjp
 def attend(
   q_BxTxJxRxA: jax.Array,
-  k_BxWxJxA: jax.Array,
-  v_BxWxJxA: jax.Array,
-  mask_BxTxW: jax.Array,
+  k_BxIxJxA: jax.Array,
+  v_BxIxJxA: jax.Array,
+  mask_BxTxI: jax.Array,
 ) -> jax.Array:
   """Softmax attention with grouped heads: J key-value heads, R queries each.
 
@@ -36,12 +37,12 @@ def attend(
   pass.
 
   Args:
-    mask_BxTxW: False is never attended to; [B, 1, W] serves all queries.
+    mask_BxTxI: False is never attended to; [B, 1, I] serves all queries.
 
   Returns:
     [B, T, J, R, A], normalised in float32.
   """
-  return _attend_forward(q_BxTxJxRxA, k_BxWxJxA, v_BxWxJxA, mask_BxTxW)[0]
+  return _attend_forward(q_BxTxJxRxA, k_BxIxJxA, v_BxIxJxA, mask_BxTxI)[0]
 
 
 def _attend_forward(
@@ -51,7 +52,7 @@ def _attend_forward(
   top = jnp.max(scores, -1, keepdims=True)
   weights = jnp.exp(scores - top)
   total = jnp.moveaxis(jnp.sum(weights, -1, keepdims=True), 3, 1)
-  out = jnp.einsum("bjrtw,bwja->btjra", weights.astype(v.dtype), v)
+  out = jnp.einsum("bjrti,bija->btjra", weights.astype(v.dtype), v)
   out = (out / total).astype(v.dtype)
   return out, (q, k, v, mask, top, total, out)
 
@@ -66,13 +67,13 @@ def _attend_backward(
   d_out = d_out.astype(dtype)
   weights = jnp.exp(_scores(q, k, mask) - top)
   d_weights = jnp.einsum(
-    "btjra,bwja->bjrtw", d_out, v, preferred_element_type=jnp.float32
+    "btjra,bija->bjrti", d_out, v, preferred_element_type=jnp.float32
   )
   d_scores = (weights * (d_weights - d_total)).astype(dtype)
-  dq = jnp.einsum("bjrtw,bwja->btjra", d_scores, k * scale)
-  # W last: so the narrow operand is transposed, as in `linear`.
-  dk = jnp.einsum("btjra,bjrtw->bjaw", q * scale, d_scores)
-  dv = jnp.einsum("btjra,bjrtw->bjaw", d_out, weights.astype(dtype))
+  dq = jnp.einsum("bjrti,bija->btjra", d_scores, k * scale)
+  # I last: so the narrow operand is transposed, as in `linear`.
+  dk = jnp.einsum("btjra,bjrti->bjai", q * scale, d_scores)
+  dv = jnp.einsum("btjra,bjrti->bjai", d_out, weights.astype(dtype))
   return dq, jnp.moveaxis(dk, 3, 1), jnp.moveaxis(dv, 3, 1), None
 
 
@@ -80,9 +81,9 @@ attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _scores(q: jax.Array, k: jax.Array, mask: jax.Array) -> jax.Array:
-  """[B, J, R, T, W], float32."""
+  """[B, J, R, T, I], float32."""
   scores = jnp.einsum(
-    "btjra,bwja->bjrtw", q * q.shape[-1] ** -0.5, k,
+    "btjra,bija->bjrti", q * q.shape[-1] ** -0.5, k,
     preferred_element_type=jnp.float32,
   )  # fmt: skip
   return jnp.where(mask[:, None, None], scores, NEGATIVE)
@@ -113,27 +114,27 @@ def attend_to_past(
 
 
 def attend_cached(
-  q_JxRxA: jax.Array, blocks: Blocks, mask_W: jax.Array | np.ndarray
+  q_JxRxA: jax.Array, blocks: Blocks, mask_I: jax.Array | np.ndarray
 ) -> jax.Array:
   """`attend` for one new token of one row, over what is kept: [D].
 
   Args:
-    blocks: keys and values. mask_W: over the slots of all of them.
+    blocks: keys and values. mask_I: over the slots of all of them.
   """
   scale = q_JxRxA.shape[-1] ** -0.5
   parts = [
     jnp.einsum(
-      "jra,jwa->jrw", q_JxRxA * scale, k_JxWxA,
+      "jra,jia->jri", q_JxRxA * scale, k_JxIxA,
       preferred_element_type=jnp.float32,
     )
-    for k_JxWxA, _ in blocks
+    for k_JxIxA, _ in blocks
   ]  # fmt: skip
-  scores = jnp.where(mask_W, jnp.concatenate(parts, -1), NEGATIVE)
-  ends = np.cumsum([v_JxWxA.shape[1] for _, v_JxWxA in blocks])
+  scores = jnp.where(mask_I, jnp.concatenate(parts, -1), NEGATIVE)
+  ends = np.cumsum([v_JxIxA.shape[1] for _, v_JxIxA in blocks])
   probs = jnp.split(nn.softmax(scores), ends[:-1], axis=-1)
   sums = (
-    jnp.einsum("jrw,jwa->jra", p.astype(v_JxWxA.dtype), v_JxWxA)
-    for p, (_, v_JxWxA) in zip(probs, blocks, strict=True)
+    jnp.einsum("jri,jia->jra", p.astype(v_JxIxA.dtype), v_JxIxA)
+    for p, (_, v_JxIxA) in zip(probs, blocks, strict=True)
   )
   out = sum(sums, start=jnp.zeros((), blocks[0][1].dtype))
   return out.reshape(-1)
@@ -213,7 +214,7 @@ class SelfAttention(nn.Module):
   def over_tokens(
     self, x: jax.Array, last: int, past: Past | None = None
   ) -> tuple[jax.Array, Past]:
-    """Causal attention over the few tokens of a frame, [Y, ..., D].
+    """Causal attention over the few tokens of a frame, [I, ..., D].
 
     Head by head, a batched matrix product of 3 x 3 is the worst shape there
     is. Here two tokens multiply channel by channel, and one product with a

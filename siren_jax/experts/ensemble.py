@@ -2,8 +2,6 @@
 
 The variables are `{"params": ..., "frozen": ...}`: what is trained, and the
 codec's tables. Every leaf has the leading axis K, logically named "expert".
-
-Axis U: the codebooks of one expert.
 """
 
 import math

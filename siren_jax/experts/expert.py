@@ -1,7 +1,6 @@
 """The residual expert: a temporal and a depth transformer.
 
-See docs/design.md, What Siren is. Axes: U codebooks of one expert, Y tokens of
-one frame in the depth path.
+See docs/design.md, What Siren is. Axis I: tokens of a frame in the depth path.
 """
 
 from collections.abc import Callable
@@ -109,7 +108,7 @@ class DepthBlock(nn.Module):
     last: int | None = None,
     past: Past | None = None,
   ) -> tuple[jax.Array, Past]:
-    """Tokens [Y, ..., D] to as many; to the `last` ones, if given.
+    """Tokens [I, ..., D] to as many; to the `last` ones, if given.
 
     `past` holds keys and values of the tokens before these, and comes back
     with these appended.
@@ -243,8 +242,8 @@ class ResidualExpert(nn.Module):
       apply_stack(self.execution, layer, self.temporal, x_BxTxD, key)
     )
 
-  def _depth(self, x_YxBxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
-    """The Y = 1 + U tokens of every frame to the U that the heads read.
+  def _depth(self, x_IxBxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
+    """The I = 1 + U tokens of every frame to the U that the heads read.
 
     The first token of the last block would be thrown away: it is not computed.
     """
@@ -260,7 +259,7 @@ class ResidualExpert(nn.Module):
 
     early = jax.tree.map(lambda p: p[:-1], self.depth)
     late = jax.tree.map(lambda p: p[-1], self.depth)
-    x = apply_stack(self.execution, layer, early, x_YxBxTxD, keys[0])
+    x = apply_stack(self.execution, layer, early, x_IxBxTxD, keys[0])
     return self.depth_norm(layer(late, x, keys[1], cfg.codebooks_per_expert))
 
 

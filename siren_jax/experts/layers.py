@@ -39,7 +39,7 @@ class RMSNorm(nn.Module):
 
 @jax.custom_vjp
 def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """x [..., I] times kernel [I, ...O]: [..., ...O], in the type of x.
+  """x [..., in] times kernel [in, *out]: [..., *out], in the type of x.
 
   The derivative is the usual one, but says which operand is transposed for
   the kernel's: the narrow one. Left alone, XLA transposes the gradient of the

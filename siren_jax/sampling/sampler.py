@@ -87,8 +87,8 @@ class State:
   Attributes:
     frame: int32 scalar, frames made.
     x_KxBxD: temporal input.
-    caches: for each layer, blocks of keys and values [K, B, J, W, A]; without
-      B for a batch of one (see `_over_rows`).
+    caches: for each layer, blocks of keys and values [K, B, J, I, A] in I
+      slots; without B for a batch of one (see `_over_rows`).
   """
 
   frame: jax.Array

@@ -11,11 +11,11 @@ REWARD = jnp.array([[1.0, 3, 0, 4], [10, 10, 10, 10]])
 NONE = [0, 0, 0, 0]
 
 
-def close(found, expected, **options):
-  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6, **options)
+def close(actual, expected, **options):
+  np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-6, **options)
 
 
-def test_group_normalised():
+def test_group_normalised_divides_by_the_spread_of_all_groups():
   spread = np.sqrt((1 + 1 + 4 + 4) / 4)
   expected = np.array([-1, 1, -2, 2]) / spread
   close(advantages.group_normalised(REWARD), [expected, NONE])
@@ -45,9 +45,11 @@ def test_a_constant_reward_says_nothing(method):
 def test_a_reward_that_failed_counts_nowhere(method, bad):
   of = advantages.METHODS[method]
   holed = REWARD[:1].at[0, 1].set(bad)
-  found = of(holed)[0]
-  assert found[1] == 0
-  close(found[jnp.array([0, 2, 3])], of(REWARD[:1, jnp.array([0, 2, 3])])[0])
+  advantage = of(holed)[0]
+  assert advantage[1] == 0
+  close(
+    advantage[jnp.array([0, 2, 3])], of(REWARD[:1, jnp.array([0, 2, 3])])[0]
+  )
   close(of(jnp.full((1, 4), bad)), [NONE])
 
 
@@ -55,16 +57,16 @@ def test_a_reward_that_failed_counts_nowhere(method, bad):
 def test_rewards_are_brought_to_one_scale_before_they_are_weighted(method):
   other = jnp.array([[4.0, 0, 3, 1], [1, 2, 3, 4]])
   of = advantages.METHODS[method]
-  found = advantages.combine(
+  advantage = advantages.combine(
     {"a": REWARD, "b": 1000 * other}, {"a": 2.0, "b": -1.0}, method
   )
-  close(found, 2 * of(REWARD) - of(other))
+  close(advantage, 2 * of(REWARD) - of(other))
 
 
 @pytest.mark.parametrize("method", advantages.METHODS)
 def test_a_broken_reward_does_not_poison_the_rest(method):
   broken = jnp.full_like(REWARD, jnp.nan)
-  found = advantages.combine(
+  advantage = advantages.combine(
     {"a": REWARD, "b": broken}, {"a": 1.0, "b": 1.0}, method
   )
-  close(found, advantages.METHODS[method](REWARD))
+  close(advantage, advantages.METHODS[method](REWARD))

@@ -21,16 +21,16 @@ def score(truth, audio_S, rate=RATE):
   return claims.verify(truth, audio_S, rate)
 
 
-def made(**truth):
+def synthesize(**truth):
   """Sounds whose truth is `truth` and no less, from many seeds."""
   maker = getattr(synthetic, f"_{truth['kind']}")
-  found = []
+  matching = []
   for seed in range(400):
     audio_S, claim = maker(np.random.default_rng(seed), RATE, SECONDS)
     if claim == truth:
-      found.append(audio_S)
-    if len(found) == 3:
-      return found
+      matching.append(audio_S)
+    if len(matching) == 3:
+      return matching
   raise AssertionError(f"no sound of {truth}")
 
 
@@ -92,7 +92,7 @@ UNTRUE = [
 
 @pytest.mark.parametrize("truth, change", UNTRUE, ids=str)
 def test_one_wrong_attribute_costs_most_of_the_score(truth, change):
-  for audio_S in made(**truth):
+  for audio_S in synthesize(**truth):
     assert score(truth, audio_S) >= 0.9
     assert score(truth | change, audio_S) <= 0.4
 
@@ -106,7 +106,7 @@ def chord(root_hz, third):
 
 @pytest.mark.parametrize("root, hz", [("C", 261.63), ("A sharp", 233.08)])
 @pytest.mark.parametrize("quality, third", [("major", 4), ("minor", 3)])
-def test_chords(root, hz, quality, third):
+def test_a_triad_scores_by_its_root_and_quality(root, hz, quality, third):
   audio_S = chord(hz, third)
   truth = {"kind": "chord", "quality": quality, "root": root}
   other = {"major": "minor", "minor": "major"}[quality]
@@ -118,7 +118,7 @@ def test_chords(root, hz, quality, third):
 
 def test_a_miscount_costs_more_the_further_it_is():
   truth = {"kind": "bursts", "count": 5}
-  (audio_S, *_) = made(**truth)
+  (audio_S, *_) = synthesize(**truth)
   scores = [score(truth | {"count": n}, audio_S) for n in (5, 4, 3, 2)]
   assert scores == sorted(scores, reverse=True)
   assert scores[0] > 2 * scores[1] > 4 * scores[2] > 0
@@ -146,7 +146,10 @@ def test_the_order_of_a_sequence_counts(sounds):
 
 
 def test_both_parts_of_a_mixture_count():
-  tone_S, noise_S = made(kind="tone", pitch="high")[0], made(**RUMBLE)[0]
+  tone_S, noise_S = (
+    synthesize(kind="tone", pitch="high")[0],
+    synthesize(**RUMBLE)[0],
+  )
   size = min(len(tone_S), len(noise_S))
   noise_S = 0.3 * noise_S[:size] * np.std(tone_S) / np.std(noise_S)
   parts = [{"kind": "tone", "pitch": "high"}, RUMBLE]
@@ -163,7 +166,7 @@ def test_both_parts_of_a_mixture_count():
 def test_half_of_a_sequence_is_worth_little_but_something():
   parts = [{"kind": "noise", "band": "high"}, {"kind": "bursts", "count": 2}]
   truth = {"kind": "sequence", "parts": parts}
-  (noise_S, *_), (bursts_S, *_) = made(**parts[0]), made(**parts[1])
+  (noise_S, *_), (bursts_S, *_) = synthesize(**parts[0]), synthesize(**parts[1])
   gap_S = np.zeros(RATE // 2)
   whole = score(truth, np.concatenate([noise_S, gap_S, bursts_S]))
   half = score(truth, np.concatenate([noise_S, gap_S, 0 * bursts_S]))
@@ -195,7 +198,7 @@ def test_unknown_kinds_are_refused():
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
-def test_other_sample_rates(rate):
+def test_true_sounds_score_high_at_other_sample_rates(rate):
   scores = [
     score(sound.truth, sound.audio_S, rate)
     for sound in synthetic.make_set(15, 2, rate, 3.0)

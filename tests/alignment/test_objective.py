@@ -38,13 +38,15 @@ def one_code(ratio, advantage, reference=0.0, kl=0.0):
     (1.5, -2.0, 3.0, 3.0, 0),  # bad, and has become likelier: no bound
   ],
 )
-def test_clipping(ratio, advantage, loss, gradient, clipped):
-  found = one_code(ratio, advantage)
-  assert found[:2] == pytest.approx((loss, gradient), abs=1e-5)
-  assert found[2]["clip_fraction"] == clipped
+def test_loss_and_gradient_are_clipped_as_in_ppo(
+  ratio, advantage, loss, gradient, clipped
+):
+  actual = one_code(ratio, advantage)
+  assert actual[:2] == pytest.approx((loss, gradient), abs=1e-5)
+  assert actual[2]["clip_fraction"] == clipped
 
 
-def test_divergence():
+def test_the_divergence_of_a_code_is_exp_d_minus_d_minus_1():
   """reference / policy = 2: log-ratio d = log 2, e^d - d - 1."""
   ratio, kl = 0.5, 0.1
   loss, gradient, metrics = one_code(ratio, 0.0, 0.0, kl)
@@ -186,13 +188,13 @@ def test_gradient_is_that_of_the_expected_reward(model, guidance):
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
   exact = flat(jax.jit(jax.grad(expected_reward))(policy["params"]))
-  found = np.stack([flat(estimate(jax.random.key(i))) for i in range(40)])
-  error = found.std(0) / np.sqrt(len(found) - 1)
+  estimates = np.stack([flat(estimate(jax.random.key(i))) for i in range(40)])
+  error = estimates.std(0) / np.sqrt(len(estimates) - 1)
   moves = np.abs(exact) > 1e-5
   assert moves.sum() > 100
-  assert (np.abs(found.mean(0) - exact) < 5 * error + 1e-5).all()
-  cosine = exact @ found.mean(0) / np.linalg.norm(exact)
-  assert cosine / np.linalg.norm(found.mean(0)) > 0.99
-  assert np.linalg.norm(found.mean(0)) == pytest.approx(
+  assert (np.abs(estimates.mean(0) - exact) < 5 * error + 1e-5).all()
+  cosine = exact @ estimates.mean(0) / np.linalg.norm(exact)
+  assert cosine / np.linalg.norm(estimates.mean(0)) > 0.99
+  assert np.linalg.norm(estimates.mean(0)) == pytest.approx(
     np.linalg.norm(exact), rel=0.05
   )

@@ -12,26 +12,26 @@ from siren_jax.common.shards import Shard
 def test_lines_of_a_file(tmp_path):
   path = tmp_path / "prompts.txt"
   path.write_text("a dog barking\n\n  rain  \na dog barking\n")
-  found = prompts.read(path, "train")
-  assert found == [prompts.Prompt("a dog barking"), prompts.Prompt("rain")]
+  lines = prompts.read(path, "train")
+  assert lines == [prompts.Prompt("a dog barking"), prompts.Prompt("rain")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path, encoding):
   path = tmp_path / "prompts.txt"
   path.write_bytes("a dog\u2028barks\r\nrain".encode(encoding))
-  found = [prompt.text for prompt in prompts.read(path, "train")]
-  assert found == ["a dog\u2028barks", "rain"]
+  texts = [prompt.text for prompt in prompts.read(path, "train")]
+  assert texts == ["a dog\u2028barks", "rain"]
 
 
 @pytest.mark.parametrize(
-  "content, told",
+  "content, message",
   [(b"\n  \n", "holds no prompt"), (b"\xff\xfe\x00", "not UTF-8")],
 )
-def test_a_file_without_prompts(tmp_path, content, told):
+def test_a_file_without_prompts(tmp_path, content, message):
   path = tmp_path / "prompts.txt"
   path.write_bytes(content)
-  with pytest.raises(UserError, match=told):
+  with pytest.raises(UserError, match=message):
     prompts.read(path, "train")
 
 
@@ -47,12 +47,12 @@ def test_a_path_that_is_not_there(tmp_path):
     prompts.read(tmp_path / "nowhere", "train")
 
 
-def test_made_up_claims_have_truths():
-  found = prompts.made_up(5, 0, 16000, 1.0)
-  assert len({id(p.truth) for p in found}) == 5
-  assert all(p.text and p.truth["kind"] for p in found)
-  assert found == prompts.made_up(5, 0, 16000, 1.0)
-  assert found != prompts.made_up(5, 1, 16000, 1.0)
+def test_synthetic_prompts_have_truths():
+  claims = prompts.synthetic_prompts(5, 0, 16000, 1.0)
+  assert len({id(p.truth) for p in claims}) == 5
+  assert all(p.text and p.truth["kind"] for p in claims)
+  assert claims == prompts.synthetic_prompts(5, 0, 16000, 1.0)
+  assert claims != prompts.synthetic_prompts(5, 1, 16000, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def batches():
   words = tokenizer.train(["one two three four five"], 64)
 
   def make(**options):
-    found = [prompts.Prompt(t) for t in ("one", "two two")]
-    found += [prompts.Prompt(t, {"kind": t}) for t in ("three", "four")]
+    texts = [prompts.Prompt(t) for t in ("one", "two two")]
+    texts += [prompts.Prompt(t, {"kind": t}) for t in ("three", "four")]
     defaults = dict(max_tokens=4, batch_size=3, seed=0)
-    return prompts.PromptBatches(found, words, **(defaults | options))
+    return prompts.PromptBatches(texts, words, **(defaults | options))
 
   return make
 

@@ -109,11 +109,11 @@ def make(model):
 
 def run(step, state, batch, steps):
   """State after some steps, and the metrics of each."""
-  told = []
+  history = []
   for i in range(steps):
     state, metrics = step(state, batch, jax.random.key(i))
-    told.append(jax.device_get(metrics))
-  return state, told
+    history.append(jax.device_get(metrics))
+  return state, history
 
 
 def moved(old, new) -> float:
@@ -140,11 +140,11 @@ def test_the_policy_starts_as_the_experts_it_is_made_of(make, model):
 def test_a_reward_rises(make, batch, advantage):
   """And only the policy moves."""
   task, state, step = make(advantage=advantage)
-  after, told = run(step, state, batch, 12)
+  after, history = run(step, state, batch, 12)
   evaluate = jax.jit(task.evaluate)
   before, now = (evaluate(s, batch)["reward"] for s in (state, after))
   assert now > before + 0.15
-  assert told[0]["entropy"] > told[-1]["entropy"]
+  assert history[0]["entropy"] > history[-1]["entropy"]
   same(after.extra, state.extra)
   whole = task.merged(after)["params"]
   same(
@@ -160,9 +160,9 @@ def test_the_averaged_policy_is_what_is_kept(make, batch):
   task, state, averaging = make(ema_decay=0.75)
   old, ema = state.params, state.ema
   for i in range(2):
-    plain, told = step(plain, batch, jax.random.key(i))
+    plain, plain_metrics = step(plain, batch, jax.random.key(i))
     state, metrics = averaging(state, batch, jax.random.key(i))
-    assert metrics["reward"] == told["reward"]
+    assert metrics["reward"] == plain_metrics["reward"]
     ema = averaged(ema, state.params, 0.75, i)
     state, plain = (s.replace(step=s.step + 1) for s in (state, plain))
   same(state.params, plain.params)
@@ -184,7 +184,7 @@ def test_only_what_is_tuned_moves(make, batch):
     assert stays != ("summary" in name or "scale" in name), name
 
 
-def test_anti_causal(make, batch):
+def test_coarse_experts_learn_from_a_reward_of_deeper_codes(make, batch):
   """Coarse experts learn from a reward that sees deeper codes alone."""
   task, state, step = make(rewards=("my_rewards:deep",), group_size=16)
   after, _ = run(step, state, batch, 12)
@@ -196,9 +196,9 @@ def test_anti_causal(make, batch):
 def test_nothing_moves_where_rewards_say_nothing(make, batch):
   names = ("my_rewards:constant", "my_rewards:broken")
   _, state, step = make(rewards=names, weights=(1.0, 1.0))
-  after, told = run(step, state, batch, 2)
+  after, history = run(step, state, batch, 2)
   assert moved(state.params, after.params) == 0
-  assert abs(told[-1]["kl"]) < 1e-9
+  assert abs(history[-1]["kl"]) < 1e-9
 
 
 def test_a_broken_reward_does_not_poison_another(make, batch):
@@ -283,8 +283,8 @@ def test_a_mesh_does_what_one_device_does(plain, batch, sizes):
   with jax.set_mesh(mesh):
     step = jax.jit(task.step, out_shardings=(shardings, None))
     rows = jax.device_put(jax.device_get(batch), meshes.batch_sharding(mesh))
-    after, told = jax.device_get(step(state, rows, jax.random.key(0)))
-  same(told, metrics, atol=1e-5, rtol=1e-5)
+    after, actual = jax.device_get(step(state, rows, jax.random.key(0)))
+  same(actual, metrics, atol=1e-5, rtol=1e-5)
   moments, reference = after.opt_state[1][0].mu, expected.opt_state[1][0].mu
   same(moments, reference, atol=1e-6)
   # Of a gradient that is rounding, Adam makes whole steps in any direction.
@@ -314,7 +314,7 @@ def test_what_is_gathered_is_whole(plain):
 
 
 @pytest.mark.parametrize(
-  "changes, told",
+  "changes, message",
   [
     (dict(policy=(2,)), "experts 0 to 1"),
     (dict(policy=(0, 1), rewards=("deep_likelihood",)), "no deeper experts"),
@@ -330,6 +330,6 @@ def test_what_is_gathered_is_whole(plain):
     (dict(kl=-1.0), "kl"),
   ],
 )
-def test_settings_that_make_no_sense(make, changes, told):
-  with pytest.raises(UserError, match=told):
+def test_settings_that_make_no_sense(make, changes, message):
+  with pytest.raises(UserError, match=message):
     make(**changes)

@@ -52,7 +52,7 @@ def test_a_right_count_gives_the_very_length(content, read):
   assert read(tags[0] + content + tags[1]) == (SIZE, ())
 
 
-def test_no_count(content, read, tmp_path):
+def test_an_mp3_without_a_count_is_read_whole(content, read, tmp_path):
   size, notes = read(headless(content))
   assert SIZE <= size < SIZE + 2 * FRAME and notes == (lengths.UNKNOWN,)
   size, notes = read(b"ID3\3\0\0\0\0\2\0" + bytes(256) + headless(content))
@@ -87,7 +87,9 @@ def test_two_files_in_one(content, read):
 @pytest.mark.parametrize("bit_rate", ["CONSTANT", "VARIABLE"])
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_every_version(channels, rate, bit_rate, tmp_path, read):
+def test_frames_are_counted_at_every_rate_and_bit_rate(
+  channels, rate, bit_rate, tmp_path, read
+):
   noise = np.random.default_rng(0).normal(0, 0.1, (rate, channels))
   path = tmp_path / "noise.mp3"
   soundfile.write(path, noise, rate, bitrate_mode=bit_rate)

@@ -12,15 +12,15 @@ def test_a_tone_stays_the_tone(rates):
   old, new = (
     np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate) for rate in rates
   )
-  made = resample(old, *rates)
-  assert made.shape == new.shape and made.dtype == np.float32
-  np.testing.assert_allclose(made[200:-200], new[200:-200], atol=2e-3)
+  resampled = resample(old, *rates)
+  assert resampled.shape == new.shape and resampled.dtype == np.float32
+  np.testing.assert_allclose(resampled[200:-200], new[200:-200], atol=2e-3)
 
 
 def test_what_the_new_rate_cannot_hold_is_gone():
   time = np.arange(44100) / 44100
-  made = resample(np.sin(2 * np.pi * 12000 * time), 44100, 16000)
-  assert np.abs(made[200:-200]).max() < 0.02
+  resampled = resample(np.sin(2 * np.pi * 12000 * time), 44100, 16000)
+  assert np.abs(resampled[200:-200]).max() < 0.02
 
 
 def test_the_same_rate_changes_nothing():
@@ -30,6 +30,6 @@ def test_the_same_rate_changes_nothing():
 
 def test_traced_rows_are_the_rows_of_numpy():
   audio = np.random.default_rng(0).normal(size=(3, 1001)).astype("f4")
-  made = jax.jit(lambda x: resample(x, 16000, 48000))(audio)
+  resampled = jax.jit(lambda x: resample(x, 16000, 48000))(audio)
   alone = np.stack([resample(x, 16000, 48000) for x in audio])
-  np.testing.assert_allclose(made, alone, atol=1e-6)
+  np.testing.assert_allclose(resampled, alone, atol=1e-6)

@@ -66,10 +66,10 @@ def test_resamples_and_mixes_down_and_says_so(tmp_path):
 )
 def test_reading_in_blocks_changes_no_bit(rate, channels, size, tmp_path):
   rng = np.random.default_rng(0)
-  audio_SxC = rng.uniform(-0.5, 0.5, (size, channels)).astype("f4")
-  soundfile.write(tmp_path / "a.wav", audio_SxC, rate, "FLOAT")
+  audio_SxI = rng.uniform(-0.5, 0.5, (size, channels)).astype("f4")
+  soundfile.write(tmp_path / "a.wav", audio_SxI, rate, "FLOAT")
   audio_S, _ = sound_files.read_audio(tmp_path / "a.wav", RATE)
-  at_once_S = resample.resample_soxr(audio_SxC.mean(axis=1), rate, RATE)
+  at_once_S = resample.resample_soxr(audio_SxI.mean(axis=1), rate, RATE)
   np.testing.assert_array_equal(audio_S, at_once_S)
   other_S, _ = sound_files.read_audio(
     tmp_path / "a.wav", RATE, resample.resample_soxr
@@ -96,8 +96,8 @@ def test_silence_is_judged_a_channel_at_a_time(tmp_path):
   soundfile.write(path, np.stack([0 * quiet_S, quiet_S], 1), RATE, "FLOAT")
   audio_S, _ = sound_files.read_audio(path, RATE)
   np.testing.assert_array_equal(audio_S, quiet_S / 2)
-  silent_SxC = np.full((RATE, 2), [0.5, -0.5])  # nothing but a constant level
-  soundfile.write(path, silent_SxC, RATE)
+  silent_SxI = np.full((RATE, 2), [0.5, -0.5])  # nothing but a constant level
+  soundfile.write(path, silent_SxI, RATE)
   with pytest.raises(UserError, match="silent"):
     sound_files.read_audio(path, RATE)
 
@@ -176,7 +176,9 @@ def _write(path, content):
     (np.array([0.1, np.inf, 0.1], np.float32), "infinite"),
   ],
 )
-def test_bad_content(tmp_path, content, message):
+def test_content_that_is_no_sound_is_refused_in_one_line(
+  tmp_path, content, message
+):
   path = tmp_path / "a.wav"
   _write(path, content)
   with pytest.raises(UserError, match=message) as caught:
@@ -214,7 +216,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
-def test_truncated_file(tmp_path, suffix):
+def test_truncated_files_are_refused(tmp_path, suffix):
   path = tmp_path / f"a.{suffix}"
   soundfile.write(path, tone(seconds=3), RATE)
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

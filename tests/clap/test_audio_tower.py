@@ -98,10 +98,10 @@ def test_shifted_multiplies_are_a_depthwise_convolution():
 def test_what_fills_the_last_cell_is_not_heard():
   pool = audio_tower.AttentionPool(2)
   x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 6)), "float32")
-  heard = jnp.array([True, True, True, False])
-  params = pool.init(jax.random.key(0), x, heard)
-  one = pool.apply(params, x, heard)
-  other = pool.apply(params, x.at[:, 3].set(99.0), heard)
+  mask = jnp.array([True, True, True, False])
+  params = pool.init(jax.random.key(0), x, mask)
+  one = pool.apply(params, x, mask)
+  other = pool.apply(params, x.at[:, 3].set(99.0), mask)
   np.testing.assert_allclose(one, other)
 
 

@@ -24,9 +24,9 @@ GENERAL = ["house", "green", "idea"]
     ("blow", "blows blowed blowing"),
   ],
 )
-def test_regular_forms(verb, forms):
-  found = [corpus.inflect(verb, ending) for ending in ("s", "ed", "ing")]
-  assert found == forms.split()
+def test_verbs_are_inflected_by_rule(verb, forms):
+  inflected = [corpus.inflect(verb, ending) for ending in ("s", "ed", "ing")]
+  assert inflected == forms.split()
 
 
 def test_sentences_depend_on_the_seed_alone_and_are_whole():
@@ -141,9 +141,9 @@ def test_word_table_keeps_the_teachers_neighbours():
   assert table.shape == (20, 4) and table.dtype == np.float32
   centred = low_rank - low_rank.mean(0)
   expected = centred @ centred.T
-  found = table[2:14] @ table[2:14].T
+  similarity = table[2:14] @ table[2:14].T
   np.testing.assert_allclose(
-    found / np.linalg.norm(found),
+    similarity / np.linalg.norm(similarity),
     expected / np.linalg.norm(expected),
     atol=1e-5,
   )

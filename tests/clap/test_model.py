@@ -41,12 +41,12 @@ def test_a_loaded_clap_is_the_saved_one(bundle, config, params):
 def test_similarity_is_the_cosine_of_every_pair(bundle):
   loaded = clap.load(bundle)
   audio = np.random.default_rng(0).normal(size=(3, 900)).astype("f4")
-  found = loaded.similarity(["rain", "dog"], audio)
+  similarity = loaded.similarity(["rain", "dog"], audio)
   text_2xE = np.asarray(loaded.encode_text(["rain", "dog"])[2])
   expected = text_2xE @ np.asarray(loaded.encode_audio(audio)).T
-  assert found.shape == (2, 3)
-  np.testing.assert_allclose(found, expected, atol=1e-5)
-  assert np.abs(found).max() <= 1 + 1e-5
+  assert similarity.shape == (2, 3)
+  np.testing.assert_allclose(similarity, expected, atol=1e-5)
+  assert np.abs(similarity).max() <= 1 + 1e-5
 
 
 def test_an_empty_prompt_is_refused(bundle):

@@ -89,12 +89,12 @@ def test_accuracies_are_those_of_the_nearest_class(config):
   state, batch = _init(task), _batch(texts)
   # Rows 6 to 12 are tested; three of them are said to be of the next class.
   place = np.where(np.isin(np.arange(24), [7, 9, 10]), 1, 0)
-  x_RxE = np.eye(10, dtype="f4")[(texts.label_Q + place) % 3] + 5
+  x_QxE = np.eye(10, dtype="f4")[(texts.label_Q + place) % 3] + 5
   task._text = lambda p, ids, mask: (
-    np.repeat(x_RxE[:, None], 5, 1)[: len(ids)],
-    x_RxE[: len(ids)],
+    np.repeat(x_QxE[:, None], 5, 1)[: len(ids)],
+    x_QxE[: len(ids)],
   )
-  task._audio = lambda p, audio: x_RxE[jnp.array([0, 1, 2, 0, 0, 0])]
+  task._audio = lambda p, audio: x_QxE[jnp.array([0, 1, 2, 0, 0, 0])]
   task._words = lambda p, b: {}
   metrics = task.evaluate(state, batch)
   np.testing.assert_allclose(metrics["text_accuracy"], 0.5)
@@ -142,9 +142,9 @@ def test_without_teacher_and_classes_contrast_alone_is_left(config):
 
 
 def test_rows_without_class_do_not_count_for_accuracy():
-  found = jnp.array([0, 1, 2, 0, 1, 2])
+  guess = jnp.array([0, 1, 2, 0, 1, 2])
   label = jnp.array([0, 1, -1, -1, 0, 2])
-  np.testing.assert_allclose(tasks._accuracy(found, label), 3 / 4)
+  np.testing.assert_allclose(tasks._accuracy(guess, label), 3 / 4)
 
 
 def test_training_starts_where_it_is_told(config, params):

@@ -24,7 +24,7 @@ def test_like_sentences_are_near(minilm):
   assert np.abs(cosine[:2, 2:]).max() < 0.2
 
 
-def test_published_cosines(minilm):
+def test_cosines_are_those_of_the_model_card(minilm):
   # The example of the model card of sentence-transformers/all-MiniLM-L6-v2.
   x = minilm(
     [

@@ -26,7 +26,7 @@ def codec(tiny_bundle):
   return ["--model", str(tiny_bundle)]
 
 
-def test_there_and_back(folder, codec, tiny_model):
+def test_encode_and_decode_keep_length_and_rate(folder, codec, tiny_model):
   config = tiny_model.codec.config
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   with np.load("x.npz", allow_pickle=False) as file:
@@ -42,9 +42,9 @@ def test_there_and_back(folder, codec, tiny_model):
 
 def test_folders_rates_and_channels(folder, codec, capsys):
   assert main(["encode", "mono.wav", "stereo.flac", "--out", "o", *codec]) == 0
-  told = capsys.readouterr().err
-  assert "stereo.flac: resampled 44100 -> 16000 Hz" in told
-  assert "stereo.flac: 2 channels mixed down" in told
+  output = capsys.readouterr().err
+  assert "stereo.flac: resampled 44100 -> 16000 Hz" in output
+  assert "stereo.flac: 2 channels mixed down" in output
   recording = (folder / "mono.wav").read_bytes()
   assert main(["decode", "o/mono.npz", "o/stereo.npz", *codec]) == 0
   assert "mono.wav is there already" in capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_clipping_is_told(folder, codec, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  ("args", "told"),
+  ("args", "message"),
   [
     (["encode", "none.wav"], "none.wav"),
     (["encode", "mono.wav", "--out", "x.npy"], "in .npz, a folder"),
@@ -114,9 +114,11 @@ def test_clipping_is_told(folder, codec, capsys, monkeypatch):
     (["decode", "mono.wav"], "mono.wav: not a whole npz"),
   ],
 )
-def test_bad_files(args, told, folder, codec, user_error):
+def test_files_that_cannot_be_coded_are_refused_and_nothing_is_written(
+  args, message, folder, codec, user_error
+):
   before = sorted(folder.rglob("*"))
-  assert told in user_error([*args, *codec])
+  assert message in user_error([*args, *codec])
   assert sorted(folder.rglob("*")) == before
 
 
@@ -126,7 +128,7 @@ def good(config):
 
 
 @pytest.mark.parametrize(
-  ("change", "told"),
+  ("change", "message"),
   [
     (lambda v: v["codes"] - 1, "from -1"),
     (lambda v: v["codes"] + 10**6, "1000000"),
@@ -136,14 +138,16 @@ def good(config):
     (lambda v: np.array([{}], dtype=object), "not a whole npz"),
   ],
 )
-def test_bad_codes(change, told, folder, codec, tiny_model, user_error):
+def test_codes_that_do_not_fit_the_codec_are_refused(
+  change, message, folder, codec, tiny_model, user_error
+):
   values = good(tiny_model.codec.config)
   np.savez("x.npz", **values | {"codes": change(values)})
-  assert told in user_error(["decode", "x.npz", *codec])
+  assert message in user_error(["decode", "x.npz", *codec])
 
 
 @pytest.mark.parametrize(
-  ("values", "told"),
+  ("values", "message"),
   [
     ({"sample_rate": 44100}, "44100 Hz"),
     ({"num_samples": 0}, "num_samples 0"),
@@ -152,9 +156,11 @@ def test_bad_codes(change, told, folder, codec, tiny_model, user_error):
     ({"sample_rate": "x"}, "no file of codes"),
   ],
 )
-def test_bad_numbers(values, told, folder, codec, tiny_model, user_error):
+def test_lengths_and_rates_that_do_not_fit_are_refused(
+  values, message, folder, codec, tiny_model, user_error
+):
   np.savez("x.npz", **good(tiny_model.codec.config) | values)
-  assert told in user_error(["decode", "x.npz", *codec])
+  assert message in user_error(["decode", "x.npz", *codec])
 
 
 def test_damaged_npz_never_ends_in_a_traceback(

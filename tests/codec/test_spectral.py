@@ -23,7 +23,7 @@ def audio_BxS(tiny):
   return 0.1 * jax.random.normal(jax.random.key(1), (3, 12 * tiny.hop))
 
 
-def test_shapes_and_ranges(bound, tiny, audio_BxS):
+def test_codes_and_audio_have_their_shapes_and_ranges(bound, tiny, audio_BxS):
   codes = bound.encode(audio_BxS)
   assert codes.shape == (3, 4, 12) and codes.dtype == jnp.int32
   assert 0 <= codes.min() and codes.max() < 32

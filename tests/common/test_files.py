@@ -105,7 +105,7 @@ def test_json_in_every_encoding_that_json_knows(encoding, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("data", "told"),
+  ("data", "message"),
   [
     (b'{"a": 1, "b": 2, "a": 3}', "key 'a' is there twice"),
     (b'{"a": NaN}', "NaN is not a finite number"),
@@ -120,10 +120,10 @@ def test_json_in_every_encoding_that_json_knows(encoding, tmp_path):
     (b"<!doctype html><title>404</title>", "web page"),
   ],
 )
-def test_json_that_is_none_is_one_line(data, told, tmp_path):
+def test_json_that_is_none_is_one_line(data, message, tmp_path):
   path = tmp_path / "a.json"
   path.write_bytes(data)
-  with pytest.raises(UserError, match=rf"a\.json.*{told}.*; get it$"):
+  with pytest.raises(UserError, match=rf"a\.json.*{message}.*; get it$"):
     read_json(path, "get it")
 
 
@@ -137,17 +137,19 @@ def test_json_that_is_missing_or_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("data", "told"),
+  ("data", "message"),
   [
     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     (b"<html>", "web page"),
     (b"", "an empty file"),
   ],
 )
-def test_a_stand_in_of_an_npz_is_named(data, told, tmp_path):
+def test_a_stand_in_of_an_npz_is_named(data, message, tmp_path):
   path = tmp_path / "a.npz"
   path.write_bytes(data)
-  with pytest.raises(UserError, match=rf"a\.npz: not a whole npz \(.*{told}"):
+  with pytest.raises(
+    UserError, match=rf"a\.npz: not a whole npz \(.*{message}"
+  ):
     read_npz(path, "")
 
 

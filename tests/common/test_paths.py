@@ -69,7 +69,7 @@ def _readers_and_writers():
   audio_S = np.ones(9, "f4")
   features = schema.audio_features()
   facts = {"prompt": "rain", "sample_rate": 16000}
-  made_up = audio.AudioConfig(synthetic=2)
+  two_sounds = audio.AudioConfig(synthetic=2)
   return {
     "data set": lambda: reader.open_source(URL, "train"),
     "splits": lambda: reader.splits(URL),
@@ -77,7 +77,7 @@ def _readers_and_writers():
     "fingerprint": lambda: index.fingerprint(URL),
     "new data set": lambda: writer.write(URL, features, {}),
     "claim": lambda: writer.claim(URL).__enter__(),
-    "prepared": lambda: audio.prepare_audio([], URL, made_up),
+    "prepared": lambda: audio.prepare_audio([], URL, two_sounds),
     "recordings": lambda: recordings.find(URL),
     "walk": lambda: walk.sound_files(URL, [".wav"]),
     "sound": lambda: sound_files.read_audio(URL, 16000),

@@ -85,7 +85,7 @@ def test_full_length_sound_goes_round_without_loss_or_click():
   assert np.abs(np.diff(out_S)).max() < 2 * steepest
 
 
-def test_loop_repeats():
+def test_a_loop_repeats_a_short_sound():
   short_S = noise(1000)
   out_S = augment.fit(short_S, 5000, "loop", 0)
   period = 1000 - augment.FADE_SAMPLES
@@ -102,7 +102,7 @@ def test_gain_range_and_limit():
   assert np.abs(out_S).max() == pytest.approx(1.0)
 
 
-def test_mix_level():
+def test_the_second_sound_is_mixed_in_at_the_given_level():
   first_S, second_S = noise(RATE, 1), 5 * noise(RATE, 2)
   out_S = augment.mix(first_S, second_S, -6.0)
   added_S = out_S - first_S
@@ -120,6 +120,6 @@ def test_mix_level():
     {"shift_seconds": -1.0},
   ],
 )
-def test_bad_settings(setting):
+def test_impossible_settings_are_named(setting):
   with pytest.raises(UserError, match=next(iter(setting))):
     augment.AugmentConfig(**setting)

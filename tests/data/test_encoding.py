@@ -20,8 +20,8 @@ class FakeCodec:
 
   def encode(self, audio_BxS):
     self.shapes.add(audio_BxS.shape)
-    frames_BxTxH = audio_BxS.reshape(len(audio_BxS), -1, HOP)
-    level_BxT = np.abs(frames_BxTxH).mean(-1)
+    frames_BxTxW = audio_BxS.reshape(len(audio_BxS), -1, HOP)
+    level_BxT = np.abs(frames_BxTxW).mean(-1)
     return np.stack([1000 * level_BxT, level_BxT > 0], 1).astype(np.int32)
 
 
@@ -67,15 +67,15 @@ def prepare(audio_set, **settings):
     audio_set, codec, text, out, config, overwrite=True
   )
   source = reader.open_source(out, "train")
-  found = {source[i]["id"]: source[i] for i in range(len(source))}
-  return codec, text, counts, found
+  elements = {source[i]["id"]: source[i] for i in range(len(source))}
+  return codec, text, counts, elements
 
 
-def test_records(audio_set):
-  codec, text, counts, found = prepare(audio_set)
-  assert counts == {"train": 5, "validation": 1} and len(found) == 5
+def test_records_hold_codes_of_all_views_and_prompts(audio_set):
+  codec, text, counts, elements = prepare(audio_set)
+  assert counts == {"train": 5, "validation": 1} and len(elements) == 5
   assert len(codec.shapes) == 1 and len(text.sizes) == 1  # compiles once
-  element = found["r3"]
+  element = elements["r3"]
   assert element["codes"].shape == (3, 2, 20)
   assert element["codes"].dtype == np.uint16
   assert element["num_frames"].tolist() == [20, 20, 20]
@@ -88,16 +88,16 @@ def test_records(audio_set):
 
 def test_every_record_gets_its_own_codes(audio_set):
   for batch_records in (1, 2, 7):  # 5 records: full, filled up, one batch
-    _, _, _, found = prepare(audio_set, batch_records=batch_records)
+    _, _, _, elements = prepare(audio_set, batch_records=batch_records)
     for i in range(5):
       level = 1000 * 3000 * (i + 1) / schema.INT16_SCALE
-      assert abs(int(found[f"r{i}"]["codes"][0, 0].max()) - level) <= 1
+      assert abs(int(elements[f"r{i}"]["codes"][0, 0].max()) - level) <= 1
 
 
 def test_first_view_is_plain_the_others_vary(audio_set):
   how = augment.AugmentConfig(gain_db=(-6.0, -5.0), shift_seconds=1.0)
-  _, _, _, found = prepare(audio_set, augment=how)
-  short = found["r4"]["codes"]  # 0.3 of 2 seconds
+  _, _, _, elements = prepare(audio_set, augment=how)
+  short = elements["r4"]["codes"]  # 0.3 of 2 seconds
   assert short[0, 1].tolist() == [1] * 3 + [0] * 17
   assert all(3 <= view.sum() <= 4 for view in short[1:, 1])
   starts = {int(view.argmax()) for view in short[:, 1]}
@@ -107,8 +107,8 @@ def test_first_view_is_plain_the_others_vary(audio_set):
 
 def test_loop_fills_the_window(audio_set):
   how = augment.AugmentConfig(fit="loop")
-  _, _, _, found = prepare(audio_set, augment=how)
-  assert found["r4"]["codes"][:, 1].all()
+  _, _, _, elements = prepare(audio_set, augment=how)
+  assert elements["r4"]["codes"][:, 1].all()
 
 
 def test_a_caption_is_encoded_once(audio_set):
@@ -119,7 +119,7 @@ def test_a_caption_is_encoded_once(audio_set):
   assert len(text.seen) == 6 * encoding.TEXT_BATCH
 
 
-def test_bad_requests(audio_set):
+def test_another_sample_rate_and_impossible_settings_are_refused(audio_set):
   codec = FakeCodec()
   codec.config = types.SimpleNamespace(sample_rate=16000)
   with pytest.raises(UserError, match="1000 Hz, codec at 16000 Hz"):

@@ -47,10 +47,10 @@ def folder(tmp_path):
 
 
 def test_every_clip_gets_its_own(folder):
-  found = clips.find(folder)
-  assert [c.name for c in found] == sorted(c.name for c in found)
-  features = clips.extract(found, Ear().scorer)
-  for clip, what in zip(found, features, strict=True):
+  listed = clips.find(folder)
+  assert [c.name for c in listed] == sorted(c.name for c in listed)
+  features = clips.extract(listed, Ear().scorer)
+  for clip, what in zip(listed, features, strict=True):
     alone = np.abs(sound_files.read_audio(clip.path, RATE)[0]).mean()
     np.testing.assert_allclose(what["clip"], [alone], rtol=1e-5)
 
@@ -85,15 +85,15 @@ def test_a_broken_cache_file_is_heard_again(folder, tmp_path):
 
 
 def test_captions_are_beside_the_clips(folder):
-  told = json.dumps({"prompt": "pluie légère"}, ensure_ascii=False)
+  text = json.dumps({"prompt": "pluie légère"}, ensure_ascii=False)
   for name, encoding in (
     ("00", "utf-8"),
     ("02", "utf-8-sig"),
     ("04", "utf-16"),
   ):
-    (folder / f"{name}.json").write_text(told, encoding=encoding)
-  found = clips.find(folder)
-  texts, problems = clips.captions(found)
+    (folder / f"{name}.json").write_text(text, encoding=encoding)
+  listed = clips.find(folder)
+  texts, problems = clips.captions(listed)
   assert texts[:4] == ["pluie légère"] * 3 + [None] and not problems
 
 
@@ -190,15 +190,17 @@ def test_what_cannot_be_heard_is_logged(folder):
   long = _buzz(int(RATE * (clips.LONGEST + 1)))
   sound_files.write_audio(folder / "08.wav", long, RATE)
   log, done = clips.Log(), []
-  found = clips.find(folder)
-  features = clips.extract(found, Ear().scorer, None, done.append, log)
-  assert sum(done) == len(found)
-  bad = [c.path.name for c, h in zip(found, features, strict=True) if h is None]
+  listed = clips.find(folder)
+  features = clips.extract(listed, Ear().scorer, None, done.append, log)
+  assert sum(done) == len(listed)
+  bad = [
+    c.path.name for c, h in zip(listed, features, strict=True) if h is None
+  ]
   assert bad == ["02.wav", "04.wav", "06.wav", "08.wav"]
   assert len(log.messages) == 4
   for name, reason in zip(bad, ("audio", "silent", "at least", "at most")):
     assert any(name in m and reason in m for m in log.messages)
-  clips.extract(found, Ear("another").scorer, None, log=log)
+  clips.extract(listed, Ear("another").scorer, None, log=log)
   assert len(log.messages) == 4, "each is named once"
 
 
@@ -209,13 +211,13 @@ def test_nothing_but_numbers_is_kept(folder, tmp_path):
 
   scorer = Scorer("deaf", RATE, extract, "deaf", shortest=0.1)
   shutil.copy(folder / "00.wav", folder / "03.wav")  # Each is named.
-  found = clips.find(folder)[:4]
+  listed = clips.find(folder)[:4]
   with pytest.raises(UserError, match="NaN or infinity from deaf"):
-    clips.extract(found, scorer, tmp_path / "cache")
+    clips.extract(listed, scorer, tmp_path / "cache")
   log = clips.Log()
-  features = clips.extract(found, scorer, tmp_path / "cache", log=log)
+  features = clips.extract(listed, scorer, tmp_path / "cache", log=log)
   assert features.count(None) == len(log.messages) == 2
-  again = clips.extract(found, scorer, tmp_path / "cache", log=clips.Log())
+  again = clips.extract(listed, scorer, tmp_path / "cache", log=clips.Log())
   assert again.count(None) == 2
 
 
@@ -257,8 +259,8 @@ def test_pairs_of_unlike_length_are_noted(folder, tmp_path):
   (other / "02.wav").write_bytes(b"RIFF")
   log = clips.Log()
   both = clips.find(folder)[:4], clips.find(other)
-  found = clips.distances(*both, log)
-  assert len(found["mel"]) == len(both[0]) - 1
+  distances = clips.distances(*both, log)
+  assert len(distances["mel"]) == len(both[0]) - 1
   assert log.note_counts() == {
     "compared as far as the shorter one of the pair": 1
   }

@@ -12,7 +12,7 @@ from siren_jax.evaluation.divergence import (
 )
 
 
-def test_softmax_and_sigmoid():
+def test_probabilities_are_softmax_or_sigmoid_of_logits():
   logits = np.array([[0.0, np.log(3)], [1000.0, 0.0]])
   np.testing.assert_allclose(
     probabilities(logits), [[0.25, 0.75], [1.0, 0.0]], atol=1e-12
@@ -36,9 +36,11 @@ def test_score_of_sure_and_even_clips_is_the_number_of_classes():
 
 def test_kl_is_scipys():
   rng = np.random.default_rng(0)
-  target, made = probabilities(rng.normal(size=(2, 6, 9)))
-  expected = [stats.entropy(p, q) for p, q in zip(target, made)]
-  np.testing.assert_allclose(kl_divergence(target, made), expected, rtol=1e-3)
+  target, generated = probabilities(rng.normal(size=(2, 6, 9)))
+  expected = [stats.entropy(p, q) for p, q in zip(target, generated)]
+  np.testing.assert_allclose(
+    kl_divergence(target, generated), expected, rtol=1e-3
+  )
   np.testing.assert_array_equal(kl_divergence(target, target), np.zeros(6))
 
 

@@ -16,34 +16,34 @@ def _sound(seed=0):
   return (tone + 0.01 * rng.normal(size=(2, RATE))).astype("f4")
 
 
-def test_the_sound_itself():
-  found = reconstruction.distances(_sound(), _sound(), RATE)
-  assert not found["mel"].any() and not found["stft"].any()
-  assert found["si_sdr"].min() > 80
+def test_a_sound_is_at_no_distance_from_itself():
+  distances = reconstruction.distances(_sound(), _sound(), RATE)
+  assert not distances["mel"].any() and not distances["stft"].any()
+  assert distances["si_sdr"].min() > 80
 
 
 def test_si_sdr_is_the_ratio_of_powers():
   time = np.arange(RATE) / RATE
   signal, noise = np.sin(2 * np.pi * 50 * time), np.cos(2 * np.pi * 50 * time)
   for ratio in (0.1, 1.0, 3.0):
-    made = (5 * (signal + ratio * noise) + 0.2)[None]
-    found = reconstruction.si_sdr(signal[None], made)
-    np.testing.assert_allclose(found, -20 * np.log10(ratio), atol=1e-4)
+    estimate = (5 * (signal + ratio * noise) + 0.2)[None]
+    si_sdr = reconstruction.si_sdr(signal[None], estimate)
+    np.testing.assert_allclose(si_sdr, -20 * np.log10(ratio), atol=1e-4)
 
 
 def test_a_factor_of_ten_is_one_in_log_magnitudes():
   """All bins above the floor: mel 1; the log part of each STFT 2."""
   loud = np.random.default_rng(0).normal(size=(1, RATE)).astype("f4")
-  found = reconstruction.distances(loud, 0.1 * loud, RATE)
+  distances = reconstruction.distances(loud, 0.1 * loud, RATE)
   np.testing.assert_allclose(
-    found["mel"], 1, atol=0.02
+    distances["mel"], 1, atol=0.02
   )  # Some bands are empty.
   linear = sum(
     0.9 * np.mean(x)
     for window in (2048, 512)
     for x in reconstruction._magnitudes(window, loud)
   )
-  np.testing.assert_allclose(found["stft"], linear + 4, rtol=1e-4)
+  np.testing.assert_allclose(distances["stft"], linear + 4, rtol=1e-4)
 
 
 def test_more_noise_is_worse_and_rows_do_not_meet():

@@ -19,18 +19,18 @@ def side(tmp_path):
   """Makes a side of clips with these names, rates and captions."""
 
   def side(folder, names, rates=(16000,), captions=("rain",), windows=2):
-    found = []
+    listed = []
     for i, name in enumerate(names):
       path = tmp_path / folder / f"{name}.wav"
       path.parent.mkdir(exist_ok=True)
       soundfile.write(path, np.full(100, 0.5), rates[i % len(rates)])
-      told = captions[i % len(captions)]
-      found.append(clips.Clip(path, name, f"{folder}{i}", told))
+      caption = captions[i % len(captions)]
+      listed.append(clips.Clip(path, name, f"{folder}{i}", caption))
     features = {"clip": np.zeros(WIDTH), "windows": np.zeros((windows, WIDTH))}
     by_clip = [features] * len(names)
-    captions, problems = clips.captions(found)
+    captions, problems = clips.captions(listed)
     return report.Side(
-      found,
+      listed,
       report.PanelFeatures(names, by_clip, by_clip, by_clip, captions),
       [rates[i % len(rates)] for i in range(len(names))],
       problems,
@@ -51,28 +51,30 @@ NAMES = [f"{i:02}" for i in range(30)]
 
 
 def test_nothing_to_warn_of(side):
-  found = _of(side("real", NAMES), side("made", NAMES))
-  assert not found.warnings
-  assert found.pairs == 30
-  assert found.rates == {"generated": {16000: 30}, "reference": {16000: 30}}
+  result = _of(side("real", NAMES), side("made", NAMES))
+  assert not result.warnings
+  assert result.pairs == 30
+  assert result.rates == {"generated": {16000: 30}, "reference": {16000: 30}}
 
 
 def test_why_kl_is_missing_and_of_how_many_pairs_it_is(side):
   real = side("real", NAMES)
-  found = _of(real, side("made", [f"x{name}" for name in NAMES]))
-  assert found.pairs == 0
-  [told] = _about("kl", found.warnings)
-  assert "missing" in told and "'x00'" in told and "'00'" in told
-  found = _of(real, side("made", [*NAMES[:25], "x"]))
-  assert found.pairs == 25
-  [told] = _about("kl", found.warnings)
-  assert "25 pairs" in told and "1 of 26" in told
+  result = _of(real, side("made", [f"x{name}" for name in NAMES]))
+  assert result.pairs == 0
+  [warning] = _about("kl", result.warnings)
+  assert "missing" in warning and "'x00'" in warning and "'00'" in warning
+  result = _of(real, side("made", [*NAMES[:25], "x"]))
+  assert result.pairs == 25
+  [warning] = _about("kl", result.warnings)
+  assert "25 pairs" in warning and "1 of 26" in warning
 
 
 def test_why_clap_is_missing_and_of_how_many_clips_it_is(side, tmp_path):
   real = side("real", NAMES)
-  [told] = _about("clap", _of(real, side("a", NAMES, captions=[""])).warnings)
-  assert "missing for generated" in told and '"prompt"' in told
+  [warning] = _about(
+    "clap", _of(real, side("a", NAMES, captions=[""])).warnings
+  )
+  assert "missing for generated" in warning and '"prompt"' in warning
   (tmp_path / "b").mkdir()
   (tmp_path / "b" / "01.json").write_text("{")
   half = side("b", NAMES, captions=["rain", ""])
@@ -93,39 +95,39 @@ def test_too_few_clips_for_a_distance(side):
     warnings = _of(real, side(f"{count}{windows}", names, windows=windows))
     warnings = [w for w in warnings.warnings if not w.startswith("kl")]
     assert {w.partition(":")[0] for w in warnings} == set(keys)
-    for told in _about("fd", warnings):
-      assert "4 generated and 30 reference clips in 4 dimensions" in told
+    for warning in _about("fd", warnings):
+      assert "4 generated and 30 reference clips in 4 dimensions" in warning
 
 
 def test_rates_that_differ_and_are_too_low(side):
   real = side("real", NAMES)
-  found = _of(real, side("made", NAMES, rates=[44100, 48000]))
-  assert found.rates["generated"] == {44100: 15, 48000: 15}
-  [told] = found.warnings
-  assert "several sample rates" in told and "below 7440 Hz" in told
+  result = _of(real, side("made", NAMES, rates=[44100, 48000]))
+  assert result.rates["generated"] == {44100: 15, 48000: 15}
+  [warning] = result.warnings
+  assert "several sample rates" in warning and "below 7440 Hz" in warning
   differ, low = _of(real, side("low", NAMES, rates=[8000])).warnings
   assert "below 3720 Hz" in differ
   assert "30 clips are below the 16000 Hz of ours" in low
 
 
 def test_no_file_is_read_after_the_work(side, tmp_path):
-  real, made = side("real", NAMES), side("made", NAMES, captions=[""])
-  before = _of(real, made)
+  real, generated = side("real", NAMES), side("made", NAMES, captions=[""])
+  before = _of(real, generated)
   for folder in ("real", "made"):
     shutil.rmtree(tmp_path / folder)
-  assert _of(real, made) == before
+  assert _of(real, generated) == before
 
 
 def test_clips_of_both_sides(side):
   real = side("real", NAMES)
-  [told] = _of(real, real).warnings
-  assert "30 of 30 generated clips are files of the reference" in told
+  [warning] = _of(real, real).warnings
+  assert "30 of 30 generated clips are files of the reference" in warning
 
 
 def test_skipped_and_notes_come_from_the_log(side):
   log = clips.Log()
   log.add("x.wav: silent")
   log.notes["y.wav"] |= {"2 channels mixed down"}
-  found = _of(side("real", NAMES), side("made", NAMES), log)
-  assert found.skipped == ["x.wav: silent"]
-  assert found.notes == {"2 channels mixed down": 1}
+  result = _of(side("real", NAMES), side("made", NAMES), log)
+  assert result.skipped == ["x.wav: silent"]
+  assert result.notes == {"2 channels mixed down": 1}

@@ -43,7 +43,7 @@ def _hearing(count=60, noise=0.3, seed=0):
   return report.PanelFeatures(names, features, features, features, captions)
 
 
-def test_the_same_clips():
+def test_clips_compared_with_themselves_get_perfect_figures():
   same = report.figures(_hearing(), _hearing(), PANEL)
   assert list(same) == ["fad", "fad_inf", "fd", "is", "kl", "clap"]
   assert same["fad"].value < 1e-8 and same["fd"].value < 1e-8
@@ -91,8 +91,8 @@ def test_without_pairs_or_captions_there_is_no_such_figure():
   generated = dataclasses.replace(
     _hearing(), names=[f"x{i}" for i in range(60)], captions=[None] * 60
   )
-  found = report.figures(_hearing(), generated, PANEL)
-  assert set(found) == {"fad", "fad_inf", "fd", "is"}
+  figures = report.figures(_hearing(), generated, PANEL)
+  assert set(figures) == {"fad", "fad_inf", "fd", "is"}
 
 
 def test_one_clip_is_too_few():
@@ -109,14 +109,14 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
   assert 85 <= inside <= 99
 
 
-def test_table_and_json():
+def test_the_table_and_the_json_show_the_same_figures():
   rows = {"generated (60)": report.figures(_hearing(), _hearing(), PANEL)}
   rows["reference (60)"] = report.alone(
     _hearing(), PANEL, np.random.default_rng(0)
   )
-  told = report.markdown(rows, report.head(PANEL))
-  assert "| clips | fad | fad_inf | fd | is | kl | clap |" in told
-  assert "made up, 16000 Hz, torchaudio" in told
+  table = report.markdown(rows, report.head(PANEL))
+  assert "| clips | fad | fad_inf | fd | is | kl | clap |" in table
+  assert "made up, 16000 Hz, torchaudio" in table
   values = report.as_json(rows, report.head(PANEL))
   assert values["kl"] == 0.0
   assert set(values["rows"]["reference (60)"]) == {"is", "clap"}
@@ -143,9 +143,9 @@ def _folder(home, seconds):
 
 def test_scorers_of_one_name_are_not_mixed_up(tmp_path):
   one, two = _scorer("1", 1.0), _scorer("2", 2.0)
-  found = _folder(tmp_path, [0.5, 0.5])
+  listed = _folder(tmp_path, [0.5, 0.5])
   side = report.extract(
-    found, Panel(one, one, two), Cache(None), lambda _: None, clips.Log()
+    listed, Panel(one, one, two), Cache(None), lambda _: None, clips.Log()
   )
   assert [x["clip"] for x in side.features.tagger] == [1.0, 1.0]
   assert [x["text_space"] for x in side.features.text] == [2.0, 2.0]
@@ -153,25 +153,25 @@ def test_scorers_of_one_name_are_not_mixed_up(tmp_path):
 
 def test_all_figures_are_of_the_clips_that_everyone_hears(tmp_path):
   panel = Panel(_scorer("1", 1.0, 0.4), _scorer("2", 2.0), _scorer("3", 3.0))
-  found = _folder(tmp_path, [0.5, 0.2, 0.5])
+  listed = _folder(tmp_path, [0.5, 0.2, 0.5])
   log, done = clips.Log(), []
-  side = report.extract(found, panel, Cache(tmp_path / "c"), done.append, log)
+  side = report.extract(listed, panel, Cache(tmp_path / "c"), done.append, log)
   assert side.features.names == ["0", "2"]
   assert len(side.features.windows) == len(side.features.text) == 2
   assert sum(done) == 9
   assert len(log.messages) == 1 and "1.wav" in log.messages[0]
   with pytest.raises(UserError, match=r"1 of 2 clips .*1\.wav: 0.2 s"):
-    report.extract(found[:2], panel, Cache(None), done.append, clips.Log())
+    report.extract(listed[:2], panel, Cache(None), done.append, clips.Log())
 
 
 def test_rates_and_problems_of_captions_come_with_the_clips(tmp_path):
-  found = _folder(tmp_path, [0.5, 0.5, 0.5])
+  listed = _folder(tmp_path, [0.5, 0.5, 0.5])
   (tmp_path / "0.json").write_text("{")
   panel, log = Panel(*3 * [_scorer("1", 1.0)]), clips.Log()
   cache = Cache(tmp_path / "c")
-  report.extract(found, panel, cache, lambda _: None, log)
+  report.extract(listed, panel, cache, lambda _: None, log)
   (tmp_path / "1.wav").unlink()  # What it sounds like is in the cache.
-  side = report.extract(found, panel, cache, lambda _: None, log)
+  side = report.extract(listed, panel, cache, lambda _: None, log)
   assert side.features.names == ["0", "2"] and side.rates == [16000, 16000]
   assert len(side.problems) == 1 and "0.json" in side.problems[0]
   assert len(log.messages) == 1 and "1.wav" in log.messages[0]

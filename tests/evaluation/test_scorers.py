@@ -62,14 +62,14 @@ def test_everything_that_a_result_depends_on(tiny_model, monkeypatch):
     return scorers.in_all_places(model, "tiny").fingerprint
 
   words = tokenizer.train(["a dog", "rain"], model.config.text.vocab_size)
-  found = [
+  fingerprints = [
     fingerprint(model),
     fingerprint(_other_weights(model)),
     fingerprint(dataclasses.replace(model, tokenizer=words)),
   ]
   with monkeypatch.context() as patch:
     patch.setattr(phrasebook, "categories", lambda: ("dog", "rain"))
-    found.append(fingerprint(model))
+    fingerprints.append(fingerprint(model))
   for name, value in (
     ("_VERSION", -1),
     ("_SHARPNESS", 1.0),
@@ -77,7 +77,7 @@ def test_everything_that_a_result_depends_on(tiny_model, monkeypatch):
   ):
     with monkeypatch.context() as patch:
       patch.setattr(scorers, name, value)
-      found.append(fingerprint(model))
+      fingerprints.append(fingerprint(model))
   for module, name in (
     (jax, "__version__"),
     (scorers.soxr, "__version__"),
@@ -86,9 +86,9 @@ def test_everything_that_a_result_depends_on(tiny_model, monkeypatch):
   ):
     with monkeypatch.context() as patch:
       patch.setattr(module, name, "another")
-      found.append(fingerprint(model))
-  assert len(set(found)) == len(found)
-  assert fingerprint(model) == found[0]
+      fingerprints.append(fingerprint(model))
+  assert len(set(fingerprints)) == len(fingerprints)
+  assert fingerprint(model) == fingerprints[0]
 
 
 def _band_limited(seed, sample_rate):

@@ -90,7 +90,9 @@ def test_overrides_of_lists():
     ("--config.experts.heads=3", "heads=3"),
   ],
 )
-def test_wrong_overrides(override, message, user_error, tmp_path):
+def test_wrong_overrides_are_refused_before_a_run_begins(
+  override, message, user_error, tmp_path
+):
   argv = ["train", f"--config={TINY}", f"--workdir={tmp_path / 'w'}"]
   assert message in user_error([*argv, override])
   assert not (tmp_path / "w").exists()

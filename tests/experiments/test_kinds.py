@@ -27,7 +27,7 @@ def test_every_config_tells_its_own_command(path):
 @pytest.mark.parametrize(
   ("name", "millions"), [("siren_1_6b", 273), ("siren_3_1b", 515)]
 )
-def test_papers_sizes(name, millions):
+def test_configs_have_the_sizes_of_the_paper(name, millions):
   import jax
 
   experiment = config_files.from_file(str(CONFIGS / f"{name}.py"))

@@ -54,7 +54,7 @@ def test_a_code_changes_exactly_the_logits_that_may_depend_on_it(params, batch):
     np.testing.assert_array_equal(moved > 1e-6, expected)
 
 
-def test_causality_by_gradient(params, batch):
+def test_logits_have_no_gradient_to_later_frames(params, batch):
   """No gradient from a frame's logits to the embeddings of later frames."""
   codes, prompt, frames, mask = batch
 
@@ -74,7 +74,7 @@ def test_causality_by_gradient(params, batch):
     assert (gradient_T[: t + 1] > 0).all()
 
 
-def test_experts_are_isolated(params, batch):
+def test_the_loss_of_an_expert_has_no_gradient_to_others(params, batch):
   """The gradient of one expert's loss is zero in all others."""
 
   def loss(trained):
@@ -142,7 +142,9 @@ def test_logits_are_of_the_type_of_the_execution(params, batch):
   [(14, 2, 273e6, 1.64e9), (24, 8, 515e6, 3.09e9)],
   ids=["siren_1_6b", "siren_3_1b"],
 )
-def test_full_size(temporal, depth, an_expert, in_all):
+def test_the_full_sizes_have_the_parameters_of_the_paper(
+  temporal, depth, an_expert, in_all
+):
   config = experts.ExpertConfig(
     dim=1024, heads=16, kv_heads=16, temporal_layers=temporal,
     depth_layers=depth, prompt_dim=768, feature_dim=1024,

@@ -13,7 +13,9 @@ from siren_jax.common.errors import UserError
 EXECUTION_FIELDS = dataclasses.fields(experts.Execution)
 
 
-def test_first_values(tiny_config, tables):
+def test_parameters_start_random_biases_at_0_and_scales_at_1(
+  tiny_config, tables
+):
   variables = nn.unbox(experts.init(jax.random.key(0), tiny_config, tables))
   for path, x in jax.tree_util.tree_leaves_with_path(variables["params"]):
     name = path[-1].key

@@ -30,7 +30,7 @@ def test_linear_and_its_derivative(shape):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_positions():
+def test_positions_are_sines_on_even_and_cosines_on_odd_channels():
   table = sinusoid(jnp.arange(5), 6)
   for position in range(5):
     for channel in range(6):

@@ -69,7 +69,7 @@ def _placed(task, state, mesh):
   return jax.device_put(state, shardings), shardings
 
 
-def test_an_update(task, batch, plain, mesh):
+def test_a_sharded_update_is_that_of_one_device(task, batch, plain, mesh):
   assert_same_update(task, batch, plain, mesh)
 
 

@@ -65,7 +65,9 @@ def _still(old, new) -> set[str]:
   return {"/".join(k.key for k in path[-2:]) for path, equal in leaves if equal}
 
 
-def test_training(make, batch, tables):
+def test_training_learns_and_ignores_a_prompt_that_is_dropped(
+  make, batch, tables
+):
   """It learns; tables stay; the prompt cannot matter where it is dropped."""
   task, first, step = make(
     {"ema_decay": 0.5, "condition_dropout": 1.0}, dropout=0.1
@@ -92,7 +94,7 @@ def test_training(make, batch, tables):
 
 
 @pytest.mark.parametrize("loop", ["map", "vmap"])
-def test_experts_are_isolated(plain, make, batch, loop):
+def test_an_expert_that_is_nan_does_not_spoil_another(plain, make, batch, loop):
   _, state, step, _ = plain
   if loop == "vmap":
     *_, step = make({"condition_dropout": 0.0}, expert_loop=loop)

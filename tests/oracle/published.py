@@ -59,17 +59,17 @@ def vggish(monkeypatch) -> torch.nn.Module:
   """Of torchvggish, with its last ReLU."""
   # It resamples, which is not asked for here.
   monkeypatch.setitem(sys.modules, "resampy", types.ModuleType("resampy"))
-  found = pytest.importorskip("torchvggish.torchvggish")
-  return _tagger(found._vgg())
+  module = pytest.importorskip("torchvggish.torchvggish")
+  return _tagger(module._vgg())
 
 
 def cnn14(config, monkeypatch, home) -> torch.nn.Module:
   """Of PANNs, with the front end of `config`."""
   # At import it fetches labels with wget; it fails quietly without a network.
   monkeypatch.setenv("HOME", str(home))
-  found = pytest.importorskip("panns_inference.models")
+  module = pytest.importorskip("panns_inference.models")
   return _tagger(
-    found.Cnn14(
+    module.Cnn14(
       config.sample_rate, config.window, config.hop, 64,
       config.low, config.high, 527,
     )

@@ -96,7 +96,7 @@ def _weights(root: pathlib.Path, published, monkeypatch) -> None:
   torch.save(state, root / "Cnn14_16k_mAP=0.438.pth")
 
 
-def test_the_page(tmp_path, published, monkeypatch):
+def test_the_commands_of_the_page_run(tmp_path, published, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   (tmp_path / "configs").symlink_to(CONFIGS)
@@ -109,8 +109,8 @@ def test_the_page(tmp_path, published, monkeypatch):
     assert main(argv) == 0, argv
   skipped = (tmp_path / "runs" / "audio" / "skipped.txt").read_text()
   assert "train-3" in skipped and len(skipped.splitlines()) == 1
-  made = sorted((tmp_path / "runs" / "generated").glob("*.wav"))
-  assert [path.stem for path in made] == ["Ytest-0", "Ytest-1"]
+  generated = sorted((tmp_path / "runs" / "generated").glob("*.wav"))
+  assert [path.stem for path in generated] == ["Ytest-0", "Ytest-1"]
   figures = json.loads((tmp_path / "figures.json").read_text())
   assert set(figures["rows"]["generated (2)"]) == {
     "fad", "fd", "is", "kl", "clap",

@@ -36,7 +36,7 @@ def _apply(ours, method, *inputs):
   )
 
 
-def test_text(pair):
+def test_text_embeddings_are_those_of_transformers(pair):
   model, _, ours = pair
   rng = np.random.default_rng(0)
   ids = rng.integers(5, 50000, (3, 12))
@@ -53,7 +53,7 @@ def test_text(pair):
 
 
 @pytest.mark.parametrize("seconds", [3.0, 10.0, 14.0])
-def test_audio(pair, seconds, monkeypatch):
+def test_audio_embeddings_are_those_of_transformers(pair, seconds, monkeypatch):
   model, extractor, ours = pair
   config = ours[0].audio
   rng = np.random.default_rng(0)
@@ -63,10 +63,10 @@ def test_audio(pair, seconds, monkeypatch):
   # Where it draws a place, let it take the middle, as we do.
   monkeypatch.setattr(np.random, "choice", lambda r: r[len(r) // 2])
   monkeypatch.setattr(np.random, "randint", lambda low, high: (high - 1) // 2)
-  found = [
+  features = [
     extractor(x, sampling_rate=48000, return_tensors="np") for x in audio
   ]
-  theirs = np.concatenate([f["input_features"] for f in found])
+  theirs = np.concatenate([f["input_features"] for f in features])
   mel, longer = laion.features(audio, config)
   assert mel.shape == theirs.shape
   np.testing.assert_allclose(mel, theirs, atol=2e-2)

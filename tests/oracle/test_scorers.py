@@ -25,7 +25,9 @@ def _save(model, path):
   return path
 
 
-def test_vggish(audio, tmp_path, monkeypatch, published):
+def test_vggish_agrees_with_torchvggish(
+  audio, tmp_path, monkeypatch, published
+):
   model = published.vggish(monkeypatch)
   from torchvggish.vggish_input import waveform_to_examples
 
@@ -49,10 +51,12 @@ def test_vggish(audio, tmp_path, monkeypatch, published):
 
 
 @pytest.mark.parametrize("config", [networks.CNN14_16K, networks.CNN14_32K])
-def test_cnn14(config, audio, tmp_path, monkeypatch, published):
+def test_cnn14_agrees_with_panns_inference(
+  config, audio, tmp_path, monkeypatch, published
+):
   model = published.cnn14(config, monkeypatch, tmp_path)
-  found, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
-  assert found == config
+  loaded, params = scorers.load_cnn14(_save(model, tmp_path / "c.safetensors"))
+  assert loaded == config
   with torch.no_grad():
     theirs = {k: v.numpy() for k, v in model(torch.tensor(audio)).items()}
   embedding, logits = networks.Cnn14(config).apply({"params": params}, audio)

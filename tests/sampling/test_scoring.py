@@ -55,7 +55,7 @@ def test_scores_are_what_the_sampler_reported(model, prompt, method, numbers):
   assert np.isfinite(scores.entropy_BxNxT).all()
 
 
-def test_entropy(model, prompt):
+def test_entropy_is_log_of_the_codes_left_and_0_of_a_sure_draw(model, prompt):
   """Of a heated distribution log V; of one code, none."""
   config, params = model
   codes = jnp.zeros((3, 6, 4), jnp.int32)

@@ -25,22 +25,22 @@ def test_names_of_topologies_give_chips_and_bandwidth():
 
 
 @pytest.mark.parametrize(
-  "arguments, told",
+  "arguments, message",
   [
     (["--topology=v9:2x2"], "topology 'v9:2x2'"),
     (["--topology=v5e:2x2", "--frames=0"], "frames 0"),
     (["--topology=v5e:2x2", "--effort=2"], "effort 2"),
   ],
 )
-def test_bad_arguments_are_refused(user_error, arguments, told):
+def test_bad_arguments_are_refused(user_error, arguments, message):
   config = f"--config={ROOT}/configs/tiny.py"
-  assert told in user_error(["compile-check", config, *arguments])
+  assert message in user_error(["compile-check", config, *arguments])
 
 
 def test_a_config_of_another_stage_is_refused(user_error):
   config = f"--config={ROOT}/configs/tiny_codec.py"
-  told = user_error(["compile-check", config, "--topology=v5e:2x2"])
-  assert "is not a config of Stage 1" in told
+  message = user_error(["compile-check", config, "--topology=v5e:2x2"])
+  assert "is not a config of Stage 1" in message
 
 
 def test_without_the_compiler_the_remedy_is_named():
@@ -56,9 +56,9 @@ def test_without_the_compiler_the_remedy_is_named():
     text=True,
   )
   assert done.returncode == 2, done.stderr
-  told = done.stderr.splitlines()[-1]
-  assert told.startswith("siren-jax: error: topology v5e:2x2: ")
-  assert "pip install 'siren-jax[tpu]'" in told
+  message = done.stderr.splitlines()[-1]
+  assert message.startswith("siren-jax: error: topology v5e:2x2: ")
+  assert "pip install 'siren-jax[tpu]'" in message
 
 
 def check(*arguments):

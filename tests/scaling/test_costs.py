@@ -22,12 +22,12 @@ def test_a_loop_counts_as_often_as_it_turns():
     return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0]
 
   expected = 5 * 2 * 8 * 16 * 16
-  found = costs.of(compiled(loop, x, w))
-  assert found.flops == flops.count(loop, x, w) == expected
-  assert found.unknown_loops == 0
+  counted = costs.of(compiled(loop, x, w))
+  assert counted.flops == flops.count(loop, x, w) == expected
+  assert counted.unknown_loops == 0
   # Every matrix is read once, and x is read and written every turn.
-  assert found.bytes >= F32 * (5 * 16 * 16 + 5 * 2 * 8 * 16)
-  assert found.bytes < 6 * F32 * (5 * 16 * 16 + 5 * 2 * 8 * 16)
+  assert counted.bytes >= F32 * (5 * 16 * 16 + 5 * 2 * 8 * 16)
+  assert counted.bytes < 6 * F32 * (5 * 16 * 16 + 5 * 2 * 8 * 16)
 
 
 def test_flops_of_products_and_convolutions_follow_from_shapes():
@@ -134,19 +134,19 @@ calls=%scattered
 
 
 def test_bytes_and_collectives_of_a_tpu_program_are_counted():
-  found = costs.of(HLO)
-  kinds = {c.kind: c for c in found.collectives}
+  counted = costs.of(HLO)
+  kinds = {c.kind: c for c in counted.collectives}
   gather, scatter = kinds["all-gather"], kinds["reduce-scatter"]
   assert (gather.devices, gather.times) == (8, 14)
   assert gather.sent == 8 * 64 * 32 * 2 * 7 // 8
   # An all-reduce of which a slice is kept is what a TPU runs as a scatter.
   assert (scatter.devices, scatter.times) == (8, 1)
   assert scatter.sent == 64 * 32 * F32 * 7 // 8
-  assert found.sent == 14 * gather.sent + scatter.sent
+  assert counted.sent == 14 * gather.sent + scatter.sent
   # The layer of each turn is read, not the stack; what is on the chip is free.
   layers, counter = 14 * 64 * 32 * 2, 14 * 4
   scattered = (64 + 8) * 32 * F32
-  assert found.bytes == pytest.approx(layers + counter + scattered, abs=200)
+  assert counted.bytes == pytest.approx(layers + counter + scattered, abs=200)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ all-gather-start(%y, %y), channel_id=1, replica_groups=[1,8]<=[8]
 
 
 def test_collectives_that_share_a_channel_or_an_instruction():
-  found = costs.of(COLLECTIVES)
-  sent = {(c.kind, c.sent): c.times for c in found.collectives}
+  counted = costs.of(COLLECTIVES)
+  sent = {(c.kind, c.sent): c.times for c in counted.collectives}
   assert sent == {
     # Two sums in one instruction, of which one is cut up.
     ("reduce-scatter", 64 * 32 * F32 * 7 // 8): 1,

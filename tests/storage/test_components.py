@@ -39,7 +39,7 @@ def test_a_local_folder_of_that_name_wins(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  ("settings", "told"),
+  ("settings", "message"),
   [
     ([], "holds no codec"),
     ({}, "holds no codec"),
@@ -54,9 +54,11 @@ def test_a_local_folder_of_that_name_wins(tmp_path, monkeypatch):
     ({"codec": {"kind": "dac", "strides": [0]}}, "strides"),
   ],
 )
-def test_nonsense_in_a_config_is_one_line(settings, told, tmp_path):
+def test_nonsense_in_a_config_is_one_line(settings, message, tmp_path):
   _write(tmp_path, settings, {"w": np.zeros(2, "f4")})
-  with pytest.raises(UserError, match=rf"config\.json.*{told}|{told}.*config"):
+  with pytest.raises(
+    UserError, match=rf"config\.json.*{message}|{message}.*config"
+  ):
     _load(tmp_path)
 
 

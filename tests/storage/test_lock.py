@@ -23,9 +23,9 @@ with exclusive(sys.argv[1], "the folder"):
 def test_a_second_holder_is_refused_and_the_first_is_named(tmp_path):
   path = tmp_path / "new" / ".lock"
   with exclusive(path, "the folder"):
-    with pytest.raises(UserError) as told, exclusive(path, "the folder"):
+    with pytest.raises(UserError) as error, exclusive(path, "the folder"):
       pass
-  message = str(told.value)
+  message = str(error.value)
   assert f"the folder is in use by process {os.getpid()} on " in message
   assert " since 2" in message and str(path) in message
   assert not path.exists()

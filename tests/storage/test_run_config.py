@@ -13,8 +13,8 @@ def test_recorded_config_may_only_change_in_what_is_free(tmp_path):
   assert run_config.record(tmp_path, old, resumed=False) == ""
   assert run_config.record(tmp_path, old, resumed=True) == ""
   longer = old | {"train": {"steps": 9, "seed": 0}, "mesh": {"fsdp": 2}}
-  told = run_config.record(tmp_path, longer, resumed=True)
-  assert told == "resumed with mesh.fsdp=2 (was 1), train.steps=9 (was 5)"
+  note = run_config.record(tmp_path, longer, resumed=True)
+  assert note == "resumed with mesh.fsdp=2 (was 1), train.steps=9 (was 5)"
   saved = json.loads((tmp_path / "config.json").read_text())
   assert saved["train"]["steps"] == 9
   for key, value in [
@@ -38,8 +38,8 @@ def test_an_input_is_known_by_its_fingerprint(tmp_path):
 
   run_config.record(tmp_path, settings("a", "f" * 64), resumed=False)
   moved = settings("b", "f" * 64)
-  told = run_config.record(tmp_path, moved, resumed=True)
-  assert told == "resumed with data.path='b' (was 'a')"
+  note = run_config.record(tmp_path, moved, resumed=True)
+  assert note == "resumed with data.path='b' (was 'a')"
   with pytest.raises(UserError) as error:
     run_config.record(tmp_path, settings("b", "0" * 64), resumed=True)
   message = str(error.value)
@@ -54,9 +54,9 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
   old = {"data": {"path": "a"}}
   new = old | {"inputs": {"data.path": "f" * 64}}
   run_config.record(tmp_path, old, resumed=False)
-  told = run_config.record(tmp_path, new, resumed=True)
-  assert "kept no fingerprint of data.path" in told
-  assert told.endswith("from now on it is checked")
+  note = run_config.record(tmp_path, new, resumed=True)
+  assert "kept no fingerprint of data.path" in note
+  assert note.endswith("from now on it is checked")
   assert run_config.record(tmp_path, new, resumed=True) == ""
   run_config.record(tmp_path, old, resumed=False)
   with pytest.raises(UserError, match="data.path='b'"):
@@ -64,7 +64,7 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "content, told",
+  "content, message",
   [
     (b"", "an empty file"),
     (b'{"train": {', "Expecting|Unterminated"),
@@ -76,10 +76,10 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
     (None, "no such file"),
   ],
 )
-def test_a_broken_recorded_config_is_one_line(tmp_path, content, told):
+def test_a_broken_recorded_config_is_one_line(tmp_path, content, message):
   if content is not None:
     (tmp_path / "config.json").write_bytes(content)
   with pytest.raises(
-    UserError, match=f"config.json: .*{told}.*; copy .*metadata"
+    UserError, match=f"config.json: .*{message}.*; copy .*metadata"
   ):
     run_config.record(tmp_path, {"a": 1}, resumed=True)

@@ -153,15 +153,15 @@ def test_another_type_is_named(name, value, params, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("stand_in", "told"),
+  ("stand_in", "message"),
   [
     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
     (b"<!DOCTYPE html><html>", "web page"),
     (b"", "empty"),
   ],
 )
-def test_a_stand_in_is_named(stand_in, told, params, tmp_path):
+def test_a_stand_in_is_named(stand_in, message, params, tmp_path):
   path = tmp_path / "a.safetensors"
   path.write_bytes(stand_in)
-  with pytest.raises(UserError, match=told):
+  with pytest.raises(UserError, match=message):
     tensors.load(path, shapes(params))

@@ -106,7 +106,7 @@ def test_a_failed_save_leaves_nothing(tiny_model, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_names_and_paths(tiny_bundle, monkeypatch):
+def test_a_bundle_is_found_by_its_name_or_path(tiny_bundle, monkeypatch):
   monkeypatch.setattr(folders, "SHIPPED", tiny_bundle.parent)
   assert folders.find("tiny") == tiny_bundle
   assert folders.find(tiny_bundle) == tiny_bundle

@@ -31,7 +31,7 @@ def fixture(request):
   return config, params, [expected[name] for name in names], expected
 
 
-def test_logits(fixture):
+def test_imported_logits_are_the_published_ones(fixture):
   config, params, batch, expected = fixture
   logits = np.asarray(experts.logits(params, config, *batch))
   frames = batch[2]
@@ -42,7 +42,7 @@ def test_logits(fixture):
     np.testing.assert_allclose(got[frames], want[frames], atol=1e-4)
 
 
-def test_losses(fixture):
+def test_imported_losses_are_the_published_ones(fixture):
   config, params, batch, expected = fixture
   total, metrics = experts.loss(params, config, *batch)
   own = config.codebooks_per_expert

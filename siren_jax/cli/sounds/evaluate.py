@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> None:
   total = (len(generated) + len(reference)) * len(panel.scorers)
   with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
     ours, real = (
-      report.extract(found, panel, results, bar.update, log)
-      for found in (generated, reference)
+      report.extract(side, panel, results, bar.update, log)
+      for side in (generated, reference)
     )
   _show(real, ours, panel, log, args.paired, out_paths)
 

@@ -15,7 +15,7 @@ FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures" / "dac"
 
 
 @pytest.mark.parametrize("publisher", ["hugging_face", "descript"])
-def test_import_dac(publisher, tmp_path, capsys):
+def test_an_imported_dac_gives_the_published_codes(publisher, tmp_path, capsys):
   out = tmp_path / "dac"
   source = str(FIXTURES / publisher)
   assert main(["import-weights", "dac", source, "--out", str(out)]) == 0
@@ -55,7 +55,9 @@ class _Hub(types.ModuleType):
     return str(FIXTURES / "hugging_face")
 
 
-def test_from_hub(tmp_path, monkeypatch, user_error):
+def test_weights_come_from_the_hub_or_a_remedy_is_named(
+  tmp_path, monkeypatch, user_error
+):
   command = ["import-weights", "dac", "from_hub:descript/dac_16khz", "--out"]
   monkeypatch.setitem(sys.modules, "huggingface_hub", None)
   message = user_error([*command, tmp_path / "out"])

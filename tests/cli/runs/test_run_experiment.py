@@ -43,8 +43,8 @@ def run(tmp_path, audio_set, monkeypatch):
   def train(task, config, mesh, data, eval_data, workdir, config_json):
 
     step = workdir / "checkpoints" / str(config.steps)
-    if told := run_config.record(workdir, config_json, step.parent.is_dir()):
-      print(told)
+    if note := run_config.record(workdir, config_json, step.parent.is_dir()):
+      print(note)
     step.mkdir(parents=True, exist_ok=True)
 
   monkeypatch.setattr(training, "train", train)
@@ -137,9 +137,11 @@ def test_what_is_free_is_said_and_the_schedule_is_not_free(
   assert "optimizer.steps" in user_error(run("--config.optimizer.steps=9"))
   capsys.readouterr()
   assert main(run("--config.train.steps=9", "--config.train.keep=5")) == 0
-  told = capsys.readouterr()
-  assert "train.keep=5 (was 3), train.steps=9 (was 4)" in told.out
-  assert "planned for 4 updates (optimizer.steps), training makes 9" in told.err
+  output = capsys.readouterr()
+  assert "train.keep=5 (was 3), train.steps=9 (was 4)" in output.out
+  assert (
+    "planned for 4 updates (optimizer.steps), training makes 9" in output.err
+  )
 
 
 def test_a_run_of_an_older_version_goes_on_with_a_word(run, tmp_path, capsys):
@@ -170,10 +172,10 @@ def test_the_lock_comes_before_what_it_guards(run, user_error, tmp_path):
 
 @pytest.mark.parametrize("failed", [[True, False], [False, False]])
 def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
-  told = []
+  failures = []
 
   def gather(failure):
-    told.append(failure)
+    failures.append(failure)
     return np.array(failed)
 
   monkeypatch.setattr(jax, "process_count", lambda: 2)
@@ -186,7 +188,7 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
   with stops if any(failed) else contextlib.nullcontext():
     with run_experiment._agreed():
       pass
-  assert told == [True, False]
+  assert failures == [True, False]
 
 
 def test_steps_of_training_move_the_schedule(capsys):

@@ -33,11 +33,11 @@ def _evaluate(tiny_bundle, generated, reference, *args):
   return main([*command, "--model", str(tiny_bundle), *args])
 
 
-def test_figures_and_files(folders, tiny_bundle, capsys):
+def test_figures_are_written_as_json_and_markdown(folders, tiny_bundle, capsys):
   files = ["--json", "out.json", "--markdown", "out.md"]
   assert _evaluate(tiny_bundle, "real", "real", *files) == 0
-  told = capsys.readouterr().out
-  assert told.strip() == (folders / "out.md").read_text().strip()
+  output = capsys.readouterr().out
+  assert output.strip() == (folders / "out.md").read_text().strip()
   same = json.loads((folders / "out.json").read_text())
   assert same["fad"] < 1e-6 and same["fd"] < 1e-6 and same["kl"] == 0
   assert "CLAP of" in same["scorers"]["fad"]
@@ -77,8 +77,8 @@ def test_a_table_names_the_clips_to_make(folders, tiny_bundle):
   args = ["--prompts", "test.csv", "--seconds", "1", "--json", "out.json"]
   assert _evaluate(tiny_bundle, "made", "test.csv", *args) == 0
   assert {p.stem for p in (folders / "made").iterdir()} == {"1", "4"}
-  told = json.loads((folders / "made" / "4.json").read_text())
-  assert told["prompt"] == "a beep, number 4"
+  facts = json.loads((folders / "made" / "4.json").read_text())
+  assert facts["prompt"] == "a beep, number 4"
   values = json.loads((folders / "out.json").read_text())
   assert values["rows"]["generated (2)"]["kl"]["clips"] == 2
   # Made below the folder of the table, they are no reference for themselves.
@@ -90,52 +90,58 @@ def test_a_table_names_the_clips_to_make(folders, tiny_bundle):
 
 
 def test_pairs_by_their_samples(folders, tiny_bundle, user_error, capsys):
-  found = {}
+  figures = {}
   for name in ("real", "near", "noise"):
     args = ["--paired", "--json", f"{name}.json"]
     assert _evaluate(tiny_bundle, name, "real", *args) == 0
-    found[name] = json.loads((folders / f"{name}.json").read_text())
+    figures[name] = json.loads((folders / f"{name}.json").read_text())
   assert "| mel | stft | si_sdr |" in capsys.readouterr().out
-  assert found["real"]["mel"] == found["real"]["stft"] == 0
+  assert figures["real"]["mel"] == figures["real"]["stft"] == 0
   for key in ("mel", "stft"):
-    assert found["near"][key] < found["noise"][key]
-  assert found["real"]["si_sdr"] > 60 > found["noise"]["si_sdr"]
+    assert figures["near"][key] < figures["noise"][key]
+  assert figures["real"]["si_sdr"] > 60 > figures["noise"]["si_sdr"]
   for i in range(6):
     (folders / "near" / f"{i}.wav").rename(folders / "near" / f"x{i}.wav")
   command = ["evaluate", "--generated", "near", "--reference", "real"]
-  told = user_error([*command, "--paired", "--model", tiny_bundle])
-  assert "pairs go by name" in told
+  message = user_error([*command, "--paired", "--model", tiny_bundle])
+  assert "pairs go by name" in message
 
 
-def test_bad_input(folders, tiny_bundle, user_error):
+def test_input_that_cannot_be_evaluated_is_refused(
+  folders, tiny_bundle, user_error
+):
   command = ["evaluate", "--model", tiny_bundle, "--reference", "real"]
   assert "no sound files" in user_error([*command, "--generated", "none"])
-  told = user_error([*command, "--generated", "near", "--prompts", "x.txt"])
-  assert "not empty" in told
+  message = user_error([*command, "--generated", "near", "--prompts", "x.txt"])
+  assert "not empty" in message
   (folders / "list.txt").write_text("rain\n")
-  made = [*command, "--generated", "made", "--prompts", "list.txt"]
-  told = user_error([*made, "--vggish", "typo"])
-  assert "typo: no such folder; make it with siren-jax import-weights" in told
+  options = [*command, "--generated", "made", "--prompts", "list.txt"]
+  message = user_error([*options, "--vggish", "typo"])
+  assert (
+    "typo: no such folder; make it with siren-jax import-weights" in message
+  )
   assert not (folders / "made").exists(), "told before clips are made"
   for i in range(5):
     (folders / "near" / f"{i}.wav").write_bytes(b"RIFF")
-  told = user_error([*command, "--generated", "near"])
-  assert "1 of 6 clips" in told and "0.wav" in told and "two are" in told
-  told = user_error([*command, "--generated", "real", "--json", "out.txt"])
-  assert ".json" in told
+  message = user_error([*command, "--generated", "near"])
+  assert (
+    "1 of 6 clips" in message and "0.wav" in message and "two are" in message
+  )
+  message = user_error([*command, "--generated", "real", "--json", "out.txt"])
+  assert ".json" in message
 
 
 def test_an_output_never_takes_the_place_of_a_caption(folders, user_error):
   command = ["evaluate", "--generated", "near", "--reference", "real"]
   before = (folders / "real" / "2.json").read_bytes()
   for path in ("real/2.json", "near/../real/2.json"):
-    told = user_error([*command, "--json", path])
-    assert "2.wav" in told and "another name" in told
+    message = user_error([*command, "--json", path])
+    assert "2.wav" in message and "another name" in message
   (folders / "list.txt").write_text("rain\n")
-  made = ["--generated", "made", "--prompts", "list.txt"]
+  options = ["--generated", "made", "--prompts", "list.txt"]
   path = "made/rain-seed0.json"
-  told = user_error([*command, *made, "--json", path])
-  assert "rain-seed0.wav" in told
+  message = user_error([*command, *options, "--json", path])
+  assert "rain-seed0.wav" in message
   assert (folders / "real" / "2.json").read_bytes() == before
 
 
@@ -196,30 +202,30 @@ def test_one_bundle_in_two_places(folders, tiny_bundle):
     sound_files.write_audio(
       path, 0.1 * rng.normal(size=50000).astype("f4"), 44100
     )
-  found = []
+  figures = []
   for i, args in enumerate(([], ["--clap", str(tiny_bundle)], [])):
     args = ["--json", f"{i}.json", *args]
     assert _evaluate(tiny_bundle, "noise", "real", *args) == 0
-    found.append(json.loads((folders / f"{i}.json").read_text()))
-  assert found[0] == found[2]
-  assert found[1]["scorers"]["clap"].endswith("torchaudio")
-  assert found[1]["clap"] != found[0]["clap"]
+    figures.append(json.loads((folders / f"{i}.json").read_text()))
+  assert figures[0] == figures[2]
+  assert figures[1]["scorers"]["clap"].endswith("torchaudio")
+  assert figures[1]["clap"] != figures[0]["clap"]
   for key in ("fad", "fd", "is", "kl"):
-    assert found[0][key] == found[1][key]
+    assert figures[0][key] == figures[1][key]
 
 
 def test_without_a_cache_the_figures_are_the_same(
   folders, tiny_bundle, caplog, monkeypatch
 ):
-  found = []
+  figures = []
   for i, home in enumerate(("cache", "list.txt/cache")):
     (folders / "list.txt").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folders / home))
     caplog.clear()
     args = ["near", "real", "--json", f"{i}.json"]
     assert _evaluate(tiny_bundle, *args) == 0
-    found.append(json.loads((folders / f"{i}.json").read_text()))
-  assert found[0] == found[1]
+    figures.append(json.loads((folders / f"{i}.json").read_text()))
+  assert figures[0] == figures[1]
   assert sum("not kept" in message for message in caplog.messages) == 1
 
 

@@ -28,7 +28,9 @@ def names(folder):
   return sorted(p.name for p in folder.rglob("*") if p.is_file())
 
 
-def test_one_prompt(generate, tmp_path, tiny_model, capsys):
+def test_one_prompt_gives_a_sound_and_its_facts(
+  generate, tmp_path, tiny_model, capsys
+):
   assert generate("A dog, barking!", "--seed", "7", "--top-k", "9") == 0
   out = capsys.readouterr().out
   assert names(tmp_path) == [
@@ -143,7 +145,7 @@ def test_a_sound_that_is_not_written_leaves_nothing(
   assert names(tmp_path) == []
 
 
-def test_a_mesh(generate, tmp_path, monkeypatch, capsys):
+def test_the_mesh_option_reaches_load(generate, tmp_path, monkeypatch, capsys):
   """It reaches `load`; what that makes of it is tested in test_api."""
   load, asked = api.load, []
 

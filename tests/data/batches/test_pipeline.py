@@ -179,23 +179,23 @@ def test_mixing_joins_captions(folder):
     text_features=text_features,
     config=augment.AugmentConfig(mix=0.5),
   )
-  found = take(batches, 4)
-  assert found[0].keys() == {"audio_BxS", "ids_BxP"}
-  assert found[0]["audio_BxS"].shape == (8, 1500)
-  assert not found[0]["audio_BxS"][:, RATE:].any()
+  taken = take(batches, 4)
+  assert taken[0].keys() == {"audio_BxS", "ids_BxP"}
+  assert taken[0]["audio_BxS"].shape == (8, 1500)
+  assert not taken[0]["audio_BxS"][:, RATE:].any()
   captions = seen[:32]
   assert sum(" and " in c for c in captions) in range(6, 27)
   assert {c.split()[0] for c in captions} == {"sound", "noise"}
   # A caption belongs to its sound.
-  for row, caption in zip(found[0]["audio_BxS"], captions, strict=False):
+  for row, caption in zip(taken[0]["audio_BxS"], captions, strict=False):
     if " and " not in caption:
       value = round(float(row[0]) * schema.INT16_SCALE)
       assert int(caption.split()[1]) + 1 == value
 
 
-def test_code_batches(codes):
-  found = take(pipeline.code_batches(codes, "train", 4), 30)
-  first = found[0]
+def test_code_batches_pair_every_view_with_every_caption(codes):
+  taken = take(pipeline.code_batches(codes, "train", 4), 30)
+  first = taken[0]
   assert {k: (v.shape, v.dtype.name) for k, v in first.items()} == {
     "codes_BxNxT": ((4, 2, 4), "int32"),
     "frame_mask_BxT": ((4, 4), "bool"),
@@ -203,7 +203,7 @@ def test_code_batches(codes):
     "prompt_mask_BxP": ((4, 5), "bool"),
   }
   pairs = collections.Counter()
-  for batch in found:
+  for batch in taken:
     for row in range(4):
       codes_NxT = batch["codes_BxNxT"][row]
       number, view = codes_NxT[0, 0] // 100, codes_NxT[0, 0] % 100 // 10
@@ -248,7 +248,7 @@ def test_one_record_is_enough(tmp_path):
   assert numbers(take(audio(tmp_path / "set"), 2)) == [1] * 8
 
 
-def test_bad_requests(folder):
+def test_impossible_batches_crops_and_splits_are_refused(folder):
   with pytest.raises(UserError, match="batch of 3 .* 2 devices"):
     audio(folder, batch_size=3, shard=Shard((0,), 2))
   with pytest.raises(UserError, match="batch of 0"):

@@ -74,14 +74,14 @@ def test_loudness_counts_the_active_part_only():
 @pytest.mark.parametrize(
   "gain, level", [(0.9, "loud"), (0.1, None), (0.01, "quiet")]
 )
-def test_level(gain, level):
+def test_level_follows_the_gain(gain, level):
   assert describe.facts(sine(440, 1.0, gain), RATE).level == level
 
 
 @pytest.mark.parametrize(
   "hz, brightness", [(200, "dark"), (1500, None), (5000, "bright")]
 )
-def test_brightness(hz, brightness):
+def test_brightness_follows_the_centroid(hz, brightness):
   facts = describe.facts(sine(hz, 1.0), RATE)
   assert facts.centroid_hz == pytest.approx(hz, rel=0.05)
   assert facts.brightness == brightness

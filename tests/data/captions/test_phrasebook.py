@@ -38,10 +38,10 @@ def test_covers_esc10():
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_many_different_phrasings(category):
-  found = phrasebook.phrases(category)
-  assert len({plain(text) for text in found}) >= 120
-  assert all(text == " ".join(text.split()) and text for text in found)
-  assert not any(set(text) & set("{}_") for text in found)
+  phrases = phrasebook.phrases(category)
+  assert len({plain(text) for text in phrases}) >= 120
+  assert all(text == " ".join(text.split()) and text for text in phrases)
+  assert not any(set(text) & set("{}_") for text in phrases)
 
 
 def test_no_phrasing_means_two_things():
@@ -65,11 +65,11 @@ def test_held_out_phrasings_are_never_training_captions():
 
 @pytest.mark.parametrize("category", [*CATEGORIES, "mouse_click"])
 def test_captions_are_different_filled_and_repeatable(category):
-  found = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
-  assert len(set(found)) == len(found) == 40
-  assert not any(set(text) & set("{}_") for text in found)
+  captions = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
+  assert len(set(captions)) == len(captions) == 40
+  assert not any(set(text) & set("{}_") for text in captions)
   again = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
-  assert found == again
+  assert captions == again
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -107,7 +107,7 @@ def test_soft_sounds_are_not_called_distant():
   "rate, slow, fast",
   [(1.0, True, False), (2.0, False, False), (5.0, False, True), (None, 0, 0)],
 )
-def test_speed_of_ticking(rate, slow, fast):
+def test_ticking_is_called_slow_or_fast_by_its_rate(rate, slow, fast):
   said = " | ".join(many_captions("clock tick", "", some_facts(rate=rate)))
   assert ("slow, regular" in said) == slow
   assert bool(re.search(r"ticking, fast|rapid ticking", said)) == fast
@@ -198,7 +198,7 @@ def test_sequences_keep_the_order():
     ("my_own_thing", "", "my own thing"),
   ],
 )
-def test_instruments(name, section, words):
+def test_captions_of_an_instrument_differ_and_name_it(name, section, words):
   rng = np.random.default_rng(2)
   said = phrasebook.instrument_captions(name, section, rng, 30)
   assert len(set(said)) == len(said) == 30

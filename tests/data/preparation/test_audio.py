@@ -83,8 +83,10 @@ def test_long_recordings_are_cut_short_ones_kept(tmp_path):
   summary = audio.prepare_audio(
     [folder], tmp_path / "out", audio.AudioConfig(**SMALL)
   )
-  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
-  sizes = {name: e["audio"].size for name, e in found.items()}
+  elements = read(tmp_path / "out", "train") | read(
+    tmp_path / "out", "validation"
+  )
+  sizes = {name: e["audio"].size for name, e in elements.items()}
   assert sizes == {
     "clips/long dog.wav#0": RATE,
     "clips/long dog.wav#1": RATE,
@@ -93,7 +95,7 @@ def test_long_recordings_are_cut_short_ones_kept(tmp_path):
     "clips/short cat.wav": RATE // 5,
     "clips/partly silent.wav#0": RATE,
   }
-  assert found["clips/short cat.wav"]["captions"] == ["short cat"]
+  assert elements["clips/short cat.wav"]["captions"] == ["short cat"]
   assert summary["notes"] == {"resampled 16000 -> 8000 Hz": 1}
 
 
@@ -243,8 +245,10 @@ def test_sources_of_the_same_name_do_not_collide(tmp_path):
     tmp_path / "out",
     audio.AudioConfig(**SMALL),
   )
-  found = read(tmp_path / "out", "train") | read(tmp_path / "out", "validation")
-  assert set(found) == {"clips/a dog.wav", "clips-1/a dog.wav"}
+  elements = read(tmp_path / "out", "train") | read(
+    tmp_path / "out", "validation"
+  )
+  assert set(elements) == {"clips/a dog.wav", "clips-1/a dog.wav"}
 
 
 def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
@@ -254,7 +258,7 @@ def test_a_recording_of_two_sources_is_taken_once(clips, tmp_path):
   assert not train & validation
 
 
-def test_synthetic_alone(tmp_path):
+def test_a_set_can_be_of_synthetic_sounds_alone(tmp_path):
   config = audio.AudioConfig(**SMALL, synthetic=5)
   summary = audio.prepare_audio([], tmp_path / "out", config)
   assert (summary["train"], summary["validation"]) == (4, 1)

@@ -19,6 +19,6 @@ from siren_jax.data.preparation.config import AudioConfig
     {"max_seconds": 0},
   ],
 )
-def test_bad_settings(setting):
+def test_impossible_settings_are_named(setting):
   with pytest.raises(UserError, match=next(iter(setting))):
     AudioConfig(**setting)

@@ -9,7 +9,7 @@ from siren_jax.data.sets import contents
 RATE = 8000
 
 
-def test_counts_and_examples(tmp_path):
+def test_splits_and_labels_are_counted_with_examples(tmp_path):
   rng = np.random.default_rng(0)
   for i in range(23):
     path = tmp_path / "clips" / ("rain" if i % 2 else "dog bark") / f"{i}.wav"

@@ -31,7 +31,7 @@ def test_bad_fields_are_named(field, value, message):
   assert "\n" not in str(caught.value)
 
 
-def test_example_round_trip():
+def test_a_record_survives_its_example():
   record = schema.Record(**GOOD, label="dog bark", source="x.wav")
   again = schema.from_example(schema.to_example(record))
   np.testing.assert_array_equal(again.audio_S, record.audio_S)

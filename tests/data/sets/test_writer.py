@@ -48,12 +48,12 @@ def test_what_was_written_is_counted(tmp_path):
 def test_tfds_reads_it_back(tmp_path):
   write(tmp_path / "set")
   data = tfds.builder_from_directory(tmp_path / "set").as_data_source("train")
-  found = {e["id"].decode(): e for e in data}
-  assert set(found) == {f"r{n}" for n in range(5)}
-  np.testing.assert_array_equal(found["r3"]["audio"], record(3, 103).audio_S)
+  elements = {e["id"].decode(): e for e in data}
+  assert set(elements) == {f"r{n}" for n in range(5)}
+  np.testing.assert_array_equal(elements["r3"]["audio"], record(3, 103).audio_S)
 
 
-def test_store_gives_records(tmp_path):
+def test_a_set_gives_back_the_records_written_to_it(tmp_path):
   write(tmp_path / "set")
   source = reader.open_source(tmp_path / "set", "train")
   assert len(source) == 5
@@ -134,8 +134,8 @@ def test_texts_are_read_without_the_sound(tmp_path, monkeypatch):
   monkeypatch.setattr(tfds.features.Tensor, "decode_example_np", decoded)
   with pytest.raises(UserError, match="sound was decoded"):
     whole = reader.open_source(tmp_path / "set", "validation")[0]
-  found = reader.texts(tmp_path / "set", "train", "captions", "label")
-  assert found == expected
+  texts = reader.texts(tmp_path / "set", "train", "captions", "label")
+  assert texts == expected
   assert reader.captions(tmp_path / "set") == ["a dög", "barks"]
 
 
@@ -221,13 +221,15 @@ class _Record(dict):
 
 
 @pytest.mark.parametrize(
-  ("content", "told"),
+  ("content", "message"),
   [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "twice")],
 )
-def test_a_broken_fingerprint_is_one_line(tmp_path, content, told):
+def test_a_broken_fingerprint_is_one_line(tmp_path, content, message):
   write(tmp_path / "set")
   (tmp_path / "set" / folders.RECORDS).write_bytes(content)
-  with pytest.raises(UserError, match=rf"{folders.RECORDS}: .*{told}.*; copy"):
+  with pytest.raises(
+    UserError, match=rf"{folders.RECORDS}: .*{message}.*; copy"
+  ):
     index.fingerprint(tmp_path / "set")
 
 
@@ -295,7 +297,7 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  "file, content, told",
+  "file, content, message",
   [
     (folders.DATASET_INFO, LFS, "Git LFS pointer"),
     (folders.DATASET_INFO, b"", "an empty file"),
@@ -304,27 +306,27 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
     ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),
   ],
 )
-def test_a_broken_set_is_one_line(tmp_path, file, content, told):
+def test_a_broken_set_is_one_line(tmp_path, file, content, message):
   write(tmp_path / "set")
   (tmp_path / "set" / file).write_bytes(content)
   for read in (
     lambda: reader.open_source(tmp_path / "set", "train")[0],
     lambda: reader.captions(tmp_path / "set"),
   ):
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=message) as error:
       read()
     assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-  "error, raised, told",
+  "error, raised, message",
   [
     (TypeError("a bug\nof ours"), UserError, r"TypeError\('a bug\\nof"),
     (MemoryError("8 TiB"), MemoryError, "8 TiB"),
   ],
 )
 def test_what_the_reader_raises_keeps_its_kind(
-  tmp_path, monkeypatch, error, raised, told
+  tmp_path, monkeypatch, error, raised, message
 ):
   write(tmp_path / "set")
 
@@ -332,5 +334,5 @@ def test_what_the_reader_raises_keeps_its_kind(
     raise error
 
   monkeypatch.setattr(tfds, "builder_from_directory", fail)
-  with pytest.raises(raised, match=told):
+  with pytest.raises(raised, match=message):
     reader.splits(tmp_path / "set")

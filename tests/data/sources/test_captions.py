@@ -49,7 +49,7 @@ def test_folders_name_the_kind(path, caption, kind):
   " 3f2abc1d-bead-4caf-8e1a-1234567890ab d41d8cd98f00b204e9800998ecf8427e"
   " dQw4w9WgXcQ 2023-01-01 e1 a".split(),
 )
-def test_names_without_words(name):
+def test_names_without_words_have_no_title(name):
   assert captions.title(name) == ""
 
 
@@ -64,7 +64,7 @@ def test_names_without_words(name):
     ("don't stop (1)", "don't stop"),
   ],
 )
-def test_words_of_names(name, words):
+def test_titles_are_the_words_of_names(name, words):
   assert captions.title(name) == words
 
 

@@ -26,12 +26,12 @@ def _audiocaps(root, clip_name):
     "val": [("3", "val3", 7, "Bells"), ("4", "val3", 7, "A bell rings")],
     "test": [("5", "test5", 90, "Wind")],
   }
-  for split, found in rows.items():
-    lines = [f'{i},{y},{start},"{c}"\n' for i, y, start, c in found]
+  for split, clips in rows.items():
+    lines = [f'{i},{y},{start},"{c}"\n' for i, y, start, c in clips]
     if split == "train":
       lines.append("9,gone,10,A train\n")
     (root / f"{split}.csv").write_text(AUDIOCAPS + "".join(lines))
-    for i, youtube_id, start, _ in found:
+    for i, youtube_id, start, _ in clips:
       sound(root / "wavs" / split / f"{clip_name(i, youtube_id, start)}.wav")
   return root
 
@@ -46,16 +46,16 @@ def _audiocaps(root, clip_name):
     lambda i, y, s: f"Y{y}_{s * 1000}_{(s + 10) * 1000}",
   ],
 )
-def test_audiocaps(tmp_path, clip_name):
+def test_captions_of_one_audiocaps_clip_are_joined(tmp_path, clip_name):
   problems = recordings.Problems()
   root = _audiocaps(tmp_path / "audiocaps", clip_name)
-  found = {r.path.stem: r for r in recordings.find(root, problems)}
-  dog = found[clip_name("1", "-abc", 30)]
+  clips = {r.path.stem: r for r in recordings.find(root, problems)}
+  dog = clips[clip_name("1", "-abc", 30)]
   assert (dog.captions, dog.split) == (("A dog, barking",), "train")
-  bells = found[clip_name("3", "val3", 7)]
+  bells = clips[clip_name("3", "val3", 7)]
   assert bells.captions == ("Bells", "A bell rings")
   assert bells.split == "validation"
-  assert len(found) == 3, "the test split is left out"
+  assert len(clips) == 3, "the test split is left out"
   assert len(problems.messages) == 1 and "no clip gone" in problems.messages[0]
   (test,) = recordings.find(root / "test.csv")
   assert test.captions == ("Wind",) and "test" in test.path.parts
@@ -67,8 +67,8 @@ def test_audiocaps_by_number_and_broken_rows(tmp_path):
     file.write("7,,3,no name\n8,a,soon,no time\n2,xyz_1,0,\n")
   problems = recordings.Problems()
   assert len(recordings.find(root, problems)) == 4
-  told = [m.split(": ")[1] for m in problems.messages]
-  assert told == [
+  messages = [m.split(": ")[1] for m in problems.messages]
+  assert messages == [
     "no clip gone (AudioCaps)",
     "no name of a clip (AudioCaps)",
     "no name of a clip (AudioCaps)",
@@ -76,7 +76,7 @@ def test_audiocaps_by_number_and_broken_rows(tmp_path):
   ]
 
 
-def test_clotho(tmp_path):
+def test_clotho_gives_five_captions_and_no_evaluation_split(tmp_path):
   for split in ("development", "validation", "evaluation"):
     (tmp_path / f"clotho_captions_{split}.csv").write_text(
       f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'
@@ -125,8 +125,8 @@ def test_folders_above_the_corpus_say_nothing(tmp_path):
   (root / "train.csv").write_text(f"{AUDIOCAPS}1,same,0,rain\n")
   for split in ("test", "train"):
     sound(root / split / "same.wav")
-  (found,) = recordings.find(root)
-  assert found.path == root / "train" / "same.wav"
+  (recording,) = recordings.find(root)
+  assert recording.path == root / "train" / "same.wav"
 
 
 def test_a_quote_that_is_not_closed_is_told(tmp_path):
@@ -143,5 +143,5 @@ def test_other_tables_are_no_corpus(tmp_path):
   assert corpora.of([]) is None
   (tmp_path / "notes.csv").write_text("")
   sound(tmp_path / "rain.wav")
-  (found,) = recordings.find(tmp_path)
-  assert found.captions == ("rain",)
+  (recording,) = recordings.find(tmp_path)
+  assert recording.captions == ("rain",)

@@ -16,31 +16,31 @@ def touch(root, *names):
     path.write_bytes(b"x")  # sources never open the audio
 
 
-def by_id(found):
-  return {r.id: r for r in found}
+def by_id(results):
+  return {r.id: r for r in results}
 
 
-def test_folder_captions(tmp_path):
+def test_captions_of_a_folder_come_from_names_and_text_files(tmp_path):
   touch(tmp_path, "dog-bark_02.wav", "b.FLAC", "rain/0001.ogg", ".hidden.wav")
   touch(tmp_path, "notes.md", "rain/heavy rain on a roof.mp3")
   (tmp_path / "b.txt").write_text("a bell rings\n\nchurch bells\n")
-  found = by_id(recordings.find(tmp_path))
-  assert set(found) == {
+  results = by_id(recordings.find(tmp_path))
+  assert set(results) == {
     "dog-bark_02.wav",
     "b.FLAC",
     "rain/0001.ogg",
     "rain/heavy rain on a roof.mp3",
   }
-  assert found["dog-bark_02.wav"].captions == ("dog bark",)
-  assert found["b.FLAC"].captions == ("a bell rings", "church bells")
-  assert found["rain/0001.ogg"].captions == ()
-  assert found["rain/0001.ogg"].category == "rain"
-  assert found["rain/heavy rain on a roof.mp3"].captions == (
+  assert results["dog-bark_02.wav"].captions == ("dog bark",)
+  assert results["b.FLAC"].captions == ("a bell rings", "church bells")
+  assert results["rain/0001.ogg"].captions == ()
+  assert results["rain/0001.ogg"].category == "rain"
+  assert results["rain/heavy rain on a roof.mp3"].captions == (
     "heavy rain on a roof",
   )
 
 
-def test_csv_columns(tmp_path):
+def test_columns_of_a_csv_are_known_by_their_names(tmp_path):
   touch(tmp_path, "a.wav", "b.wav", "c.wav")
   (tmp_path / "clips.csv").write_text(
     "\ufeffAudio,caption_1,caption_2,label,split,fold,colour\n"
@@ -67,9 +67,9 @@ def test_jsonl_list_of_captions_and_absolute_path(tmp_path):
   ]
   manifest = tmp_path / "clips.jsonl"
   manifest.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-  (found,) = recordings.find(manifest)
-  assert found.captions == ("one", "two")
-  assert found.path == tmp_path / "x/a.wav"
+  (recording,) = recordings.find(manifest)
+  assert recording.captions == ("one", "two")
+  assert recording.path == tmp_path / "x/a.wav"
 
 
 def test_bad_rows_are_collected(tmp_path):
@@ -85,8 +85,8 @@ def test_bad_rows_are_collected(tmp_path):
     '{"path": "123.wav"}\n'
   )
   problems = recordings.Problems()
-  found = recordings.find(tmp_path / "m.jsonl", problems)
-  assert [r.id for r in found] == ["a.wav"]
+  results = recordings.find(tmp_path / "m.jsonl", problems)
+  assert [r.id for r in results] == ["a.wav"]
   assert len(problems.messages) == 7
   assert ":2: not a JSON object" in problems.messages[0]
   for text in ("missing.wav", "no path", "listed twice", "holdout", "no cap"):
@@ -95,18 +95,22 @@ def test_bad_rows_are_collected(tmp_path):
     recordings.find(tmp_path / "m.jsonl", recordings.Problems(strict=True))
 
 
-def test_esc50_layout(tmp_path):
+def test_esc50_gives_category_and_fold(tmp_path):
   touch(tmp_path, "audio/1-100-A-0.wav", "meta/esc50.csv")
   (tmp_path / "meta/esc50.csv").write_text(
     "filename,fold,target,category,esc10,src_file,take\n"
     "1-100-A-0.wav,1,0,dog,True,100,A\n"
   )
-  (found,) = recordings.find(tmp_path)
-  assert found.path == tmp_path / "audio/1-100-A-0.wav"
-  assert (found.category, found.fold, found.captions) == ("dog", "1", ())
+  (recording,) = recordings.find(tmp_path)
+  assert recording.path == tmp_path / "audio/1-100-A-0.wav"
+  assert (recording.category, recording.fold, recording.captions) == (
+    "dog",
+    "1",
+    (),
+  )
 
 
-def test_nothing_usable(tmp_path):
+def test_a_source_without_a_usable_recording_is_refused(tmp_path):
   with pytest.raises(UserError, match="no such file"):
     recordings.find(tmp_path / "nowhere")
   with pytest.raises(UserError, match="no usable recording"):
@@ -120,7 +124,7 @@ def test_nothing_usable(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
-def test_shared_manifests():
+def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
   esc10 = recordings.find(SHARED / "esc10", recordings.Problems(strict=True))
   assert len(esc10) == 318
   assert {r.fold for r in esc10} == {"1", "2", "3", "4"}
@@ -132,7 +136,7 @@ def test_shared_manifests():
   assert not any(r.captions for r in sonic)  # all come from the phrasebook
 
 
-def found_and_problems(source):
+def results_and_problems(source):
   problems = recordings.Problems()
   return recordings.find(source, problems), problems.messages
 
@@ -143,8 +147,8 @@ def test_captions_are_whole_whatever_is_in_them(tmp_path):
     'Path;Caption;split\na.wav;"a dog,\r\n barks";\nb.wav;rain\u2028falls;\n'
     "c.wav;w\x0cx\x85y;val\nd.wav;;\n".encode("utf-16")
   )
-  found, problems = found_and_problems(tmp_path / "m.csv")
-  assert [r.captions for r in found] == [
+  results, problems = results_and_problems(tmp_path / "m.csv")
+  assert [r.captions for r in results] == [
     ("a dog, barks",),
     ("rain\u2028falls",),
     ("w x y",),
@@ -161,10 +165,10 @@ def test_captions_that_may_not_be_trained_on(tmp_path):
     {"path": "c.wav", "caption": "wind", "label": ["a"]},
   ]
   (tmp_path / "m.jsonl").write_text("\r\n".join(map(json.dumps, rows)))
-  found, problems = found_and_problems(tmp_path / "m.jsonl")
-  assert [(r.id, r.captions) for r in found] == [("a.wav", ("rain",))]
-  told = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
-  assert [p.split(";")[0] for p in told] == [
+  results, problems = results_and_problems(tmp_path / "m.jsonl")
+  assert [(r.id, r.captions) for r in results] == [("a.wav", ("rain",))]
+  messages = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
+  assert [p.split(";")[0] for p in messages] == [
     "1: caption 5 is not text but int",
     f"1: caption '{'x' * 40}...' has 1001 letters, at most 1000 are taken",
     "1: caption {'a': 1} is not text but dict",
@@ -177,8 +181,8 @@ def test_captions_that_may_not_be_trained_on(tmp_path):
 def test_columns_that_are_no_captions(tmp_path):
   touch(tmp_path, "a.wav")
   (tmp_path / "m.csv").write_text("path,caption_id,Caption 2\na.wav,17,rain\n")
-  (found,) = recordings.find(tmp_path / "m.csv")
-  assert found.captions == ("rain",)
+  (recording,) = recordings.find(tmp_path / "m.csv")
+  assert recording.captions == ("rain",)
 
 
 def test_paths_are_read_as_meant(tmp_path):
@@ -202,10 +206,10 @@ def test_paths_are_read_as_meant(tmp_path):
     '"two\nlines.wav",gone',
   ]
   (tmp_path / "m.csv").write_text("\n".join(lines))
-  found, problems = found_and_problems(tmp_path / "m.csv")
+  results, problems = results_and_problems(tmp_path / "m.csv")
   names = ["x/a.wav", "b.wav", "c d.wav", nfd, "e.wav", "back\\slash.wav"]
-  assert [r.id for r in found] == names
-  assert all(r.path == tmp_path / r.id for r in found)
+  assert [r.id for r in results] == names
+  assert all(r.path == tmp_path / r.id for r in results)
   assert len(problems) == 6 and all(p.isprintable() for p in problems)
   ends = ["listed twice", "give its path", "give its path", "a folder", "", ""]
   for problem, end in zip(problems, ends):
@@ -224,8 +228,8 @@ def test_a_table_without_paths_says_what_it_has(tmp_path):
 def test_folders_are_walked_and_what_is_left_is_named(tmp_path):
   touch(tmp_path, "rain.wav", "._rain.wav", "dog.m4a", "DSC12.wav", "rain.flac")
   (tmp_path / "loop").symlink_to(".")
-  found, problems = found_and_problems(tmp_path)
-  assert [r.id for r in found] == ["rain.flac", "rain.wav"]
+  results, problems = results_and_problems(tmp_path)
+  assert [r.id for r in results] == ["rain.flac", "rain.wav"]
   assert [p.removeprefix(f"{tmp_path}/").split(":")[0] for p in problems] == [
     "loop",
     f"1 .m4a file left out, such as {tmp_path}/dog.m4a",
@@ -240,8 +244,8 @@ def test_folders_name_the_kind(tmp_path):
   (tmp_path / "bell/one.txt").write_bytes("a b\u00e9ll".encode("utf-16"))
   (tmp_path / "bell/two.txt").write_bytes("a b\u00e9ll".encode("cp1252"))
   (tmp_path / "bell/three.txt").write_text(" \n")
-  found, problems = found_and_problems(tmp_path)
-  assert [(r.id, r.captions, r.category) for r in found] == [
+  results, problems = results_and_problems(tmp_path)
+  assert [(r.id, r.captions, r.category) for r in results] == [
     ("bell/one.wav", ("a b\u00e9ll",), "bell"),
     ("kick drum/bd_klub.wav", (), "kick drum"),
     ("metal door/DSC12.wav", (), "metal door"),
@@ -263,32 +267,32 @@ def test_a_corpus_is_known_in_any_encoding(tmp_path, encoding):
     with pytest.raises(UserError, match=r"train\.csv:2: not UTF-8"):
       recordings.find(tmp_path)
     return
-  (found,) = recordings.find(tmp_path)
-  assert found.captions == ("caf\u00e9",) and found.split == "train"
+  (recording,) = recordings.find(tmp_path)
+  assert recording.captions == ("caf\u00e9",) and recording.split == "train"
 
 
 def test_tables_that_are_not_read_are_told(tmp_path, caplog):
   touch(tmp_path, "rain.wav")
   (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
-  (found,) = recordings.find(tmp_path)
-  assert found.captions == ("rain",)
+  (recording,) = recordings.find(tmp_path)
+  assert recording.captions == ("rain",)
   assert "clips.csv is not read; call it manifest.csv" in caplog.text
   (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
-  (found,) = recordings.find(tmp_path)
-  assert found.captions == ("a storm",)
+  (recording,) = recordings.find(tmp_path)
+  assert recording.captions == ("a storm",)
 
 
 def test_folders_of_splits_are_no_kinds(tmp_path):
   touch(tmp_path, "train/rain/1.wav", "test/dog bark.wav")
-  found = by_id(recordings.find(tmp_path))
-  rain, dog = found["train/rain/1.wav"], found["test/dog bark.wav"]
+  results = by_id(recordings.find(tmp_path))
+  rain, dog = results["train/rain/1.wav"], results["test/dog bark.wav"]
   assert (rain.category, rain.split) == ("rain", "train")
   assert (dog.captions, dog.category) == (("dog bark",), "")
   assert dog.split == "validation"
   (tmp_path / "test").rename(tmp_path / "car")
-  found = by_id(recordings.find(tmp_path))
-  assert found["car/dog bark.wav"].captions == ("car, dog bark",)
-  assert not any(r.split for r in found.values())
+  results = by_id(recordings.find(tmp_path))
+  assert results["car/dog bark.wav"].captions == ("car, dog bark",)
+  assert not any(r.split for r in results.values())
 
 
 @pytest.mark.parametrize(

@@ -96,11 +96,11 @@ def test_a_quote_that_never_closes_costs_one_row(tmp_path):
     (999, '999.wav,"rain\n'),
   ):
     rows[number] = broken
-  found, problems = read(
+  parsed, problems = read(
     write(tmp_path / "t.csv", "path,caption\n" + "".join(rows))
   )
-  assert len(found) == 997 and len(problems) == 3
-  assert {row["caption"] for _, row in found} == {"a dog, barking"}
+  assert len(parsed) == 997 and len(problems) == 3
+  assert {row["caption"] for _, row in parsed} == {"a dog, barking"}
   for line, problem in zip((5, 502, 1001), problems):
     assert f"t.csv:{line}: cannot be parsed" in problem and "quote" in problem
 
@@ -109,18 +109,18 @@ def test_a_quote_among_plain_rows_costs_one_row(tmp_path):
   rows = [f"{i}.wav,rain {'x' * (i % 50)}\n" for i in range(1000)]
   rows[3] = '3.wav,"rain\n'
   rows[20] = '20.wav,rain 12"\n'  # would close it
-  found, problems = read(
+  parsed, problems = read(
     write(tmp_path / "t.csv", "path,caption\n" + "".join(rows))
   )
-  assert len(found) == 999 and len(problems) == 1 and ":5: " in problems[0]
+  assert len(parsed) == 999 and len(problems) == 1 and ":5: " in problems[0]
 
 
 def test_many_broken_quotes_take_no_time(tmp_path):
   rows = "".join(f'{i}.wav,"{"rain " * 20}\n\n' for i in range(20_000))
   start = time.perf_counter()
-  found, problems = read(write(tmp_path / "t.csv", "path,caption\n" + rows))
+  parsed, problems = read(write(tmp_path / "t.csv", "path,caption\n" + rows))
   assert time.perf_counter() - start < 10
-  assert found == [] and len(problems) == 20_000
+  assert parsed == [] and len(problems) == 20_000
 
 
 def test_fields_are_counted(tmp_path):
@@ -247,8 +247,8 @@ def test_rows_that_are_no_json(tmp_path):
 def test_a_quote_that_another_closes_is_no_caption_of_many_rows(tmp_path):
   path, reports = tmp_path / "a.csv", []
   path.write_text('id,clip,start,caption\n1,a,0,"dog\n2,b,0,cat\n3,c,0,wind"\n')
-  found = list(tables.rows(path, reports.append))
-  assert [line for line, _ in found] == [3, 4]
+  parsed = list(tables.rows(path, reports.append))
+  assert [line for line, _ in parsed] == [3, 4]
   assert reports == [f"{path}:2: a quote runs on into other rows; close it"]
 
 

@@ -127,8 +127,8 @@ def test_captions_say_the_claims_and_no_rival(truth):
 def test_captions_say_the_count_and_no_other(kind, count):
   words = ["single|one|once", "two", "three", "four", "five", "six"]
   for text in captions_of({"kind": kind, "count": count}):
-    found = [bool(re.search(rf"\b({w})\b", text)) for w in words]
-    assert found == [n == count for n in range(1, 7)], text
+    counts = [bool(re.search(rf"\b({w})\b", text)) for w in words]
+    assert counts == [n == count for n in range(1, 7)], text
 
 
 def test_captions_say_frequency_and_rate():
@@ -159,5 +159,5 @@ def test_captions_keep_the_order_of_a_sequence():
     ("a A minor chord", "an A minor chord"),
   ],
 )
-def test_articles_and_spaces(text, tidy):
+def test_captions_get_the_right_articles_and_single_spaces(text, tidy):
   assert synthetic_captions._tidy(text) == tidy
