@@ -46,7 +46,8 @@ class AlignExperiment:
   """An alignment run; `train.batch_size` counts prompts, not rollouts.
 
   The optimizer counts minibatches. Weight decay would pull the policy away
-  from its reference, so there is none by default.
+  from its reference, so there is none by default. An `execution` of defaults
+  stands for that of the start.
   """
 
   alignment: AlignConfig = AlignConfig()

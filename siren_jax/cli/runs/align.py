@@ -46,7 +46,6 @@ def _align(
 
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments.align import build
-  from siren_jax.experts import Execution
   from siren_jax.weights import model_card
 
   experiment = current.experiment
@@ -57,16 +56,9 @@ def _align(
       f"alignment seconds={seconds}: {start.name} makes at most"
       f" {start.max_seconds} seconds"
     )
-  execution = experiment.execution
-  own = start.execution not in (Execution(), execution)
-  if own and jax.process_index() == 0:
-    runtime.say(
-      f"config execution: {start.name} has {start.execution}, this run"
-      f" {execution}"
-    )
   task, *data = build(
     experiment,
-    start.models._replace(execution=execution),
+    start.models._replace(execution=_execution(experiment, start)),
     start.all_params,
     start.clap.tokenizer,
     meshes.process_shard(current.mesh),
@@ -86,6 +78,15 @@ def _align(
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
     export.save(out, model, f"{section}\n{notes}")
+
+
+def _execution(experiment: Any, start: Any) -> Any:
+  """How experts are run: as the config says, else as the start was run."""
+  from siren_jax.experts import Execution
+
+  if experiment.execution == Execution():
+    return start.execution
+  return experiment.execution
 
 
 def _start(source: str) -> tuple[Any, str | None]:
