@@ -15,7 +15,7 @@ PAGES = [
   ".ci/run",
   "CONTRIBUTING.md",
   "README.md",
-  *(str(page.relative_to(ROOT)) for page in ROOT.glob("*/*.md")),
+  *(str(page.relative_to(ROOT)) for page in ROOT.glob("[!.]*/*.md")),
   *(str(page.relative_to(ROOT)) for page in ROOT.glob("siren_jax/**/*.md")),
 ]
 

@@ -11,7 +11,7 @@ class Execution:
 
   `ExpertConfig` fixes the function that is computed. These say in which
   precision, in what order and with how much memory, and belong to a machine
-  and a run (docs/design.md, Decisions). They change no parameter's shape.
+  and a run (docs/design.md, One expert). They change no parameter's shape.
 
   Attributes:
     dtype: of activations and of products; parameters stay as they are stored.
