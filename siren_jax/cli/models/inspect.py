@@ -107,6 +107,8 @@ def _of_experiment(experiment: Any) -> Iterator[tuple[str, Any]]:
   name = kinds.kind_of(experiment)
   kind = kinds.KINDS[name]
   print(f"{kind.subpackage}: {getattr(experiment, kind.subpackage)}")
+  if hasattr(experiment, "execution"):
+    print(f"execution: {experiment.execution}")
   if name == "align":  # It has no components, but changes those of its start.
     yield from _of_folder(folders.identify(experiment.data.start or None))
   else:
