@@ -13,7 +13,7 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
-from siren_jax.experts.execution import Execution
+from siren_jax.experts.execution import ExecutionChanges
 from siren_jax.sampling import Models
 from siren_jax.training import OptimizerConfig, TrainConfig
 
@@ -46,12 +46,12 @@ class AlignExperiment:
   """An alignment run; `train.batch_size` counts prompts, not rollouts.
 
   The optimizer counts minibatches. Weight decay would pull the policy away
-  from its reference, so there is none by default. An `execution` of defaults
-  stands for that of the start.
+  from its reference, so there is none by default. What `execution` does not set
+  is as in the start.
   """
 
   alignment: AlignConfig = AlignConfig()
-  execution: Execution = Execution()
+  execution: ExecutionChanges = ExecutionChanges()
   optimizer: OptimizerConfig = OptimizerConfig(
     learning_rate=1e-6, warmup_steps=10, final_fraction=1.0, weight_decay=0.0
   )

@@ -35,3 +35,23 @@ class Execution:
       raise UserError(
         f"expert_loop={self.expert_loop!r}; use auto, vmap or map"
       )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExecutionChanges:
+  """Settings of an `Execution` that are to differ; None leaves one as it is."""
+
+  dtype: str | None = None
+  scan_layers: bool | None = None
+  remat: bool | None = None
+  expert_loop: str | None = None
+
+  def __post_init__(self) -> None:
+    self.of(Execution())  # checks them
+
+  def of(self, execution: Execution) -> Execution:
+    """`execution` with these changes."""
+    changes = {
+      k: v for k, v in dataclasses.asdict(self).items() if v is not None
+    }
+    return dataclasses.replace(execution, **changes)

@@ -26,7 +26,7 @@ COMPONENTS = ("codec", "clap", "experts", "vggish", "cnn14")
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
 DATASET_INFO = "dataset_info.json"  # makes a folder a TFDS data set
-RECORDS = "fingerprint.json"  # of a data set: {split: fingerprint of records}
+FINGERPRINTS = "fingerprint.json"  # of a data set, by split, of its records
 REMEDY = "give a bundle or a work directory of training"
 
 
@@ -103,9 +103,11 @@ class Folder:
     """
     if self.kind not in (FolderKind.AUDIO_SET, FolderKind.CODE_SET):
       return model_fingerprint(self.path)
-    if not (self.path / RECORDS).exists():
+    if not (self.path / FINGERPRINTS).exists():
       return None
-    records = files.read_json(self.path / RECORDS, "copy the data set again")
+    records = files.read_json(
+      self.path / FINGERPRINTS, "copy the data set again"
+    )
     return data_fingerprint(self.path, records)
 
   def refusal(self, expected: str, remedy: str = REMEDY) -> UserError:

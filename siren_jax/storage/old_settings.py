@@ -7,13 +7,8 @@ both names, and written under the new one.
 from collections.abc import Mapping
 from typing import Any
 
-# How experts are run was part of what they are; these were the defaults.
-_EXECUTION = {
-  "dtype": "float32",
-  "scan_layers": False,
-  "remat": False,
-  "expert_loop": "auto",
-}
+# How experts are run was part of what they are.
+_EXECUTION = ("dtype", "scan_layers", "remat", "expert_loop")
 NEW_NAMES = {f"experts.{name}": f"execution.{name}" for name in _EXECUTION}
 
 
@@ -34,6 +29,4 @@ def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
       name: experts.pop(name) for name in _EXECUTION if name in experts
     }
     settings["experts"] = experts
-  elif "alignment" in settings:  # It had no say in how experts are run.
-    settings.setdefault("execution", dict(_EXECUTION))
   return settings

@@ -20,12 +20,14 @@ from siren_jax.weights.bundle import (
   check_components,
   generate_config,
   init_experts,
+  read_config,
+  read_execution,
 )
 
 _log = logging.getLogger(__name__)
 
 
-class Source(NamedTuple):
+class Place(NamedTuple):
   """Where a codec or CLAP is.
 
   Attributes:
@@ -52,8 +54,8 @@ class TrainedExperts:
   params: Any
   execution: experts.Execution
   generate: GenerateConfig
-  codec: Source
-  clap: Source
+  codec: Place
+  clap: Place
 
 
 def assemble(
@@ -112,10 +114,12 @@ def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
   config, params = components.load(
     folder.path, "experts", experts.ExpertConfig, init_experts
   )
-  is_bundle = folder.kind is FolderKind.BUNDLE
-  generate = generate_config(folder) if is_bundle else GenerateConfig()
-  own = Source(str(folder.path))
-  return TrainedExperts(config, params, experts.Execution(), generate, own, own)
+  generate, execution = GenerateConfig(), experts.Execution()
+  if folder.kind is FolderKind.BUNDLE:
+    generate = generate_config(folder)
+    execution = read_execution(folder, read_config(folder))
+  own = Place(str(folder.path))
+  return TrainedExperts(config, params, execution, generate, own, own)
 
 
 def _of_run(folder: Folder) -> TrainedExperts:
@@ -132,25 +136,24 @@ def _of_run(folder: Folder) -> TrainedExperts:
     folder, values, "experts", experts.ExpertConfig
   )
   with about(folder.path):
-    execution = configs.from_dict(
-      experts.Execution, values.get("execution", {}), "execution."
-    )
     generate = configs.from_dict(
       GenerateConfig, values.get("generate", {}), "generate."
     )
-  data = values["data"]
-  codes = Source(data["path"], "data.path")
+  data = values.get("data", {})
+  if not data.get("path"):
+    raise UserError(f"{folder.path}: its config lacks data.path; copy it again")
+  codes = Place(data["path"], "data.path")
   return TrainedExperts(
     config,
     {"params": params, **extra},
-    execution,
+    read_execution(folder, values),
     generate,
-    codec=Source(data["codec"], "data.codec") if data["codec"] else codes,
+    codec=Place(data["codec"], "data.codec") if data.get("codec") else codes,
     clap=codes,
   )
 
 
-def _check_unchanged(workdir: Path, sources: Sequence[Source]) -> None:
+def _check_unchanged(workdir: Path, sources: Sequence[Place]) -> None:
   """Refuses a codec or CLAP that took the place of those of the run.
 
   Raises:

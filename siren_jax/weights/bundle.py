@@ -116,7 +116,7 @@ def load(
     sampling=generate.sampling,
     max_seconds=generate.max_seconds,
     candidates=generate.candidates,
-    execution=execution or _execution(folder, settings),
+    execution=execution or read_execution(folder, settings),
   )
   with about(folder.path):
     check_components(model)
@@ -137,9 +137,15 @@ def generate_config(folder: Folder) -> GenerateConfig:
     )
 
 
-def _execution(folder: Folder, settings: dict[str, Any]) -> experts.Execution:
-  """How experts are run, of a bundle that says so: none made since does."""
-  with about(folder.path / folders.CONFIG):
+def read_execution(
+  folder: Folder, settings: dict[str, Any]
+) -> experts.Execution:
+  """How experts are run, of settings that say so; the default of others.
+
+  Raises:
+    UserError: a setting is unknown or out of its range.
+  """
+  with about(folder.path):
     return configs.from_dict(
       experts.Execution, settings.get("execution", {}), "execution."
     )

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.experts import Execution
+from siren_jax.experts.execution import ExecutionChanges
 from siren_jax.storage import old_settings, run_config
 
 
@@ -55,5 +55,5 @@ def test_a_run_from_before_goes_on(tmp_path):
 def test_an_alignment_from_before_goes_on(tmp_path):
   saved = {"kind": "align", "alignment": {"seconds": 1.0}}
   run_config.record(tmp_path, saved, resumed=False)
-  now = saved | {"execution": dataclasses.asdict(Execution())}
+  now = saved | {"execution": dataclasses.asdict(ExecutionChanges())}
   assert run_config.record(tmp_path, now, resumed=True) == ""

@@ -58,7 +58,7 @@ def _align(
     )
   task, *data = build(
     experiment,
-    start.models._replace(execution=_execution(experiment, start)),
+    start.models._replace(execution=experiment.execution.of(start.execution)),
     start.all_params,
     start.clap.tokenizer,
     meshes.process_shard(current.mesh),
@@ -78,15 +78,6 @@ def _align(
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
     export.save(out, model, f"{section}\n{notes}")
-
-
-def _execution(experiment: Any, start: Any) -> Any:
-  """How experts are run: as the config says, else as the start was run."""
-  from siren_jax.experts import Execution
-
-  if experiment.execution == Execution():
-    return start.execution
-  return experiment.execution
 
 
 def _start(source: str) -> tuple[Any, str | None]:

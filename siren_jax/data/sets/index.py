@@ -41,7 +41,9 @@ class SplitIndex:
 def write(folder: Path, indices: Mapping[str, SplitIndex]) -> None:
   """Keeps the fingerprints beside the records."""
   values = {split: index.fingerprint for split, index in indices.items()}
-  (folder / folders.RECORDS).write_text(json.dumps(values, indent=2) + "\n")
+  (folder / folders.FINGERPRINTS).write_text(
+    json.dumps(values, indent=2) + "\n"
+  )
 
 
 def fingerprint(path: str | os.PathLike) -> str:

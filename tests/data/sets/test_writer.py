@@ -41,7 +41,7 @@ def test_what_was_written_is_counted(tmp_path):
     "validation": 1,
   }
   assert indices["train"].seconds == pytest.approx((100 + 101 + 102) / 8000)
-  written = files.read_json(tmp_path / "set" / folders.RECORDS, "")
+  written = files.read_json(tmp_path / "set" / folders.FINGERPRINTS, "")
   assert written == {s: i.fingerprint for s, i in indices.items()}
 
 
@@ -189,7 +189,7 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
   write(tmp_path / "set")
   expected = index.fingerprint(tmp_path / "set")
   assert not caplog.text
-  (tmp_path / "set" / folders.RECORDS).unlink()
+  (tmp_path / "set" / folders.FINGERPRINTS).unlink()
   assert index.fingerprint(tmp_path / "set") == expected
   assert "has no fingerprint, so all of it is read" in caplog.text
 
@@ -199,7 +199,7 @@ def test_a_set_without_a_fingerprint_has_the_same_one(tmp_path, caplog):
 )
 def test_a_pass_over_a_set_keeps_no_records(tmp_path, monkeypatch, read_all):
   write(tmp_path / "set", range(20))
-  (tmp_path / "set" / folders.RECORDS).unlink()
+  (tmp_path / "set" / folders.FINGERPRINTS).unlink()
   decode, kept, most = reader._decode, weakref.WeakSet(), 0
 
   def counted(element):
@@ -226,9 +226,9 @@ class _Record(dict):
 )
 def test_a_broken_fingerprint_is_one_line(tmp_path, content, message):
   write(tmp_path / "set")
-  (tmp_path / "set" / folders.RECORDS).write_bytes(content)
+  (tmp_path / "set" / folders.FINGERPRINTS).write_bytes(content)
   with pytest.raises(
-    UserError, match=rf"{folders.RECORDS}: .*{message}.*; copy"
+    UserError, match=rf"{folders.FINGERPRINTS}: .*{message}.*; copy"
   ):
     index.fingerprint(tmp_path / "set")
 
