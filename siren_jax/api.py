@@ -18,7 +18,7 @@ import numpy as np
 from siren_jax import clap, experts, sampling
 from siren_jax.audio import loudness as levels
 from siren_jax.clap import tokenizer
-from siren_jax.codec import checks
+from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
@@ -218,7 +218,7 @@ class Siren:
     """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T], not clipped."""
     codes = np.asarray(codes)
     codes_BxNxT = codes[None] if codes.ndim == 2 else codes
-    checks.check_codes(codes_BxNxT, self.bundle.codec.config)
+    check_codes(codes_BxNxT, self.bundle.codec.config)
     return np.asarray(self.bundle.codec.decode(codes_BxNxT))
 
   def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:

@@ -1,9 +1,10 @@
 """docs/design.md says where things are, and they are there.
 
-So do the other pages and the list of tests in .ci/run.
+So do the other pages, the list of tests in .ci/run and the changelog.
 """
 
 import pathlib
+import pkgutil
 import re
 import tomllib
 
@@ -55,3 +56,14 @@ def test_a_letter_is_in_the_legend_of_axes_once():
   section = TEXT.partition("\n## Axes\n")[2].partition("\n## ")[0]
   letters = re.findall(r"(?:^|\|) ?([A-Z]) \|", section, re.M)
   assert len(letters) > 15 and len(letters) == len(set(letters))
+
+
+def test_what_has_moved_is_where_the_changelog_says():
+  text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+  table = text.partition("  | was | is |\n")[2].partition("\n\n")[0]
+  names = re.findall(
+    r"`([\w.]+)`", "".join(re.findall(r".*(\|.*)\|\n?", table))
+  )
+  assert len(names) > 40
+  for name in names:
+    assert pkgutil.resolve_name(f"siren_jax.{name}") is not None

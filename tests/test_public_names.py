@@ -124,3 +124,66 @@ def test_other_names_of_before_are_the_same(name):
   home = config_files if name == "from_file" else kinds
   with pytest.warns(DeprecationWarning, match=name):
     assert getattr(old, name) is getattr(home, name)
+
+
+CONFIG_FILE_OF_BEFORE = """
+from siren_jax.cli.experiments import to_config_dict
+from siren_jax.{package}.experiment import {name}
+from siren_jax.experts import ExpertConfig
+
+def get_config():
+  return to_config_dict({name}({arguments}))
+"""
+EXPERTS = (
+  "experts=ExpertConfig(dim=16, heads=2, kv_heads=1, temporal_layers=1,"
+  " depth_layers=1, prompt_dim=16, feature_dim=16)"
+)
+
+
+@pytest.mark.parametrize(
+  ("package", "home", "name", "others"),
+  [
+    ("codec", "codec", "CodecExperiment", "CodecDataConfig build start_of"),
+    ("clap", "clap", "ClapExperiment", "Batches ClapDataConfig Labels build"),
+    (
+      "experts",
+      "stage1",
+      "Stage1Experiment",
+      "Stage1DataConfig build check_tables start_of task_of",
+    ),
+    ("alignment", "align", "AlignExperiment", "AlignDataConfig build"),
+  ],
+)
+def test_a_config_file_of_before_is_read(package, home, name, others, tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text(
+    CONFIG_FILE_OF_BEFORE.format(
+      package=package,
+      name=name,
+      arguments=EXPERTS if package == "experts" else "",
+    )
+  )
+  old = importlib.import_module(f"siren_jax.{package}.experiment")
+  new = importlib.import_module(f"siren_jax.experiments.{home}")
+  with pytest.warns(DeprecationWarning, match=rf"{new.__name__}\.{name} now"):
+    experiment = config_files.from_file(str(path), ["--config.train.steps=7"])
+  assert type(experiment) is getattr(new, name) and experiment.train.steps == 7
+  for other in others.split():
+    with pytest.warns(DeprecationWarning, match=other) as record:
+      assert getattr(old, other) is getattr(new, other)
+    assert len(record) == 1
+  with pytest.raises(AttributeError, match="nothing"):
+    old.nothing  # noqa: B018
+
+
+def test_execution_settings_of_experts_in_python_are_refused(tmp_path):
+  path = tmp_path / "config.py"
+  path.write_text(
+    CONFIG_FILE_OF_BEFORE.format(
+      package="experts",
+      name="Stage1Experiment",
+      arguments="experts=ExpertConfig(dtype='bfloat16')",
+    )
+  )
+  with pytest.raises(sj.UserError, match=r"Execution\(dtype='bfloat16'\)"):
+    config_files.from_file(str(path))

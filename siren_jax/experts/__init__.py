@@ -1,9 +1,6 @@
 """The residual experts: one per pair of codebooks, isolated, stacked."""
 
-import importlib
-import warnings
-from typing import Any
-
+from siren_jax import moved
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import init, logits, loss, null_prompt
 from siren_jax.experts.execution import Execution
@@ -20,16 +17,13 @@ __all__ = [
   "null_prompt",
 ]
 
-_MOVED = ("GenerateConfig", "SamplingConfig", "check_candidates")
-
-
-def __getattr__(name: str) -> Any:
-  if name not in _MOVED:
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  home = "siren_jax.sampling"  # A layer above: it is imported only if asked.
-  warnings.warn(
-    f"siren_jax.experts.{name} is {home}.{name} now",
-    DeprecationWarning,
-    stacklevel=2,
-  )
-  return getattr(importlib.import_module(home), name)
+__getattr__ = moved.getter(
+  __name__,
+  {
+    "siren_jax.sampling": [
+      "GenerateConfig",
+      "SamplingConfig",
+      "check_candidates",
+    ]
+  },
+)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _read(path: str, config: Any) -> tuple[Any, int]:
   """Codes [N, T] and the number of audio samples they stand for."""
-  from siren_jax.codec import checks
+  from siren_jax.codec.model import check_codes
 
   arrays = files.read_npz(path, _REMEDY)
   try:
@@ -59,7 +59,7 @@ def _read(path: str, config: Any) -> tuple[Any, int]:
       f"{config.sample_rate} Hz; give --model the codec that made them"
     )
   try:
-    checks.check_codes(codes_NxT[None], config)
+    check_codes(codes_NxT[None], config)
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
   frames = codes_NxT.shape[1]
