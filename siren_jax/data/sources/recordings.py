@@ -17,7 +17,8 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, printable
 from siren_jax.data.sources import corpora, manifests, sound_folders
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 
 ESC50 = Path("meta", "esc50.csv")
 
