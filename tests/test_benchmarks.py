@@ -10,7 +10,7 @@ import pytest
 from benchmarks import accelerator
 from benchmarks.accelerator_parts import EXECUTION, FLAGS, SIZES, parts
 from benchmarks.shapes import SHAPES
-from siren_jax.experiments import kinds
+from siren_jax.experiments import config_files
 
 TINY = parts(SIZES["tiny"])
 
@@ -109,6 +109,6 @@ def test_parts_of_the_full_size():
   assert full.keys() >= {f"sample batch {b}" for b in (1, 8, 32, 128)}
   assert {f"flags {name}" for name in FLAGS} <= full.keys()
   configs = pathlib.Path(__file__).parents[1] / "configs"
-  paper = kinds.from_file(configs / "siren_1_6b.py")
+  paper = config_files.from_file(configs / "siren_1_6b.py")
   assert SHAPES["siren_1_6b"] == paper.experts
   assert EXECUTION == paper.execution

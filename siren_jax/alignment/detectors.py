@@ -102,17 +102,17 @@ def events(analysis: Analysis) -> list[tuple[int, int]]:
   return describe.bursts(analysis.level_T, _EVENT_START_DB, _EVENT_END_DB)
 
 
-def inside(events: list[tuple[int, int]], analysis: Analysis) -> np.ndarray:
-  """bool_T, true within the events."""
+def inside(spans: list[tuple[int, int]], analysis: Analysis) -> np.ndarray:
+  """bool_T, true within `spans`, the (first, end) frames of events."""
   inside_T = np.zeros(len(analysis.level_T), bool)
-  for first, end in events:
+  for first, end in spans:
     inside_T[first:end] = True
   return inside_T
 
 
-def event_seconds(events: list[tuple[int, int]]) -> float:
-  """Median length of the events, 0 if there are none."""
-  return float(np.median([b - a for a, b in events] or [0])) * HOP_SECONDS
+def event_seconds(spans: list[tuple[int, int]]) -> float:
+  """Median length of events by their (first, end) frames, 0 of none."""
+  return float(np.median([b - a for a, b in spans] or [0])) * HOP_SECONDS
 
 
 def longest(analysis: Analysis) -> tuple[int, int]:

@@ -28,9 +28,8 @@ from siren_jax.training import (
   make_optimizer,
   split_rows,
 )
+from siren_jax.training.task import Batch, Metrics
 
-Batch = Mapping[str, jax.Array]
-Metrics = dict[str, jax.Array]
 PROMPTS = ("ids_BxP", "mask_BxP", "truth_B", "place_B")
 
 

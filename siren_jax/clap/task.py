@@ -30,9 +30,8 @@ from siren_jax.training import (
   make_optimizer,
   supervised_step,
 )
+from siren_jax.training.task import Batch, Metrics
 
-Batch = Mapping[str, jax.Array]
-Metrics = dict[str, jax.Array]
 Params = Mapping[str, Any]
 
 

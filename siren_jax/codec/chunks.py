@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from siren_jax.codec import model
+from siren_jax.codec import model as codec_model
 from siren_jax.codec.model import Codec
 
 FRAMES = 1000  # of a window's share
@@ -49,7 +49,7 @@ def _join(
   step: int,
 ) -> np.ndarray:
   """Every window's share, `step` values a frame, along the last axis."""
-  reach = model.module(codec.config).reach
+  reach = codec_model.module(codec.config).reach
   return np.concatenate(
     [
       np.asarray(window(start, stop))[..., low * step : high * step]

@@ -92,10 +92,6 @@ class SpectralCodecConfig:
     """Code frames a second."""
     return self.sample_rate / self.hop
 
-  def num_frames(self, seconds: float) -> int:
-    """Code frames that cover `seconds` of audio."""
-    return max(1, round(seconds * self.frame_rate))
-
 
 @dataclasses.dataclass(frozen=True)
 class DacConfig:
@@ -154,10 +150,6 @@ class DacConfig:
   def frame_rate(self) -> float:
     """Code frames a second."""
     return self.sample_rate / self.hop
-
-  def num_frames(self, seconds: float) -> int:
-    """Code frames that cover `seconds` of audio."""
-    return max(1, round(seconds * self.frame_rate))
 
 
 CodecConfig = SpectralCodecConfig | DacConfig  # `kind` says which

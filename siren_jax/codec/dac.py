@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec.config import DacConfig
-from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
+from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
 
 _DILATIONS = (1, 3, 9)
 _KERNEL = 7
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
     return jnp.tanh(x[..., 0])
 
 
-class Dac(nn.Module):
+class Dac(ResidualCodec):
   """Encoder, residual quantizer and decoder."""
 
   config: DacConfig
@@ -156,13 +156,6 @@ class Dac(nn.Module):
       cfg.num_codebooks, cfg.codebook_size, cfg.code_dim, cfg.feature_dim
     )
     self.decoder = Decoder(cfg)
-
-  def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
-    return self.quantizer(self.encoder(audio_BxS), depth_B)
-
-  def encode(self, audio_BxS: jax.Array) -> jax.Array:
-    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
-    return self.quantize(audio_BxS, depth_B).codes_BxNxT
 
   @property
   def reach(self) -> int:
@@ -180,7 +173,7 @@ class Dac(nn.Module):
   ) -> jax.Array:
     """Audio [B, T * hop]; the last `rest` samples are zeros."""
     del first_frame  # It sounds the same everywhere.
-    return self._whole(self.decoder(self.quantizer.embed(codes_BxNxT)))
+    return self._whole(self.decoder(self.embed(codes_BxNxT)))
 
   def renderings(
     self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
@@ -191,10 +184,6 @@ class Dac(nn.Module):
 
   def _whole(self, audio_BxS: jax.Array) -> jax.Array:
     return jnp.pad(audio_BxS, ((0, 0), (0, self.config.rest)))
-
-  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
-    """Touches every parameter (for `init`)."""
-    return self.decode(self.encode(audio_BxS))
 
 
 def _weights(

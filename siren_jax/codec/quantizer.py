@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from siren_jax.codec.config import CodecConfig
+
 
 class Quantized(NamedTuple):
   """What quantizing latents gives.
@@ -130,3 +132,32 @@ class ResidualQuantizer(nn.Module):
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
     parts = (stage.embed(codes_BxT) for stage, codes_BxT in rows)
     return sum(parts, start=jnp.zeros(()))
+
+
+class ResidualCodec(nn.Module):
+  """What codecs share: an encoder, a residual quantizer and a decoder.
+
+  A codec sets up `encoder` and `quantizer`, and has a `decode`.
+  """
+
+  config: CodecConfig
+
+  def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
+    """Audio [B, S] by the first `depth_B[b]` codebooks of each row."""
+    quantized: Quantized = self.quantizer(self.encoder(audio_BxS), depth_B)
+    return quantized
+
+  def encode(self, audio_BxS: jax.Array) -> jax.Array:
+    """Codes [B, N, T] of audio [B, S]."""
+    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
+    return self.quantize(audio_BxS, depth_B).codes_BxNxT
+
+  def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
+    """Latents [B, T, F] of codes; the first few codebooks will do."""
+    latents: jax.Array = self.quantizer.embed(codes_BxNxT)
+    return latents
+
+  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+    """Touches every parameter (for `init`)."""
+    audio: jax.Array = self.decode(self.encode(audio_BxS))
+    return audio

@@ -17,7 +17,7 @@ import numpy as np
 from siren_jax.audio import mel, stft
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack
-from siren_jax.codec.quantizer import Quantized, ResidualQuantizer
+from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
 
 
 class Encoder(nn.Module):
@@ -92,7 +92,7 @@ class Decoder(nn.Module):
     return NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
 
 
-class SpectralCodec(nn.Module):
+class SpectralCodec(ResidualCodec):
   """Encoder, residual quantizer and decoder."""
 
   config: SpectralCodecConfig
@@ -104,17 +104,6 @@ class SpectralCodec(nn.Module):
       c.num_codebooks, c.codebook_size, c.code_dim, c.feature_dim
     )
     self.decoder = Decoder(c)
-
-  def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
-    return self.quantizer(self.encoder(audio_BxS), depth_B)
-
-  def encode(self, audio_BxS: jax.Array) -> jax.Array:
-    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
-    return self.quantize(audio_BxS, depth_B).codes_BxNxT
-
-  def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
-    """Latents [B, T, F] of codes; the first few codebooks will do."""
-    return self.quantizer.embed(codes_BxNxT)
 
   @property
   def reach(self) -> int:
@@ -157,10 +146,6 @@ class SpectralCodec(nn.Module):
       synthesise(self.config, set_gain, other),
       synthesise(self.config, set_steadiness, one),
     )
-
-  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
-    """Touches every parameter (for `init`)."""
-    return self.decode(self.encode(audio_BxS))
 
 
 def fixed_noise(

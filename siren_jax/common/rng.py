@@ -1,8 +1,13 @@
-"""Named randomness: a key follows from the seed, a name and a step."""
+"""Named JAX keys (a key follows from seed, name and step); NumPy choices."""
 
 import zlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
+import numpy as np
+
+_Option = TypeVar("_Option")
 
 
 def named_key(
@@ -17,3 +22,8 @@ def named_key(
   """
   key = jax.random.fold_in(root, zlib.crc32(name.encode()))
   return key if step is None else jax.random.fold_in(key, step)
+
+
+def choice(rng: np.random.Generator, options: Sequence[_Option]) -> _Option:
+  """One of the options; `rng.choice` would make an array of them."""
+  return options[int(rng.integers(len(options)))]

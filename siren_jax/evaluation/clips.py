@@ -20,6 +20,7 @@ from siren_jax.common import paths, text
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import parse_json
 from siren_jax.data.sources import recordings, tables, walk
+from siren_jax.data.sources.problems import Problems
 from siren_jax.evaluation import reconstruction
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.scorers import Features, Scorer
@@ -48,7 +49,7 @@ class Clip:
 
 
 @dataclasses.dataclass
-class Log(recordings.Problems):
+class Log(Problems):
   """Problems with clips, and what the reader did to those that it read.
 
   Attributes:
@@ -72,7 +73,7 @@ class Log(recordings.Problems):
 def find(
   source: str | os.PathLike,
   apart: str | os.PathLike | None = None,
-  problems: recordings.Problems | None = None,
+  problems: Problems | None = None,
 ) -> list[Clip]:
   """All sound files of a folder and those below it, or of a table.
 
@@ -84,7 +85,7 @@ def find(
     UserError: there is none, or two have one name.
   """
   source = paths.local(source)
-  problems = problems or recordings.Problems()
+  problems = problems or Problems()
   if tables.is_table(source):
     listed = recordings.find(source, problems, apart)
     return _named(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from siren_jax.codec import model
+from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import CodecConfig, SpectralCodecConfig
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
@@ -92,7 +92,7 @@ def start_of(e: CodecExperiment) -> Any:
   """
   if not e.data.start:
     return None
-  start = model.load(e.data.start)
+  start = codec_model.load(e.data.start)
   if start.config != e.codec:
     raise UserError(
       f"data.start={e.data.start}: its codec has other sizes than this config;"

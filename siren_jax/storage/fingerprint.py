@@ -32,7 +32,7 @@ def of_element(element: Mapping[str, Any]) -> str:
     if isinstance(value, np.ndarray):
       head = [name, str(value.dtype), value.shape]
       digest.update(json.dumps(head).encode())
-      digest.update(np.ascontiguousarray(value).data)
+      digest.update(value.tobytes())
     else:
       if isinstance(value, float | np.floating):
         value = repr(float(value))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from siren_jax.codec import model
+from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import DacConfig
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
@@ -32,7 +32,9 @@ class _Layer(NamedTuple):
   descript: str
 
 
-def load(path: str | os.PathLike, sample_rate: int = 16000) -> model.Codec:
+def load(
+  path: str | os.PathLike, sample_rate: int = 16000
+) -> codec_model.Codec:
   """Reads either publisher's checkpoint; its sizes follow from its tensors.
 
   Args:
@@ -55,12 +57,14 @@ def load(path: str | os.PathLike, sample_rate: int = 16000) -> model.Codec:
     with about(settings if settings.is_file() else path):
       config = configs.from_dict(DacConfig, sizes)
     params = published.fill(source, plan(config, source), shapes(config))
-  return model.Codec(config, params)
+  return codec_model.Codec(config, params)
 
 
 def shapes(config: DacConfig) -> Any:
   """Tree of our parameters' shapes."""
-  return jax.eval_shape(lambda key: model.init(key, config), jax.random.key(0))
+  return jax.eval_shape(
+    lambda key: codec_model.init(key, config), jax.random.key(0)
+  )
 
 
 def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:

@@ -18,7 +18,7 @@ import safetensors
 
 from siren_jax.common import files, paths, sniff
 from siren_jax.common.errors import UserError
-from siren_jax.storage import tensors as ours
+from siren_jax.storage.tensors import check_finite, is_floating
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _BATCH_NORM_EPSILON = 1e-5
@@ -91,14 +91,14 @@ class Tensors(Mapping[str, np.ndarray]):
   def _checked(self, name: str) -> np.ndarray:
     """One tensor as stored, float32."""
     tensor = self._read(name)
-    if not ours.is_floating(tensor.dtype):
+    if not is_floating(tensor.dtype):
       raise UserError(
         f"{self.where}: tensor {name!r} is {tensor.dtype}, which no parameter"
         " is; give weights in floating point, not quantized"
       )
     with np.errstate(over="ignore"):  # The check refuses it.
       tensor = tensor.astype(np.float32)
-    ours.check_finite(self.where, {name: tensor})
+    check_finite(self.where, {name: tensor})
     return tensor
 
   def __iter__(self) -> Iterator[str]:
@@ -174,7 +174,7 @@ def fill(
         f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
         f" {list(shape)}; its config belongs to another model"
       )
-    ours.check_finite(source.where, {" with ".join(entry.names): value})
+    check_finite(source.where, {" with ".join(entry.names): value})
     filled[entry.path] = value
   return flax.traverse_util.unflatten_dict(filled, sep="/")
 

@@ -16,7 +16,6 @@ _EVENT_START_DB = 14.0  # an event rises to within this of the loudest frame,
 _EVENT_END_DB = 22.0  # lasts until it falls below this,
 _EVENT_CONTRAST_DB = 30.0  # and the floor between events is this far down
 _LOUD_DBFS, _QUIET_DBFS = -14.0, -32.0
-_BRIGHT_HZ, _DARK_HZ = 3500.0, 500.0
 _RATE_RANGE_HZ = (0.7, 12.0)
 _RATE_CLARITY = 0.45  # least autocorrelation of the envelope at the period
 _SILENT_DBFS = -100.0
@@ -47,13 +46,6 @@ class Facts:
     if self.loudness_dbfs > _LOUD_DBFS:
       return "loud"
     return "quiet" if self.loudness_dbfs < _QUIET_DBFS else None
-
-  @property
-  def brightness(self) -> str | None:
-    """'bright', 'dark', or None in between."""
-    if self.centroid_hz > _BRIGHT_HZ:
-      return "bright"
-    return "dark" if self.centroid_hz < _DARK_HZ else None
 
   def count(self, gap_seconds: float = 0.0) -> int:
     """How many events, those closer than `gap_seconds` taken as one."""

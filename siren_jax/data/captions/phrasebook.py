@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import choice
 from siren_jax.data.captions.describe import Facts
 
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
@@ -90,9 +91,9 @@ def captions_for(
   }
 
   def draw() -> str:
-    pool = _pick(rng, kinds[_kind(rng, _KINDS, kinds)])
+    pool = choice(rng, kinds[_kind(rng, _KINDS, kinds)])
     return pool.format(
-      x=_pick(rng, entry["nouns"]), h=_pick(rng, entry["heads"])
+      x=choice(rng, entry["nouns"]), h=choice(rng, entry["heads"])
     )
 
   return _distinct(draw, n)
@@ -124,10 +125,10 @@ def mixture_captions(
   def draw() -> str:
     kind = "sequence" if sequence else _kind(rng, _MIXTURE_KINDS, kinds)
     words = "clauses" if kind == "clause" else "nouns"
-    return _pick(rng, _templates(kind)).format(
-      x=_pick(rng, first[words]),
-      y=_pick(rng, second[words]),
-      s=_pick(rng, second["settings"]) if kind == "setting" else "",
+    return choice(rng, _templates(kind)).format(
+      x=choice(rng, first[words]),
+      y=choice(rng, second[words]),
+      s=choice(rng, second["settings"]) if kind == "setting" else "",
     )
 
   return _distinct(draw, n)
@@ -154,9 +155,9 @@ def instrument_captions(
 
   def draw() -> str:
     if rng.random() < 0.5:
-      return _pick(rng, nouns)
-    return _pick(rng, _templates("plain")).format(
-      x=_pick(rng, nouns), h=_pick(rng, heads)
+      return choice(rng, nouns)
+    return choice(rng, _templates("plain")).format(
+      x=choice(rng, nouns), h=choice(rng, heads)
     )
 
   return _distinct(draw, n)
@@ -199,10 +200,6 @@ def _templates(kind: str) -> list[str]:
 def _count_templates(number: str) -> list[str]:
   """Of "1" or of "many"."""
   return _book()["templates"]["count"][number]
-
-
-def _pick(rng: np.random.Generator, options: list[str]) -> str:
-  return options[int(rng.integers(len(options)))]
 
 
 def _kind(

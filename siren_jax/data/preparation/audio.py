@@ -18,7 +18,7 @@ from siren_jax.data.preparation.records import RecordMaker
 from siren_jax.data.sets import schema, writer
 from siren_jax.data.sets.index import SplitIndex
 from siren_jax.data.sources import recordings
-from siren_jax.data.sources.recording import Problems
+from siren_jax.data.sources.problems import Problems
 
 SKIPPED = "skipped.txt"  # in the audio set: what could not be used, a line each
 

@@ -11,7 +11,8 @@ from absl import logging
 
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation.config import AudioConfig
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 
 VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
 

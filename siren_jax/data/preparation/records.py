@@ -14,7 +14,8 @@ from siren_jax.data.captions import describe, phrasebook
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.preparation.plan import SplitPlan, hash_of
 from siren_jax.data.sets.schema import Record, to_int16
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 from siren_jax.data.synthetic import sounds
 
 DROPPED_TAIL = 0.25  # of a window: a rest shorter than this is left out

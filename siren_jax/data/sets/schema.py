@@ -78,18 +78,6 @@ def to_example(record: Record) -> dict[str, Any]:
   }
 
 
-def from_example(example: Mapping[str, Any]) -> Record:
-  """A record from an element of `reader.open_source`; inverts to_example."""
-  return Record(
-    id=example["id"],
-    audio_S=example["audio"],
-    sample_rate=int(example["sample_rate"]),
-    captions=tuple(example["captions"]),
-    label=example["label"],
-    source=example["source"],
-  )
-
-
 def audio_features() -> "tfds.features.FeaturesDict":
   """Features of an audio set: the fields of `Record`."""
   import tensorflow_datasets as tfds  # slow to import

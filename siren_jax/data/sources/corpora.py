@@ -15,7 +15,8 @@ from siren_jax.audio.sound_files import SUFFIXES
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import normal
 from siren_jax.data.sources import captions, splits, tables, walk
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 from siren_jax.data.sources.tables import Row
 
 _CLIP_SECONDS = 10  # of AudioSet, where AudioCaps' clips are from

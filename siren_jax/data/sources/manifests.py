@@ -10,7 +10,8 @@ from absl import logging
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, printable
 from siren_jax.data.sources import captions, splits, tables
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 
 NAMES = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 CATEGORY_COLUMNS = ("category", "label")

@@ -16,8 +16,9 @@ from siren_jax.audio.sound_files import SUFFIXES
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, printable
-from siren_jax.data.sources import corpora, folders, manifests
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources import corpora, manifests, sound_folders
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 
 ESC50 = Path("meta", "esc50.csv")
 
@@ -102,7 +103,7 @@ def _read(
   files = [p for p in sorted(source.glob("*.csv")) if corpora.of_file(p)]
   if files:
     return corpora.read(corpora.without_test(files), source, problems, apart)
-  return folders.read(source, problems, apart)
+  return sound_folders.read(source, problems, apart)
 
 
 def _unique(

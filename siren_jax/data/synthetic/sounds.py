@@ -19,17 +19,17 @@ more. `siren_jax.alignment.claims` computes the truth back from audio.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import choice
 from siren_jax.data.synthetic.captions import captions_of
 
 Truth = dict[str, Any]
 Rng = np.random.Generator
 Sketch = tuple[np.ndarray, Truth]  # audio_S of any level, and its truth
-_Option = TypeVar("_Option")
 ROOTS = (
   "C", "C sharp", "D", "D sharp", "E", "F",
   "F sharp", "G", "G sharp", "A", "A sharp", "B",
@@ -111,11 +111,11 @@ Maker = Callable[[Rng, int, float], Sketch]
 
 def _tone(rng: Rng, rate: int, seconds: float) -> Sketch:
   claim = rng.choice(["hz", "pitch", "none"], p=[0.25, 0.6, 0.15])
-  pitch = _choice(rng, tuple(PITCHES_HZ))
+  pitch = choice(rng, tuple(PITCHES_HZ))
   hz = _log_uniform(rng, *PITCHES_HZ[pitch])
   truth: Truth = {"kind": "tone"}
   if claim == "hz":
-    hz = truth["hz"] = _choice(rng, _TEST_TONES_HZ)
+    hz = truth["hz"] = choice(rng, _TEST_TONES_HZ)
   elif claim == "pitch":
     truth["pitch"] = pitch
   hz_S = np.full(_length(rng, rate, seconds), hz)
@@ -123,7 +123,7 @@ def _tone(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _beeps(rng: Rng, rate: int, seconds: float) -> Sketch:
-  pitch = _choice(rng, tuple(PITCHES_HZ))
+  pitch = choice(rng, tuple(PITCHES_HZ))
   hz = _log_uniform(rng, *PITCHES_HZ[pitch])
   starts, size, count = _event_times(rng, rate, seconds)
   beep = _fade(_wave(rng, np.full(size, hz), rate), rate, 0.01)
@@ -134,7 +134,7 @@ def _beeps(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _sweep(rng: Rng, rate: int, seconds: float) -> Sketch:
-  direction = _choice(rng, ("up", "down"))
+  direction = choice(rng, ("up", "down"))
   size = _length(rng, rate, seconds)
   octaves = rng.uniform(1.2, max(1.3, min(3.0, 1.2 * size / rate)))
   low = _log_uniform(rng, 150, 2800 / 2**octaves)
@@ -145,7 +145,7 @@ def _sweep(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _chord(rng: Rng, rate: int, seconds: float) -> Sketch:
-  quality = _choice(rng, tuple(THIRDS))
+  quality = choice(rng, tuple(THIRDS))
   midi = int(rng.integers(52, 67))
   size = _length(rng, rate, seconds)
   steps = [0, THIRDS[quality], 7] + [12] * int(rng.random() < 0.4)
@@ -159,7 +159,7 @@ def _chord(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _tremolo(rng: Rng, rate: int, seconds: float) -> Sketch:
-  speed = _choice(rng, tuple(TREMOLO_HZ))
+  speed = choice(rng, tuple(TREMOLO_HZ))
   size = _length(rng, rate, seconds)
   beat = _log_uniform(rng, *TREMOLO_HZ[speed])
   phase_S = 2 * np.pi * beat * np.arange(size) / rate
@@ -170,7 +170,7 @@ def _tremolo(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _siren(rng: Rng, rate: int, seconds: float) -> Sketch:
-  style = _choice(rng, ("wailing", "two-tone"))
+  style = choice(rng, ("wailing", "two-tone"))
   size = _length(rng, rate, seconds)
   # At least two full swings, or it would be a sweep.
   period = min(rng.uniform(1.0, 1.8), size / rate / 2.2)
@@ -187,11 +187,11 @@ def _clicks(rng: Rng, rate: int, seconds: float) -> Sketch:
   slowest = 4.5 / seconds  # four clicks at least: a rate must be heard
   if rng.random() < 0.5:
     rates = [hz for hz in _CLICK_RATES_HZ if hz >= slowest]
-    truth["rate_hz"] = _choice(rng, rates)
+    truth["rate_hz"] = choice(rng, rates)
     hz = float(truth["rate_hz"])
   else:
     speeds = [s for s, (_, top) in CLICKS_HZ.items() if top >= slowest]
-    truth["speed"] = _choice(rng, speeds)
+    truth["speed"] = choice(rng, speeds)
     low, high = CLICKS_HZ[truth["speed"]]
     hz = _log_uniform(rng, max(low, slowest), high)
   size = round(0.02 * rate)
@@ -202,7 +202,7 @@ def _clicks(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _noise(rng: Rng, rate: int, seconds: float) -> Sketch:
-  band = _choice(rng, ("low", "middle", "high", "full"))
+  band = choice(rng, ("low", "middle", "high", "full"))
   audio_S = _band_noise(rng, _length(rng, rate, seconds), rate, band)
   return _fade(audio_S, rate, 0.05), {"kind": "noise", "band": band}
 
@@ -222,7 +222,7 @@ _MAKERS: tuple[Maker, ...] = (
 
 
 def _single(rng: Rng, rate: int, seconds: float) -> Sketch:
-  return _choice(rng, _MAKERS)(rng, rate, seconds)
+  return choice(rng, _MAKERS)(rng, rate, seconds)
 
 
 def _sequence(rng: Rng, rate: int, seconds: float) -> Sketch:
@@ -246,7 +246,7 @@ def _mixture(rng: Rng, rate: int, seconds: float) -> Sketch:
     gain = 0.15
     fore_S = fore_S / np.abs(fore_S).max()
   else:
-    maker = _choice(rng, (_tone, _beeps, _sweep))
+    maker = choice(rng, (_tone, _beeps, _sweep))
     fore_S, first = maker(rng, rate, seconds)
     back_S, second = _noise(rng, rate, seconds)
     gain = 10 ** (rng.uniform(-12, -7) / 20)
@@ -269,10 +269,6 @@ def _differ(first: Truth, second: Truth) -> bool:
 
 
 # Building blocks.
-def _choice(rng: Rng, options: Sequence[_Option]) -> _Option:
-  return options[int(rng.integers(len(options)))]
-
-
 def _log_uniform(rng: Rng, low: float, high: float) -> float:
   return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -296,7 +292,7 @@ def _event_times(
 def _wave(rng: Rng, hz_S: np.ndarray, rate: int) -> np.ndarray:
   """A tone of changing pitch; its fundamental is its strongest part."""
   phase_S = 2 * np.pi * np.cumsum(hz_S) / rate + rng.uniform(0, 2 * np.pi)
-  weights = _choice(rng, _HARMONICS)
+  weights = choice(rng, _HARMONICS)
   top = 0.45 * rate / hz_S.max()
   harmonics = [(k, w) for k, w in enumerate(weights, 1) if k <= max(1, top)]
   waves = (w * np.sin(k * phase_S) for k, w in harmonics)

@@ -5,7 +5,8 @@ import pytest
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import plan
 from siren_jax.data.preparation.config import AudioConfig
-from siren_jax.data.sources.recording import Problems, Recording
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
 
 
 def recordings(count, **fields):

@@ -8,6 +8,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import audio
 from siren_jax.data.sets import reader
 from siren_jax.data.sources import corpora, recordings
+from siren_jax.data.sources.problems import Problems
 
 AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
 CLOTHO = "file_name,caption_1,caption_2,caption_3,caption_4,caption_5\n"
@@ -47,7 +48,7 @@ def _audiocaps(root, clip_name):
   ],
 )
 def test_captions_of_one_audiocaps_clip_are_joined(tmp_path, clip_name):
-  problems = recordings.Problems()
+  problems = Problems()
   root = _audiocaps(tmp_path / "audiocaps", clip_name)
   clips = {r.path.stem: r for r in recordings.find(root, problems)}
   dog = clips[clip_name("1", "-abc", 30)]
@@ -65,7 +66,7 @@ def test_audiocaps_by_number_and_broken_rows(tmp_path):
   root = _audiocaps(tmp_path / "audiocaps", lambda i, y, s: i)
   with (root / "train.csv").open("a") as file:
     file.write("7,,3,no name\n8,a,soon,no time\n2,xyz_1,0,\n")
-  problems = recordings.Problems()
+  problems = Problems()
   assert len(recordings.find(root, problems)) == 4
   messages = [m.split(": ")[1] for m in problems.messages]
   assert messages == [
@@ -82,9 +83,7 @@ def test_clotho_gives_five_captions_and_no_evaluation_split(tmp_path):
       f'{CLOTHO}same name.wav,"{split}, one",two,three,four,five\n'
     )
     sound(tmp_path / split / "same name.wav")
-  train, validation = recordings.find(
-    tmp_path, recordings.Problems(strict=True)
-  )
+  train, validation = recordings.find(tmp_path, Problems(strict=True))
   assert train.captions[:2] == ("development, one", "two")
   assert len(train.captions) == 5
   assert train.path == tmp_path / "development" / "same name.wav"

@@ -5,6 +5,7 @@ import pytest
 
 from siren_jax.common.errors import UserError
 from siren_jax.data.sources import recordings
+from siren_jax.data.sources.problems import Problems
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -84,7 +85,7 @@ def test_bad_rows_are_collected(tmp_path):
     '{"path": "b.wav", "caption": "b", "split": "holdout"}\n'
     '{"path": "123.wav"}\n'
   )
-  problems = recordings.Problems()
+  problems = Problems()
   results = recordings.find(tmp_path / "m.jsonl", problems)
   assert [r.id for r in results] == ["a.wav"]
   assert len(problems.messages) == 7
@@ -92,7 +93,7 @@ def test_bad_rows_are_collected(tmp_path):
   for text in ("missing.wav", "no path", "listed twice", "holdout", "no cap"):
     assert any(text in m for m in problems.messages), text
   with pytest.raises(UserError, match="strict"):
-    recordings.find(tmp_path / "m.jsonl", recordings.Problems(strict=True))
+    recordings.find(tmp_path / "m.jsonl", Problems(strict=True))
 
 
 def test_esc50_gives_category_and_fold(tmp_path):
@@ -125,7 +126,7 @@ def test_a_source_without_a_usable_recording_is_refused(tmp_path):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
 def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
-  esc10 = recordings.find(SHARED / "esc10", recordings.Problems(strict=True))
+  esc10 = recordings.find(SHARED / "esc10", Problems(strict=True))
   assert len(esc10) == 318
   assert {r.fold for r in esc10} == {"1", "2", "3", "4"}
   assert len({r.category for r in esc10}) == 10 and all(r.title for r in esc10)
@@ -137,7 +138,7 @@ def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
 
 
 def results_and_problems(source):
-  problems = recordings.Problems()
+  problems = Problems()
   return recordings.find(source, problems), problems.messages
 
 
