@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import types
 
 import flax.linen as nn
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common import mesh as meshes
+from siren_jax.common import signals
 from siren_jax.common.errors import UserError
 from siren_jax.storage import checkpoint
 from siren_jax.training import trainer
@@ -137,7 +139,8 @@ def test_signal_saves_and_exits_0(toy, straight, tmp_path, number, times):
 
 def test_a_second_signal_is_for_good(monkeypatch):
   times = iter((0.0, 0.5, 1.5))
-  monkeypatch.setattr(time, "monotonic", lambda: next(times))
+  clock = types.SimpleNamespace(monotonic=lambda: next(times))
+  monkeypatch.setattr(signals, "time", clock)  # Other threads ask theirs.
   with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
     for _ in range(2):
       signal.raise_signal(signal.SIGINT)
