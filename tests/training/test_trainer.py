@@ -137,10 +137,13 @@ def test_signal_saves_and_exits_0(toy, straight, tmp_path, number, times):
   assert_same(toy.run(tmp_path, 10), straight[1])
 
 
-def test_a_second_signal_is_for_good(monkeypatch):
+def test_a_second_signal_is_for_good(monkeypatch, request):
   times = iter((0.0, 0.5, 1.5))
   clock = types.SimpleNamespace(monotonic=lambda: next(times))
   monkeypatch.setattr(signals, "time", clock)  # Other threads ask theirs.
+  # A shell starts what is in its background with the signal ignored.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
   with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
     for _ in range(2):
       signal.raise_signal(signal.SIGINT)
