@@ -140,9 +140,7 @@ def _of_run(folder: Folder) -> TrainedExperts:
       GenerateConfig, values.get("generate", {}), "generate."
     )
   data = values.get("data", {})
-  if not data.get("path"):
-    raise UserError(f"{folder.path}: its config lacks data.path; copy it again")
-  codes = Place(data["path"], "data.path")
+  codes = Place(data.get("path", ""), "data.path")
   return TrainedExperts(
     config,
     {"params": params, **extra},
