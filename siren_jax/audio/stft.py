@@ -1,6 +1,7 @@
 """Short-time Fourier transforms: frames, Hann windows, the way back."""
 
 import functools
+import operator
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -86,12 +87,12 @@ def overlap_add(frames_BxTxW: jax.Array | np.ndarray, hop: int) -> jax.Array:
   batch, count, size = frames_BxTxW.shape
   num = size // hop
   blocks = frames_BxTxW.reshape(batch, count, num, hop)
-  total = sum(
+  total = functools.reduce(
+    operator.add,
     (
       jnp.pad(blocks[:, :, i], ((0, 0), (i, num - 1 - i), (0, 0)))
       for i in range(num)
     ),
-    start=jnp.zeros((), blocks.dtype),
   )
   pad = (size - hop) // 2
   return total.reshape(batch, -1)[:, pad : pad + count * hop]

@@ -4,6 +4,9 @@ Our design: few parameters for few recordings, and only what XLA does well on
 a CPU (matrix products and shifted multiplies, no convolution).
 """
 
+import functools
+import operator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -55,7 +58,7 @@ def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
     for i in range(size)
     for j in range(size)
   )
-  return sum(terms, start=jnp.zeros((), x.dtype))
+  return functools.reduce(operator.add, terms)
 
 
 class Block(nn.Module):

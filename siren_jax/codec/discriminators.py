@@ -4,6 +4,9 @@ After UnivNet (Jang et al. 2021) and DAC (Kumar et al. 2023, section 3.3):
 small convolutions over the complex spectrogram at several window sizes.
 """
 
+import functools
+import operator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -61,13 +64,13 @@ def judge_loss(real: list, fake: list) -> jax.Array:
     jnp.mean((r[-1] - 1) ** 2) + jnp.mean(f[-1] ** 2)
     for r, f in zip(real, fake, strict=True)
   )
-  return sum(terms, start=jnp.zeros(())) / len(real)
+  return functools.reduce(operator.add, terms) / len(real)
 
 
 def fool_loss(fake: list) -> jax.Array:
   """Codec's loss: rendered patches to one."""
   terms = (jnp.mean((f[-1] - 1) ** 2) for f in fake)
-  return sum(terms, start=jnp.zeros(())) / len(fake)
+  return functools.reduce(operator.add, terms) / len(fake)
 
 
 def feature_loss(real: list, fake: list) -> jax.Array:
@@ -78,4 +81,4 @@ def feature_loss(real: list, fake: list) -> jax.Array:
     for rs, fs in zip(real, fake, strict=True)
     for r, f in zip(rs[:-1], fs[:-1], strict=True)
   ]
-  return sum(terms, start=jnp.zeros(())) / len(terms)
+  return functools.reduce(operator.add, terms) / len(terms)

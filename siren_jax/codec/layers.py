@@ -1,5 +1,8 @@
 """ConvNeXt blocks over frames."""
 
+import functools
+import operator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,7 +29,7 @@ class DepthwiseConv(nn.Module):
     )
     frames = x_BxTxD.shape[1]
     taps = (x[:, i : i + frames] * kernel[i] for i in range(len(kernel)))
-    return sum(taps, start=jnp.zeros(()))
+    return functools.reduce(operator.add, taps)
 
 
 class ConvNeXtBlock(nn.Module):

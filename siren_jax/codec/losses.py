@@ -1,5 +1,8 @@
 """Spectral distances between waveforms."""
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 
@@ -36,7 +39,7 @@ def spectra(audio_BxS: jax.Array, sample_rate: int) -> list:
 def mel_distance(a: list, b: list) -> jax.Array:
   """Mean absolute difference of log10 mel magnitudes over all scales."""
   terms = (jnp.mean(jnp.abs(x[0] - y[0])) for x, y in zip(a, b))
-  return sum(terms, start=jnp.zeros(())) / len(a)
+  return functools.reduce(operator.add, terms) / len(a)
 
 
 def distance(a: list, b: list) -> jax.Array:
@@ -48,7 +51,7 @@ def distance(a: list, b: list) -> jax.Array:
     jnp.mean(jnp.sqrt(jnp.mean((x[1] - y[1]) ** 2, -1) + 1e-6))
     for x, y in zip(a, b)
   )
-  euclid = sum(terms, start=jnp.zeros(()))
+  euclid = functools.reduce(operator.add, terms)
   return mel_distance(a, b) + euclid / len(a)
 
 

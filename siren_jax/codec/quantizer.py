@@ -6,6 +6,8 @@ add: a loss has every stage rebuild its residual, so that residuals shrink from
 the first steps of training on.
 """
 
+import functools
+import operator
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -131,7 +133,7 @@ class ResidualQuantizer(nn.Module):
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
     parts = (stage.embed(codes_BxT) for stage, codes_BxT in rows)
-    return sum(parts, start=jnp.zeros(()))
+    return functools.reduce(operator.add, parts)
 
 
 class ResidualCodec(nn.Module):

@@ -6,6 +6,7 @@ of a cache, tokens of one frame in the depth path.
 
 import functools
 import math
+import operator
 
 import flax.linen as nn
 import jax
@@ -136,7 +137,7 @@ def attend_cached(
     jnp.einsum("jri,jia->jra", p.astype(v_JxIxA.dtype), v_JxIxA)
     for p, (_, v_JxIxA) in zip(probs, blocks, strict=True)
   )
-  out = sum(sums, start=jnp.zeros((), blocks[0][1].dtype))
+  out = functools.reduce(operator.add, sums)
   return out.reshape(-1)
 
 

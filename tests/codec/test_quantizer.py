@@ -53,6 +53,17 @@ def test_embedding_codes_gives_the_quantized_latents(quantizer):
     np.testing.assert_allclose(embedded, latents, atol=1e-5)
 
 
+def test_in_bfloat16_embedding_stays_bfloat16(quantizer):
+  module, params, x = quantizer
+  codes_BxNxT = module.apply({"params": params}, x, jnp.full(3, 4)).codes_BxNxT
+  exact, rounded = (
+    module.apply({"params": tree}, codes_BxNxT, method="embed")
+    for tree in (params, jax.tree.map(jnp.bfloat16, params))
+  )
+  assert rounded.dtype == jnp.bfloat16
+  np.testing.assert_allclose(rounded.astype("f4"), exact, atol=0.05)
+
+
 @pytest.mark.parametrize("depth", [1, 4, 5])
 def test_gradient_passes_straight_through_to_the_encoder(quantizer, depth):
   module, params, x = quantizer
