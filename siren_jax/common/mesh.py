@@ -140,28 +140,42 @@ def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   return jax.shard_map(function, in_specs=rows, out_specs=rows)(*arrays)
 
 
-def by_rows_and_experts(
-  function: Callable, stacked: Any, setting: Any, *arrays: jax.Array
-) -> Any:
-  """`function(stacked, setting, *arrays)`, on every device for its own part.
+def on_devices(
+  function: Callable, num_rows: int, in_axes: Any, out_axes: Any
+) -> Callable:
+  """`function` that every device runs for its own rows and experts.
 
-  Its experts of the leaves of `stacked`, all of `setting`, and its rows of the
-  arrays; what comes back are rows. Weights come together over fsdp once, and
-  only the model axis is left to the partitioner.
+  Weights come together over fsdp once, and only the model axis is left to the
+  partitioner.
+
+  Args:
+    num_rows: of the batch; if they do not divide among the devices, every
+      device has all of them.
+    in_axes: of each argument, the logical names of its leading axes as a
+      `PartitionSpec`, which serves all leaves of a tree, or a tree of those.
+    out_axes: of the result.
   """
-  mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
+  mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or mesh.size == 1:
-    return function(stacked, setting, *arrays)
-  if len(arrays[0]) % batch_ways(mesh):
-    rows = PartitionSpec()  # Whole on every device, as in `by_rows`.
-  experts = logical_spec("expert")
+    return function
+  divided = num_rows % batch_ways(mesh) == 0
+
+  def spec(names: PartitionSpec) -> PartitionSpec:
+    return logical_spec(
+      *(None if n == "batch" and not divided else n for n in names)
+    )
+
+  def specs(axes: Any) -> Any:
+    is_spec = lambda x: isinstance(x, PartitionSpec)  # noqa: E731
+    return jax.tree.map(spec, axes, is_leaf=is_spec)
+
   return jax.shard_map(
     function,
-    in_specs=(experts, PartitionSpec(), *[rows] * len(arrays)),
-    out_specs=rows,
+    in_specs=specs(in_axes),
+    out_specs=specs(out_axes),
     axis_names={DATA, EXPERT, FSDP},
     check_vma=False,
-  )(stacked, setting, *arrays)
+  )
 
 
 def from_experts_of(holder: int, values: Any) -> Any:

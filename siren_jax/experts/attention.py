@@ -184,9 +184,13 @@ class SelfAttention(nn.Module):
     """Concatenated heads [..., D] to the output [..., D]."""
     return linear(heads, self.out)
 
-  def __call__(self, x_BxTxD: jax.Array, mask_BxTxT: jax.Array) -> jax.Array:
-    heads = attend_to_past(*self.project(x_BxTxD), mask_BxTxT)
-    return self.merge(heads.reshape(x_BxTxD.shape))
+  def __call__(
+    self, x_BxTxD: jax.Array, mask_BxTxT: jax.Array
+  ) -> tuple[jax.Array, Cache]:
+    """[B, T, D], and the keys and values of all frames, [B, T, J, A]."""
+    q, k, v = self.project(x_BxTxD)
+    heads = attend_to_past(q, k, v, mask_BxTxT)
+    return self.merge(heads.reshape(x_BxTxD.shape)), (k, v)
 
   def step(
     self, x_D: jax.Array, blocks: Blocks, t: jax.Array
@@ -292,8 +296,9 @@ class CrossAttention(nn.Module):
     return self.merge(attend_cached(query, [cache], mask_P))
 
   def __call__(
-    self, x_BxTxD: jax.Array, prompt_BxPxC: jax.Array, mask_Bx1xP: jax.Array
+    self, x_BxTxD: jax.Array, keys_values: Cache, mask_Bx1xP: jax.Array
   ) -> jax.Array:
+    """Frames [B, T, D] to the prompt; `keys_values` are the method's."""
     query = self.project(x_BxTxD)[..., None, :]
-    heads = attend(query, *self.keys_values(prompt_BxPxC), mask_Bx1xP)
+    heads = attend(query, *keys_values, mask_Bx1xP)
     return self.merge(heads.reshape(x_BxTxD.shape))

@@ -56,17 +56,42 @@ class TemporalBlock(nn.Module):
     mask_Bx1xP: jax.Array,
     key: jax.Array | None = None,
   ) -> jax.Array:
+    keys_values = self.cross_attention.keys_values(prompt_BxPxC)
+    return self._frames(x_BxTxD, keys_values, mask_BxTxT, mask_Bx1xP, key)[0]
+
+  def prefill(
+    self,
+    x_BxTxD: jax.Array,
+    prompt_cache: Cache,
+    mask_BxTxT: jax.Array,
+    mask_Bx1xP: jax.Array,
+  ) -> tuple[jax.Array, Cache]:
+    """`__call__` from the prompt's cache, k and v [B, H, P, A].
+
+    Returns:
+      [B, T, D]; and keys and values for `step` to read, [B, J, T, A].
+    """
+    keys_values = jax.tree.map(lambda x: x.swapaxes(1, 2), prompt_cache)
+    x, cache = self._frames(x_BxTxD, keys_values, mask_BxTxT, mask_Bx1xP)
+    return x, jax.tree.map(lambda x: x.swapaxes(1, 2), cache)
+
+  def _frames(
+    self,
+    x_BxTxD: jax.Array,
+    keys_values: Cache,
+    mask_BxTxT: jax.Array,
+    mask_Bx1xP: jax.Array,
+    key: jax.Array | None = None,
+  ) -> tuple[jax.Array, Cache]:
     x, rate = x_BxTxD, self.config.dropout
     random = dropout_bytes(key, rate, x.shape)
     positions = jnp.arange(x.shape[1])
     x = x + sinusoid(positions, x.shape[-1]).astype(x.dtype)
-    prompted = self.cross_attention(
-      self.cross_norm(x), prompt_BxPxC, mask_Bx1xP
-    )
+    prompted = self.cross_attention(self.cross_norm(x), keys_values, mask_Bx1xP)
     x = x + dropout(prompted, rate, random, 0)
-    past = self.self_attention(self.self_norm(x), mask_BxTxT)
+    past, cache = self.self_attention(self.self_norm(x), mask_BxTxT)
     x = x + dropout(past, rate, random, 1)
-    return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2)
+    return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2), cache
 
   def prompt_cache(self, prompt_PxC: jax.Array) -> Cache:
     """What `step` needs of one row's prompt: k and v, [H, P, A]."""
@@ -191,7 +216,9 @@ class ResidualExpert(nn.Module):
     x_BxTxD = self._temporal(
       entries, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP, keys[0]
     )
-    summary_BxD = self.summarise(prompt_BxPxC, prompt_mask_BxP)
+    summary_BxD = summarise(
+      self.summary, self.summary_bias, prompt_BxPxC, prompt_mask_BxP
+    )
     tokens = [x_BxTxD]
     for i in range(self.config.codebooks_per_expert):
       lower = self.embedding.total(entries, self.below(index, i))
@@ -204,15 +231,6 @@ class ResidualExpert(nn.Module):
     cfg = self.config
     first = cfg.codebooks_per_expert * index
     return jnp.arange(cfg.num_codebooks) < first + i
-
-  def summarise(
-    self, prompt_BxPxC: jax.Array, prompt_mask_BxP: jax.Array
-  ) -> jax.Array:
-    """Affine of the masked mean of the prompt tokens, [B, D]."""
-    mean_BxC = masked_mean(prompt_BxPxC, prompt_mask_BxP[..., None], axis=1)
-    dtype = prompt_BxPxC.dtype
-    summary = linear(mean_BxC.astype(dtype), self.summary)
-    return summary + self.summary_bias.astype(dtype)
 
   def _temporal(
     self,
@@ -261,6 +279,18 @@ class ResidualExpert(nn.Module):
     late = jax.tree.map(lambda p: p[-1], self.depth)
     x = apply_stack(self.execution, layer, early, x_IxBxTxD, keys[0])
     return self.depth_norm(layer(late, x, keys[1], cfg.codebooks_per_expert))
+
+
+def summarise(
+  kernel_CxD: jax.Array,
+  bias_D: jax.Array,
+  prompt_BxPxC: jax.Array,
+  prompt_mask_BxP: jax.Array,
+) -> jax.Array:
+  """Affine of the masked mean of the prompt tokens, [B, D]."""
+  mean_BxC = masked_mean(prompt_BxPxC, prompt_mask_BxP[..., None], axis=1)
+  dtype = prompt_BxPxC.dtype
+  return linear(mean_BxC.astype(dtype), kernel_CxD) + bias_D.astype(dtype)
 
 
 def stack(boxed: Any, count: int, name: str) -> Any:

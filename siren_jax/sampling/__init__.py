@@ -9,18 +9,36 @@ from siren_jax.sampling.config import (
   check_candidates,
 )
 from siren_jax.sampling.generation import Generated, Models, generate
-from siren_jax.sampling.sampler import Samples, sample
+from siren_jax.sampling.loop import Kept, Samples, advance, sample
 from siren_jax.sampling.scoring import Scores, score
+from siren_jax.sampling.state import (
+  Prompted,
+  State,
+  Weights,
+  prefill,
+  prepare,
+  prepare_weights,
+  start,
+)
 
 __all__ = [
   "GenerateConfig",
   "Generated",
+  "Kept",
   "Models",
+  "Prompted",
   "Samples",
   "SamplingConfig",
   "Scores",
+  "State",
+  "Weights",
+  "advance",
   "check_candidates",
   "generate",
+  "prefill",
+  "prepare",
+  "prepare_weights",
   "sample",
   "score",
+  "start",
 ]

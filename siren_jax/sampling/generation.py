@@ -11,7 +11,7 @@ from siren_jax.codec.config import CodecConfig
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.execution import Execution
 from siren_jax.sampling.config import SamplingConfig
-from siren_jax.sampling.sampler import Samples, sample
+from siren_jax.sampling.loop import Samples, sample
 
 
 class Models(NamedTuple):

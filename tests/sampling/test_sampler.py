@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from siren_jax import experts
-from siren_jax.sampling import SamplingConfig, methods, sample, sampler
+from siren_jax.sampling import SamplingConfig, loop, methods, sample, state
 
 FRAMES = 7
 BOOKS, CODES = 4, 16
@@ -66,20 +66,21 @@ def plain(model, prompt, keys):
 @functools.partial(jax.jit, static_argnames="config")
 def _forced(params, config, prompt, mask, codes_BxNxT):
   """Logits [B, N, T, V] of the cached path, fed with given codes."""
-  parts = sampler.prepare(params, config, prompt, mask)
+  weights = state.prepare_weights(params, config)
+  prompted = state.prepare(weights, SamplingConfig(), prompt, mask)
 
-  def frame(state, codes_BxN):
+  def frame(before, codes_BxN):
     seen = []
 
-    def choose(n, logits):
-      seen.append(logits)
+    def choose(n, logits_IxBxV):
+      seen.append(logits_IxBxV[0])
       return codes_BxN[:, n]
 
-    state = sampler.step(parts, config, state, choose)
-    return state, jnp.stack(seen, 1)
+    after = loop.step(prompted, before, choose)
+    return after, jnp.stack(seen, 1)
 
-  state = sampler.start(parts, config, codes_BxNxT.shape[2])
-  _, logits = jax.lax.scan(frame, state, jnp.moveaxis(codes_BxNxT, 2, 0))
+  before = state.start(prompted, codes_BxNxT.shape[2])
+  _, logits = jax.lax.scan(frame, before, jnp.moveaxis(codes_BxNxT, 2, 0))
   return jnp.moveaxis(logits, 0, 2)
 
 

@@ -1,0 +1,405 @@
+"""The sampler's state: what is known before a frame is drawn.
+
+  weights = prepare_weights(params, config)        once a load
+  prompted = prepare(weights, method, prompt, mask)  once a prompt
+  state = start(prompted, capacity)                  before the first frame
+  state = prefill(prompted, state, codes)            after given frames
+
+`loop.advance` draws frames from there. All are jitted functions of arrays;
+states can be kept, copied and continued.
+
+Over a mesh every device has its own rows and its own experts, and K and B
+count those; heads are left to the partitioner. Axis I, of size 1 or 2: with
+the prompt and, where there is guidance, without it.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from siren_jax.common import mesh as meshes
+from siren_jax.experts.attention import (
+  Blocks,
+  Cache,
+  cache_blocks,
+  causal_mask,
+)
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.experts.ensemble import null_prompt
+from siren_jax.experts.execution import Execution
+from siren_jax.experts.expert import ResidualExpert, TemporalBlock, summarise
+from siren_jax.sampling.config import SamplingConfig
+
+# Logical names of leading axes, see `meshes.on_devices`.
+EXPERTS = P("expert")
+ROWS = P("batch")
+EXPERTS_AND_ROWS = P("expert", None, "batch")
+
+
+@flax.struct.dataclass
+class Weights:
+  """The experts, taken apart, with all that neither prompt nor frame changes.
+
+  Weights are cut out of their stacks: in a loop over frames they would be
+  copied every time. What belongs to one expert has a leading axis too, over
+  the devices that divide the experts: entry j is the j-th of each.
+
+  Attributes:
+    temporal: parameters of each layer, leading axis K.
+    temporal_norm: of the last norm, leading axis K.
+    depth: of each expert, those of each layer. depth_norm, heads: likewise.
+    summary: of the map from prompts to their summaries, leading axis K.
+    books_KxNxVx8: codebook entries.
+    folded_KxNx8xD, offset_KxNxD: the map from entries to width.
+    sos_KxD: temporal input of the first frame.
+    config: the experts' shapes. execution: only its `dtype` matters here.
+  """
+
+  temporal: list[Any]
+  temporal_norm: Any
+  depth: list[list[Any]]
+  depth_norm: list[Any]
+  heads: list[list[jax.Array]]
+  summary: Any
+  books_KxNxVx8: jax.Array
+  folded_KxNx8xD: jax.Array
+  offset_KxNxD: jax.Array
+  sos_KxD: jax.Array
+  config: ExpertConfig = flax.struct.field(pytree_node=False)
+  execution: Execution = flax.struct.field(pytree_node=False)
+
+
+@flax.struct.dataclass
+class Prompted:
+  """The experts, and all that is fixed by the prompts.
+
+  Attributes:
+    weights: the experts.
+    method: how codes are drawn.
+    cross: for each layer, keys and values [K, I, B, H, P, A].
+    mask_IxBxP: prompt mask.
+    summary_KxIxBxD: prompt summary.
+  """
+
+  weights: Weights
+  method: SamplingConfig
+  cross: list[Cache]
+  mask_IxBxP: jax.Array
+  summary_KxIxBxD: jax.Array
+
+  @property
+  def num_rows(self) -> int:
+    """B."""
+    return self.mask_IxBxP.shape[1]
+
+  @classmethod
+  def axes(cls) -> "Prompted":
+    """Logical names of its leading axes."""
+    return cls(EXPERTS, P(), EXPERTS_AND_ROWS, P(None, "batch"),
+               EXPERTS_AND_ROWS)  # fmt: skip
+
+  def take(self, rows_B: jax.Array) -> "Prompted":
+    """The prompts of these rows; a row may be taken several times."""
+    return self.replace(
+      cross=jax.tree.map(lambda x: x[:, :, rows_B], self.cross),
+      mask_IxBxP=self.mask_IxBxP[:, rows_B],
+      summary_KxIxBxD=self.summary_KxIxBxD[:, :, rows_B],
+    )
+
+
+@flax.struct.dataclass
+class State:
+  """What a frame hands to the next.
+
+  Attributes:
+    frame: int32 scalar, number of the next frame in the sound.
+    position: int32 scalar, its place in the window: how many frames are kept.
+    x_KxIxBxD: temporal input.
+    caches: for each layer, blocks of keys and values [K, I, B, J, W, A] of W
+      frames each.
+  """
+
+  frame: jax.Array
+  position: jax.Array
+  x_KxIxBxD: jax.Array
+  caches: list[Blocks]
+
+  @classmethod
+  def axes(cls) -> "State":
+    """Logical names of its leading axes."""
+    return cls(P(), P(), EXPERTS_AND_ROWS, EXPERTS_AND_ROWS)
+
+  def take(self, rows_B: jax.Array) -> "State":
+    """The state of these rows; a row may be taken several times."""
+    x, caches = jax.tree.map(
+      lambda x: x[:, :, rows_B], (self.x_KxIxBxD, self.caches)
+    )
+    return self.replace(x_KxIxBxD=x, caches=caches)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "execution"))
+def prepare_weights(
+  params: Mapping[str, Any],
+  config: ExpertConfig,
+  execution: Execution = Execution(),
+) -> Weights:
+  """Takes the experts apart, for all prompts and frames to come.
+
+  Args:
+    params: stacked variables of `experts.init` or `weights`.
+    config: their shapes.
+    execution: only its `dtype` matters here.
+  """
+
+  def prepare(variables: Mapping[str, Any]) -> Weights:
+    params = variables["params"]
+
+    def fold(variables: Any) -> tuple[jax.Array, jax.Array]:
+      return ResidualExpert(config).bind(variables).embedding.folded()
+
+    folded, offset = jax.vmap(fold)(variables)
+    return Weights(
+      temporal=_unstack(params["temporal"], axis=1),
+      temporal_norm=params["temporal_norm"],
+      depth=[_unstack(p, axis=1) for p in _each(params["depth"])],
+      depth_norm=_each(params["depth_norm"]),
+      heads=[_unstack(p, axis=1) for p in _each(params["heads"])],
+      summary={k: params[k] for k in ("summary", "summary_bias")},
+      books_KxNxVx8=variables["frozen"]["embedding"]["codebook_NxVx8"],
+      folded_KxNx8xD=folded,
+      offset_KxNxD=offset,
+      sos_KxD=params["sos"][:, 0],
+      config=config,
+      execution=execution,
+    )
+
+  run = meshes.on_devices(prepare, 0, (EXPERTS,), EXPERTS)
+  return run(nn.unbox(params))
+
+
+@jax.jit
+def prepare(
+  weights: Weights,
+  method: SamplingConfig,
+  prompt_BxPxC: jax.Array,
+  prompt_mask_BxP: jax.Array,
+) -> Prompted:
+  """Computes everything that the prompts fix.
+
+  Args:
+    weights: of `prepare_weights`.
+    method: how codes will be drawn.
+    prompt_BxPxC: text tokens. prompt_mask_BxP: True where there is one.
+  """
+  batch, config = len(prompt_BxPxC), weights.config
+  chex.assert_shape(prompt_BxPxC, (batch, None, config.prompt_dim))
+  chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
+  block = TemporalBlock(config, parent=None)
+
+  def keys_values(params: Any, prompt_PxC: jax.Array) -> Any:
+    return block.apply({"params": params}, prompt_PxC, method="prompt_cache")
+
+  def prepare(
+    weights: Weights,
+    method: SamplingConfig,
+    prompt_BxPxC: jax.Array,
+    mask_BxP: jax.Array,
+  ) -> Prompted:
+    prompts = [(prompt_BxPxC, mask_BxP)]
+    if method.guidance is not None:
+      prompts.append(null_prompt(prompt_BxPxC, mask_BxP))
+    prompt_IxBxPxC, mask_IxBxP = map(jnp.stack, zip(*prompts, strict=True))
+    prompt_IxBxPxC = prompt_IxBxPxC.astype(weights.execution.dtype)
+    of_rows = jax.vmap(jax.vmap(keys_values, (None, 0)), (None, 0))
+
+    def summaries(params: Any) -> Any:
+      weights = params["summary"], params["summary_bias"]
+      of_rows = jax.vmap(functools.partial(summarise, *weights))
+      return of_rows(prompt_IxBxPxC, mask_IxBxP)
+
+    return Prompted(
+      weights=weights,
+      method=method,
+      cross=[
+        jax.vmap(of_rows, (0, None))(layer, prompt_IxBxPxC)
+        for layer in weights.temporal
+      ],
+      mask_IxBxP=mask_IxBxP,
+      summary_KxIxBxD=jax.vmap(summaries)(weights.summary),
+    )
+
+  in_axes = (EXPERTS, P(), ROWS, ROWS)
+  run = meshes.on_devices(prepare, batch, in_axes, Prompted.axes())
+  return run(weights, method, prompt_BxPxC, prompt_mask_BxP)
+
+
+@functools.partial(jax.jit, static_argnames="capacity")
+def start(
+  prompted: Prompted, capacity: int, frame: jax.Array | int = 0
+) -> State:
+  """State before the first frame of a window.
+
+  Args:
+    prompted: of `prepare`.
+    capacity: frames that it has room for.
+    frame: number of the first one in the sound.
+  """
+
+  def start(prompted: Prompted, frame: jax.Array) -> State:
+    config, weights = prompted.weights.config, prompted.weights
+    rows, dtype = prompted.summary_KxIxBxD.shape[:3], weights.execution.dtype
+
+    def empty(slots: int) -> jax.Array:
+      shape = (*rows, config.kv_heads, slots, config.head_dim)
+      return constrain_cache(jnp.zeros(shape, dtype))
+
+    blocks = [(empty(slots), empty(slots)) for slots in cache_blocks(capacity)]
+    sos = weights.sos_KxD[:, None, None]
+    return State(
+      frame=frame,
+      position=jnp.int32(0),
+      x_KxIxBxD=jnp.broadcast_to(sos, (*rows, config.dim)).astype(dtype),
+      caches=[blocks for _ in weights.temporal],
+    )
+
+  run = meshes.on_devices(
+    start, prompted.num_rows, (Prompted.axes(), P()), State.axes()
+  )
+  return run(prompted, jnp.int32(frame))
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def prefill(
+  prompted: Prompted,
+  state: State,
+  codes_BxNxT: jax.Array,
+  num_frames: jax.Array | int | None = None,
+) -> State:
+  """State after given frames, as if they had been drawn: in one pass.
+
+  Args:
+    prompted: of `prepare`.
+    state: of `start`, with room for T frames; it is used up.
+    codes_BxNxT: codes of the frames.
+    num_frames: how many of them count; None: all.
+  """
+  batch, books, frames = codes_BxNxT.shape
+  assert (batch, books) == (
+    prompted.num_rows,
+    prompted.weights.config.num_codebooks,
+  )
+  count = jnp.int32(frames if num_frames is None else num_frames)
+  in_axes = (Prompted.axes(), State.axes(), ROWS, P())
+  run = meshes.on_devices(_prefill, batch, in_axes, State.axes())
+  return run(prompted, state, codes_BxNxT, count)
+
+
+def _prefill(
+  prompted: Prompted, state: State, codes_BxNxT: jax.Array, count: jax.Array
+) -> State:
+  weights = prompted.weights
+  block = TemporalBlock(weights.config, parent=None)
+  frames, dtype = codes_BxNxT.shape[2], state.x_KxIxBxD.dtype
+  books = jnp.arange(codes_BxNxT.shape[1])
+  width = state.x_KxIxBxD.shape[1:]
+
+  def inputs(
+    codebook_NxVx8: jax.Array, folded: jax.Array, offset: jax.Array
+  ) -> jax.Array:
+    entries_BxTxNx8 = codebook_NxVx8[books, codes_BxNxT.swapaxes(1, 2)]
+    return jax.vmap(embed, (None, None, 1), 1)(folded, offset, entries_BxTxNx8)
+
+  # Frame t of `after` is the input of frame t + 1.
+  after_KxBxTxD = jax.vmap(inputs)(
+    weights.books_KxNxVx8, weights.folded_KxNx8xD, weights.offset_KxNxD
+  ).astype(dtype)
+  last_KxBxD = jax.lax.dynamic_index_in_dim(
+    after_KxBxTxD, jnp.maximum(count - 1, 0), 2, keepdims=False
+  )
+  x_KxIxBxTxD = jnp.concatenate(
+    [
+      state.x_KxIxBxD[:, :, :, None],
+      jnp.broadcast_to(
+        after_KxBxTxD[:, None, :, :-1],
+        (len(after_KxBxTxD), *width[:2], frames - 1, width[-1]),
+      ),
+    ],
+    axis=3,
+  )
+  mask_1xTxT = causal_mask(jnp.ones((1, frames), bool))
+
+  def layer(
+    params: Any, x: jax.Array, cross: Cache, mask_BxP: jax.Array
+  ) -> Any:
+    mask = jnp.broadcast_to(mask_1xTxT, (len(x), frames, frames))
+    return block.apply(
+      {"params": params}, x, cross, mask, mask_BxP[:, None], method="prefill"
+    )
+
+  over_all = jax.vmap(jax.vmap(layer, (None, 0, 0, 0)), (0, 0, 0, None))
+  x, caches = x_KxIxBxTxD, []
+  for params, cross, blocks in zip(
+    weights.temporal, prompted.cross, state.caches, strict=True
+  ):
+    x, cache = over_all(params, x, cross, prompted.mask_IxBxP)
+    caches.append(_filled(blocks, cache))
+  filled = jnp.broadcast_to(last_KxBxD[:, None], state.x_KxIxBxD.shape)
+  return State(
+    frame=state.frame + count,
+    position=count,
+    x_KxIxBxD=jnp.where(count > 0, filled, state.x_KxIxBxD),
+    caches=caches,
+  )
+
+
+def _filled(blocks: Blocks, cache: Cache) -> Blocks:
+  """Blocks whose first slots hold the keys and values [..., T, A]."""
+  frames = blocks[0][0].shape[-2] - 1  # the last slot is spare
+
+  def fill(i: int, block: jax.Array, new: jax.Array) -> jax.Array:
+    new = new[..., i * frames : (i + 1) * frames, :]
+    return constrain_cache(block.at[..., : new.shape[-2], :].set(new))
+
+  return [
+    (fill(i, k, cache[0]), fill(i, v, cache[1]))
+    for i, (k, v) in enumerate(blocks)
+  ]
+
+
+def embed(
+  folded_Nx8xD: jax.Array, offset_NxD: jax.Array, entries_BxNx8: jax.Array
+) -> jax.Array:
+  """Sum of the embeddings of the first codebooks' entries, [B, D]."""
+  width = folded_Nx8xD.shape[-1]
+  flat = entries_BxNx8.reshape(len(entries_BxNx8), -1)
+  return flat @ folded_Nx8xD.reshape(-1, width) + jnp.sum(offset_NxD, 0)
+
+
+def constrain_cache(x_KxIxBxJxWxA: jax.Array) -> jax.Array:
+  """Heads over the model axis."""
+  return meshes.constrain(
+    x_KxIxBxJxWxA, None, None, None, "kv_heads", None, None
+  )
+
+
+def _each(tree: Any) -> list[Any]:
+  """Of every expert of a device, with the leading axis kept: [1, ...]."""
+  count = len(jax.tree.leaves(tree)[0])
+  return [jax.tree.map(lambda x, i=i: x[i : i + 1], tree) for i in range(count)]
+
+
+def _unstack(tree: Any, axis: int) -> list[Any]:
+  count = jax.tree.leaves(tree)[0].shape[axis]
+  return [
+    jax.tree.map(
+      lambda x, i=i: jax.lax.index_in_dim(x, i, axis, keepdims=False), tree
+    )
+    for i in range(count)
+  ]
