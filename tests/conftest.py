@@ -51,6 +51,20 @@ def _compilation_cache(tmp_path_factory):
 
 
 @pytest.fixture
+def compilations():
+  """Seconds that every compilation takes from here on."""
+  seconds = []
+
+  def listen(event, duration, **_):
+    if event == "/jax/core/compile/backend_compile_duration":
+      seconds.append(duration)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  yield seconds
+  jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
 def user_error(capsys):
   """Runs a command that must fail as bad input does; gives the message."""
   from siren_jax.cli.main import main

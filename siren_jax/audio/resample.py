@@ -32,6 +32,14 @@ def soxr_stream(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
   return stream.resample_chunk
 
 
+def resampled_size(size: Any, rate: int, new_rate: int) -> Any:
+  """Samples that `resample` makes of `size`, an int or a traced scalar."""
+  common = math.gcd(rate, new_rate)
+  old, new = rate // common, new_rate // common
+  # In two parts: `new * size` may be beyond int32.
+  return size // old * new - (-(size % old) * new // old)
+
+
 def resample(audio: Array, rate: int, new_rate: int) -> Array:
   """Audio [..., ceil(S * new_rate / rate)] as torchaudio does by default.
 
@@ -48,7 +56,8 @@ def resample(audio: Array, rate: int, new_rate: int) -> Array:
   edges = [(0, 0)] * len(lead) + [(width, width + old)]
   padded = xp.pad(audio.astype(np.float32), edges)
   frames = stft.frame(padded, len(filters), old, "valid")
-  return (frames @ filters).reshape(*lead, -1)[..., : -(-new * size // old)]
+  resampled = (frames @ filters).reshape(*lead, -1)
+  return resampled[..., : resampled_size(size, rate, new_rate)]
 
 
 @functools.lru_cache

@@ -98,8 +98,19 @@ def overlap_add(frames_BxTxW: jax.Array | np.ndarray, hop: int) -> jax.Array:
   return total.reshape(batch, -1)[:, pad : pad + count * hop]
 
 
-def istft(spectra_BxTxW: jax.Array, size: int, hop: int) -> jax.Array:
-  """Least-squares inverse of `stft` with "same" frames: audio [B, T * hop]."""
-  frames = by_rows(jnp.fft.irfft, spectra_BxTxW) * hann(size)
-  weight = np.broadcast_to(hann(size) ** 2, (1, frames.shape[1], size))
+def istft(
+  spectra_BxTxW: jax.Array,
+  size: int,
+  hop: int,
+  mask_T: jax.Array | None = None,
+) -> jax.Array:
+  """Least-squares inverse of `stft` with "same" frames: audio [B, T * hop].
+
+  Frames where `mask_T` is false count as not there.
+  """
+  window: Any = hann(size)
+  if mask_T is not None:
+    window = jnp.where(mask_T[:, None], window, 0)
+  frames = by_rows(jnp.fft.irfft, spectra_BxTxW) * window
+  weight = jnp.broadcast_to(window**2, (1, *frames.shape[1:]))
   return overlap_add(frames, hop) / jnp.maximum(overlap_add(weight, hop), 1e-3)

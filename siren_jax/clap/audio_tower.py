@@ -19,12 +19,19 @@ from siren_jax.clap.text_tower import dense
 _FLOOR = 1e-5
 
 
-def log_mel(audio_BxS: jax.Array, config: AudioConfig) -> jax.Array:
+def log_mel(
+  audio_BxS: jax.Array,
+  config: AudioConfig,
+  num_frames: int | jax.Array | None = None,
+) -> jax.Array:
   """Log-mel frames [B, S/hop, M] of the audio brought to one loudness.
 
   S must be a multiple of the hop. Gain has no effect, silence is finite.
+  `num_frames`: the audio that counts; zeros follow. None: all of it.
   """
   power = jnp.mean(audio_BxS**2, axis=1, keepdims=True)
+  if num_frames is not None:
+    power *= audio_BxS.shape[1] / (num_frames * config.hop)
   audio_BxS = audio_BxS * jax.lax.rsqrt(power + 1e-10)
   spectra = stft.stft(audio_BxS, config.window, config.hop)
   # 3/8 is the mean square of a Hann window.
@@ -61,20 +68,32 @@ def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
   return functools.reduce(operator.add, terms)
 
 
+def within(
+  x_BxTxMxD: jax.Array, num_steps: int | jax.Array | None
+) -> jax.Array:
+  """Zeros from step `num_steps` on, like padding; None: leaves all."""
+  if num_steps is None:
+    return x_BxTxMxD
+  inside_T = jnp.arange(x_BxTxMxD.shape[1]) < num_steps
+  return jnp.where(inside_T[:, None, None], x_BxTxMxD, 0)
+
+
 class Block(nn.Module):
   """ConvNeXt block on a time-frequency grid, filters as shifted multiplies."""
 
   kernel: int
 
   @nn.compact
-  def __call__(self, x_BxTxMxD: jax.Array) -> jax.Array:
+  def __call__(
+    self, x_BxTxMxD: jax.Array, num_steps: int | jax.Array | None = None
+  ) -> jax.Array:
     width = x_BxTxMxD.shape[-1]
     filters = self.param(
       "filter",
       nn.initializers.normal(1 / self.kernel),
       (self.kernel, self.kernel, width),
     )
-    y = shifted_filter(x_BxTxMxD, filters)
+    y = shifted_filter(within(x_BxTxMxD, num_steps), filters)
     y = nn.LayerNorm(name="norm")(y)
     y = jax.nn.gelu(dense(3 * width, ("embed", "mlp"), "up")(y))
     y = dense(width, ("mlp", "embed"), "down")(y)
@@ -99,17 +118,26 @@ class AttentionPool(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-  """`audio_BxS -> x_BxD`, any S of at least one sample."""
+  """`audio_BxS -> x_BxD`, any S of at least one sample.
+
+  With `num_samples` only so many count, and zeros must follow.
+  """
 
   config: AudioConfig
 
   @nn.compact
-  def __call__(self, audio_BxS: jax.Array) -> jax.Array:
+  def __call__(
+    self, audio_BxS: jax.Array, num_samples: int | jax.Array | None = None
+  ) -> jax.Array:
     cfg = self.config
-    frames = -(-audio_BxS.shape[1] // cfg.hop)
-    rest = -audio_BxS.shape[1] % (cfg.hop * cfg.stride)
+    length = audio_BxS.shape[1]
+    rest = -length % (cfg.hop * cfg.stride)
     audio_BxS = jnp.pad(audio_BxS, ((0, 0), (0, rest)))
-    x = patches(log_mel(audio_BxS, cfg)[..., None], cfg.patch)
+    frames = -(-(length if num_samples is None else num_samples) // cfg.hop)
+    filled = None  # frames, with what fills the last cell of the last stage
+    if num_samples is not None:
+      filled = -(-frames // cfg.stride) * cfg.stride
+    x = patches(log_mel(audio_BxS, cfg, filled)[..., None], cfg.patch)
     x = dense(cfg.widths[0], (None, "embed"), "patch")(x)
     # Pitch matters: the filters alone could not tell low from high.
     x = x + self.param(
@@ -121,10 +149,11 @@ class AudioEncoder(nn.Module):
       if stage:
         x = nn.LayerNorm(name=f"halve_norm_{stage}")(x)
         x = dense(width, (None, "embed"), f"halve_{stage}")(patches(x, 2))
+      steps = None if filled is None else filled // (cfg.patch * 2**stage)
       for i in range(blocks):
-        x = Block(cfg.kernel, name=f"block_{stage}_{i}")(x)
+        x = Block(cfg.kernel, name=f"block_{stage}_{i}")(x, steps)
     x = nn.LayerNorm(name="norm")(x)
-    batch, steps, bands, width = x.shape
-    mask_I = jnp.repeat(jnp.arange(steps) * cfg.stride < frames, bands)
-    x = x.reshape(batch, steps * bands, width)
+    batch, total, bands, width = x.shape
+    mask_I = jnp.repeat(jnp.arange(total) * cfg.stride < frames, bands)
+    x = x.reshape(batch, total * bands, width)
     return AttentionPool(cfg.heads, name="pool")(x, mask_I)

@@ -1,12 +1,10 @@
 """LAION's CLAP: RoBERTa and HTSAT in one space (Wu et al. 2023)."""
 
 import dataclasses
-import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from siren_jax.audio import mel
 from siren_jax.clap.config import TextConfig
@@ -60,9 +58,11 @@ class LaionModel(nn.Module):
     pooled_BxC = jnp.tanh(self.pool_text(tokens_BxPxC[:, 0]))
     return tokens_BxPxC * mask_BxP[..., None], self.text_head(pooled_BxC)
 
-  def embed_audio(self, audio_BxS: jax.Array) -> jax.Array:
-    """embedding_BxE, any length, of audio of any number of samples."""
-    return self.embed_mel(*features(audio_BxS, self.config.audio))
+  def embed_audio(
+    self, audio_BxS: jax.Array, num_samples: jax.Array | None = None
+  ) -> jax.Array:
+    """embedding_BxE, any length; see `features`."""
+    return self.embed_mel(*features(audio_BxS, self.config.audio, num_samples))
 
   def embed_mel(self, mel_BxIxTxM: jax.Array, longer_B: jax.Array) -> jax.Array:
     return self.audio_head(self.audio(mel_BxIxTxM, longer_B))
@@ -81,7 +81,9 @@ class Head(nn.Module):
 
 
 def features(
-  audio_BxS: jax.Array, config: HtsatConfig
+  audio_BxS: jax.Array,
+  config: HtsatConfig,
+  num_samples: int | jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Log mel frames [B, I, T, M] in dB, and which clips are longer [B].
 
@@ -91,32 +93,50 @@ def features(
   zeros. Longer ones are cut to their middle or, with fusion, squeezed, with
   three parts beside; where the reference draws a place at random, this takes
   the middle of what it draws from.
+
+  `num_samples` of a clip count, at least one; None: all.
   """
   wanted = round(config.seconds * config.sample_rate)
   batch, length = audio_BxS.shape
-  count = 1 + _PARTS * config.fusion
-  if length <= wanted:
-    repeated = jnp.tile(audio_BxS, (1, wanted // length))
-    audio_BxS = jnp.pad(repeated, ((0, 0), (0, wanted - repeated.shape[1])))
-  elif not config.fusion:
-    start = (length - wanted) // 2
-    audio_BxS = audio_BxS[:, start : start + wanted]
-  mel_BxTxM = _log_mel(audio_BxS, config)
-  total, frames = mel_BxTxM.shape[1], wanted // config.hop + 1
-  if total == frames:
-    longer_B = jnp.full(batch, length > wanted and not config.fusion)
-    return jnp.repeat(mel_BxTxM[:, None], count, 1), longer_B
-  parts = [
-    mel_BxTxM[:, start : start + frames] for start in part_starts(total, frames)
-  ]
-  whole = jnp.einsum("st,btm->bsm", _bilinear(total, frames), mel_BxTxM)
-  return jnp.stack([whole, *parts], 1), jnp.ones(batch, bool)
+  size = jnp.asarray(length if num_samples is None else num_samples)
+  short = size <= wanted
+  if config.fusion:
+    total = jnp.maximum(size, wanted)
+    place_S = jnp.arange(max(length, wanted) + config.window // 2)
+    place_S = jnp.where(place_S < total, place_S, 2 * (total - 1) - place_S)
+  else:
+    place_S = jnp.arange(wanted) + jnp.maximum(size - wanted, 0) // 2
+  source_S = jnp.where(short, place_S % size, place_S)
+  silent_S = short & (place_S >= wanted // size * size)
+  heard_BxS = jnp.take(audio_BxS, source_S, 1, mode="clip")
+  mel_BxTxM = _log_mel(jnp.where(silent_S, 0, heard_BxS), config)
+  if not config.fusion:
+    return mel_BxTxM[:, None], jnp.full(batch, ~short)
+  total, frames = total // config.hop + 1, wanted // config.hop + 1
+  whole = _squeezed(mel_BxTxM, total, frames)
+  place_IxT = _part_starts(total, frames)[:, None] + jnp.arange(frames)
+  parts = jnp.take(mel_BxTxM, place_IxT, 1)
+  pictures = jnp.concatenate([whole[:, None], parts], 1)
+  return pictures, jnp.full(batch, total > frames)
 
 
-def part_starts(total: int, frames: int) -> list[int]:
-  """First frames of the parts: the middles of three ranges of places."""
-  ranges = np.array_split(np.arange(total - frames + 1), _PARTS)
-  return [int(r[len(r) // 2]) if len(r) else 0 for r in ranges]
+def _part_starts(total: jax.Array, frames: int) -> jax.Array:
+  """First frames of the parts [3]: the middles of three ranges of places."""
+  size, more = jnp.divmod(total - frames + 1, _PARTS)
+  part_I = jnp.arange(_PARTS)
+  size_I = size + (part_I < more)
+  first_I = part_I * size + jnp.minimum(part_I, more)
+  return jnp.where(size_I > 0, first_I + size_I // 2, 0)
+
+
+def _squeezed(mel_BxTxM: jax.Array, total: jax.Array, frames: int) -> jax.Array:
+  """The first `total` frames to fewer: linear, as torch interpolates."""
+  middle_T = (2 * jnp.arange(frames) + 1) * total - frames
+  first_T, rest_T = jnp.divmod(middle_T, 2 * frames)  # exact, as integers
+  share_Tx1 = (rest_T / (2 * frames))[:, None]
+  first = jnp.take(mel_BxTxM, first_T, 1)
+  second = jnp.take(mel_BxTxM, jnp.minimum(first_T + 1, total - 1), 1)
+  return first * (1 - share_Tx1) + second * share_Tx1
 
 
 def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
@@ -127,16 +147,3 @@ def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
     scale="htk" if c.fusion else "slaney",
     norm=None if c.fusion else "slaney",
   )  # fmt: skip
-
-
-@functools.lru_cache
-def _bilinear(size: int, new_size: int) -> np.ndarray:
-  """Linear interpolation of cells' middles, as torch does it [new, size]."""
-  place = (np.arange(new_size) + 0.5) * size / new_size - 0.5
-  place = np.clip(place, 0, size - 1)
-  first = np.floor(place).astype(int)
-  matrix = np.zeros((new_size, size), "f4")
-  rows = np.arange(new_size)
-  np.add.at(matrix, (rows, first), 1 - (place - first))
-  np.add.at(matrix, (rows, np.minimum(first + 1, size - 1)), place - first)
-  return matrix

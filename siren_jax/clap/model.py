@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
 
-from siren_jax.audio.resample import resample
+from siren_jax.audio.resample import resample, resampled_size
 from siren_jax.clap import tokenizer as tokenizers
 from siren_jax.clap.audio_tower import AudioEncoder
 from siren_jax.clap.config import ClapConfig
@@ -52,9 +52,11 @@ class ClapModel(nn.Module):
     mean_BxC = masked_mean(tokens_BxPxC, mask_BxP[..., None], axis=1)
     return tokens_BxPxC, self.project_text(mean_BxC)
 
-  def embed_audio(self, audio_BxS: jax.Array) -> jax.Array:
-    """embedding_BxE, any length."""
-    return self.project_audio(self.audio(audio_BxS))
+  def embed_audio(
+    self, audio_BxS: jax.Array, num_samples: jax.Array | None = None
+  ) -> jax.Array:
+    """embedding_BxE, any length; see `encode_audio`."""
+    return self.project_audio(self.audio(audio_BxS, num_samples))
 
 
 def module(config: Config) -> ClapModel | LaionModel:
@@ -113,12 +115,39 @@ def encode_audio(
   config: Config,
   audio_BxS: jax.Array,
   sample_rate: int | None = None,
+  num_samples: int | jax.Array | None = None,
 ) -> jax.Array:
-  """embedding_BxE of length one; None: audio at `config.audio.sample_rate`."""
+  """Embedding of audio of any length.
+
+  Args:
+    params: of `init`, unboxed.
+    config: its shapes.
+    audio_BxS: at least one sample.
+    sample_rate: None: that of `config.audio`.
+    num_samples: the first so many of each row count, at least one; None: all.
+      It may be traced: then one program serves all lengths up to S.
+
+  Returns:
+    embedding_BxE of length one.
+  """
   chex.assert_rank(audio_BxS, 2)
-  rate = config.audio.sample_rate
-  resampled_BxS = resample(audio_BxS, sample_rate or rate, rate)
-  return normalize(_apply(params, config, "embed_audio", resampled_BxS))
+  new_rate = config.audio.sample_rate
+  rate = sample_rate or new_rate
+  audio = resample(_silenced(audio_BxS, num_samples), rate, new_rate)
+  if num_samples is not None:
+    num_samples = resampled_size(num_samples, rate, new_rate)
+    audio = _silenced(audio, num_samples)
+  return normalize(_apply(params, config, "embed_audio", audio, num_samples))
+
+
+def _silenced(
+  audio_BxS: jax.Array, num_samples: int | jax.Array | None
+) -> jax.Array:
+  """Zeros from sample `num_samples` on; None: nowhere."""
+  if num_samples is None:
+    return audio_BxS
+  inside_S = jnp.arange(audio_BxS.shape[1]) < num_samples
+  return jnp.where(inside_S, audio_BxS, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +174,16 @@ class Clap:
     )
     return tokens, mask_BxP, embedding
 
-  def encode_audio(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:
-    """embedding_BxE of audio at `config.audio.sample_rate`."""
-    return _encode_audio(self.params, self.config, jnp.asarray(audio_BxS))
+  def encode_audio(
+    self, audio_BxS: jax.Array | np.ndarray, num_samples: int | None = None
+  ) -> jax.Array:
+    """embedding_BxE of audio at `config.audio.sample_rate`, any length.
+
+    The first `num_samples` of each row count; None: all.
+    """
+    return _encode_audio(
+      self.params, self.config, jnp.asarray(audio_BxS), num_samples=num_samples
+    )
 
   def similarity(
     self, texts: Sequence[str], audio_BxS: jax.Array | np.ndarray

@@ -5,7 +5,7 @@ depends on, so nothing is lost at the seams; memory does not grow with length,
 and one program serves all windows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -22,49 +22,61 @@ def encode(
   """As `codec.encode`: codes [B, N, T] int32 of audio [B, S]."""
   hop = codec.config.hop
   total = -(-audio_BxS.shape[1] // hop)
-  padded = np.pad(audio_BxS, ((0, 0), (0, total * hop - audio_BxS.shape[1])))
-
-  def window(start: int, stop: int) -> jax.Array:
-    return codec.encode(padded[:, start * hop : stop * hop])
-
-  return _join(codec, window, total, frames, 1)
+  audio = np.pad(audio_BxS, ((0, 0), (0, total * hop - audio_BxS.shape[1])))
+  reach = codec_model.module(codec.config).reach
+  length = min(total, frames + 2 * reach)
+  shares = []
+  for first in range(0, total, frames):
+    start = min(max(first - reach, 0), total - length)
+    codes = codec.encode(audio[:, start * hop : (start + length) * hop])
+    shares.append(np.asarray(codes)[..., first - start :][..., :frames])
+  return np.concatenate(shares, -1)
 
 
 def decode(
   codec: Codec, codes_BxNxT: np.ndarray, frames: int = FRAMES
 ) -> np.ndarray:
   """As `codec.decode`: audio [B, T * hop] of codes [B, N, T]."""
-
-  def window(start: int, stop: int) -> jax.Array:
-    return codec.decode(codes_BxNxT[..., start:stop], start)
-
-  return _join(codec, window, codes_BxNxT.shape[2], frames, codec.config.hop)
+  return np.concatenate(list(stream_decode(codec, [codes_BxNxT], frames)), -1)
 
 
-def _join(
-  codec: Codec,
-  window: Callable[[int, int], jax.Array],
-  total: int,
-  frames: int,
-  step: int,
-) -> np.ndarray:
-  """Every window's share, `step` values a frame, along the last axis."""
-  reach = codec_model.module(codec.config).reach
-  return np.concatenate(
-    [
-      np.asarray(window(start, stop))[..., low * step : high * step]
-      for start, stop, low, high in _windows(total, frames, reach)
-    ],
-    -1,
-  )
+def stream_decode(
+  codec: Codec, pieces: Iterable[np.ndarray | jax.Array], frames: int
+) -> Iterator[np.ndarray]:
+  """Audio of codes as they come: joined, it is that of `codec.decode`.
 
+  One program serves, whatever the lengths of the sound and of the pieces.
 
-def _windows(
-  total: int, frames: int, reach: int
-) -> Iterator[tuple[int, int, int, int]]:
-  """(start, stop) of each window, and where in it its share lies."""
-  length = min(total, frames + 2 * reach)
-  for first in range(0, total, frames):
-    start = min(max(first - reach, 0), total - length)
-    last = min(first + frames, total)
-    yield start, start + length, first - start, last - start
+  Args:
+    pieces: codes [B, N, t], each of any number t of frames.
+    frames: that are decoded at a time, beside those they depend on.
+
+  Yields:
+    Audio [B, frames * hop], as soon as its codes and the frames ahead that it
+    depends on are there; when all codes are, the rest in one piece.
+  """
+  before, after = codec_model.module(codec.config).context
+  length = before + frames + after
+
+  def decoded(codes: np.ndarray, first: int, total: int) -> np.ndarray:
+    missing = length - codes.shape[2]
+    window = np.pad(codes, ((0, 0), (0, 0), (0, missing)))
+    audio_BxS = codec.decode(window, first - before, total)
+    return np.asarray(audio_BxS)[:, before * codec.config.hop :]
+
+  hop = codec.config.hop
+  codes_BxNxT = None  # from `before` frames before frame `done` on
+  done = total = 0
+  for piece_BxNxT in pieces:
+    piece = np.asarray(piece_BxNxT)
+    total += piece.shape[2]
+    if codes_BxNxT is None:
+      codes_BxNxT = np.zeros((*piece.shape[:2], before), piece.dtype)
+    codes_BxNxT = np.concatenate([codes_BxNxT, piece], 2)
+    while codes_BxNxT.shape[2] >= length:
+      window = codes_BxNxT[..., :length]
+      yield decoded(window, done, total)[:, : frames * hop]
+      codes_BxNxT = codes_BxNxT[..., frames:]
+      done += frames
+  if codes_BxNxT is not None and done < total:
+    yield decoded(codes_BxNxT, done, total)[:, : (total - done) * hop]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec.config import DacConfig
+from siren_jax.codec.layers import Span, span_of, within
 from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
 
 _DILATIONS = (1, 3, 9)
@@ -34,12 +35,12 @@ class Filter(nn.Module):
   dilation: int = 1
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     shape = self.kernel_size, x_BxTxD.shape[-1], self.width
     kernel, bias = _weights(self, shape)
     reach = (self.kernel_size - 1) * self.dilation // 2
     y = jax.lax.conv_general_dilated(
-      x_BxTxD,
+      within(x_BxTxD, span),
       kernel,
       window_strides=(1,),
       padding=[(reach, reach)],
@@ -80,14 +81,15 @@ class Up(nn.Module):
   stride: int
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     batch, frames, width = x_BxTxD.shape
     kernel, bias = _weights(self, (2 * self.stride, width, self.width))
+    x = within(x_BxTxD, span)
     first, second = (
       jnp.moveaxis(kernel, 1, 0).reshape(width, 2, -1).swapaxes(0, 1)
     )
-    early = jnp.pad(x_BxTxD @ first, ((0, 0), (0, 1), (0, 0)))
-    late = jnp.pad(x_BxTxD @ second, ((0, 0), (1, 0), (0, 0)))
+    early = jnp.pad(x @ first, ((0, 0), (0, 1), (0, 0)))
+    late = jnp.pad(x @ second, ((0, 0), (1, 0), (0, 0)))
     y = early + late
     y = y.reshape(batch, (frames + 1) * self.stride, self.width)
     edge = -(-self.stride // 2)
@@ -100,10 +102,10 @@ class ResidualUnit(nn.Module):
   dilation: int
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     width = x_BxTxD.shape[-1]
     y = Snake(name="snake_in")(x_BxTxD)
-    y = Filter(width, _KERNEL, self.dilation, name="filter")(y)
+    y = Filter(width, _KERNEL, self.dilation, name="filter")(y, span)
     y = Filter(width, 1, name="mix")(Snake(name="snake_out")(y))
     return x_BxTxD + y
 
@@ -132,16 +134,20 @@ class Decoder(nn.Module):
   config: DacConfig
 
   @nn.compact
-  def __call__(self, latents_BxTxF: jax.Array) -> jax.Array:
+  def __call__(
+    self, latents_BxTxF: jax.Array, span: Span | None = None
+  ) -> jax.Array:
     cfg = self.config
-    x = Filter(cfg.decoder_width, _KERNEL, name="first")(latents_BxTxF)
+    x = Filter(cfg.decoder_width, _KERNEL, name="first")(latents_BxTxF, span)
     for i, stride in enumerate(reversed(cfg.strides)):
       x = Snake(name=f"snake_{i}")(x)
-      x = Up(cfg.decoder_width // 2 ** (i + 1), stride, name=f"up_{i}")(x)
+      width = cfg.decoder_width // 2 ** (i + 1)
+      x = Up(width, stride, name=f"up_{i}")(x, span)
+      span = span if span is None else span.at(stride, stride % 2)
       for j, dilation in enumerate(_DILATIONS):
-        x = ResidualUnit(dilation, name=f"unit_{i}_{j}")(x)
-    x = Filter(1, _KERNEL, name="last")(Snake(name="snake")(x))
-    return jnp.tanh(x[..., 0])
+        x = ResidualUnit(dilation, name=f"unit_{i}_{j}")(x, span)
+    x = Filter(1, _KERNEL, name="last")(Snake(name="snake")(x), span)
+    return jnp.tanh(within(x, span)[..., 0])
 
 
 class Dac(ResidualCodec):
@@ -159,7 +165,7 @@ class Dac(ResidualCodec):
 
   @property
   def reach(self) -> int:
-    """Frames on either side that a frame's codes or audio depend on."""
+    """Frames on either side that the codes of a frame depend on, at most."""
     filters = sum(_DILATIONS) * (_KERNEL // 2)
     edge = _KERNEL // 2
     rate, samples = 1, edge
@@ -168,12 +174,27 @@ class Dac(ResidualCodec):
       rate *= stride
     return -(-(samples + edge * rate) // rate)
 
+  @property
+  def context(self) -> tuple[int, int]:
+    """Frames before and after a frame that its audio depends on."""
+    edge = _KERNEL // 2
+    first, last = -edge, self.config.hop - 1 + edge
+    for stride in self.config.strides:
+      filters = sum(_DILATIONS) * edge
+      # `Up` makes a group of samples from two frames, and cuts the first ones.
+      first = (first - filters + -(-stride // 2)) // stride - 1
+      last = (last + filters + -(-stride // 2)) // stride
+    return edge - first, edge + last
+
   def decode(
-    self, codes_BxNxT: jax.Array, first_frame: int | jax.Array = 0
+    self,
+    codes_BxNxT: jax.Array,
+    first_frame: int | jax.Array = 0,
+    num_frames: int | jax.Array | None = None,
   ) -> jax.Array:
     """Audio [B, T * hop]; the last `rest` samples are zeros."""
-    del first_frame  # It sounds the same everywhere.
-    return self._whole(self.decoder(self.embed(codes_BxNxT)))
+    span = span_of(first_frame, num_frames, codes_BxNxT.shape[2])
+    return self._whole(self.decoder(self.embed(codes_BxNxT), span))
 
   def renderings(
     self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array

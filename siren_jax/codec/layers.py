@@ -1,11 +1,50 @@
-"""ConvNeXt blocks over frames."""
+"""ConvNeXt blocks over frames, and windows of longer sounds."""
 
 import functools
 import operator
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+class Span(NamedTuple):
+  """Which frames of a window belong to the sound: from start, below stop."""
+
+  start: jax.Array
+  stop: jax.Array
+
+  def at(self, factor: int, lost: int = 0) -> "Span":
+    """At a rate that is higher by a factor, with `lost` frames less."""
+    return Span(self.start * factor, self.stop * factor - lost)
+
+  def mask(self, length: int) -> jax.Array:
+    """True within the sound [T]."""
+    place_T = jnp.arange(length)
+    return (self.start <= place_T) & (place_T < self.stop)
+
+
+def span_of(
+  first_frame: int | jax.Array,
+  num_frames: int | jax.Array | None,
+  length: int,
+) -> Span | None:
+  """Of a window of `length` frames that begins at `first_frame` of a sound.
+
+  `num_frames` is the sound's; None: the window is a sound by itself.
+  """
+  if num_frames is None:
+    return None
+  start, stop = jnp.array([0, num_frames]) - first_frame
+  return Span(jnp.clip(start, 0, length), jnp.clip(stop, 0, length))
+
+
+def within(x_BxTxD: jax.Array, span: Span | None) -> jax.Array:
+  """Zeros outside the span, like padding; None: all is inside."""
+  if span is None:
+    return x_BxTxD
+  return jnp.where(span.mask(x_BxTxD.shape[1])[:, None], x_BxTxD, 0)
 
 
 class DepthwiseConv(nn.Module):
@@ -18,15 +57,14 @@ class DepthwiseConv(nn.Module):
   kernel_size: int
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     width = x_BxTxD.shape[-1]
     kernel = self.param(
       "kernel", nn.initializers.normal(0.1), (self.kernel_size, width)
     )
     before = self.kernel_size // 2
-    x = jnp.pad(
-      x_BxTxD, ((0, 0), (before, self.kernel_size - 1 - before), (0, 0))
-    )
+    after = self.kernel_size - 1 - before
+    x = jnp.pad(within(x_BxTxD, span), ((0, 0), (before, after), (0, 0)))
     frames = x_BxTxD.shape[1]
     taps = (x[:, i : i + frames] * kernel[i] for i in range(len(kernel)))
     return functools.reduce(operator.add, taps)
@@ -39,9 +77,9 @@ class ConvNeXtBlock(nn.Module):
   expansion: int
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     width = x_BxTxD.shape[-1]
-    y = DepthwiseConv(self.kernel_size, name="filter")(x_BxTxD)
+    y = DepthwiseConv(self.kernel_size, name="filter")(x_BxTxD, span)
     y = nn.LayerNorm(name="norm")(y)
     y = nn.Dense(self.expansion * width, name="up")(y)
     y = nn.Dense(width, name="down")(nn.gelu(y))
@@ -57,8 +95,9 @@ class ConvNeXtStack(nn.Module):
   expansion: int
 
   @nn.compact
-  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+  def __call__(self, x_BxTxD: jax.Array, span: Span | None = None) -> jax.Array:
     x = nn.LayerNorm(name="norm")(x_BxTxD)
     for i in range(self.layers):
-      x = ConvNeXtBlock(self.kernel_size, self.expansion, name=f"block_{i}")(x)
+      block = ConvNeXtBlock(self.kernel_size, self.expansion, name=f"block_{i}")
+      x = block(x, span)
     return x

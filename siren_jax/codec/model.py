@@ -40,15 +40,21 @@ def decode(
   config: CodecConfig,
   codes_BxNxT: jax.Array,
   first_frame: int | jax.Array = 0,
+  num_frames: int | jax.Array | None = None,
 ) -> jax.Array:
   """Audio [B, T * hop] of codes; the same codes, the same audio.
 
   Nothing is clipped: what lies beyond [-1, 1] is for the caller to scale.
-  `first_frame` is where in a longer sound they stand.
+
+  Args:
+    codes_BxNxT: of a sound, or of a window of a longer one.
+    first_frame: where in the longer sound the window begins.
+    num_frames: of the longer sound. Frames of the window before 0 and from
+      there on count as not there. None: the window has none.
   """
   chex.assert_rank(codes_BxNxT, 3)
   audio: Any = module(config).apply(
-    {"params": params}, codes_BxNxT, first_frame, method="decode"
+    {"params": params}, codes_BxNxT, first_frame, num_frames, method="decode"
   )
   return audio
 
@@ -101,11 +107,14 @@ class Codec:
     return _encode(self.params, self.config, jnp.asarray(audio_BxS))
 
   def decode(
-    self, codes_BxNxT: jax.Array | np.ndarray, first_frame: int = 0
+    self,
+    codes_BxNxT: jax.Array | np.ndarray,
+    first_frame: int = 0,
+    num_frames: int | None = None,
   ) -> jax.Array:
     """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
     codes = jnp.asarray(codes_BxNxT)
-    return _decode(self.params, self.config, codes, first_frame)
+    return _decode(self.params, self.config, codes, first_frame, num_frames)
 
 
 def load(folder: str | os.PathLike) -> Codec:

@@ -16,7 +16,7 @@ import numpy as np
 
 from siren_jax.audio import mel, stft
 from siren_jax.codec.config import SpectralCodecConfig
-from siren_jax.codec.layers import ConvNeXtStack
+from siren_jax.codec.layers import ConvNeXtStack, Span, span_of, within
 from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
 
 
@@ -68,17 +68,19 @@ class Decoder(nn.Module):
   config: SpectralCodecConfig
 
   @nn.compact
-  def __call__(self, latents_BxTxF: jax.Array) -> NoiseShape:
+  def __call__(
+    self, latents_BxTxF: jax.Array, span: Span | None = None
+  ) -> NoiseShape:
     c = self.config
     x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
     x = ConvNeXtStack(
       c.decoder_code_layers, c.kernel_size, c.expansion, name="codes"
-    )(x)
+    )(x, span)
     x = nn.Dense(c.code_stride * c.frame_width, name="split")(x)
     x = x.reshape(x.shape[0], -1, c.frame_width)
     x = ConvNeXtStack(
       c.decoder_frame_layers, c.kernel_size, c.expansion, name="frames"
-    )(x)
+    )(x, span if span is None else span.at(c.code_stride))
     x = nn.LayerNorm(name="norm")(x)
     frames = c.code_stride * c.synthesis_stride
     bands = nn.Dense(2 * c.synthesis_stride * c.bands, name="bands")(x)
@@ -107,23 +109,45 @@ class SpectralCodec(ResidualCodec):
 
   @property
   def reach(self) -> int:
-    """Frames on either side that a frame's codes or audio depend on."""
+    """Frames on either side that the codes of a frame depend on, at most."""
     c = self.config
-    layers = max(
-      c.encoder_code_layers + c.encoder_frame_layers / c.code_stride,
-      c.decoder_code_layers + c.decoder_frame_layers / c.code_stride,
-    )
+    layers = c.encoder_code_layers + c.encoder_frame_layers / c.code_stride
     window = c.fft_size / c.hop
-    return math.ceil(layers * (c.kernel_size // 2) + 2 * window) + 1
+    return math.ceil(layers * (c.kernel_size // 2) + window) + 1
+
+  @property
+  def context(self) -> tuple[int, int]:
+    """Frames before and after a frame that its audio depends on."""
+    c = self.config
+    hop, overlap = c.synthesis_hop, (c.fft_size - c.synthesis_hop) // 2
+    # Inverse-STFT frames heard in frame 0. Hann's first value is zero: of the
+    # overlap before a frame's own samples, one counts for nothing.
+    first, last = -((overlap + hop - 1) // hop), (c.hop + overlap - 2) // hop
+    noise_first = (first * hop - overlap + 1) // c.hop
+    noise_last = (last * hop + hop + overlap - 1) // c.hop
+    before, after = c.kernel_size // 2, (c.kernel_size - 1) // 2
+    for stride, layers in (
+      (c.synthesis_stride, c.decoder_frame_layers),
+      (c.code_stride, c.decoder_code_layers),
+    ):
+      first = first // stride - layers * before
+      last = last // stride + layers * after
+    return -min(first, noise_first), max(last, noise_last)
 
   def decode(
-    self, codes_BxNxT: jax.Array, first_frame: int | jax.Array = 0
+    self,
+    codes_BxNxT: jax.Array,
+    first_frame: int | jax.Array = 0,
+    num_frames: int | jax.Array | None = None,
   ) -> jax.Array:
     """Audio [B, T * hop]; the same codes, the same audio."""
-    noise_S = fixed_noise(self.config, codes_BxNxT.shape[2], first_frame)
-    noise_BxS = jnp.broadcast_to(noise_S, (len(codes_BxNxT), len(noise_S)))
-    shape = self.decoder(self.embed(codes_BxNxT))
-    return synthesise(self.config, shape, noise_BxS)
+    batch, _, frames = codes_BxNxT.shape
+    span = span_of(first_frame, num_frames, frames)
+    noise = fixed_noise(self.config, frames, first_frame)
+    noise = within(noise.reshape(1, frames, -1), span)
+    noise_BxS = jnp.broadcast_to(noise.reshape(1, -1), (batch, noise.size))
+    shape = self.decoder(self.embed(codes_BxNxT), span)
+    return synthesise(self.config, shape, noise_BxS, span)
 
   def renderings(
     self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
@@ -163,7 +187,10 @@ def fixed_noise(
 
 
 def synthesise(
-  config: SpectralCodecConfig, shape: NoiseShape, noise_BxS: jax.Array
+  config: SpectralCodecConfig,
+  shape: NoiseShape,
+  noise_BxS: jax.Array,
+  span: Span | None = None,
 ) -> jax.Array:
   """Waveform [B, S]: noise (white, of variance one), shaped."""
   size, hop = config.fft_size, config.synthesis_hop
@@ -171,7 +198,11 @@ def synthesise(
   window_power = jnp.sum(stft.hann(size) ** 2)
   flicker = stft.power(spectra) / window_power + 1e-6
   gain = shape.gain_BxTxW * flicker ** (-0.5 * shape.steadiness_BxTxW)
-  return stft.istft(gain * spectra, size, hop)
+  if span is None:
+    return stft.istft(gain * spectra, size, hop)
+  frames_in_code = config.code_stride * config.synthesis_stride
+  mask_T = span.at(frames_in_code).mask(spectra.shape[1])
+  return stft.istft(gain * spectra, size, hop, mask_T)
 
 
 def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from siren_jax import clap
+from siren_jax.audio.resample import resample
 from siren_jax.clap import audio_tower
 from siren_jax.common.errors import UserError
 
@@ -119,3 +120,44 @@ def test_what_fills_the_last_cell_is_not_heard():
 def test_impossible_shapes_are_refused(change, message):
   with pytest.raises(UserError, match=message):
     dataclasses.replace(clap.AudioConfig(), **change)
+
+
+def _boundaries(config, most):
+  """Lengths in samples around frames and cells."""
+  cell = config.audio.hop * config.audio.stride
+  edges = (config.audio.hop, cell, 2 * cell, most)
+  return sorted({1, *(e + d for e in edges for d in (-1, 0, 1))} - {most + 1})
+
+
+def test_one_program_hears_any_length(config, params, compilations):
+  """As the cropped audio is heard, whatever follows."""
+  x = _noise(0.25)
+  cropped = [x[:, :n] for n in _boundaries(config, x.shape[1])]
+  expected = [encode_audio(params, config, a) for a in cropped]
+  encode_audio(params, config, x, num_samples=7)
+  compilations.clear()
+  heard = [
+    encode_audio(params, config, x, num_samples=a.shape[1]) for a in cropped
+  ]
+  assert not compilations
+  np.testing.assert_allclose(heard, expected, atol=1e-5)
+  assert np.ptp(np.asarray(expected), 0).max() > 1e-2
+
+
+def test_one_program_hears_any_length_at_another_rate(
+  config, params, compilations
+):
+  x = _noise(0.1, rate=22050)
+  at_rate = jax.jit(
+    clap.encode_audio, static_argnames=("config", "sample_rate")
+  )
+  at_rate(params, config, x, 22050, 7)
+  compilations.clear()
+  sizes = [1, 2, 440, 441, 442, 1900, x.shape[1] - 1, x.shape[1]]
+  heard = [at_rate(params, config, x, 22050, n) for n in sizes]
+  assert not compilations
+  expected = [
+    encode_audio(params, config, resample(x[:, :n], 22050, 16000))
+    for n in sizes
+  ]
+  np.testing.assert_allclose(heard, expected, atol=1e-5)
