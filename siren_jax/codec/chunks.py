@@ -6,6 +6,7 @@ and one program serves all windows.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -45,38 +46,97 @@ def stream_decode(
 ) -> Iterator[np.ndarray]:
   """Audio of codes as they come: joined, it is that of `codec.decode`.
 
+  Args:
+    pieces: codes [B, N, t], each of any number t of frames.
+    frames: as of `push`.
+
+  Yields:
+    Audio [B, frames * hop], or a multiple; what is left when all codes are
+    there.
+  """
+  state = None
+  for piece_BxNxT in pieces:
+    piece = np.asarray(piece_BxNxT)
+    state = start(codec, len(piece)) if state is None else state
+    state, audio_BxS = push(codec, state, piece, frames)
+    if audio_BxS.size:
+      yield audio_BxS
+  if state is not None:
+    audio_BxS = finish(codec, state, frames)
+    if audio_BxS.size:
+      yield audio_BxS
+
+
+class Decoding(NamedTuple):
+  """State of a sound whose codes come piece by piece.
+
+  Attributes:
+    codes_BxNxT: codes whose audio is still to come, after those before them
+      that it depends on.
+    first: number of the frame whose audio is next.
+  """
+
+  codes_BxNxT: np.ndarray
+  first: int
+
+  def take(self, rows_B: np.ndarray) -> "Decoding":
+    """The state of these rows; a row may be taken several times."""
+    return self._replace(codes_BxNxT=self.codes_BxNxT[rows_B])
+
+
+def start(codec: Codec, batch: int) -> Decoding:
+  """State of sounds without codes yet."""
+  before, _ = codec_model.module(codec.config).context
+  shape = batch, codec.config.num_codebooks, before
+  return Decoding(np.zeros(shape, np.int32), 0)
+
+
+def push(
+  codec: Codec, state: Decoding, piece_BxNxT: np.ndarray, frames: int
+) -> tuple[Decoding, np.ndarray]:
+  """Takes the next codes; gives the audio that they complete.
+
   One program serves, whatever the lengths of the sound and of the pieces.
 
   Args:
-    pieces: codes [B, N, t], each of any number t of frames.
+    state: of `start` or `push`.
+    piece_BxNxT: codes of any number of frames.
     frames: that are decoded at a time, beside those they depend on.
 
-  Yields:
-    Audio [B, frames * hop], as soon as its codes and the frames ahead that it
-    depends on are there; when all codes are, the rest in one piece.
+  Returns:
+    The new state; and audio [B, S] of a multiple of `frames`, as many as have
+    the frames ahead that they depend on.
   """
   before, after = codec_model.module(codec.config).context
+  codes = np.concatenate([state.codes_BxNxT, piece_BxNxT], 2)
+  state, shares = state._replace(codes_BxNxT=codes), []
+  while state.codes_BxNxT.shape[2] >= before + frames + after:
+    shares.append(_decoded(codec, state, frames))
+    state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
+  if not shares:
+    return state, np.zeros((len(codes), 0), np.float32)
+  return state, np.concatenate(shares, 1)
+
+
+def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
+  """Audio [B, S] of all that is left, when no codes follow."""
+  before, _ = codec_model.module(codec.config).context
+  shares = [np.zeros((len(state.codes_BxNxT), 0), np.float32)]
+  while (left := state.codes_BxNxT.shape[2] - before) > 0:
+    audio_BxS = _decoded(codec, state, frames)
+    shares.append(audio_BxS[:, : left * codec.config.hop])
+    state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
+  return np.concatenate(shares, 1)
+
+
+def _decoded(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
+  """Audio [B, frames * hop] of the next frames; zeros beyond the last."""
+  before, after = codec_model.module(codec.config).context
+  codes, hop = state.codes_BxNxT, codec.config.hop
   length = before + frames + after
-
-  def decoded(codes: np.ndarray, first: int, total: int) -> np.ndarray:
-    missing = length - codes.shape[2]
-    window = np.pad(codes, ((0, 0), (0, 0), (0, missing)))
-    audio_BxS = codec.decode(window, first - before, total)
-    return np.asarray(audio_BxS)[:, before * codec.config.hop :]
-
-  hop = codec.config.hop
-  codes_BxNxT = None  # from `before` frames before frame `done` on
-  done = total = 0
-  for piece_BxNxT in pieces:
-    piece = np.asarray(piece_BxNxT)
-    total += piece.shape[2]
-    if codes_BxNxT is None:
-      codes_BxNxT = np.zeros((*piece.shape[:2], before), piece.dtype)
-    codes_BxNxT = np.concatenate([codes_BxNxT, piece], 2)
-    while codes_BxNxT.shape[2] >= length:
-      window = codes_BxNxT[..., :length]
-      yield decoded(window, done, total)[:, : frames * hop]
-      codes_BxNxT = codes_BxNxT[..., frames:]
-      done += frames
-  if codes_BxNxT is not None and done < total:
-    yield decoded(codes_BxNxT, done, total)[:, : (total - done) * hop]
+  known = codes.shape[2]
+  window = codes[..., :length]
+  window = np.pad(window, ((0, 0), (0, 0), (0, length - window.shape[2])))
+  first = state.first - before
+  audio_BxS = codec.decode(window, first, first + known)
+  return np.asarray(audio_BxS)[:, before * hop : (before + frames) * hop]

@@ -5,7 +5,7 @@ they run as one batched computation; only their small depth paths take turns
 (docs/design.md, Paths). All devices of a mesh make every turn; what is drawn
 by the one whose expert's turn it is, goes to all.
 
-Axis R: the rows of `state`, I x B of them.
+Axis R: the rows of a state, I x B of them.
 """
 
 import functools
@@ -29,6 +29,7 @@ from siren_jax.sampling.state import (
   ROWS,
   Prompted,
   State,
+  Weights,
   constrain_cache,
   embed,
   prepare,
@@ -38,7 +39,7 @@ from siren_jax.sampling.state import (
 
 CHUNK = 10  # frames of a call of `advance`
 
-# Draws codebook n's code of every row, [B], from its logits [I, B, V].
+# Draws codebook n's code of every row, [R], from its logits [R, V].
 Choose = Callable[[int, jax.Array], jax.Array]
 
 
@@ -130,6 +131,60 @@ def advance(
   return run(prompted, state, keys_B, kept)
 
 
+class _Prompts(NamedTuple):
+  """What frames read of `Prompted`, with axes I and B joined to R.
+
+  A single row is no axis of `cross`, `mask` and caches: on a CPU, XLA would
+  copy caches that had an axis of size one every frame.
+
+  Attributes:
+    cross: for each layer, keys and values [K, R, H, P, A].
+    mask: [R, P].
+    summary_KxRxD: prompt summary.
+  """
+
+  cross: list[Cache]
+  mask: jax.Array
+  summary_KxRxD: jax.Array
+
+
+class _Frame(NamedTuple):
+  """`State` with axes I and B joined to R."""
+
+  frame: jax.Array
+  position: jax.Array
+  x_KxRxD: jax.Array
+  caches: list[Blocks]
+
+
+def _join(prompted: Prompted, state: State) -> tuple[_Prompts, _Frame]:
+  experts, ways, batch, width = state.x_KxIxBxD.shape
+  rows = (ways * batch,) if ways * batch > 1 else ()
+
+  def join(x: jax.Array) -> jax.Array:
+    return x.reshape(experts, *rows, *x.shape[3:])
+
+  prompts = _Prompts(
+    jax.tree.map(join, prompted.cross),
+    prompted.mask_IxBxP.reshape(*rows, -1),
+    prompted.summary_KxIxBxD.reshape(experts, -1, width),
+  )
+  x_KxRxD = state.x_KxIxBxD.reshape(experts, -1, width)
+  caches = jax.tree.map(join, state.caches)
+  return prompts, _Frame(state.frame, state.position, x_KxRxD, caches)
+
+
+def _split(last: _Frame, first: State) -> State:
+  """`last` with the axes of the state before it."""
+  caches = jax.tree.map(
+    lambda new, old: constrain_cache(new.reshape(old.shape)),
+    last.caches,
+    first.caches,
+  )
+  x_KxIxBxD = last.x_KxRxD.reshape(first.x_KxIxBxD.shape)
+  return State(last.frame, last.position, x_KxIxBxD, caches)
+
+
 def _advance(
   num_frames: int,
   prompted: Prompted,
@@ -138,85 +193,87 @@ def _advance(
   kept: Kept | None,
 ) -> tuple[State, Samples]:
   """`advance` of the rows, with the experts, of this device."""
-  config, method = prompted.weights.config, prompted.method
-  held = len(prompted.weights.sos_KxD)
-  draw = functools.partial(_draw, config, method, held)
+  weights, method = prompted.weights, prompted.method
+  prompts, first = _join(prompted, state)
+  draw = functools.partial(_draw, weights, method)
 
   def frame(
-    state: State, kept_BxN: jax.Array | None
-  ) -> tuple[State, tuple[jax.Array, jax.Array]]:
+    state: _Frame, kept_BxN: jax.Array | None
+  ) -> tuple[_Frame, tuple[jax.Array, jax.Array]]:
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
-    uniform_BxN = methods.uniforms(keys, config.num_codebooks)
+    uniform_BxN = methods.uniforms(keys, weights.config.num_codebooks)
     drawn: list[tuple[jax.Array, jax.Array]] = []
 
-    def choose(n: int, logits_IxBxV: jax.Array) -> jax.Array:
+    def choose(n: int, logits_RxV: jax.Array) -> jax.Array:
       given_B = None
       if kept is not None and kept_BxN is not None:
         given_B = jnp.where(n < kept.num_codebooks, kept_BxN[:, n], -1)
-      drawn.append(draw(n, logits_IxBxV, uniform_BxN[:, n], given_B))
-      return drawn[-1][0]
+      drawn.append(draw(n, logits_RxV, uniform_BxN[:, n], given_B))
+      return jnp.tile(drawn[-1][0], 1 if method.guidance is None else 2)
 
-    state = step(prompted, state, choose)
+    state = _step(weights, prompts, state, choose)
     codes, chosen = zip(*drawn, strict=True)
     return state, (jnp.stack(codes, 1), jnp.stack(chosen, 1))
 
   kept_TxBxN = None if kept is None else jnp.moveaxis(kept.codes_BxNxT, 2, 0)
-  state, drawn = jax.lax.scan(frame, state, kept_TxBxN, length=num_frames)
+  last, drawn = jax.lax.scan(frame, first, kept_TxBxN, length=num_frames)
   to_rows = functools.partial(jnp.transpose, axes=(1, 2, 0))
-  return state, Samples(*map(to_rows, drawn))
+  return _split(last, state), Samples(*map(to_rows, drawn))
 
 
 def _draw(
-  config: ExpertConfig,
+  weights: Weights,
   method: SamplingConfig,
-  held: int,
   n: int,
-  logits_IxBxV: jax.Array,
+  logits_RxV: jax.Array,
   uniform_B: jax.Array,
-  kept_B: jax.Array | None,
+  given_B: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Codes [B] of codebook n, drawn or kept, and their log-probs."""
-  logits = logits_IxBxV[0]
+  """Codes [B] of codebook n, drawn or given (not -1), and their log-probs."""
+  logits = logits_RxV
   if method.guidance is not None:
-    logits = methods.guide(logits, logits_IxBxV[1], method.guidance)
+    with_prompt, without = jnp.split(logits, 2)
+    logits = methods.guide(with_prompt, without, method.guidance)
   # Whole on every device: to draw takes dozens of sums over V.
   logits = meshes.constrain(logits, None, None)
   log_probs_BxV = methods.log_probs(logits, method)
   codes_B = methods.draw(log_probs_BxV, uniform_B)
-  if kept_B is not None:
-    codes_B = jnp.where(kept_B < 0, codes_B, kept_B)
+  if given_B is not None:
+    codes_B = jnp.where(given_B < 0, codes_B, given_B)
   chosen = jnp.take_along_axis(log_probs_BxV, codes_B[:, None], 1)[:, 0]
-  if held < config.num_experts:
-    holder = n // config.codebooks_per_expert // held
+  held = len(weights.sos_KxD)
+  if held < weights.config.num_experts:
+    holder = n // weights.config.codebooks_per_expert // held
     codes_B, chosen = meshes.from_experts_of(holder, (codes_B, chosen))
   return codes_B, chosen
 
 
-def step(prompted: Prompted, state: State, choose: Choose) -> State:
+def _step(
+  weights: Weights, prompts: _Prompts, state: _Frame, choose: Choose
+) -> _Frame:
   """One frame: the temporal paths together, then codes, expert by expert."""
-  weights = prompted.weights
-  x_KxIxBxD, caches = _temporal(prompted, state)
-  entries_KxBx8: list[jax.Array] = []
+  x_KxRxD, caches = _temporal(weights, prompts, state)
+  entries_KxRx8: list[jax.Array] = []
   for turn in range(weights.config.num_experts):
-    k = turn % len(x_KxIxBxD)
-    _depth(prompted, k, x_KxIxBxD[k], entries_KxBx8, choose)
-  x_KxBxD = jax.vmap(embed)(
-    weights.folded_KxNx8xD, weights.offset_KxNxD, jnp.stack(entries_KxBx8, 2)
-  ).astype(state.x_KxIxBxD.dtype)
-  return State(
+    k = turn % len(x_KxRxD)
+    inputs = x_KxRxD[k], prompts.summary_KxRxD[k]
+    _depth(weights, k, *inputs, entries_KxRx8, choose)
+  x_KxRxD = jax.vmap(embed)(
+    weights.folded_KxNx8xD, weights.offset_KxNxD, jnp.stack(entries_KxRx8, 2)
+  )
+  return _Frame(
     frame=state.frame + 1,
     position=state.position + 1,
-    x_KxIxBxD=jnp.broadcast_to(x_KxBxD[:, None], state.x_KxIxBxD.shape),
+    x_KxRxD=x_KxRxD.astype(state.x_KxRxD.dtype),
     caches=caches,
   )
 
 
 def _temporal(
-  prompted: Prompted, state: State
+  weights: Weights, prompts: _Prompts, state: _Frame
 ) -> tuple[jax.Array, list[Blocks]]:
-  """What the temporal paths say about the next frame, [K, I, B, D]."""
-  config = prompted.weights.config
-  block = TemporalBlock(config, parent=None)
+  """What the temporal paths say about the next frame, [K, R, D]."""
+  block = TemporalBlock(weights.config, parent=None)
 
   def row(
     params: Any,
@@ -230,80 +287,55 @@ def _temporal(
       method="step",
     )  # fmt: skip
 
-  shape = state.x_KxIxBxD.shape
-  rows = _over_rows(row, shape[1] * shape[2])
-  x, caches = state.x_KxIxBxD, []
+  single = prompts.mask.ndim == 1
+  rows = row if single else jax.vmap(row, in_axes=(None, 0, 0, 0, 0))
+  rows = jax.vmap(rows, in_axes=(0, 0, 0, 0, None))
+  x, caches = state.x_KxRxD[:, 0] if single else state.x_KxRxD, []
   for params, cache, cross in zip(
-    prompted.weights.temporal, state.caches, prompted.cross, strict=True
+    weights.temporal, state.caches, prompts.cross, strict=True
   ):
-    x, cache = rows(params, x, cache, cross, prompted.mask_IxBxP)
-    caches.append(jax.tree.map(constrain_cache, cache))
-  norm = jax.vmap(functools.partial(_norm, config))
-  return norm(prompted.weights.temporal_norm, x), caches
-
-
-def _over_rows(row: Callable, count: int) -> Callable:
-  """`row` for every expert and the rows I x B.
-
-  One row is no axis: on a CPU, XLA would copy caches that had an axis of size
-  one every frame.
-  """
-  single = count == 1
-  over = row if single else jax.vmap(row, in_axes=(None, 0, 0, 0, 0))
-  over = jax.vmap(over, in_axes=(0, 0, 0, 0, None))
-
-  def join(x: jax.Array, before: int) -> jax.Array:
-    rows = () if single else (count,)
-    return x.reshape(*x.shape[:before], *rows, *x.shape[before + 2 :])
-
-  def rows(
-    params: Any, x: jax.Array, cache: Blocks, cross: Cache, mask: jax.Array
-  ) -> Any:
-    joined = jax.tree.map(lambda x: join(x, 1), (x, cache, cross))
-    new = over(params, *joined, join(mask, 0))
-    return jax.tree.map(lambda x, old: x.reshape(old.shape), new, (x, cache))
-
-  return rows
+    x, cache = rows(params, x, cache, cross, prompts.mask)
+    caches.append(cache)
+  norm = jax.vmap(functools.partial(_norm, weights.config))
+  x = norm(weights.temporal_norm, x)
+  return x.reshape(state.x_KxRxD.shape), caches
 
 
 def _depth(
-  prompted: Prompted,
+  weights: Weights,
   k: int,
-  x_IxBxD: jax.Array,
-  entries_KxBx8: list[jax.Array],
+  x_RxD: jax.Array,
+  summary_RxD: jax.Array,
+  entries_KxRx8: list[jax.Array],
   choose: Choose,
 ) -> None:
   """Draws expert k's codes of this frame; appends their entries."""
-  weights = prompted.weights
-  config = weights.config
-  # Entry k of its list has an axis over the devices that share the experts.
+  # Its weights have an axis over the devices that divide the experts.
   layers, norm, heads = jax.tree.map(
     lambda x: jnp.squeeze(x, 0),
     (weights.depth[k], weights.depth_norm[k], weights.heads[k]),
   )
-  block = DepthBlock(config, parent=None)
+  block = DepthBlock(weights.config, parent=None)
   past: list[Any] = [None] * len(layers)
-  new = [x_IxBxD]
+  new = [x_RxD]
   for head in heads:
-    n = len(entries_KxBx8)
-    lower = prompted.summary_KxIxBxD[k]
+    n = len(entries_KxRx8)
+    lower_RxD = summary_RxD
     if n:
-      lower_BxNx8 = jnp.stack([e[k] for e in entries_KxBx8], 1)
-      lower_BxD = embed(
+      lower_RxNx8 = jnp.stack([e[k] for e in entries_KxRx8], 1)
+      lower_RxD = lower_RxD + embed(
         weights.folded_KxNx8xD[k, :n],
         weights.offset_KxNxD[k, :n],
-        lower_BxNx8,
-      )
-      lower = lower + lower_BxD.astype(x_IxBxD.dtype)
-    x = jnp.stack([*new, lower])
-    x = x.reshape(len(x), -1, x.shape[-1])
+        lower_RxNx8,
+      ).astype(x_RxD.dtype)
+    x = jnp.stack([*new, lower_RxD])
     for i, params in enumerate(layers):
       last = 1 if i + 1 == len(layers) else len(x)
       out: Any = block.apply({"params": params}, x, None, last, past[i])
       x, past[i] = out
-    logits = linear(_norm(config, norm, x[-1]), head)
-    codes_B = choose(n, logits.reshape(*x_IxBxD.shape[:2], -1))
-    entries_KxBx8.append(weights.books_KxNxVx8[:, n, codes_B])
+    logits_RxV = linear(_norm(weights.config, norm, x[-1]), head)
+    codes_R = choose(n, logits_RxV)
+    entries_KxRx8.append(weights.books_KxNxVx8[:, n, codes_R])
     new = []
 
 

@@ -65,36 +65,34 @@ def plain(model, prompt, keys):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _forced(params, config, prompt, mask, codes_BxNxT):
-  """Logits [B, N, T, V] of the cached path, fed with given codes."""
+  """Log-probs [B, N, T] of given codes, from the cached path."""
   weights = state.prepare_weights(params, config)
   prompted = state.prepare(weights, SamplingConfig(), prompt, mask)
-
-  def frame(before, codes_BxN):
-    seen = []
-
-    def choose(n, logits_IxBxV):
-      seen.append(logits_IxBxV[0])
-      return codes_BxN[:, n]
-
-    after = loop.step(prompted, before, choose)
-    return after, jnp.stack(seen, 1)
-
-  before = state.start(prompted, codes_BxNxT.shape[2])
-  _, logits = jax.lax.scan(frame, before, jnp.moveaxis(codes_BxNxT, 2, 0))
-  return jnp.moveaxis(logits, 0, 2)
+  frames = codes_BxNxT.shape[2]
+  keys = jax.random.split(jax.random.key(0), len(prompt))
+  return loop.advance(
+    prompted,
+    state.start(prompted, frames),
+    keys,
+    loop.Kept(codes_BxNxT, BOOKS),
+    num_frames=frames,
+  )[1]
 
 
 _logits = jax.jit(experts.logits, static_argnames="config")
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])
-def test_cached_logits_are_the_teacher_forced_ones(prompt, kv_heads):
+def test_cached_log_probs_are_the_teacher_forced_ones(prompt, kv_heads):
   config, params = _model(kv_heads)
   codes = jax.random.randint(jax.random.key(4), (3, BOOKS, FRAMES), 0, CODES)
   cached = _forced(params, config, *prompt, codes)
   whole = _logits(params, config, codes, prompt[0], MASK, prompt[1])
+  whole = jax.nn.log_softmax(whole)
+  whole = jnp.take_along_axis(whole, codes[..., None], -1)[..., 0]
   assert jnp.std(whole) > 0.1
-  np.testing.assert_allclose(cached, whole, atol=1e-4)
+  np.testing.assert_array_equal(cached.codes_BxNxT, codes)
+  np.testing.assert_allclose(cached.log_probs_BxNxT, whole, atol=1e-4)
 
 
 def test_guided_draws_report_their_exact_log_probs(model, prompt, keys):

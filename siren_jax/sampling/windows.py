@@ -1,0 +1,85 @@
+"""Sounds of any length: windows as long as what the model was trained on.
+
+One rule says where a window begins, whatever was drawn before and whatever was
+given: the first at frame 0; when a window is full, its last half begins the
+next one, as if the sound began there.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from siren_jax.sampling.loop import CHUNK, Kept, Samples, advance
+from siren_jax.sampling.state import Prompted, prefill, start
+
+
+class Window(NamedTuple):
+  """A window of a sound; numbers of frames.
+
+  Attributes:
+    first: where it begins.
+    begin, end: what is drawn in it; the frames from `first` to `begin` are
+      known.
+  """
+
+  first: int
+  begin: int
+  end: int
+
+
+def windows(length: int, begin: int, end: int | None) -> Iterator[Window]:
+  """The windows of `length` frames in which frames `begin` to `end` are drawn.
+
+  Without an end they do not end.
+  """
+  stride = length - length // 2
+  while end is None or begin < end:
+    first = stride * max(0, 1 + (begin - length) // stride)
+    stop = first + length
+    yield Window(first, begin, stop if end is None else min(stop, end))
+    begin = stop
+
+
+def draw(
+  prompted: Prompted,
+  keys_B: jax.Array,
+  length: int,
+  window: Window,
+  known_BxNxT: np.ndarray,
+  kept: Kept | None = None,
+) -> Iterator[Samples]:
+  """Draws the frames of a window, `CHUNK` or fewer at a time.
+
+  The programs depend on the length of windows, not on how many frames are
+  drawn or known.
+
+  Args:
+    prompted: of `prepare`. keys_B: one random key a row.
+    length: of all windows.
+    window: which frames.
+    known_BxNxT: codes of the frames before `window.begin`; the last of them
+      are enough.
+    kept: codes of the frames to draw that are given.
+
+  Yields:
+    Samples on the host.
+  """
+  state = start(prompted, length, window.first)
+  count = window.begin - window.first
+  if count:
+    batch, books, _ = known_BxNxT.shape
+    codes = np.zeros((batch, books, length), np.int32)
+    codes[..., :count] = known_BxNxT[..., -count:]
+    state = prefill(prompted, state, codes, count)
+  for begin in range(0, window.end - window.begin, CHUNK):
+    now = None
+    if kept is not None:
+      codes = kept.codes_BxNxT[..., begin : begin + CHUNK]
+      missing = CHUNK - codes.shape[2]
+      codes = np.pad(codes, ((0, 0), (0, 0), (0, missing)))
+      now = Kept(codes, kept.num_codebooks)
+    state, samples = advance(prompted, state, keys_B, now)
+    left = window.end - window.begin - begin
+    yield Samples(*(np.asarray(x)[..., :left] for x in samples))
