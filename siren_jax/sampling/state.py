@@ -5,8 +5,8 @@
   state = start(prompted, capacity)                  before the first frame
   state = prefill(prompted, state, codes)            after given frames
 
-`loop.advance` draws frames from there. All are jitted functions of arrays;
-states can be kept, copied and continued.
+`loop.advance` draws frames from there. All are pure functions of arrays, jitted
+or traced; states can be kept, copied and continued.
 
 Over a mesh every device has its own rows and its own experts, and K and B
 count those; heads are left to the partitioner. Axis I, of size 1 or 2: with
@@ -184,7 +184,6 @@ def prepare_weights(
   return run(nn.unbox(params))
 
 
-@jax.jit
 def prepare(
   weights: Weights,
   method: SamplingConfig,
@@ -198,46 +197,58 @@ def prepare(
     method: how codes will be drawn.
     prompt_BxPxC: text tokens. prompt_mask_BxP: True where there is one.
   """
-  batch, config = len(prompt_BxPxC), weights.config
-  chex.assert_shape(prompt_BxPxC, (batch, None, config.prompt_dim))
+  batch = len(prompt_BxPxC)
+  chex.assert_shape(prompt_BxPxC, (batch, None, weights.config.prompt_dim))
   chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
-  block = TemporalBlock(config, parent=None)
+  guided = method.guidance is not None
+  # The weights stay out of what is computed: they would be copied.
+  fixed = _prepare(weights, prompt_BxPxC, prompt_mask_BxP, guided=guided)
+  return Prompted(weights, method, *fixed)
+
+
+@functools.partial(jax.jit, static_argnames="guided")
+def _prepare(
+  weights: Weights,
+  prompt_BxPxC: jax.Array,
+  prompt_mask_BxP: jax.Array,
+  *,
+  guided: bool,
+) -> tuple[list[Cache], jax.Array, jax.Array]:
+  """`cross`, `mask_IxBxP` and `summary_KxIxBxD` of `Prompted`."""
+  block = TemporalBlock(weights.config, parent=None)
 
   def keys_values(params: Any, prompt_PxC: jax.Array) -> Any:
     return block.apply({"params": params}, prompt_PxC, method="prompt_cache")
 
   def prepare(
-    weights: Weights,
-    method: SamplingConfig,
-    prompt_BxPxC: jax.Array,
-    mask_BxP: jax.Array,
-  ) -> Prompted:
+    weights: Weights, prompt_BxPxC: jax.Array, mask_BxP: jax.Array
+  ) -> tuple[list[Cache], jax.Array, jax.Array]:
     prompts = [(prompt_BxPxC, mask_BxP)]
-    if method.guidance is not None:
+    if guided:
       prompts.append(null_prompt(prompt_BxPxC, mask_BxP))
     prompt_IxBxPxC, mask_IxBxP = map(jnp.stack, zip(*prompts, strict=True))
     prompt_IxBxPxC = prompt_IxBxPxC.astype(weights.execution.dtype)
     of_rows = jax.vmap(jax.vmap(keys_values, (None, 0)), (None, 0))
+    cross = [
+      jax.vmap(of_rows, (0, None))(layer, prompt_IxBxPxC)
+      for layer in weights.temporal
+    ]
 
     def summaries(params: Any) -> Any:
-      weights = params["summary"], params["summary_bias"]
-      of_rows = jax.vmap(functools.partial(summarise, *weights))
+      affine = params["summary"], params["summary_bias"]
+      of_rows = jax.vmap(functools.partial(summarise, *affine))
       return of_rows(prompt_IxBxPxC, mask_IxBxP)
 
-    return Prompted(
-      weights=weights,
-      method=method,
-      cross=[
-        jax.vmap(of_rows, (0, None))(layer, prompt_IxBxPxC)
-        for layer in weights.temporal
-      ],
-      mask_IxBxP=mask_IxBxP,
-      summary_KxIxBxD=jax.vmap(summaries)(weights.summary),
-    )
+    return cross, mask_IxBxP, jax.vmap(summaries)(weights.summary)
 
-  in_axes = (EXPERTS, P(), ROWS, ROWS)
-  run = meshes.on_devices(prepare, batch, in_axes, Prompted.axes())
-  return run(weights, method, prompt_BxPxC, prompt_mask_BxP)
+  of = Prompted.axes()
+  run = meshes.on_devices(
+    prepare,
+    len(prompt_BxPxC),
+    (EXPERTS, ROWS, ROWS),
+    (of.cross, of.mask_IxBxP, of.summary_KxIxBxD),
+  )
+  return run(weights, prompt_BxPxC, prompt_mask_BxP)
 
 
 @functools.partial(jax.jit, static_argnames="capacity")

@@ -1,0 +1,250 @@
+"""Sounds of any length, piece by piece: codes, the best of candidates, audio.
+
+  prompt -> codes of a window (windows.py) -> audio (codec/chunks.py) -> choice
+
+Where several candidates are drawn, they are compared at the end of each
+window, and all go on from the one that is kept: so memory does not grow with
+the length of a sound, and all of a long sound is chosen, not its beginning.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax import clap, codec
+from siren_jax.codec import chunks
+from siren_jax.codec import model as codec_model
+from siren_jax.common import mesh as meshes
+from siren_jax.experts.ensemble import null_prompt
+from siren_jax.sampling.config import SamplingConfig
+from siren_jax.sampling.generation import Models
+from siren_jax.sampling.loop import Kept, Samples
+from siren_jax.sampling.state import Prompted, prepare
+from siren_jax.sampling.windows import Window, draw, windows
+
+FAINT = 0.01  # peak (-40 dBFS) of a candidate that is kept only among its like
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What is to be drawn; G candidates for each of B sounds.
+
+  Attributes:
+    method: how codes are drawn.
+    keys_BxG: one random key a candidate; it depends on nothing but that, its
+      prompt and what is known.
+    begin: number of frames that are known.
+    end: number of frames of the sounds; None: they do not end.
+    ids_BxP, mask_BxP: tokenized prompts; None: without words.
+    known_NxT: codes of the first `begin` frames, of all sounds.
+    kept_NxT: codes of all frames, of which every sound keeps the first
+      `num_kept` codebooks.
+    target_E: CLAP embedding of what sounds without words are to resemble.
+  """
+
+  method: SamplingConfig
+  keys_BxG: jax.Array
+  end: int | None
+  begin: int = 0
+  ids_BxP: np.ndarray | None = None
+  mask_BxP: np.ndarray | None = None
+  known_NxT: np.ndarray | None = None
+  kept_NxT: np.ndarray | None = None
+  num_kept: int = 0
+  target_E: np.ndarray | None = None
+
+  @property
+  def num_candidates(self) -> int:
+    """G."""
+    return self.keys_BxG.shape[1]
+
+
+class Piece(NamedTuple):
+  """The next samples of every sound.
+
+  Attributes:
+    audio_BxS: float32, as the codec gives it.
+    score_B: CLAP scores of what was chosen for the window that ended; None
+      where there was nothing to choose from.
+  """
+
+  audio_BxS: np.ndarray
+  score_B: np.ndarray | None = None
+
+
+def pieces(
+  params: Mapping[str, Any],
+  models: Models,
+  request: Request,
+  window_length: int,
+  share: int,
+  on_frames: Callable[[int], None] = lambda count: None,
+) -> Iterator[Piece]:
+  """Draws sounds, from frame 0 of what is known on.
+
+  Args:
+    params: of "clap" and "codec", and the `Weights` of "experts".
+    request: what to draw.
+    window_length: frames that the experts were trained on.
+    share: frames that are decoded at a time.
+    on_frames: is called with how many frames were drawn, as they are.
+
+  Yields:
+    Pieces of any length: with one candidate as soon as they can be decoded,
+    else at the end of each window.
+  """
+  tower = codec.Codec(models.codec, params["codec"])
+  group = request.num_candidates
+  prompted, target_BxE = prompt(params, models, request)
+  keys_R, count = request.keys_BxG.reshape(-1), request.keys_BxG.size
+  known = _repeat(request.known_NxT, count, models)
+  decoding, audio_RxS = chunks.push(
+    tower, chunks.start(tower, count), known, share
+  )
+  if audio_RxS.size:
+    yield Piece(audio_RxS[::group])
+  for window in windows(window_length, request.begin, request.end):
+    parts = []
+    for samples in draw_window(
+      prompted, keys_R, window_length, window, known, request
+    ):
+      codes = samples.codes_BxNxT
+      known = np.concatenate([known, codes], 2)[..., -window_length:]
+      decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
+      on_frames(codes.shape[2])
+      if group == 1 and audio_RxS.size:
+        yield Piece(audio_RxS)
+      parts.append(audio_RxS)
+    if window.end == request.end:
+      parts.append(chunks.finish(tower, decoding, share))
+      if group == 1:
+        yield Piece(parts[-1])
+    if group > 1:
+      audio_RxS = np.concatenate(parts, 1)
+      score_B, rows_B = _best(
+        params, models, audio_RxS, target_BxE, group, window_length
+      )
+      yield Piece(audio_RxS[rows_B], score_B)
+      rows_R = np.repeat(rows_B, group)
+      known, decoding = known[rows_R], decoding.take(rows_R)
+
+
+def draw_window(
+  prompted: Prompted,
+  keys_R: jax.Array,
+  length: int,
+  window: Window,
+  known_RxNxT: np.ndarray,
+  request: Request,
+) -> Iterator[Samples]:
+  """`windows.draw` of a request."""
+  kept = None
+  if request.kept_NxT is not None:
+    codes_NxT = request.kept_NxT[:, window.begin : window.end]
+    codes = np.broadcast_to(codes_NxT, (len(known_RxNxT), *codes_NxT.shape))
+    kept = Kept(codes, np.int32(request.num_kept))
+  return draw(prompted, keys_R, length, window, known_RxNxT, kept)
+
+
+def prompt(
+  params: Mapping[str, Any], models: Models, request: Request
+) -> tuple[Prompted, jax.Array]:
+  """The experts with the prompts of a request, B x G rows; its targets [B, E].
+
+  Args: as of `pieces`.
+  """
+  batch, group = request.keys_BxG.shape
+  tokens_RxPxC, mask_RxP, target_BxE = _prompts(
+    params["clap"], request.ids_BxP, request.mask_BxP,
+    models=models, batch=batch, candidates=group,
+  )  # fmt: skip
+  if request.target_E is not None:
+    target_BxE = jnp.broadcast_to(request.target_E, target_BxE.shape)
+  prompted = prepare(
+    params["experts"], request.method, tokens_RxPxC, mask_RxP
+  )
+  return prompted, target_BxE
+
+
+@functools.partial(jax.jit, static_argnames=("models", "batch", "candidates"))
+def _prompts(
+  params: Any,
+  ids_BxP: jax.Array | None,
+  mask_BxP: jax.Array | None,
+  *,
+  models: Models,
+  batch: int,
+  candidates: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Tokens and mask of every row, and embeddings [B, E]; zeros for no words."""
+  if ids_BxP is None or mask_BxP is None:
+    nothing = jnp.zeros((batch, 1, models.experts.prompt_dim))
+    tokens, mask_BxP = null_prompt(nothing, jnp.ones((batch, 1), bool))
+    text_BxE = jnp.zeros((batch, models.clap.embed_dim))
+  else:
+    ids_BxP, mask_BxP = (
+      meshes.constrain(x, "batch") for x in (ids_BxP, mask_BxP)
+    )
+    tokens, text_BxE = clap.encode_text(params, models.clap, ids_BxP, mask_BxP)
+  tokens, mask = (jnp.repeat(x, candidates, 0) for x in (tokens, mask_BxP))
+  return tokens, mask, text_BxE
+
+
+def _best(
+  params: Mapping[str, Any],
+  models: Models,
+  audio_RxS: np.ndarray,
+  target_BxE: jax.Array,
+  group: int,
+  window_length: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """CLAP scores [B] of the candidates to keep, and their rows [B]."""
+  size = audio_RxS.shape[1]
+  if not size:
+    return np.zeros(len(target_BxE)), group * np.arange(len(target_BxE))
+  # One program for all lengths; what a window leaves undecoded is the next's.
+  _, after = codec_model.module(models.codec).context
+  room = (window_length + after) * models.codec.hop
+  padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
+  score_BxG, fit_BxG = jax.device_get(
+    _scores(params["clap"], padded, size, target_BxE, models=models)
+  )
+  best_B = np.argmax(fit_BxG, 1)
+  rows_B = np.arange(len(best_B)) * group + best_B
+  return score_BxG.reshape(-1)[rows_B], rows_B
+
+
+@functools.partial(jax.jit, static_argnames="models")
+def _scores(
+  params: Any,
+  audio_RxS: jax.Array,
+  num_samples: jax.Array,
+  target_BxE: jax.Array,
+  *,
+  models: Models,
+) -> tuple[jax.Array, jax.Array]:
+  """Cosines [B, G] with the targets, and how fit each is to be kept."""
+  batch = len(target_BxE)
+  audio_RxS = meshes.constrain(audio_RxS, "batch")
+  audio_RxE = clap.encode_audio(
+    params, models.clap, audio_RxS, models.codec.sample_rate, num_samples
+  )
+  audio_BxGxE = audio_RxE.reshape(batch, -1, audio_RxE.shape[1])
+  score_BxG = jnp.sum(target_BxE[:, None] * audio_BxGxE, -1)
+  peak_BxG = jnp.max(jnp.abs(audio_RxS), -1).reshape(batch, -1)
+  # A cosine is at least -1: what is all but silent comes after all the rest.
+  return score_BxG, score_BxG - 2 * (peak_BxG < FAINT)
+
+
+def _repeat(
+  known_NxT: np.ndarray | None, rows: int, models: Models
+) -> np.ndarray:
+  """Known codes of every row, [R, N, T]; T is 0 where none are."""
+  if known_NxT is None:
+    return np.zeros((rows, models.codec.num_codebooks, 0), np.int32)
+  return np.repeat(known_NxT[None], rows, 0)
