@@ -18,6 +18,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.text import normal
 
 STEM_BYTES = 120  # of the words in a name; a name may have 255
+_BESIDE = (".json", ".png")  # files beside a sound
 
 
 def stem(prompt: str, seed: int, sample: int) -> str:
@@ -31,21 +32,23 @@ def stem(prompt: str, seed: int, sample: int) -> str:
 def reserved(
   path: pathlib.Path, beside: tuple[str, ...] = ()
 ) -> Iterator[pathlib.Path]:
-  """`files.unused`, where a sound's name is that of no other file of sounds.
+  """`files.unused`, where no sound gets the facts of another.
 
-  What has the name of a sound is taken for that sound: its facts, its picture,
-  its like in another format.
+  A JSON file or a picture is taken for that of every sound of its name: a sound
+  is written where none is, and a JSON file where no sound is in any format.
 
   Args:
     beside: suffixes of files that the block writes too.
   """
   from siren_jax.audio import sound_files
 
-  of_sounds = (*sound_files.SUFFIXES, ".json", ".png")
-  taken = [*of_sounds, *map(str.upper, of_sounds)]
-  if path.suffix.lower() not in of_sounds:
-    taken = []
-  with files.unused(path, beside, taken) as free:
+  suffix, sounds = path.suffix.lower(), sound_files.SUFFIXES
+  taken: tuple[str, ...] = ()
+  if suffix in sounds:
+    taken = _BESIDE
+  if ".json" in (suffix, *beside):
+    taken = (*sounds, *_BESIDE)
+  with files.unused(path, beside, [*taken, *map(str.upper, taken)]) as free:
     yield free
 
 

@@ -95,13 +95,20 @@ def test_sounds_written_at_once_share_nothing(tmp_path):
   assert len(list(tmp_path.iterdir())) == 48
 
 
-def test_files_without_sound_may_have_the_name_of_a_sound(tmp_path):
-  (tmp_path / "x.wav").touch()
-  for name in ("x.npz", "x.md"):
-    with outputs.reserved(tmp_path / name) as path:
-      assert path.name == name
-  with outputs.reserved(tmp_path / "x.json") as path:
-    assert path.name == "x-2.json"
+@pytest.mark.parametrize(
+  ("there", "wanted", "name"),
+  [
+    ("x.json", "x.wav", "x-2.wav"),  # of decode, which writes no facts
+    ("x.flac", "x.wav", "x.wav"),
+    ("x.wav", "x.json", "x-2.json"),  # of evaluate
+    ("x.wav", "x.npz", "x.npz"),
+    ("x.json", "x.md", "x.md"),
+  ],
+)
+def test_no_sound_gets_the_facts_of_another(there, wanted, name, tmp_path):
+  (tmp_path / there).touch()
+  with outputs.reserved(tmp_path / wanted) as path:
+    assert path.name == name
 
 
 STREAM = """
