@@ -115,7 +115,10 @@ class Limiter:
   """
 
   def __init__(self, sample_rate: int, gain: float = 0.0):
-    """Args: gain in dB, within `GAINS`.
+    """A limiter at the beginning of a sound.
+
+    Args:
+      gain: in dB, within `GAINS`; louder before the limiter, or quieter.
 
     Raises:
       UserError: it is outside.

@@ -79,7 +79,11 @@ def read(path: str | os.PathLike) -> Facts:
     _check_names(values, Facts)
     if isinstance(values["settings"], dict):
       _check_names(values["settings"], Settings, "settings.")
-    return configs.from_dict(Facts, values)
+    if not isinstance(prompt := values["prompt"], str):
+      raise UserError(f"prompt={prompt!r}: expected a text")
+    # A prompt may read like a URL, which no text of a config may.
+    rest = configs.from_dict(Facts, values | {"prompt": ""})
+    return dataclasses.replace(rest, prompt=prompt)
   except UserError as error:
     raise UserError(f"{path}: {error}; {_REMEDY}") from error
 

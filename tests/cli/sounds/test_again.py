@@ -104,7 +104,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ({"seed": "7"}, "seed='7': expected int"),
     ({"seed": True}, "seed=True: expected an int"),
     ({"seconds": None}, "seconds=None: expected float"),
-    ({"prompt": ["rain"]}, r"prompt=\['rain'\]: expected str"),
+    ({"prompt": ["rain"]}, r"prompt=\['rain'\]: expected a text"),
     ({"settings": 3}, "settings=3"),
     ({"settings": {"temperature": 1.0}}, "settings.top_k is missing"),
     ({"settings": FACTS["settings"] | {"top_k": 1.5}}, "settings.top_k=1.5"),
@@ -128,6 +128,13 @@ def test_a_fact_that_is_missing_is_named(name, tmp_path):
   match = "does not say" if name == "prompt" else f"{name} is missing"
   with pytest.raises(again.UserError, match=match):
     again.read(path)
+
+
+@pytest.mark.parametrize("prompt", ["s3://rain", "https://rain.org", " \n"])
+def test_a_prompt_may_be_any_text(prompt, tmp_path):
+  path = tmp_path / "x.json"
+  path.write_text(json.dumps(FACTS | {"prompt": prompt}))
+  assert again.read(path).prompt == prompt
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "rain", '{"fad": 3}', "\x00"])
