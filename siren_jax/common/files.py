@@ -162,14 +162,24 @@ def _reserve(path: Path, beside: Sequence[str], others: Sequence[str]) -> bool:
         except FileExistsError:
           return False
         reserved.append(own)
-    # Only now: of two processes at once, one sees the other's files.
-    rest = set(map(path.with_suffix, others)) - set(wanted)
-    is_free = not any(map(os.path.lexists, rest))
+    # Only now: of two processes at once, one sees the other's files. Where case
+    # does not matter, x.WAV is x.wav.
+    ours = {None, *map(_identity, reserved)}
+    is_free = all(_identity(path.with_suffix(s)) in ours for s in others)
     return is_free
   finally:
     if not is_free:
       for own in reserved:
         own.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+  """Says whether two names are of one file; None: there is none."""
+  try:
+    stat = path.lstat()
+  except OSError:
+    return None
+  return stat.st_dev, stat.st_ino
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
