@@ -1,13 +1,15 @@
 """Sound files in and out."""
 
-import io
 import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
 from siren_jax.audio import decoding
 from siren_jax.audio.decoding import Resampler
+from siren_jax.audio.loudness import Samples
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
@@ -118,11 +120,12 @@ def file_rate(path: str | os.PathLike) -> int:
 
 
 def write_audio(
-  path: str | os.PathLike, audio_S: np.ndarray, sample_rate: int
+  path: str | os.PathLike, sound: Samples, sample_rate: int
 ) -> tuple[str, ...]:
   """Writes mono floats in [-1, 1]: all of the file or none.
 
   The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
+  A sound that lies on disk is read a block at a time.
 
   Returns:
     A note where samples beyond full scale were clipped.
@@ -137,23 +140,56 @@ def write_audio(
       f"{path}: cannot write {path.suffix or 'a file without suffix'};"
       f" choose {', '.join(WRITTEN)}"
     )
-  if not np.isfinite(audio_S).all():
-    raise UserError(f"{path}: NaN or infinite samples; nothing written")
   kind, subtype = WRITTEN[path.suffix.lower()]
-  limited_S = np.clip(audio_S, -1.0, 1.0)
-  buffer = io.BytesIO()  # libsndfile hides errors of the file it writes to
-  try:
-    with soundfile.SoundFile(
-      buffer, "w", sample_rate, 1, subtype, format=kind
-    ) as file:
-      for start in range(0, limited_S.size, _WRITTEN_AT_ONCE):
-        file.write(limited_S[start : start + _WRITTEN_AT_ONCE])
-  except soundfile.SoundFileError as error:
-    raise UserError(
-      f"{path}: {kind} cannot hold sound of {sample_rate} Hz"
-      f" ({decoding.reason(error)}); choose .wav"
-    ) from error
+  clipped = 0
   with replacing(path) as file:
-    file.write(buffer.getbuffer())
-  clipped = int((np.abs(audio_S) > 1).sum())
+    target = _Target(file)
+    try:
+      with soundfile.SoundFile(
+        target, "w", sample_rate, 1, subtype, format=kind
+      ) as encoder:
+        for start in range(0, len(sound), _WRITTEN_AT_ONCE):
+          audio_S = sound[start : start + _WRITTEN_AT_ONCE]
+          if not np.isfinite(audio_S).all():
+            raise UserError(f"{path}: NaN or infinite samples; nothing written")
+          clipped += int((np.abs(audio_S) > 1).sum())
+          encoder.write(np.clip(audio_S, -1.0, 1.0))
+          target.check()
+      target.check()
+    except soundfile.SoundFileError as error:
+      target.check()
+      raise UserError(
+        f"{path}: {kind} cannot hold sound of {sample_rate} Hz"
+        f" ({decoding.reason(error)}); choose .wav"
+      ) from error
   return (f"{clipped} samples beyond full scale clipped",) if clipped else ()
+
+
+class _Target:
+  """A file for libsndfile, which would hide errors of writing it."""
+
+  def __init__(self, file: BinaryIO):
+    self._file = file
+    self._error: OSError | None = None
+
+  def write(self, data: bytes) -> int:
+    self._attempt(self._file.write, data)
+    return len(data)  # so that `check` says what is wrong, not soundfile
+
+  def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    return self._attempt(self._file.seek, offset, whence)
+
+  def tell(self) -> int:
+    return self._attempt(self._file.tell)
+
+  def check(self) -> None:
+    """Raises the first error, if there was one."""
+    if self._error:
+      raise self._error
+
+  def _attempt(self, call: Callable[..., int], *args: Any) -> int:
+    try:
+      return call(*args)
+    except OSError as error:
+      self._error = self._error or error
+      return 0

@@ -1,20 +1,24 @@
-"""Files of made sounds: what they are called, and what stands beside them.
+"""Sounds that leave: files and what stands beside them, or standard output.
 
-A sound, the JSON file that says how it was made and its picture have one name;
-no other sound's file is ever replaced.
+A sound, the JSON file that says how it was made and its picture have one name,
+which no other sound has in any format; no file is ever replaced.
 """
 
+import contextlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
+from siren_jax.cli import terminal
 from siren_jax.common import files
+from siren_jax.common.errors import UserError
 from siren_jax.common.text import normal
 
 STEM_BYTES = 120  # of the words in a name; a name may have 255
-_BESIDE = (".json", ".png")
+_BESIDE = (".json", ".png")  # files beside a sound
 
 
 def stem(prompt: str, seed: int, sample: int) -> str:
@@ -24,17 +28,42 @@ def stem(prompt: str, seed: int, sample: int) -> str:
   return f"{short or 'sound'}-seed{seed}" + (f"-{sample}" if sample else "")
 
 
+@contextlib.contextmanager
+def reserved(
+  path: pathlib.Path, beside: tuple[str, ...] = ()
+) -> Iterator[pathlib.Path]:
+  """`files.unused`, where no sound gets the facts of another.
+
+  A JSON file or a picture is taken for that of every sound of its name: a sound
+  is written where none is, and a JSON file where no sound is in any format.
+
+  Args:
+    beside: suffixes of files that the block writes too.
+  """
+  from siren_jax.audio import sound_files
+
+  suffix, sounds = path.suffix.lower(), sound_files.SUFFIXES
+  taken: tuple[str, ...] = ()
+  if suffix in sounds:
+    taken = _BESIDE
+  if ".json" in (suffix, *beside):
+    taken = (*sounds, *_BESIDE)
+  with files.unused(path, beside, [*taken, *map(str.upper, taken)]) as free:
+    yield free
+
+
 def write(
   path: pathlib.Path,
-  audio_S: Any,
+  sound: Any,
   facts: Mapping[str, Any],
   picture: bool,
 ) -> tuple[pathlib.Path, tuple[str, ...]]:
   """Writes a sound and what stands beside it.
 
   Args:
-    path: where to; with a number added where a file has that name.
-    audio_S: numpy array at the rate of `facts`.
+    path: where to; with a number added where a sound has that name.
+    sound: `audio.loudness.Samples` at the rate of `facts`: an array, or what
+      lies on disk.
     facts: for the JSON file; "prompt" and "sample_rate" are needed.
     picture: a spectrogram as PNG too.
 
@@ -46,14 +75,37 @@ def write(
   """
   from siren_jax.audio import sound_files
 
-  with files.unused(path, _BESIDE) as path:
+  beside = (".json", ".png") if picture else (".json",)
+  with reserved(path, beside) as path:
     rate = facts["sample_rate"]
-    notes = sound_files.write_audio(path, audio_S, rate)
+    notes = sound_files.write_audio(path, sound, rate)
     with files.replacing(path.with_suffix(".json")) as file:
       file.write(f"{json.dumps(facts, indent=2)}\n".encode())
     if picture:
       from siren_jax.cli import spectrogram
 
       with files.replacing(path.with_suffix(".png")) as file:
-        spectrogram.save(file, audio_S, rate, facts["prompt"])
+        spectrogram.save(file, sound, rate, facts["prompt"])
   return path, notes
+
+
+@contextlib.contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+  """Standard output for bytes alone; what the block prints goes to stderr.
+
+  Nobody reading it any more ends the block, and is no error.
+
+  Raises:
+    UserError: it is a terminal, or there is none.
+  """
+  if sys.stdout is None or sys.stdout.isatty():
+    raise UserError(
+      "--out -: writes sound to standard output; pipe it, as in | ffplay -"
+    )
+  file = sys.stdout.buffer
+  try:
+    with contextlib.redirect_stdout(sys.stderr):
+      yield file
+      file.flush()
+  except BrokenPipeError:
+    terminal.drop_unwritable()

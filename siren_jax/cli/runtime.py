@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from siren_jax.cli import outputs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
@@ -104,11 +105,8 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
     UserError: it cannot; better known before the work than after it.
   """
   folder = paths.local(folder)
-  home = folder.absolute()
-  while not home.exists():
-    home = home.parent
   try:
-    with tempfile.TemporaryFile(dir=home):
+    with tempfile.TemporaryFile(dir=files.nearest(folder)):
       return folder
   except OSError as error:
     raise UserError(
@@ -183,8 +181,9 @@ def each(
   """Works on all sources, each with its file to write.
 
   Args:
-    work: writes the file; gives the line that says so. No file is replaced:
-      where there is one, a number is added to the name.
+    work: writes the file; gives the line that says so. No file is replaced,
+      and no sound gets the name of another: a number is added to a name that
+      is taken.
 
   Returns:
     The files that were written.
@@ -215,8 +214,8 @@ def each(
 
 @contextlib.contextmanager
 def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
-  """`files.unused`, and says so where the name is another."""
-  with files.unused(wanted) as path:
+  """`outputs.reserved`, and says so where the name is another."""
+  with outputs.reserved(wanted) as path:
     yield path
   if path != wanted:
     say(f"{wanted} is there already; {path} is written")

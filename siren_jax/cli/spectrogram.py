@@ -1,37 +1,76 @@
 """A picture of a sound: mel bands in decibels over time."""
 
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 _FLOOR_DB = -80.0
+_BANDS = 96
+_FFT, _HOP = 2048, 512
+_COLUMNS = 1000  # about what the picture has pixels
+_FRAMES_AT_ONCE = 1024
 
 
-def save(
-  file: IO[bytes], audio_S: np.ndarray, sample_rate: int, title: str
-) -> None:
-  """Writes the mel spectrogram of `audio_S` as PNG."""
+def save(file: IO[bytes], sound: Any, sample_rate: int, title: str) -> None:
+  """Writes the mel spectrogram of a sound as PNG.
+
+  Args:
+    sound: `audio.loudness.Samples`; read a block at a time.
+  """
   import librosa
   from matplotlib import figure
 
-  mel_MxT = librosa.feature.melspectrogram(y=audio_S, sr=sample_rate, n_mels=96)
+  mel_MxX = _columns(sound, sample_rate)
   # An absolute scale, so that two pictures can be compared.
-  db_MxT = librosa.power_to_db(mel_MxT, ref=100.0, top_db=None)
+  db_MxX = librosa.power_to_db(mel_MxX, ref=100.0, top_db=None)
   fig = figure.Figure(figsize=(6, 3), layout="constrained")
   axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
   axes.imshow(
-    np.maximum(db_MxT, _FLOOR_DB),
+    np.maximum(db_MxX, _FLOOR_DB),
     origin="lower",
     aspect="auto",
     cmap="magma",
     vmin=_FLOOR_DB,
     vmax=0,
-    extent=(0, len(audio_S) / sample_rate, 0, len(db_MxT)),
+    extent=(0, len(sound) / sample_rate, 0, _BANDS),
   )
-  centres_M = librosa.mel_frequencies(len(db_MxT), fmax=sample_rate / 2)
+  centres_M = librosa.mel_frequencies(_BANDS, fmax=sample_rate / 2)
   kilohertz = [0.25, 0.5, 1, 2, 4, 8]
   axes.set_yticks(
-    np.interp(np.array(kilohertz) * 1e3, centres_M, np.arange(len(db_MxT))),
+    np.interp(np.array(kilohertz) * 1e3, centres_M, np.arange(_BANDS)),
     [f"{k:g}" for k in kilohertz],
   )
   fig.savefig(file, format="png", dpi=120)
+
+
+def _columns(sound: Any, sample_rate: int) -> np.ndarray:
+  """Power [M, X] of mel bands, one column for one frame or a mean of several.
+
+  Frames are centred on every `_HOP`-th sample; beyond the ends is silence.
+  """
+  import librosa
+
+  frames = 1 + len(sound) // _HOP
+  each = -(-frames // _COLUMNS)  # frames of a column
+  at_once = max(1, _FRAMES_AT_ONCE // each) * each
+  columns = []
+  for first in range(0, frames, at_once):
+    count = min(at_once, frames - first)
+    start = first * _HOP - _FFT // 2
+    stop = start + (count - 1) * _HOP + _FFT
+    audio_S = np.pad(
+      sound[max(0, start) : stop],
+      (max(0, -start), max(0, stop - len(sound))),
+    )
+    mel_MxT = librosa.feature.melspectrogram(
+      y=audio_S,
+      sr=sample_rate,
+      n_fft=_FFT,
+      hop_length=_HOP,
+      n_mels=_BANDS,
+      center=False,
+    )
+    starts = np.arange(0, count, each)
+    sizes = np.diff(starts, append=count)
+    columns.append(np.add.reduceat(mel_MxT, starts, axis=1) / sizes)
+  return np.concatenate(columns, axis=1)

@@ -85,25 +85,54 @@ def _writing(
     raise
 
 
+def nearest(folder: Path) -> Path:
+  """`folder`, or the nearest one above it that is there."""
+  home = folder.absolute()
+  while not home.exists():
+    home = home.parent
+  return home
+
+
+@contextlib.contextmanager
+def scratch(path: str | os.PathLike) -> Iterator[BinaryIO]:
+  """A binary file without a name, on the disk where `path` is to be.
+
+  It goes when the block ends, and no folder is made for it.
+
+  Raises:
+    UserError: the disk cannot be written. Other errors of the block are its
+      own.
+  """
+  path = paths.local(path)
+  with _writing(path):
+    file = tempfile.TemporaryFile(dir=nearest(path.parent))
+  with _writing(path, _DISK_ERRORS), file:
+    yield file
+
+
 @contextlib.contextmanager
 def unused(
-  path: str | os.PathLike, beside: Sequence[str] = ()
+  path: str | os.PathLike,
+  beside: Sequence[str] = (),
+  others: Sequence[str] = (),
 ) -> Iterator[Path]:
   """`path`, or with the first number (rain-2.wav) that no file has, reserved.
 
-  An empty file holds the name against other processes. Where the block ends
+  Empty files hold the name against other processes. Where the block ends
   badly, all that has the name goes again.
 
   Args:
-    beside: suffixes of other files that the block writes under the name; none
-      of them is there before either.
+    beside: suffixes of other files that the block writes under the name.
+    others: suffixes that no file of the name has either.
 
   Raises:
     UserError: the place cannot be written to.
   """
   first = path = paths.local(path)
+  with _writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
   number = 1
-  while not _reserve(path, beside):
+  while not _reserve(path, beside, others):
     number += 1
     path = first.with_name(f"{_short(first.stem)}-{number}{first.suffix}")
   try:
@@ -119,18 +148,38 @@ def _short(name: str) -> str:
   return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
 
 
-def _reserve(path: Path, beside: Sequence[str]) -> bool:
-  """Makes an empty file, unless there is one of that name."""
-  if any(os.path.lexists(path.with_suffix(suffix)) for suffix in beside):
-    return False
+def _reserve(path: Path, beside: Sequence[str], others: Sequence[str]) -> bool:
+  """Makes empty files of one name, unless a file has it."""
+  # Those beside first: rain.wav and rain.ogg both want rain.json.
+  wanted = [*map(path.with_suffix, beside), path]
+  reserved: list[Path] = []
+  is_free = False
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(exist_ok=False)
-  except FileExistsError:
-    return False
-  except OSError as error:
-    raise _unwritable(path, error) from error
-  return True
+    with _writing(path):
+      for own in wanted:
+        try:
+          own.touch(exist_ok=False)
+        except FileExistsError:
+          return False
+        reserved.append(own)
+    # Only now: of two processes at once, one sees the other's files. Where case
+    # does not matter, x.WAV is x.wav.
+    ours = {None, *map(_identity, reserved)}
+    is_free = all(_identity(path.with_suffix(s)) in ours for s in others)
+    return is_free
+  finally:
+    if not is_free:
+      for own in reserved:
+        own.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+  """Says whether two names are of one file; None: there is none."""
+  try:
+    stat = path.lstat()
+  except OSError:
+    return None
+  return stat.st_dev, stat.st_ino
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

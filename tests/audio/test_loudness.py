@@ -1,6 +1,7 @@
 """Loudness, peaks and ends of sounds."""
 
 import numpy as np
+import pyloudnorm
 import pytest
 
 from siren_jax.audio import loudness
@@ -115,3 +116,61 @@ def test_a_target_out_of_range_is_refused(target):
   with pytest.raises(UserError, match="LUFS"):
     loudness.check_target(target)
   loudness.check_target(None)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
+def test_loudness_is_that_of_pyloudnorm(rate):
+  """Whatever the length, and with blocks that both gates close."""
+  rng = np.random.default_rng(rate)
+  for seconds in (0.4, 0.43, 0.47, 1.0, 3.99, 4.0, 4.01, 9.3):
+    audio_S = rng.normal(0, 0.1, round(seconds * rate))
+    audio_S *= np.geomspace(1e-5, 1, len(audio_S))
+    reference = pyloudnorm.Meter(rate).integrated_loudness(audio_S)
+    measured = loudness.integrated(audio_S, rate)
+    assert measured == pytest.approx(reference, abs=0.01)
+
+
+@pytest.mark.parametrize("target", [-40.0, -23.0, -14.0])
+def test_a_levelled_sound_is_the_same_whichever_slices_are_read(target):
+  audio_S = clicks(seconds=9.0, hiss=0.05)
+  whole_S = loudness.level(audio_S, RATE, target)
+  sound = loudness.levelled(audio_S, RATE, target)
+  assert len(sound) == len(audio_S)
+  rng = np.random.default_rng(0)
+  cuts = [0, *np.sort(rng.integers(0, len(audio_S), 40)), len(audio_S)]
+  pieces = [sound[a:b] for a, b in zip(cuts, cuts[1:])]
+  np.testing.assert_array_equal(np.concatenate(pieces), whole_S)
+
+
+def _in_chunks(audio_S, limiter, size):
+  chunks = [audio_S[i : i + size] for i in range(0, len(audio_S), size)]
+  return np.concatenate([limiter(chunk_S) for chunk_S in chunks])
+
+
+@pytest.mark.parametrize("size", [1, 37, 1280, 100000])
+def test_a_limiter_leaves_what_fits_as_it_is(size):
+  audio_S = tone(level_db=-3.02)  # peaks of full scale
+  limiter = loudness.Limiter(RATE)
+  limited_S = _in_chunks(audio_S, limiter, size)
+  np.testing.assert_array_equal(limited_S, audio_S)
+  assert limiter.count == 0
+  louder_S = _in_chunks(audio_S, loudness.Limiter(RATE, -6.0), size)
+  np.testing.assert_allclose(louder_S, audio_S / 10**0.3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 37, 1280, 100000])
+def test_a_limiter_turns_peaks_down_and_counts_them(size):
+  audio_S = clicks(amplitude=2.0)
+  limiter = loudness.Limiter(RATE, 6.0)
+  limited_S = _in_chunks(audio_S, limiter, size)
+  louder_S = audio_S * np.float32(10**0.3)
+  assert limited_S.dtype == np.float32 and np.abs(limited_S).max() <= 1
+  assert limiter.count == (np.abs(louder_S) > 1).sum() > 0
+  # Between the clicks there is the gain alone.
+  np.testing.assert_allclose(limited_S[2000:3500], louder_S[2000:3500], 1e-5)
+
+
+@pytest.mark.parametrize("gain", [-61.0, 61.0, float("nan"), float("inf")])
+def test_a_gain_out_of_range_is_refused(gain):
+  with pytest.raises(UserError, match="dB: must be at least -60"):
+    loudness.Limiter(RATE, gain)

@@ -1,4 +1,5 @@
 import os
+import resource
 import time
 import tracemalloc
 
@@ -273,3 +274,17 @@ def test_unwritable_places_rates_and_samples(tmp_path):
   with pytest.raises(UserError, match="22222 Hz"):
     sound_files.write_audio(tmp_path / "a.mp3", tone(), 22222)
   assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("suffix", sound_files.WRITTEN)
+def test_a_full_disk_leaves_nothing(suffix, tmp_path):
+  """libsndfile alone would say nothing, or fail an assertion of soundfile."""
+  noise_S = np.random.default_rng(0).normal(0, 0.1, 20 * RATE)
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+  try:
+    with pytest.raises(UserError, match="cannot write.*free space"):
+      sound_files.write_audio(tmp_path / f"a{suffix}", noise_S, RATE)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert not os.listdir(tmp_path)

@@ -1,5 +1,10 @@
 """Names of made sounds: valid, and never that of another file."""
 
+import json
+import subprocess
+import sys
+from concurrent import futures
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -58,3 +63,94 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
   with pytest.raises(UserError, match="not finite|NaN"):
     outputs.write(tmp_path / "x.wav", np.full(9, np.nan), FACTS, False)
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  "other", ["x.json", "x.png", "x.ogg", "x.aiff", "x.WAV", "x.JSON"]
+)
+@pytest.mark.parametrize("picture", [False, True])
+def test_a_name_belongs_to_one_sound(other, picture, tmp_path):
+  (tmp_path / other).write_text("yours")
+  path, _ = outputs.write(tmp_path / "x.wav", np.ones(9, "f4"), FACTS, picture)
+  assert path.name == "x-2.wav"
+  beside = ["x-2.json", "x-2.png"] if picture else ["x-2.json"]
+  assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+    [other, "x-2.wav", *beside]
+  )
+  assert (tmp_path / other).read_text() == "yours"
+
+
+def test_sounds_written_at_once_share_nothing(tmp_path):
+  """Formats differ, names do not: each JSON file is that of its sound."""
+
+  def write(i):
+    path = tmp_path / f"x{('.wav', '.flac', '.ogg')[i % 3]}"
+    return outputs.write(path, np.ones(9, "f4"), FACTS | {"n": i}, False)[0]
+
+  with futures.ThreadPoolExecutor(12) as pool:
+    paths = list(pool.map(write, range(24)))
+  assert len({path.stem for path in paths}) == 24
+  for i, path in enumerate(paths):
+    assert json.loads(path.with_suffix(".json").read_text())["n"] == i
+  assert len(list(tmp_path.iterdir())) == 48
+
+
+@pytest.mark.parametrize(
+  ("there", "wanted", "name"),
+  [
+    ("x.json", "x.wav", "x-2.wav"),  # of decode, which writes no facts
+    ("x.flac", "x.wav", "x.wav"),
+    ("x.wav", "x.json", "x-2.json"),  # of evaluate
+    ("x.wav", "x.npz", "x.npz"),
+    ("x.json", "x.md", "x.md"),
+  ],
+)
+def test_no_sound_gets_the_facts_of_another(there, wanted, name, tmp_path):
+  (tmp_path / there).touch()
+  with outputs.reserved(tmp_path / wanted) as path:
+    assert path.name == name
+
+
+STREAM = """
+import numpy as np, sys
+from siren_jax.audio import wav_stream
+from siren_jax.cli import main, outputs
+def run(args):
+  with outputs.standard_output() as file:
+    print("a word")
+    chunks = (np.ones(1000, "f4") for _ in range({chunks}))
+    wav_stream.write(file, chunks, 16000)
+import siren_jax.cli.models.inspect as verb
+verb.run = run
+sys.exit(main.main(["inspect"]))
+"""
+
+
+def _stream(chunks):
+  script = STREAM.format(chunks=chunks)
+  return subprocess.Popen(
+    [sys.executable, "-c", script],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  )
+
+
+def test_standard_output_is_sound_alone():
+  out, err = _stream(3).communicate()
+  assert len(out) == 44 + 6000 and out[44:] == b"\xff\x7f" * 3000
+  assert err == b"a word\n"
+
+
+def test_a_closed_pipe_ends_a_stream_quietly():
+  process = _stream(10**9)
+  assert process.stdout.read(4) == b"RIFF"
+  process.stdout.close()
+  assert process.stderr.read() == b"a word\n"
+  assert process.wait() == 0
+
+
+def test_sound_is_not_written_to_a_terminal(monkeypatch):
+  monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+  with pytest.raises(UserError, match="--out -.*pipe it"):
+    with outputs.standard_output():
+      pass

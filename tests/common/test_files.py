@@ -4,6 +4,7 @@ import resource
 
 import pytest
 
+from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import (
   new_folder,
@@ -181,3 +182,33 @@ def test_names_of_255_bytes_are_written_beside_each_other(tmp_path):
   with new_folder(folder) as new:
     (new / "a").touch()
   assert sorted(tmp_path.iterdir()) == sorted([*written, folder])
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+  (tmp_path / "file").touch()
+  with pytest.raises(UserError, match="cannot write"):
+    with unused(tmp_path / "file" / "x.wav"):
+      pass
+
+
+def test_a_block_that_fails_leaves_the_files_of_others(tmp_path):
+  (tmp_path / "x.ogg").write_text("yours")
+  with pytest.raises(KeyError):
+    with unused(tmp_path / "x.wav", [".json"], [".ogg", ".wav"]) as path:
+      assert path.name == "x-2.wav" and path.with_suffix(".json").exists()
+      raise KeyError
+  assert [p.name for p in tmp_path.iterdir()] == ["x.ogg"]
+
+
+def test_where_case_does_not_matter_a_file_is_not_in_its_own_way(
+  tmp_path, monkeypatch
+):
+  look = files._identity
+  monkeypatch.setattr(
+    files, "_identity", lambda p: look(p.with_name(p.name.lower()))
+  )
+  with unused(tmp_path / "x.wav", [], [".WAV", ".JSON"]) as path:
+    assert path.name == "x.wav"
+  (tmp_path / "y.json").touch()
+  with unused(tmp_path / "y.wav", [], [".WAV", ".JSON"]) as path:
+    assert path.name == "y-2.wav"

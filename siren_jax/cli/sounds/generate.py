@@ -8,6 +8,12 @@ of the same name beside it, which says how it was made and has the command that
 makes it again. The same prompt,
 seed, sample and settings give the same sound on the same machine, alone or
 among others. No file is replaced: a number is added to a name that is taken.
+
+  siren-jax generate --again sounds/rain-seed0.json
+
+makes a sound again, alone, from its JSON file, under the name of that file.
+Beside --again stand --out, --spectrogram, and --model where the model has
+moved; for another seed or setting, change the command in the JSON file.
 """
 
 import argparse
@@ -21,17 +27,22 @@ from typing import Any
 
 import siren_jax
 from siren_jax.cli import outputs, runtime
-from siren_jax.common.errors import UserError
+from siren_jax.cli.sounds import again
+from siren_jax.common.errors import UserError, about
+from siren_jax.storage import folders
+
+_DEFAULTS = {"seconds": 5.0, "seed": 0, "num_samples": 1, "sample": 0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("prompts", type=str, nargs="*", metavar="PROMPT", help="what to hear")
   add("--prompts", dest="file", metavar="FILE", help="prompts, one a line")
-  add("--seconds", type=float, default=5.0, help="length (default: 5)")
-  add("--seed", type=int, default=0, help="another seed, another sound")
-  add("--num-samples", type=int, default=1, help="sounds a prompt")
-  add("--sample", type=int, default=0, help="number of the first (default: 0)")
+  add("--again", metavar="JSON", help="make the sound of this file again")
+  add("--seconds", type=float, help="length (default: 5)")
+  add("--seed", type=int, help="another seed, another sound (default: 0)")
+  add("--num-samples", type=int, help="sounds a prompt (default: 1)")
+  add("--sample", type=int, help="number of the first (default: 0)")
   add("--candidates", type=int, help="draw so many, keep the best by CLAP")
   add("--temperature", type=float, help="below 1: safer, above: wilder")
   add("--top-k", type=int, help="draw from the k likeliest codes")
@@ -60,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+  if args.again is not None:
+    _make_again(args)
+    return
+  vars(args).update(_DEFAULTS | runtime.given(args, *_DEFAULTS))
   prompts = _prompts(args)
   make(
     prompts,
@@ -77,6 +92,30 @@ def run(args: argparse.Namespace) -> None:
     **runtime.given(args, *runtime.SAMPLING_FLAGS),
   )
   print(f"try next: {_next(args, prompts)}")
+
+
+def _make_again(args: argparse.Namespace) -> None:
+  """Makes the sound of a JSON file."""
+  again.check_flags(args)
+  facts = again.read(args.again)
+  model, notes = again.model_of(args.again, facts, args.model)
+  path_of = _path_of(args, 1)
+  for note in notes:
+    runtime.say(note)
+  with about(args.again):
+    make(
+      [facts.prompt],
+      path_of,
+      model,
+      facts.seconds,
+      facts.seed,
+      spectrogram=args.spectrogram,
+      mesh=facts.mesh,
+      batch_size=facts.batch_size,
+      sample=facts.sample,
+      loudness=facts.loudness,
+      **dataclasses.asdict(facts.settings),
+    )
 
 
 def make(
@@ -161,7 +200,8 @@ def _facts(
   options: Mapping[str, Any],
 ) -> dict[str, Any]:
   """What the JSON files of all sounds of a call say."""
-  settings = {k: v for k, v in options.items() if k in runtime.SAMPLING_FLAGS}
+  names = [field.name for field in dataclasses.fields(siren.bundle.sampling)]
+  settings = {k: v for k, v in options.items() if k in names}
   return {
     "seed": seed,
     "seconds": seconds,
@@ -171,6 +211,7 @@ def _facts(
     | {"candidates": siren.num_candidates(options.get("candidates"))},
     "model": siren.bundle.name,
     "model_path": model,
+    "model_fingerprint": folders.model_fingerprint(folders.find(model or None)),
     "version": siren_jax.__version__,
   }
 
@@ -259,6 +300,9 @@ def _path_of(
     path = runtime.check_file(args.out, *sound_files.WRITTEN)
     return lambda _, sound: path
   folder = runtime.check_folder(args.out)
+  if args.again is not None:
+    path = folder / f"{pathlib.Path(args.again).stem}.wav"
+    return lambda _, sound: path
   return lambda _, sound: (
     folder / f"{outputs.stem(sound.prompt, args.seed, sound.sample)}.wav"
   )

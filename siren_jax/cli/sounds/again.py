@@ -1,0 +1,132 @@
+"""What the JSON file of a sound says, read to make that sound again."""
+
+import argparse
+import dataclasses
+import os
+from typing import Any
+
+import siren_jax
+from siren_jax.common import config as configs
+from siren_jax.common import files
+from siren_jax.common.errors import UserError, about
+from siren_jax.storage import fingerprint, folders
+
+_REMEDY = "give the JSON file that siren-jax generate put beside a sound"
+_FLAGS = ("again", "out", "spectrogram", "model")  # that may be given
+_SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
+_ARGUMENTS = {"prompts": "PROMPT", "file": "--prompts"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How a sound was drawn: `SamplingConfig`, and the number of candidates."""
+
+  temperature: float
+  top_k: int | None
+  top_p: float | None
+  guidance: float | None
+  greedy: bool = False
+  candidates: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """All that the JSON file of a sound says.
+
+  Fields with a default came later: what was made before was made so.
+  """
+
+  prompt: str
+  seed: int
+  seconds: float
+  settings: Settings
+  model: str
+  version: str
+  sample: int = 0
+  loudness: float | None = None
+  mesh: str | None = None
+  batch_size: int | None = None
+  model_path: str | None = None
+  model_fingerprint: str | None = None
+  sample_rate: int | None = None
+  clap_score: float | None = None
+  command: str = ""
+
+
+def check_flags(args: argparse.Namespace) -> None:
+  """Refuses what a JSON file says, given beside --again."""
+  for name, value in vars(args).items():
+    is_given = value is not None and value is not False and value != []
+    if is_given and name not in _FLAGS + _SET_BY_MAIN:
+      flag = _ARGUMENTS.get(name, f"--{name.replace('_', '-')}")
+      raise UserError(
+        f"{flag} beside --again: {args.again} says all but --out, --spectrogram"
+        f" and --model; leave {flag} out, or change the command in that file"
+      )
+
+
+def read(path: str | os.PathLike) -> Facts:
+  """The facts in a JSON file of `generate`.
+
+  Raises:
+    UserError: it is no such file, or a fact is missing, of another type or
+      not known to this version of siren-jax; the message names it.
+  """
+  values = files.read_json(path, _REMEDY)
+  if not isinstance(values, dict) or "prompt" not in values:
+    raise UserError(f"{path}: does not say how a sound was made; {_REMEDY}")
+  try:
+    _check_names(values, Facts)
+    if isinstance(values["settings"], dict):
+      _check_names(values["settings"], Settings, "settings.")
+    if not isinstance(prompt := values["prompt"], str):
+      raise UserError(f"prompt={prompt!r}: expected a text")
+    # A prompt may read like a URL, which no text of a config may.
+    rest = configs.from_dict(Facts, values | {"prompt": ""})
+    return dataclasses.replace(rest, prompt=prompt)
+  except UserError as error:
+    raise UserError(f"{path}: {error}; {_REMEDY}") from error
+
+
+def _check_names(values: dict[str, Any], cls: type, group: str = "") -> None:
+  fields: Any = dataclasses.fields(cls)
+  for field in fields:
+    if field.default is dataclasses.MISSING and field.name not in values:
+      raise UserError(f"{group}{field.name} is missing")
+  for name in values:
+    if name not in [field.name for field in fields]:
+      raise UserError(
+        f"{group}{name} is nothing that siren-jax {siren_jax.__version__}"
+        " knows, another version may"
+      )
+
+
+def model_of(
+  path: str | os.PathLike, facts: Facts, given: str | None
+) -> tuple[str, tuple[str, ...]]:
+  """The model that made the sound, and notes on what may be otherwise.
+
+  Args:
+    path: of the JSON file, for messages.
+    given: where the model is now; None: where it was.
+
+  Raises:
+    UserError: it is not there, or another one is.
+  """
+  model = given or facts.model_path or facts.model
+  with about(path):
+    folder = folders.find(model)
+  notes = []
+  if facts.model_fingerprint is None:
+    notes.append("does not say which weights made it")
+  elif facts.model_fingerprint != (now := folders.model_fingerprint(folder)):
+    raise UserError(
+      f"{path}: made by {facts.model}, fingerprint"
+      f" {fingerprint.short(facts.model_fingerprint)}, but that of {folder} is"
+      f" {fingerprint.short(now)}; give --model the one that made it"
+    )
+  if facts.version != siren_jax.__version__:
+    notes.append(
+      f"made by siren-jax {facts.version}, this is {siren_jax.__version__}"
+    )
+  return model, tuple(f"{path}: {n}: the sound may differ" for n in notes)
