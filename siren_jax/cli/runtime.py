@@ -31,21 +31,6 @@ def path(text: str) -> str:
   return text
 
 
-def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder between commands.
-
-  JAX's own variables steer it: JAX_COMPILATION_CACHE_DIR moves it,
-  JAX_ENABLE_COMPILATION_CACHE=false switches it off.
-  """
-  import jax
-  import platformdirs
-
-  if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-    folder = platformdirs.user_cache_path("siren-jax") / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
 def join(others: str) -> None:
   """Makes this process one of several; before JAX sees any device.
 

@@ -9,19 +9,20 @@ from siren_jax.sampling.config import (
   check_candidates,
 )
 from siren_jax.sampling.generation import Generated, Models, generate
-from siren_jax.sampling.loop import Kept, Samples, advance, sample
+from siren_jax.sampling.loop import CHUNK, Kept, Samples, advance, sample
+from siren_jax.sampling.prefill import prefill
 from siren_jax.sampling.scoring import Scores, score
 from siren_jax.sampling.state import (
   Prompted,
   State,
   Weights,
-  prefill,
   prepare,
   prepare_weights,
   start,
 )
 
 __all__ = [
+  "CHUNK",
   "GenerateConfig",
   "Generated",
   "Kept",

@@ -9,7 +9,8 @@ the length of a sound, and all of a long sound is chosen, not its beginning.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -165,9 +166,7 @@ def prompt(
   )  # fmt: skip
   if request.target_E is not None:
     target_BxE = jnp.broadcast_to(request.target_E, target_BxE.shape)
-  prompted = prepare(
-    params["experts"], request.method, tokens_RxPxC, mask_RxP
-  )
+  prompted = prepare(params["experts"], request.method, tokens_RxPxC, mask_RxP)
   return prompted, target_BxE
 
 
@@ -195,6 +194,42 @@ def _prompts(
   return tokens, mask, text_BxE
 
 
+def mean_scores(
+  scores: Iterable[np.ndarray | None],
+) -> Iterable[float | None]:
+  """Of all windows, for each sound; None where there are no scores."""
+  known = [score_B for score_B in scores if score_B is not None]
+  return np.mean(known, 0).tolist() if known else itertools.repeat(None)
+
+
+@functools.partial(jax.jit, static_argnames="models")
+def embed_audio(
+  params: Any, audio_BxS: jax.Array, num_samples: jax.Array, *, models: Models
+) -> jax.Array:
+  """CLAP embeddings [B, E] of the codec's audio, see `clap.encode_audio`."""
+  return clap.encode_audio(
+    params, models.clap, audio_BxS, models.codec.sample_rate, num_samples
+  )
+
+
+def clap_scores(
+  params: Mapping[str, Any],
+  models: Models,
+  audio_RxS: np.ndarray,
+  target_BxE: jax.Array,
+  window_length: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Cosines [B, G] with the targets, and how fit each is to be kept."""
+  size = audio_RxS.shape[1]
+  # One program for all lengths; what a window leaves undecoded is the next's.
+  _, after = codec_model.module(models.codec).context
+  room = (window_length + after) * models.codec.hop
+  padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
+  return jax.device_get(
+    _scores(params["clap"], padded, size, target_BxE, models=models)
+  )
+
+
 def _best(
   params: Mapping[str, Any],
   models: Models,
@@ -204,15 +239,10 @@ def _best(
   window_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """CLAP scores [B] of the candidates to keep, and their rows [B]."""
-  size = audio_RxS.shape[1]
-  if not size:
+  if not audio_RxS.size:  # A window shorter than the look-ahead.
     return np.zeros(len(target_BxE)), group * np.arange(len(target_BxE))
-  # One program for all lengths; what a window leaves undecoded is the next's.
-  _, after = codec_model.module(models.codec).context
-  room = (window_length + after) * models.codec.hop
-  padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
-  score_BxG, fit_BxG = jax.device_get(
-    _scores(params["clap"], padded, size, target_BxE, models=models)
+  score_BxG, fit_BxG = clap_scores(
+    params, models, audio_RxS, target_BxE, window_length
   )
   best_B = np.argmax(fit_BxG, 1)
   rows_B = np.arange(len(best_B)) * group + best_B
@@ -231,9 +261,7 @@ def _scores(
   """Cosines [B, G] with the targets, and how fit each is to be kept."""
   batch = len(target_BxE)
   audio_RxS = meshes.constrain(audio_RxS, "batch")
-  audio_RxE = clap.encode_audio(
-    params, models.clap, audio_RxS, models.codec.sample_rate, num_samples
-  )
+  audio_RxE = embed_audio(params, audio_RxS, num_samples, models=models)
   audio_BxGxE = audio_RxE.reshape(batch, -1, audio_RxE.shape[1])
   score_BxG = jnp.sum(target_BxE[:, None] * audio_BxGxE, -1)
   peak_BxG = jnp.max(jnp.abs(audio_RxS), -1).reshape(batch, -1)

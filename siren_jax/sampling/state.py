@@ -29,7 +29,6 @@ from siren_jax.experts.attention import (
   Blocks,
   Cache,
   cache_blocks,
-  causal_mask,
 )
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
@@ -284,104 +283,6 @@ def start(
     start, prompted.num_rows, (Prompted.axes(), P()), State.axes()
   )
   return run(prompted, jnp.int32(frame))
-
-
-@functools.partial(jax.jit, donate_argnames="state")
-def prefill(
-  prompted: Prompted,
-  state: State,
-  codes_BxNxT: jax.Array,
-  num_frames: jax.Array | int | None = None,
-) -> State:
-  """State after given frames, as if they had been drawn: in one pass.
-
-  Args:
-    prompted: of `prepare`.
-    state: of `start`, with room for T frames; it is used up.
-    codes_BxNxT: codes of the frames.
-    num_frames: how many of them count; None: all.
-  """
-  batch, books, frames = codes_BxNxT.shape
-  assert (batch, books) == (
-    prompted.num_rows,
-    prompted.weights.config.num_codebooks,
-  )
-  count = jnp.int32(frames if num_frames is None else num_frames)
-  in_axes = (Prompted.axes(), State.axes(), ROWS, P())
-  run = meshes.on_devices(_prefill, batch, in_axes, State.axes())
-  return run(prompted, state, codes_BxNxT, count)
-
-
-def _prefill(
-  prompted: Prompted, state: State, codes_BxNxT: jax.Array, count: jax.Array
-) -> State:
-  weights = prompted.weights
-  block = TemporalBlock(weights.config, parent=None)
-  frames, dtype = codes_BxNxT.shape[2], state.x_KxIxBxD.dtype
-  books = jnp.arange(codes_BxNxT.shape[1])
-  width = state.x_KxIxBxD.shape[1:]
-
-  def inputs(
-    codebook_NxVx8: jax.Array, folded: jax.Array, offset: jax.Array
-  ) -> jax.Array:
-    entries_BxTxNx8 = codebook_NxVx8[books, codes_BxNxT.swapaxes(1, 2)]
-    return jax.vmap(embed, (None, None, 1), 1)(folded, offset, entries_BxTxNx8)
-
-  # Frame t of `after` is the input of frame t + 1.
-  after_KxBxTxD = jax.vmap(inputs)(
-    weights.books_KxNxVx8, weights.folded_KxNx8xD, weights.offset_KxNxD
-  ).astype(dtype)
-  last_KxBxD = jax.lax.dynamic_index_in_dim(
-    after_KxBxTxD, jnp.maximum(count - 1, 0), 2, keepdims=False
-  )
-  x_KxIxBxTxD = jnp.concatenate(
-    [
-      state.x_KxIxBxD[:, :, :, None],
-      jnp.broadcast_to(
-        after_KxBxTxD[:, None, :, :-1],
-        (len(after_KxBxTxD), *width[:2], frames - 1, width[-1]),
-      ),
-    ],
-    axis=3,
-  )
-  mask_1xTxT = causal_mask(jnp.ones((1, frames), bool))
-
-  def layer(
-    params: Any, x: jax.Array, cross: Cache, mask_BxP: jax.Array
-  ) -> Any:
-    mask = jnp.broadcast_to(mask_1xTxT, (len(x), frames, frames))
-    return block.apply(
-      {"params": params}, x, cross, mask, mask_BxP[:, None], method="prefill"
-    )
-
-  over_all = jax.vmap(jax.vmap(layer, (None, 0, 0, 0)), (0, 0, 0, None))
-  x, caches = x_KxIxBxTxD, []
-  for params, cross, blocks in zip(
-    weights.temporal, prompted.cross, state.caches, strict=True
-  ):
-    x, cache = over_all(params, x, cross, prompted.mask_IxBxP)
-    caches.append(_filled(blocks, cache))
-  filled = jnp.broadcast_to(last_KxBxD[:, None], state.x_KxIxBxD.shape)
-  return State(
-    frame=state.frame + count,
-    position=count,
-    x_KxIxBxD=jnp.where(count > 0, filled, state.x_KxIxBxD),
-    caches=caches,
-  )
-
-
-def _filled(blocks: Blocks, cache: Cache) -> Blocks:
-  """Blocks whose first slots hold the keys and values [..., T, A]."""
-  frames = blocks[0][0].shape[-2] - 1  # the last slot is spare
-
-  def fill(i: int, block: jax.Array, new: jax.Array) -> jax.Array:
-    new = new[..., i * frames : (i + 1) * frames, :]
-    return constrain_cache(block.at[..., : new.shape[-2], :].set(new))
-
-  return [
-    (fill(i, k, cache[0]), fill(i, v, cache[1]))
-    for i, (k, v) in enumerate(blocks)
-  ]
 
 
 def embed(

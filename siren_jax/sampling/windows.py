@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from siren_jax.sampling.loop import CHUNK, Kept, Samples, advance
-from siren_jax.sampling.state import Prompted, prefill, start
+from siren_jax.sampling.prefill import prefill
+from siren_jax.sampling.state import Prompted, start
 
 
 class Window(NamedTuple):

@@ -145,7 +145,9 @@ def _codes(args: argparse.Namespace) -> None:
       "codes need one audio set, --codec and --clap; see "
       "siren-jax prepare-data --help"
     )
-  runtime.use_compilation_cache()
+  from siren_jax.common import compilation
+
+  compilation.use_cache()
   from siren_jax import clap, codec
   from siren_jax.data import encoding
   from siren_jax.weights import bundle

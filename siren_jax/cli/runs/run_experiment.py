@@ -95,7 +95,9 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
       f"{args.config} is for `siren-jax {kinds.KINDS[config_kind].verb}`"
     )
   workdir = runtime.check_folder(args.workdir)
-  runtime.use_compilation_cache()
+  from siren_jax.common import compilation
+
+  compilation.use_cache()
   if args.distributed:
     runtime.join(args.distributed)
   with contextlib.ExitStack() as stack:

@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.audio import sound_files
 
   targets = runtime.targets(args.codes, args.out, *sound_files.WRITTEN)
-  runtime.use_compilation_cache()
+  from siren_jax.common import compilation
+
+  compilation.use_cache()
   from siren_jax import codec
   from siren_jax.codec import chunks
   from siren_jax.storage import folders

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   targets = runtime.targets(args.audio, args.out, ".npz")
-  runtime.use_compilation_cache()
+  from siren_jax.common import compilation
+
+  compilation.use_cache()
   import numpy as np
 
   from siren_jax import codec

@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> None:
   if args.paired:
     names = [clip.name for clip in generated] or [path.stem for path in paths]
     clips.check_pairs([clip.name for clip in reference], names)
-  runtime.use_compilation_cache()
+  from siren_jax.common import compilation
+
+  compilation.use_cache()
   import platformdirs
   import tqdm
 

@@ -140,7 +140,6 @@ def make(
     **options: see `api.Siren.sounds`.
   """
   start = time.perf_counter()
-  runtime.use_compilation_cache()
   import tqdm
 
   from siren_jax import api

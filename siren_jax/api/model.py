@@ -1,0 +1,136 @@
+"""A bundle on its devices: what every way to make a sound shares."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from siren_jax import codec, experts, sampling
+from siren_jax.api import recordings
+from siren_jax.clap import tokenizer
+from siren_jax.common import mesh as meshes
+from siren_jax.sampling import filling, pieces
+from siren_jax.weights import bundle as bundles
+
+
+def _ignore(seconds: float) -> None:
+  """Of those who do not ask for progress."""
+
+
+class Model:
+  """Parameters of a bundle, prepared once and kept on the devices.
+
+  Attributes:
+    ways: among how many groups of devices the rows of a batch are divided.
+    window: codec frames that the experts see at a time, as in training.
+  """
+
+  def __init__(self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None):
+    self._models, self._clap = bundle.models, bundle.clap
+    codec_config = bundle.codec.config
+    self.window = max(2, int(bundle.max_seconds * codec_config.frame_rate))
+    self.ways, shardings = 1, None
+    self._over_mesh: Callable[[], contextlib.AbstractContextManager[Any]] = (
+      contextlib.nullcontext
+    )
+    if mesh is not None:
+      devices = meshes.make_mesh(mesh)
+      shardings = _shardings(bundle, devices)
+      self.ways = meshes.batch_ways(devices)
+      self._over_mesh = functools.partial(jax.set_mesh, devices)
+    params = jax.device_put(bundle.all_params, shardings)
+    with self._over_mesh():
+      weights = sampling.prepare_weights(
+        params["experts"], bundle.config, bundle.execution
+      )
+    self._params = params | {"experts": weights}
+    self._codec = codec.Codec(codec_config, params["codec"])
+
+  @property
+  def hop(self) -> int:
+    """Samples in a codec frame."""
+    return self._models.codec.hop
+
+  def tokens(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Token ids and mask, for `Request`; nothing without words."""
+    if not prompts[0]:
+      return {}
+    ids_BxP, mask_BxP = tokenizer.tokenize(
+      self._clap.tokenizer, prompts, self._clap.config.text.max_tokens
+    )
+    return {"ids_BxP": ids_BxP, "mask_BxP": mask_BxP}
+
+  def known(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
+    """What sounds that go on from a recording begin with, for `Request`."""
+    if not len(before_S):
+      return {}
+    # The last frame, if the recording does not fill it, is made anew.
+    begin = max(1, len(before_S) // self.hop)
+    codes_NxT = self.codes(before_S)[:, :begin]
+    known: dict[str, Any] = {"begin": begin, "known_NxT": codes_NxT}
+    if not with_words:
+      known["target_E"] = self.embedding(before_S)
+    return known
+
+  def codes(self, audio_S: np.ndarray) -> np.ndarray:
+    """Codes [N, T] of a recording."""
+    with self._over_mesh():
+      return recordings.codes_of(self._codec, audio_S, self.window)
+
+  def embedding(self, audio_S: np.ndarray) -> np.ndarray:
+    """CLAP embedding [E] of the end of a recording, a window at most."""
+    room = self.window * self.hop
+    size = min(len(audio_S), room)
+    padded_S = np.pad(audio_S[-size:], (0, room - size))
+    with self._over_mesh():
+      embedding_BxE = pieces.embed_audio(
+        self._params["clap"], padded_S[None], size, models=self._models
+      )
+    return np.asarray(embedding_BxE[0])
+
+  def pieces(
+    self,
+    request: pieces.Request,
+    share: int | None = None,
+    on_seconds: Callable[[float], None] = _ignore,
+  ) -> Iterator[pieces.Piece]:
+    """`pieces.pieces` of a request; by default half a window at a time."""
+    frame_rate = self._models.codec.frame_rate
+    drawn = pieces.pieces(
+      self._params,
+      self._models,
+      request,
+      self.window,
+      self.window // 2 if share is None else share,
+      lambda frames: on_seconds(frames / frame_rate),
+    )
+    while True:
+      with self._over_mesh():
+        piece = next(drawn, None)
+      if piece is None:
+        return
+      yield piece
+
+  def fill(self, request: pieces.Request, codes_NxT: np.ndarray) -> np.ndarray:
+    """Audio [S] of codes, with those frames drawn anew that `request` says."""
+    with self._over_mesh():
+      return filling.fill(
+        self._params,
+        self._models,
+        request,
+        codes_NxT,
+        self.window,
+        self.window // 2,
+      ).audio_S
+
+
+def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:
+  """Of `bundle.all_params`: the experts by the rules, the rest everywhere."""
+  boxed = jax.eval_shape(
+    lambda key: experts.init(key, bundle.config), jax.random.key(0)
+  )
+  everywhere = dict.fromkeys(bundle.all_params, meshes.replicated(mesh))
+  return everywhere | {"experts": meshes.state_shardings(boxed, mesh)}

@@ -1,0 +1,94 @@
+"""Recordings that sounds are made from: codes of them, joints with them."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from siren_jax.codec import chunks
+from siren_jax.codec import model as codec_model
+from siren_jax.codec.model import Codec
+from siren_jax.sampling.pieces import Piece
+
+FADE_SECONDS = 0.01  # of a joint
+
+
+def codes_of(codec: Codec, audio_S: np.ndarray, share: int) -> np.ndarray:
+  """Codes [N, T] of a recording, as if it went on.
+
+  What comes after its end is its end reflected: silence there would be in the
+  codes of the last frames, and sounds that go on from them would fade.
+
+  Args:
+    share: frames that are encoded at a time; one program serves all lengths.
+  """
+  hop, reach = codec.config.hop, codec_model.module(codec.config).reach
+  frames, window = -(-len(audio_S) // hop), share + 2 * reach
+  padded = -(-(frames + reach) // window) * window
+  after = padded * hop - len(audio_S)
+  longer = np.pad(audio_S, (0, after), mode="symmetric")
+  return chunks.encode(codec, longer[None], share)[0, :, :frames]
+
+
+def joined(
+  before_S: np.ndarray,
+  pieces: Iterable[Piece],
+  total: int | None,
+  sample_rate: int,
+) -> Iterator[Piece]:
+  """Sounds that begin with a recording itself, not with its codes decoded.
+
+  The end of the recording is faded over `FADE_SECONDS` into the sound.
+
+  Args:
+    before_S: the recording; empty for none.
+    pieces: of the sounds, from the recording's first sample on.
+    total: samples to keep; None: all.
+  """
+  fade = min(round(FADE_SECONDS * sample_rate), len(before_S))
+  joint = len(before_S) - fade
+  done = 0
+  for audio_BxS, score_B in pieces:
+    end = done + audio_BxS.shape[1]
+    audio_BxS = audio_BxS.copy()
+    known_S = before_S[done:end]
+    phase_S = (np.arange(done, done + len(known_S)) + 0.5 - joint) / max(
+      fade, 1
+    )
+    audio_BxS[:, : len(known_S)] = faded(
+      known_S, audio_BxS[:, : len(known_S)], np.maximum(phase_S, 0)
+    )
+    keep = end - done if total is None else max(0, total - done)
+    yield Piece(audio_BxS[:, :keep], score_B)
+    done = end
+
+
+def faded(
+  before_S: np.ndarray, after_S: np.ndarray, phase_S: np.ndarray
+) -> np.ndarray:
+  """From one sound to another, of equal power throughout; phase 0 to 1."""
+  angle = np.pi / 2 * phase_S
+  mixed_S = np.cos(angle) * before_S + np.sin(angle) * after_S
+  return mixed_S.astype(np.float32)
+
+
+def with_hole_filled(
+  audio_S: np.ndarray,
+  filled_S: np.ndarray,
+  start: int,
+  end: int,
+  sample_rate: int,
+) -> np.ndarray:
+  """A recording with samples `start` to `end` of another sound as long.
+
+  The two are faded over `FADE_SECONDS` on the recording's side of each joint.
+  """
+  fade = round(FADE_SECONDS * sample_rate)
+  out_S = audio_S.copy()
+  out_S[start:end] = filled_S[start:end]
+  before = slice(max(0, start - fade), start)
+  phase = 1 - (np.arange(start - before.start)[::-1] + 0.5) / fade
+  out_S[before] = faded(audio_S[before], filled_S[before], phase)
+  after = slice(end, min(len(audio_S), end + fade))
+  phase = (np.arange(after.stop - after.start) + 0.5) / fade
+  out_S[after] = faded(filled_S[after], audio_S[after], phase)
+  return out_S

@@ -1,0 +1,120 @@
+"""What users ask for, checked, as rows and keys of the sampler."""
+
+import collections
+import itertools
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.common import text
+from siren_jax.common.errors import UserError
+
+MAX_SEED = 2**32
+MAX_SAMPLE = 2**31
+MAX_SECONDS = 24 * 3600.0
+_EXAMPLE = 'describe a sound, such as "a dog barking"'
+
+
+def rows_of(
+  prompts: Sequence[str], num_samples: int, first: int
+) -> list[tuple[str, int]]:
+  """Prompt and sample number of each sound.
+
+  Raises:
+    UserError: there are none, or a number is out of its range.
+  """
+  if num_samples < 1:
+    raise UserError(f"num_samples {num_samples}: ask for at least 1")
+  if not 0 <= first < MAX_SAMPLE:
+    raise UserError(f"sample {first}: give 0 or more, and below {MAX_SAMPLE}")
+  following: dict[str, Iterator[int]] = collections.defaultdict(
+    lambda: itertools.count(first)
+  )
+  return [
+    (prompt, next(following[prompt]))
+    for prompt in prompts
+    for _ in range(num_samples)
+  ]
+
+
+def keys_of(
+  key: jax.Array | int, rows: Sequence[tuple[str, int]], candidates: int
+) -> jax.Array:
+  """Random keys [B, G]: of each prompt, its samples and their candidates.
+
+  Raises:
+    UserError: the seed is out of its range.
+  """
+  key = key if isinstance(key, jax.Array) else _key_of_seed(key)
+  if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
+  sums, numbers = zip(*((zlib.crc32(p.encode()), n) for p, n in rows))
+  fold = jax.vmap(jax.random.fold_in, (None, 0))
+  keys_B = fold(key, np.array(sums, np.uint32))
+  keys_B = jax.vmap(jax.random.fold_in)(keys_B, np.array(numbers, np.uint32))
+  if candidates == 1:
+    return keys_B[:, None]
+  return jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
+
+
+def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
+  """Prompts in one form of Unicode, without blanks around them.
+
+  Raises:
+    UserError: there is none, or one is blank or no text.
+  """
+  prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+  if not prompts:
+    raise UserError(f"no prompt; {_EXAMPLE}")
+  for i, prompt in enumerate(prompts):
+    if not prompt.strip():
+      raise UserError(f"prompt {i + 1} is empty; {_EXAMPLE}")
+    if not text.is_text(prompt):
+      raise UserError(f"prompt {i + 1}, {prompt!r}: is not valid Unicode text")
+  # The same words are the same prompt, however their letters are composed.
+  return [text.normal(prompt.strip()) for prompt in prompts]
+
+
+def checked_audio(audio_S: jax.Array | np.ndarray) -> np.ndarray:
+  """A recording, float32 [S].
+
+  Raises:
+    UserError: it is no such array, empty, or has NaN or infinite samples.
+  """
+  audio = np.asarray(audio_S)
+  if audio.ndim != 1 or not audio.size:
+    raise UserError(
+      f"recording of shape {list(audio.shape)}; give mono samples [S]"
+    )
+  audio = audio.astype(np.float32)
+  if not np.isfinite(audio).all():
+    raise UserError("recording with NaN or infinite samples; give finite ones")
+  return audio
+
+
+def num_samples_in(seconds: float, sample_rate: int) -> int:
+  """Audio samples in so many seconds, at least one.
+
+  Raises:
+    UserError: not above 0, or too many.
+  """
+  if not 0 < seconds <= MAX_SECONDS:
+    raise UserError(
+      f"seconds {seconds}: must be above 0 and at most {MAX_SECONDS:g}"
+    )
+  return max(1, round(seconds * sample_rate))
+
+
+def frames_of(num_samples: int, hop: int) -> int:
+  """Codec frames that hold so many samples."""
+  return math.ceil(num_samples / hop)
+
+
+def _key_of_seed(seed: int) -> jax.Array:
+  if not 0 <= seed < MAX_SEED:
+    raise UserError(f"seed {seed}: give 0 or more, and below {MAX_SEED}")
+  return jax.random.key(seed)

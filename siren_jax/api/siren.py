@@ -1,0 +1,466 @@
+"""A bundle ready for use: `load` and what it returns."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from siren_jax import experts, sampling
+from siren_jax.api import recordings, requests
+from siren_jax.api.model import Model
+from siren_jax.audio import loudness as levels
+from siren_jax.codec.model import check_codes
+from siren_jax.common import compilation
+from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
+from siren_jax.sampling import pieces
+from siren_jax.weights import bundle as bundles
+
+BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
+
+
+class Sound(NamedTuple):
+  """A sound that `Siren.sounds` made.
+
+  Attributes:
+    audio_S: float32 at the bundle's sample rate.
+    prompt: what it was drawn for, "" without words. sample: its number among
+      that prompt's.
+    clap_score: cosine of prompt and sound, as the codec gave it; None where
+      there was nothing to choose from. Of a sound longer than a window, the
+      mean over its windows.
+  """
+
+  audio_S: np.ndarray
+  prompt: str
+  sample: int
+  clap_score: float | None
+
+
+class Batch(NamedTuple):
+  """Sounds that are drawn together.
+
+  Attributes:
+    rows: prompt and sample number of each.
+    pieces: their next samples. They may have more rows: the last one fills a
+      batch up.
+  """
+
+  rows: list[tuple[str, int]]
+  pieces: Iterator[pieces.Piece]
+
+
+def load(
+  model: str | os.PathLike | None = None,
+  mesh: meshes.MeshConfig | None = None,
+  batch_size: int = BATCH_SIZE,
+  execution: experts.Execution | None = None,
+) -> "Siren":
+  """Loads a bundle: a folder, the name of one that ships, or the default one.
+
+  What is compiled is kept for later processes, where JAX_COMPILATION_CACHE_DIR
+  or the cache folder of the user says.
+
+  Args:
+    model: which bundle.
+    batch_size: sounds drawn at a time, candidates counted; over a mesh, by
+      each device that has rows of its own. More is faster where there are
+      many to draw. Another size may change the last bits of a sound.
+    mesh: makes sounds on all devices: rows over data and fsdp, experts over
+      expert, heads over model. None: on one.
+    execution: how the experts are run, their precision for one. None: in
+      float32, or as a bundle of before says, which kept it.
+
+  Raises:
+    UserError: there is no such bundle, or it is broken; the mesh does not fit
+      the devices or the experts; or the batch size is below 1.
+  """
+  compilation.use_cache()
+  return Siren(bundles.load(model, execution), mesh, batch_size)
+
+
+class Siren:
+  """A bundle ready for use; all methods are pure in their arguments."""
+
+  def __init__(
+    self,
+    bundle: bundles.Bundle,
+    mesh: meshes.MeshConfig | None = None,
+    batch_size: int = BATCH_SIZE,
+  ):
+    if batch_size < 1:
+      raise UserError(f"batch_size {batch_size}: must be at least 1")
+    self.bundle, self._batch_size = bundle, batch_size
+    self._model = Model(bundle, mesh)
+
+  @property
+  def sample_rate(self) -> int:
+    """Audio samples a second, of everything that goes in or comes out."""
+    return self.bundle.codec.config.sample_rate
+
+  def generate(
+    self,
+    prompts: str | Sequence[str] | None = None,
+    seconds: float = 5.0,
+    **options: Any,
+  ) -> np.ndarray:
+    """Makes sounds of every prompt.
+
+    Args:
+      prompts: one description, or several; None where a recording goes on
+        without words.
+      seconds: length of each sound; of what is added to a recording.
+      **options: those of `sounds`.
+
+    Returns:
+      audio_BxS float32 at `sample_rate`; B runs over the prompts and, within
+      each, over its samples.
+
+    Raises:
+      UserError: a prompt is blank, or a setting is out of its range.
+    """
+    return np.stack(list(self.clips(prompts, seconds, **options)))
+
+  def clips(
+    self,
+    prompts: str | Sequence[str] | None = None,
+    seconds: float = 5.0,
+    **options: Any,
+  ) -> Iterator[np.ndarray]:
+    """As `generate`, one audio_S after the other."""
+    sounds = self.sounds(prompts, seconds, **options)
+    return (sound.audio_S for sound in sounds)
+
+  def sounds(
+    self,
+    prompts: str | Sequence[str] | None = None,
+    seconds: float = 5.0,
+    *,
+    loudness: float | None | EllipsisType = ...,
+    **options: Any,
+  ) -> Iterator[Sound]:
+    """Makes sounds, one after the other, with what is known of each.
+
+    A sound follows from its prompt, its number among the samples of that
+    prompt, the key and the settings. It is the same to the last bit alone and
+    among others, with the same `batch_size` on the same machine.
+
+    Args:
+      prompts: one description, or several. Where one comes again, its samples
+        are the next ones.
+      seconds: length of each sound.
+      loudness: integrated loudness in LUFS that sounds are brought to, below a
+        true peak of -1 dBTP, with ends faded over 5 ms; None leaves them as
+        the codec gives them, and samples may lie beyond [-1, 1]. By default
+        -23, but None where they go on from a recording, whose level they have.
+      **options: those of `batches`.
+
+    Raises:
+      UserError: by this call, before the first sound; as `generate`.
+    """
+    target = self.loudness(loudness, options.get("continue_from") is not None)
+    batches = self.batches(prompts, seconds, **options)
+
+    def sounds() -> Iterator[Sound]:
+      for rows, drawn in batches:
+        parts = list(drawn)
+        audio_BxS = np.concatenate([part.audio_BxS for part in parts], 1)
+        score_B = pieces.mean_scores(part.score_B for part in parts)
+        for audio_S, score, row in zip(audio_BxS, score_B, rows, strict=False):
+          if target is not None:
+            audio_S = levels.level(audio_S, self.sample_rate, target)
+          yield Sound(audio_S, *row, score)
+
+    return sounds()
+
+  def batches(
+    self,
+    prompts: str | Sequence[str] | None = None,
+    seconds: float = 5.0,
+    *,
+    key: jax.Array | int = 0,
+    num_samples: int = 1,
+    sample: int = 0,
+    candidates: int | None = None,
+    continue_from: jax.Array | np.ndarray | None = None,
+    on_seconds: Callable[[float], None] = lambda seconds: None,
+    **settings: Any,
+  ) -> Iterator[Batch]:
+    """As `sounds`, piece by piece, in memory that does not grow with length.
+
+    Args:
+      prompts, seconds: as of `sounds`.
+      key: random key or seed.
+      num_samples: sounds of each prompt.
+      sample: number of the first of them; makes the n-th sound alone.
+      candidates: draw so many for each sound and keep the one whose CLAP
+        embedding is nearest to the prompt's (without words, to the
+        recording's), in every window; None: as the bundle says.
+      continue_from: a recording audio_S that every sound goes on from; it is
+        the beginning of the sound.
+      on_seconds: is called with seconds of sound as they are drawn, those of a
+        batch counted once.
+      **settings: fields of `SamplingConfig` that differ from the bundle's
+        (temperature, top_k, top_p, guidance, ...).
+
+    Raises:
+      UserError: by this call; as `generate`.
+    """
+    before_S = np.zeros(0, np.float32)
+    if continue_from is not None:
+      before_S = requests.checked_audio(continue_from)
+    words = _words(prompts, continue_from is not None)
+    method = self._method(words, settings)
+    new = requests.num_samples_in(seconds, self.sample_rate)
+    candidates = self.num_candidates(candidates)
+    rows = requests.rows_of(words, num_samples, sample)
+    keys_BxG = requests.keys_of(key, rows, candidates)
+    # One size, filled up: one program makes a sound alone and among others.
+    size = self._model.ways * max(1, self._batch_size // candidates)
+    total = len(before_S) + new
+
+    def batches() -> Iterator[Batch]:
+      known = self._model.known(before_S, bool(words[0]))
+      for first in range(0, len(rows), size):
+        index = np.minimum(np.arange(first, first + size), len(rows) - 1)
+        request = pieces.Request(
+          method=method,
+          keys_BxG=keys_BxG[index],
+          end=requests.frames_of(total, self._model.hop),
+          **self._model.tokens([rows[i][0] for i in index]),
+          **known,
+        )
+        drawn = self._model.pieces(request, None, on_seconds)
+        yield Batch(
+          rows[first : first + size],
+          recordings.joined(before_S, drawn, total, self.sample_rate),
+        )
+
+    return batches()
+
+  def stream(
+    self,
+    prompt: str | None = None,
+    seconds: float | None = None,
+    *,
+    key: jax.Array | int = 0,
+    sample: int = 0,
+    continue_from: jax.Array | np.ndarray | None = None,
+    **settings: Any,
+  ) -> Iterator[np.ndarray]:
+    """Makes one sound, and gives its samples as they are made.
+
+    Joined, they are the sound that `generate` makes with the same key, one
+    candidate and no loudness; `audio.loudness.Limiter` gives them a gain.
+
+    Args:
+      prompt: a description; None where a recording goes on without words.
+      seconds: length; None: it does not end.
+      key, sample, continue_from, **settings: as of `batches`.
+
+    Yields:
+      Chunks audio_S, float32 at `sample_rate`.
+
+    Raises:
+      UserError: by this call; as `generate`.
+    """
+    before_S = np.zeros(0, np.float32)
+    if continue_from is not None:
+      before_S = requests.checked_audio(continue_from)
+    words = _words(prompt, continue_from is not None)
+    rows = requests.rows_of(words[:1], 1, sample)
+    if len(words) > 1:
+      raise UserError(f"{len(words)} prompts; a stream has one")
+    total = None
+    if seconds is not None:
+      new = requests.num_samples_in(seconds, self.sample_rate)
+      total = len(before_S) + new
+    request = pieces.Request(
+      method=self._method(words, settings),
+      keys_BxG=requests.keys_of(key, rows, 1),
+      end=None if total is None else requests.frames_of(total, self._model.hop),
+      **self._model.tokens(words),
+      **self._model.known(before_S, bool(words[0])),
+    )
+    drawn = self._model.pieces(request, sampling.CHUNK)
+    whole = recordings.joined(before_S, drawn, total, self.sample_rate)
+    return (piece.audio_BxS[0] for piece in whole)
+
+  def vary(
+    self,
+    audio: jax.Array | np.ndarray,
+    keep: int = 4,
+    prompt: str | None = None,
+    *,
+    key: jax.Array | int = 0,
+    sample: int = 0,
+    candidates: int | None = None,
+    **settings: Any,
+  ) -> np.ndarray:
+    """A variation of a recording: its coarse codes, the others drawn anew.
+
+    Args:
+      audio: the recording audio_S.
+      keep: how many codebooks keep its codes, from the coarsest on.
+      prompt: a description; None: without words.
+      key, sample, candidates, **settings: as of `batches`.
+
+    Returns:
+      audio_S of the same length.
+
+    Raises:
+      UserError: as `generate`; or there are not so many codebooks.
+    """
+    audio_S = requests.checked_audio(audio)
+    books = self.bundle.codec.config.num_codebooks
+    if not 0 <= keep < books:
+      raise UserError(
+        f"keep {keep}: give 0 to {books - 1}; this model has {books} codebooks"
+      )
+    request = self._of_recording(
+      audio_S, prompt, key, sample, candidates, settings
+    )
+    codes_NxT = self._model.codes(audio_S)
+    request = dataclasses.replace(
+      request, end=codes_NxT.shape[1], kept_NxT=codes_NxT, num_kept=keep
+    )
+    drawn = self._model.pieces(request)
+    varied = np.concatenate([audio_BxS[0] for audio_BxS, _ in drawn])
+    return varied[: len(audio_S)]
+
+  def fill(
+    self,
+    audio: jax.Array | np.ndarray,
+    start: float,
+    end: float,
+    prompt: str | None = None,
+    *,
+    key: jax.Array | int = 0,
+    sample: int = 0,
+    candidates: int | None = None,
+    **settings: Any,
+  ) -> np.ndarray:
+    """A recording with a hole in it made anew.
+
+    Several fills are drawn from what comes before the hole; the one is kept
+    that what comes after it fits best, and the prompt.
+
+    Args:
+      audio: the recording audio_S.
+      start, end: of the hole, in seconds.
+      prompt: a description; None: without words.
+      key, sample, candidates, **settings: as of `batches`.
+
+    Returns:
+      audio_S, the recording itself but for the hole and 10 ms at its ends.
+
+    Raises:
+      UserError: as `generate`; or there is no such hole.
+    """
+    audio_S = requests.checked_audio(audio)
+    length = len(audio_S) / self.sample_rate
+    if not 0 <= start < end <= length:
+      raise UserError(
+        f"hole from {start} to {end} s: must begin at 0 or later, and end after"
+        f" that and by the end of the recording, {length:.3f} s"
+      )
+    first, last = round(start * self.sample_rate), round(end * self.sample_rate)
+    request = self._of_recording(
+      audio_S, prompt, key, sample, candidates, settings
+    )
+    codes_NxT = self._model.codes(audio_S)
+    request = dataclasses.replace(
+      request,
+      begin=first // self._model.hop,
+      end=requests.frames_of(max(last, first + 1), self._model.hop),
+    )
+    filled_S = self._model.fill(request, codes_NxT)
+    return recordings.with_hole_filled(
+      audio_S, filled_S, first, last, self.sample_rate
+    )
+
+  def encode(self, audio: jax.Array | np.ndarray) -> np.ndarray:
+    """Codes [B, N, T] int32 of audio [B, S] or [S] at `sample_rate`."""
+    audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
+    if audio_BxS.ndim != 2 or not audio_BxS.size:
+      raise UserError(
+        f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
+      )
+    return np.asarray(self.bundle.codec.encode(audio_BxS))
+
+  def decode(self, codes: jax.Array | np.ndarray) -> np.ndarray:
+    """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T], not clipped."""
+    codes = np.asarray(codes)
+    codes_BxNxT = codes[None] if codes.ndim == 2 else codes
+    check_codes(codes_BxNxT, self.bundle.codec.config)
+    return np.asarray(self.bundle.codec.decode(codes_BxNxT))
+
+  def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:
+    """The bundle's sampling settings, with `settings` in place of its own."""
+    try:
+      return dataclasses.replace(self.bundle.sampling, **settings)
+    except TypeError as error:
+      names = [f.name for f in dataclasses.fields(self.bundle.sampling)]
+      raise UserError(
+        f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
+      ) from error
+
+  def num_candidates(self, candidates: int | None = None) -> int:
+    """How many are drawn for each sound; None: as the bundle says."""
+    if candidates is None:
+      return self.bundle.candidates
+    return sampling.check_candidates(candidates)
+
+  def loudness(
+    self, loudness: float | None | EllipsisType, recording: bool
+  ) -> float | None:
+    """Loudness that sounds are brought to, see `sounds`.
+
+    Raises:
+      UserError: it is out of its range.
+    """
+    if loudness is ...:
+      return None if recording else levels.TARGET
+    levels.check_target(loudness)
+    return loudness
+
+  def _of_recording(
+    self,
+    audio_S: np.ndarray,
+    prompt: str | None,
+    key: jax.Array | int,
+    sample: int,
+    candidates: int | None,
+    settings: Mapping[str, Any],
+  ) -> pieces.Request:
+    """A request of one sound that a recording is made into."""
+    words = _words(prompt, True)
+    if len(words) > 1:
+      raise UserError(f"{len(words)} prompts for one recording; give one")
+    rows = requests.rows_of(words, 1, sample)
+    count = self.num_candidates(candidates)
+    return pieces.Request(
+      method=self._method(words, settings),
+      keys_BxG=requests.keys_of(key, rows, count),
+      end=None,
+      target_E=None if words[0] else self._model.embedding(audio_S),
+      **self._model.tokens(words),
+    )
+
+  def _method(
+    self, words: Sequence[str], settings: Mapping[str, Any]
+  ) -> sampling.SamplingConfig:
+    """How codes are drawn; without words there is nothing to guide."""
+    method = self.sampling_config(**settings)
+    return method if words[0] else dataclasses.replace(method, guidance=None)
+
+
+def _words(prompts: str | Sequence[str] | None, recording: bool) -> list[str]:
+  """Checked prompts; "" stands for none."""
+  if prompts is None and recording:
+    return [""]
+  return requests.checked_prompts([] if prompts is None else prompts)

@@ -1,0 +1,117 @@
+"""A hole in a sound made anew, so that it fits what comes after it.
+
+A causal model cannot know what follows. So several fills are drawn, and the
+one is kept under which the codes that follow are likeliest: by all experts,
+teacher-forced, on the sampler's own state. Where there are words, CLAP is the
+second voice (our design).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from siren_jax import codec
+from siren_jax.codec import chunks
+from siren_jax.sampling.config import SamplingConfig
+from siren_jax.sampling.generation import Models
+from siren_jax.sampling.loop import Kept
+from siren_jax.sampling.pieces import Request, clap_scores, prompt
+from siren_jax.sampling.state import Prompted
+from siren_jax.sampling.windows import draw, windows
+
+FOLLOWING_SECONDS = 2.0  # of what comes after, that fills are judged by
+CLAP_WEIGHT = 0.5  # beside the likelihood, both of variance one
+
+
+class Filled(NamedTuple):
+  """What `fill` returns.
+
+  Attributes:
+    audio_S: of the whole sound, with the fill that was kept.
+    log_likelihood_G: mean log-probability of the codes that follow, after
+      each fill, in nats; zeros if none follow.
+    clap_score_G: cosine of words and sound; zeros without words.
+    best: the fill that was kept.
+  """
+
+  audio_S: np.ndarray
+  log_likelihood_G: np.ndarray
+  clap_score_G: np.ndarray
+  best: int
+
+
+def fill(
+  params: Mapping[str, Any],
+  models: Models,
+  request: Request,
+  codes_NxT: np.ndarray,
+  window_length: int,
+  share: int,
+) -> Filled:
+  """Draws frames `request.begin` to `request.end` of a sound anew.
+
+  Args:
+    params, models, window_length, share: as of `pieces.pieces`.
+    request: of one sound; its candidates are the fills. The codes known in it
+      are those before the hole.
+    codes_NxT: of the whole sound.
+  """
+  tower = codec.Codec(models.codec, params["codec"])
+  begin, end, group = request.begin, request.end, request.num_candidates
+  assert end is not None
+  prompted, target_1xE = prompt(params, models, request)
+  keys_G = request.keys_BxG.reshape(-1)
+  drawn_GxNxT = np.repeat(codes_NxT[None, :, :begin], group, 0)
+  for window in windows(window_length, begin, end):
+    for samples in draw(prompted, keys_G, window_length, window, drawn_GxNxT):
+      drawn_GxNxT = np.concatenate([drawn_GxNxT, samples.codes_BxNxT], 2)
+  frames = round(FOLLOWING_SECONDS * models.codec.frame_rate)
+  following_NxT = codes_NxT[:, end : end + frames]
+  likelihood_G = _log_likelihood(
+    prompted, keys_G, window_length, drawn_GxNxT, following_NxT
+  )
+  score_G = np.zeros(group)
+  if request.ids_BxP is not None:
+    first = max(0, begin - (window_length - (end - begin)) // 2)
+    around = np.repeat(following_NxT[None], group, 0)
+    around = np.concatenate([drawn_GxNxT[..., first:], around], 2)
+    audio_GxS = chunks.decode(tower, around[..., :window_length], share)
+    score_G = clap_scores(params, models, audio_GxS, target_1xE, window_length)[
+      0
+    ][0]
+  best = int(
+    np.argmax(_standard(likelihood_G) + CLAP_WEIGHT * _standard(score_G))
+  )
+  whole_1xNxT = np.concatenate([drawn_GxNxT[best], codes_NxT[:, end:]], 1)[None]
+  audio_S = chunks.decode(tower, whole_1xNxT, share)[0]
+  return Filled(audio_S, likelihood_G, score_G, best)
+
+
+def _log_likelihood(
+  prompted: Prompted,
+  keys_G: jax.Array,
+  length: int,
+  drawn_GxNxT: np.ndarray,
+  following_NxT: np.ndarray,
+) -> np.ndarray:
+  """Mean log-probability [G] of the codes that follow, without any setting."""
+  guidance = None if prompted.method.guidance is None else 1.0
+  plain = prompted.replace(method=SamplingConfig(guidance=guidance))
+  group, books, begin = drawn_GxNxT.shape
+  end = begin + following_NxT.shape[1]
+  following = np.broadcast_to(following_NxT, (group, *following_NxT.shape))
+  known = np.concatenate([drawn_GxNxT, following], 2)
+  total_G, count = np.zeros(group), max(1, following_NxT.size)
+  for window in windows(length, begin, end):
+    kept = Kept(known[..., window.begin : window.end], np.int32(books))
+    before = known[..., : window.begin]
+    for samples in draw(plain, keys_G, length, window, before, kept):
+      total_G += samples.log_probs_BxNxT.sum((1, 2))
+  return total_G / count
+
+
+def _standard(values_G: np.ndarray) -> np.ndarray:
+  """Of mean zero and variance one; zeros where all are equal."""
+  return (values_G - values_G.mean()) / (values_G.std() + 1e-9)
