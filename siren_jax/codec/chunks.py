@@ -13,7 +13,7 @@ import numpy as np
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.model import Codec
 
-FRAMES = 1000  # of a window's share
+FRAMES = 250  # of a window's share: a short file takes no longer than that
 
 
 def encode(
@@ -55,28 +55,26 @@ def stream_decode(
     Audio [B, frames * hop], as soon as its codes and the frames ahead that it
     depends on are there; when all codes are, the rest in one piece.
   """
-  before, after = codec_model.module(codec.config).context
-  length = before + frames + after
+  module = codec_model.module(codec.config)
+  before, hop = module.look_back, codec.config.hop
+  length = before + frames + module.look_ahead
 
-  def decoded(codes: np.ndarray, first: int, total: int) -> np.ndarray:
-    missing = length - codes.shape[2]
-    window = np.pad(codes, ((0, 0), (0, 0), (0, missing)))
-    audio_BxS = codec.decode(window, first - before, total)
-    return np.asarray(audio_BxS)[:, before * codec.config.hop :]
+  def decode_window(codes: np.ndarray, first: int, share: int) -> np.ndarray:
+    window = np.pad(codes, ((0, 0), (0, 0), (0, length - codes.shape[2])))
+    audio_BxS = codec.decode(window, first - before, received)
+    return np.asarray(audio_BxS)[:, before * hop : (before + share) * hop]
 
-  hop = codec.config.hop
+  done = received = 0
   codes_BxNxT = None  # from `before` frames before frame `done` on
-  done = total = 0
   for piece_BxNxT in pieces:
     piece = np.asarray(piece_BxNxT)
-    total += piece.shape[2]
+    received += piece.shape[2]
     if codes_BxNxT is None:
       codes_BxNxT = np.zeros((*piece.shape[:2], before), piece.dtype)
     codes_BxNxT = np.concatenate([codes_BxNxT, piece], 2)
     while codes_BxNxT.shape[2] >= length:
-      window = codes_BxNxT[..., :length]
-      yield decoded(window, done, total)[:, : frames * hop]
+      yield decode_window(codes_BxNxT[..., :length], done, frames)
       codes_BxNxT = codes_BxNxT[..., frames:]
       done += frames
-  if codes_BxNxT is not None and done < total:
-    yield decoded(codes_BxNxT, done, total)[:, : (total - done) * hop]
+  if codes_BxNxT is not None and done < received:
+    yield decode_window(codes_BxNxT, done, received - done)
