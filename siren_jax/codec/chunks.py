@@ -86,7 +86,7 @@ class Decoding(NamedTuple):
 
 def start(codec: Codec, batch: int) -> Decoding:
   """State of sounds without codes yet."""
-  before, _ = codec_model.module(codec.config).context
+  before = codec_model.module(codec.config).look_back
   shape = batch, codec.config.num_codebooks, before
   return Decoding(np.zeros(shape, np.int32), 0)
 
@@ -107,10 +107,9 @@ def push(
     The new state; and audio [B, S] of a multiple of `frames`, as many as have
     the frames ahead that they depend on.
   """
-  before, after = codec_model.module(codec.config).context
   codes = np.concatenate([state.codes_BxNxT, piece_BxNxT], 2)
   state, shares = state._replace(codes_BxNxT=codes), []
-  while state.codes_BxNxT.shape[2] >= before + frames + after:
+  while state.codes_BxNxT.shape[2] >= _window(codec, frames):
     shares.append(_decoded(codec, state, frames))
     state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
   if not shares:
@@ -120,7 +119,7 @@ def push(
 
 def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   """Audio [B, S] of all that is left, when no codes follow."""
-  before, _ = codec_model.module(codec.config).context
+  before = codec_model.module(codec.config).look_back
   shares = [np.zeros((len(state.codes_BxNxT), 0), np.float32)]
   while (left := state.codes_BxNxT.shape[2] - before) > 0:
     audio_BxS = _decoded(codec, state, frames)
@@ -129,14 +128,20 @@ def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   return np.concatenate(shares, 1)
 
 
+def _window(codec: Codec, frames: int) -> int:
+  """Frames that decoding so many takes."""
+  module = codec_model.module(codec.config)
+  return module.look_back + frames + module.look_ahead
+
+
 def _decoded(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   """Audio [B, frames * hop] of the next frames; zeros beyond the last."""
-  before, after = codec_model.module(codec.config).context
-  codes, hop = state.codes_BxNxT, codec.config.hop
-  length = before + frames + after
-  known = codes.shape[2]
-  window = codes[..., :length]
-  window = np.pad(window, ((0, 0), (0, 0), (0, length - window.shape[2])))
+  before = codec_model.module(codec.config).look_back
+  length, hop = _window(codec, frames), codec.config.hop
   first = state.first - before
-  audio_BxS = codec.decode(window, first, first + known)
+  received = first + state.codes_BxNxT.shape[2]
+  window = state.codes_BxNxT[..., :length]
+  missing = length - window.shape[2]
+  window = np.pad(window, ((0, 0), (0, 0), (0, missing)))
+  audio_BxS = codec.decode(window, first, received)
   return np.asarray(audio_BxS)[:, before * hop : (before + frames) * hop]

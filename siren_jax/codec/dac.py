@@ -176,7 +176,7 @@ class Dac(ResidualCodec):
 
   @property
   def context(self) -> tuple[int, int]:
-    """Frames before and after a frame that its audio depends on."""
+    """`look_back` and `look_ahead`."""
     edge = _KERNEL // 2
     first, last = -edge, self.config.hop - 1 + edge
     for stride in self.config.strides:

@@ -139,10 +139,23 @@ class ResidualQuantizer(nn.Module):
 class ResidualCodec(nn.Module):
   """What codecs share: an encoder, a residual quantizer and a decoder.
 
-  A codec sets up `encoder` and `quantizer`, and has a `decode`.
+  A codec sets up `encoder` and `quantizer`, and has `decode`, `reach` and
+  `context`.
   """
 
   config: CodecConfig
+
+  @property
+  def look_back(self) -> int:
+    """Frames before a frame that its audio depends on."""
+    before: int = self.context[0]
+    return before
+
+  @property
+  def look_ahead(self) -> int:
+    """Frames after a frame that its audio depends on."""
+    after: int = self.context[1]
+    return after
 
   def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
     """Audio [B, S] by the first `depth_B[b]` codebooks of each row."""

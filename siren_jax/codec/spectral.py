@@ -117,7 +117,7 @@ class SpectralCodec(ResidualCodec):
 
   @property
   def context(self) -> tuple[int, int]:
-    """Frames before and after a frame that its audio depends on."""
+    """`look_back` and `look_ahead`."""
     c = self.config
     hop, overlap = c.synthesis_hop, (c.fft_size - c.synthesis_hop) // 2
     # Inverse-STFT frames heard in frame 0. Hann's first value is zero: of the

@@ -1,7 +1,5 @@
 """Compiled programs, kept for later processes."""
 
-import os
-
 import jax
 import platformdirs
 

@@ -222,7 +222,7 @@ def clap_scores(
   """Cosines [B, G] with the targets, and how fit each is to be kept."""
   size = audio_RxS.shape[1]
   # One program for all lengths; what a window leaves undecoded is the next's.
-  _, after = codec_model.module(models.codec).context
+  after = codec_model.module(models.codec).look_ahead
   room = (window_length + after) * models.codec.hop
   padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
   return jax.device_get(

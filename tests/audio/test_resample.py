@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from siren_jax.audio.resample import resample
+from siren_jax.audio.resample import resample, resampled_size
 
 
 @pytest.mark.parametrize("rates", [(44100, 16000), (16000, 48000)])
@@ -33,3 +33,14 @@ def test_traced_rows_are_the_rows_of_numpy():
   resampled = jax.jit(lambda x: resample(x, 16000, 48000))(audio)
   alone = np.stack([resample(x, 16000, 48000) for x in audio])
   np.testing.assert_allclose(resampled, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("rates", [(44100, 48000), (48000, 16000), (8, 8)])
+def test_lengths_are_known_while_tracing(rates):
+  """Of ten minutes too: beyond int32 if multiplied by the rate."""
+  size = jax.jit(resampled_size, static_argnums=(1, 2))
+  for samples in (1, 146, 147, 148, 26_460_001):
+    expected = -(-samples * rates[1] // rates[0])
+    assert size(samples, *rates) == expected
+    if samples < 1000:
+      assert len(resample(np.zeros(samples), *rates)) == expected

@@ -29,6 +29,14 @@ def test_inverse_gives_the_audio_back(audio_BxS, size, hop):
   np.testing.assert_allclose(back, audio_BxS, atol=1e-5)
 
 
+def test_masked_frames_count_as_not_there(audio_BxS):
+  spectra = stft.stft(audio_BxS, 640, 160)[:, :6]
+  padded = jnp.pad(spectra, ((0, 0), (2, 1), (0, 0)), constant_values=9)
+  mask_T = (jnp.arange(9) >= 2) & (jnp.arange(9) < 8)
+  audio = stft.istft(padded, 640, 160, mask_T)[:, 2 * 160 : 8 * 160]
+  np.testing.assert_allclose(audio, stft.istft(spectra, 640, 160), atol=1e-5)
+
+
 def test_overlap_add_is_the_transpose_of_frame(audio_BxS):
   frames = np.random.default_rng(1).normal(size=(2, 8, 640)).astype("f4")
   left = np.sum(np.asarray(stft.frame(audio_BxS, 640, 160)) * frames)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from siren_jax import clap
+from siren_jax.clap import laion
 from siren_jax.clap.htsat import HtsatConfig
-from siren_jax.clap.laion import LaionConfig, features
+from siren_jax.clap.laion import LaionConfig, LaionModel
 
 encode_audio = jax.jit(clap.encode_audio, static_argnames="config")
+features = jax.jit(laion.features, static_argnames="config")
 
 # Hears 800 samples, 41 frames.
 UNFUSED = HtsatConfig(
@@ -31,26 +33,36 @@ FUSED = dataclasses.replace(UNFUSED, fusion=True)
 WANTED, FRAMES = 800, 41
 AUDIO_BxS = np.random.default_rng(0).normal(0, 0.1, (2, 2000)).astype("f4")
 # Around what is repeated, what is cut, and one frame more.
-SIZES = [1, 2, 266, 267, 399, 400, 401, 799, 800, 801, 819, 820, 840, 1337,
-         1999, 2000]  # fmt: skip
+SIZES = [1, 399, 400, 401, 800, 801, 820, 1337, 2000]
 
 
-@pytest.fixture(scope="module", params=[UNFUSED, FUSED], ids=["one", "fused"])
-def config(request, clap_config):
-  return LaionConfig(text=clap_config.text, audio=request.param, embed_dim=8)
-
-
-def test_one_program_hears_any_length(config, compilations):
+@pytest.mark.parametrize("audio", [UNFUSED, FUSED], ids=["one", "fused"])
+def test_one_program_hears_any_length(audio, clap_config, compilations):
   """As the cropped audio is heard, whatever follows."""
-  params = nn.unbox(clap.init(jax.random.key(0), config))
-  expected = [encode_audio(params, config, AUDIO_BxS[:, :n]) for n in SIZES]
+  config = LaionConfig(text=clap_config.text, audio=audio, embed_dim=8)
+  shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: rng.normal(0, 0.3, x.shape).astype("f4"), nn.unbox(shapes)
+  )
+
+  @jax.jit
+  def embed(mel_BxIxTxM, longer_B):
+    return LaionModel(config).apply(
+      {"params": params}, mel_BxIxTxM, longer_B, method="embed_mel"
+    )
+
+  cropped = [embed(*features(AUDIO_BxS[:, :n], audio)) for n in SIZES]
   encode_audio(params, config, AUDIO_BxS, num_samples=7)
   compilations.clear()
   heard = [
     encode_audio(params, config, AUDIO_BxS, num_samples=n) for n in SIZES
   ]
   assert not compilations
+  expected = np.stack(cropped)
+  expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
   np.testing.assert_allclose(heard, expected, atol=1e-5)
+  assert np.ptp(expected, 0).max() > 1e-2
 
 
 @pytest.mark.parametrize("size", [267, 400, 799])
@@ -70,16 +82,12 @@ def test_a_long_clip_is_cut_to_its_middle():
   assert longer.all()
 
 
-@pytest.mark.parametrize("size", [820, 840, 860, 1337, 2000])
+@pytest.mark.parametrize("size", [820, 860, 2000])
 def test_fusion_squeezes_the_whole_and_takes_three_parts(size):
   mel_BxIxTxM, longer = features(AUDIO_BxS[:, :size], FUSED)
   assert mel_BxIxTxM.shape == (2, 4, FRAMES, 8) and longer.all()
-  seconds = size / FUSED.sample_rate
-  frames_BxTxM = np.asarray(
-    features(AUDIO_BxS[:, :size], dataclasses.replace(FUSED, seconds=seconds))[
-      0
-    ][:, 0]
-  )
+  whole_heard = dataclasses.replace(FUSED, seconds=size / FUSED.sample_rate)
+  frames_BxTxM = features(AUDIO_BxS[:, :size], whole_heard)[0][:, 0]
   total = frames_BxTxM.shape[1]
   place = (np.arange(FRAMES) + 0.5) * total / FRAMES - 0.5
   whole = [
