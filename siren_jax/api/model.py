@@ -91,7 +91,7 @@ class Model:
       )
     return np.asarray(embedding_BxE[0])
 
-  def pieces(
+  def draw(
     self,
     request: pieces.Request,
     share: int | None = None,

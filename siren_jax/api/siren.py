@@ -234,7 +234,7 @@ class Siren:
           **self._model.tokens([rows[i][0] for i in index]),
           **known,
         )
-        drawn = self._model.pieces(request, None, on_seconds)
+        drawn = self._model.draw(request, None, on_seconds)
         yield Batch(
           rows[first : first + size],
           recordings.joined(before_S, drawn, total, self.sample_rate),
@@ -286,7 +286,7 @@ class Siren:
       **self._model.tokens(words),
       **self._model.known(before_S, bool(words[0])),
     )
-    drawn = self._model.pieces(request, sampling.CHUNK)
+    drawn = self._model.draw(request, sampling.CHUNK)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
 
@@ -328,7 +328,7 @@ class Siren:
     request = dataclasses.replace(
       request, end=codes_NxT.shape[1], kept_NxT=codes_NxT, num_kept=keep
     )
-    drawn = self._model.pieces(request)
+    drawn = self._model.draw(request)
     varied = np.concatenate([audio_BxS[0] for audio_BxS, _ in drawn])
     return varied[: len(audio_S)]
 

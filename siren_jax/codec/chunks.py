@@ -14,7 +14,7 @@ import numpy as np
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.model import Codec
 
-FRAMES = 1000  # of a window's share
+FRAMES = 250  # of a window's share
 
 
 def encode(
@@ -110,7 +110,7 @@ def push(
   codes = np.concatenate([state.codes_BxNxT, piece_BxNxT], 2)
   state, shares = state._replace(codes_BxNxT=codes), []
   while state.codes_BxNxT.shape[2] >= _window(codec, frames):
-    shares.append(_decoded(codec, state, frames))
+    shares.append(_decoded(codec, state, frames, frames))
     state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
   if not shares:
     return state, np.zeros((len(codes), 0), np.float32)
@@ -118,14 +118,16 @@ def push(
 
 
 def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
-  """Audio [B, S] of all that is left, when no codes follow."""
+  """Audio [B, S] of all that is left, when no codes follow.
+
+  Args:
+    frames: as of `push`; less than that and the look-ahead is left.
+  """
   before = codec_model.module(codec.config).look_back
-  shares = [np.zeros((len(state.codes_BxNxT), 0), np.float32)]
-  while (left := state.codes_BxNxT.shape[2] - before) > 0:
-    audio_BxS = _decoded(codec, state, frames)
-    shares.append(audio_BxS[:, : left * codec.config.hop])
-    state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
-  return np.concatenate(shares, 1)
+  left = state.codes_BxNxT.shape[2] - before
+  if not left:
+    return np.zeros((len(state.codes_BxNxT), 0), np.float32)
+  return _decoded(codec, state, frames, left)
 
 
 def _window(codec: Codec, frames: int) -> int:
@@ -134,8 +136,10 @@ def _window(codec: Codec, frames: int) -> int:
   return module.look_back + frames + module.look_ahead
 
 
-def _decoded(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
-  """Audio [B, frames * hop] of the next frames; zeros beyond the last."""
+def _decoded(
+  codec: Codec, state: Decoding, frames: int, share: int
+) -> np.ndarray:
+  """Audio [B, share * hop] of the next frames, in a window for `frames`."""
   before = codec_model.module(codec.config).look_back
   length, hop = _window(codec, frames), codec.config.hop
   first = state.first - before
@@ -144,4 +148,4 @@ def _decoded(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   missing = length - window.shape[2]
   window = np.pad(window, ((0, 0), (0, 0), (0, missing)))
   audio_BxS = codec.decode(window, first, received)
-  return np.asarray(audio_BxS)[:, before * hop : (before + frames) * hop]
+  return np.asarray(audio_BxS)[:, before * hop : (before + share) * hop]
