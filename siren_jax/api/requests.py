@@ -41,20 +41,32 @@ def rows_of(
   ]
 
 
-def keys_of(
-  key: jax.Array | int, rows: Sequence[tuple[str, int]], candidates: int
-) -> jax.Array:
-  """Random keys [B, G]: of each prompt, its samples and their candidates.
+def root_key(key: jax.Array | int) -> jax.Array:
+  """A typed key, of one, of an older kind or of a seed.
 
   Raises:
     UserError: the seed is out of its range.
   """
-  key = key if isinstance(key, jax.Array) else _key_of_seed(key)
-  if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-    key = jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
+  if isinstance(key, jax.Array):
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+      return key
+    return jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
+  if not 0 <= key < MAX_SEED:
+    raise UserError(f"seed {key}: give 0 or more, and below {MAX_SEED}")
+  return jax.random.key(key)
+
+
+def keys_of(
+  root: jax.Array, rows: Sequence[tuple[str, int]], candidates: int
+) -> jax.Array:
+  """Random keys [B, G]: of each prompt, its samples and their candidates.
+
+  A prompt's key is that of a checksum of its words: two prompts of one call
+  have nothing in common.
+  """
   sums, numbers = zip(*((zlib.crc32(p.encode()), n) for p, n in rows))
   fold = jax.vmap(jax.random.fold_in, (None, 0))
-  keys_B = fold(key, np.array(sums, np.uint32))
+  keys_B = fold(root, np.array(sums, np.uint32))
   keys_B = jax.vmap(jax.random.fold_in)(keys_B, np.array(numbers, np.uint32))
   if candidates == 1:
     return keys_B[:, None]
@@ -112,9 +124,3 @@ def num_samples_in(seconds: float, sample_rate: int) -> int:
 def frames_of(num_samples: int, hop: int) -> int:
   """Codec frames that hold so many samples."""
   return math.ceil(num_samples / hop)
-
-
-def _key_of_seed(seed: int) -> jax.Array:
-  if not 0 <= seed < MAX_SEED:
-    raise UserError(f"seed {seed}: give 0 or more, and below {MAX_SEED}")
-  return jax.random.key(seed)

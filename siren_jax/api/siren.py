@@ -218,7 +218,7 @@ class Siren:
     new = requests.num_samples_in(seconds, self.sample_rate)
     candidates = self.num_candidates(candidates)
     rows = requests.rows_of(words, num_samples, sample)
-    keys_BxG = requests.keys_of(key, rows, candidates)
+    root = requests.root_key(key)
     # One size, filled up: one program makes a sound alone and among others.
     size = self._model.ways * max(1, self._batch_size // candidates)
     total = len(before_S) + new
@@ -226,12 +226,12 @@ class Siren:
     def batches() -> Iterator[Batch]:
       known = self._model.known(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
-        index = np.minimum(np.arange(first, first + size), len(rows) - 1)
+        drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
         request = pieces.Request(
           method=method,
-          keys_BxG=keys_BxG[index],
+          keys_BxG=requests.keys_of(root, drawn_rows, candidates),
           end=requests.frames_of(total, self._model.hop),
-          **self._model.tokens([rows[i][0] for i in index]),
+          **self._model.tokens([prompt for prompt, _ in drawn_rows]),
           **known,
         )
         drawn = self._model.draw(request, None, on_seconds)
@@ -281,7 +281,7 @@ class Siren:
       total = len(before_S) + new
     request = pieces.Request(
       method=self._method(words, settings),
-      keys_BxG=requests.keys_of(key, rows, 1),
+      keys_BxG=requests.keys_of(requests.root_key(key), rows, 1),
       end=None if total is None else requests.frames_of(total, self._model.hop),
       **self._model.tokens(words),
       **self._model.known(before_S, bool(words[0])),
@@ -445,7 +445,7 @@ class Siren:
     count = self.num_candidates(candidates)
     return pieces.Request(
       method=self._method(words, settings),
-      keys_BxG=requests.keys_of(key, rows, count),
+      keys_BxG=requests.keys_of(requests.root_key(key), rows, count),
       end=None,
       target_E=None if words[0] else self._model.embedding(audio_S),
       **self._model.tokens(words),
