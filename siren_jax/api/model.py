@@ -54,7 +54,7 @@ class Model:
     """Samples in a codec frame."""
     return self._models.codec.hop
 
-  def tokens(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+  def tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
     """Token ids and mask, for `Request`; nothing without words."""
     if not prompts[0]:
       return {}

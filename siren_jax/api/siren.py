@@ -1,7 +1,6 @@
-"""A bundle ready for use: `load` and what it returns."""
+"""A bundle ready for use: sounds of words, and of recordings."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, NamedTuple
@@ -9,18 +8,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from siren_jax import experts, sampling
+from siren_jax import sampling
 from siren_jax.api import recordings, requests
 from siren_jax.api.model import Model
 from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
-from siren_jax.common import compilation
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
-
-BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 
 
 class Sound(NamedTuple):
@@ -54,35 +50,6 @@ class Batch(NamedTuple):
   pieces: Iterator[pieces.Piece]
 
 
-def load(
-  model: str | os.PathLike | None = None,
-  mesh: meshes.MeshConfig | None = None,
-  batch_size: int = BATCH_SIZE,
-  execution: experts.Execution | None = None,
-) -> "Siren":
-  """Loads a bundle: a folder, the name of one that ships, or the default one.
-
-  What is compiled is kept for later processes, where JAX_COMPILATION_CACHE_DIR
-  or the cache folder of the user says.
-
-  Args:
-    model: which bundle.
-    batch_size: sounds drawn at a time, candidates counted; over a mesh, by
-      each device that has rows of its own. More is faster where there are
-      many to draw. Another size may change the last bits of a sound.
-    mesh: makes sounds on all devices: rows over data and fsdp, experts over
-      expert, heads over model. None: on one.
-    execution: how the experts are run, their precision for one. None: in
-      float32, or as a bundle of before says, which kept it.
-
-  Raises:
-    UserError: there is no such bundle, or it is broken; the mesh does not fit
-      the devices or the experts; or the batch size is below 1.
-  """
-  compilation.use_cache()
-  return Siren(bundles.load(model, execution), mesh, batch_size)
-
-
 class Siren:
   """A bundle ready for use; all methods are pure in their arguments."""
 
@@ -90,7 +57,7 @@ class Siren:
     self,
     bundle: bundles.Bundle,
     mesh: meshes.MeshConfig | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = 4,
   ):
     if batch_size < 1:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
@@ -162,7 +129,8 @@ class Siren:
     Raises:
       UserError: by this call, before the first sound; as `generate`.
     """
-    target = self.loudness(loudness, options.get("continue_from") is not None)
+    recording = options.get("continue_from") is not None
+    target = requests.loudness_of(loudness, recording)
     batches = self.batches(prompts, seconds, **options)
 
     def sounds() -> Iterator[Sound]:
@@ -210,9 +178,7 @@ class Siren:
     Raises:
       UserError: by this call; as `generate`.
     """
-    before_S = np.zeros(0, np.float32)
-    if continue_from is not None:
-      before_S = requests.checked_audio(continue_from)
+    before_S = requests.checked_audio(continue_from)
     words = _words(prompts, continue_from is not None)
     method = self._method(words, settings)
     new = requests.num_samples_in(seconds, self.sample_rate)
@@ -268,9 +234,7 @@ class Siren:
     Raises:
       UserError: by this call; as `generate`.
     """
-    before_S = np.zeros(0, np.float32)
-    if continue_from is not None:
-      before_S = requests.checked_audio(continue_from)
+    before_S = requests.checked_audio(continue_from)
     words = _words(prompt, continue_from is not None)
     rows = requests.rows_of(words[:1], 1, sample)
     if len(words) > 1:
@@ -414,19 +378,6 @@ class Siren:
     if candidates is None:
       return self.bundle.candidates
     return sampling.check_candidates(candidates)
-
-  def loudness(
-    self, loudness: float | None | EllipsisType, recording: bool
-  ) -> float | None:
-    """Loudness that sounds are brought to, see `sounds`.
-
-    Raises:
-      UserError: it is out of its range.
-    """
-    if loudness is ...:
-      return None if recording else levels.TARGET
-    levels.check_target(loudness)
-    return loudness
 
   def _of_recording(
     self,

@@ -1,5 +1,7 @@
 """Compiled programs, kept for later processes."""
 
+from typing import Any
+
 import jax
 import platformdirs
 
@@ -11,7 +13,8 @@ def use_cache() -> None:
   JAX_ENABLE_COMPILATION_CACHE=false switches it off. A folder that the program
   has set stays.
   """
-  if not jax.config.jax_compilation_cache_dir:
+  config: Any = jax.config  # its fields are made at run time
+  if not config.jax_compilation_cache_dir:
     folder = platformdirs.user_cache_path("siren-jax") / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -6,6 +6,7 @@ teacher-forced, on the sampler's own state. Where there are words, CLAP is the
 second voice (our design).
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -98,7 +99,8 @@ def _log_likelihood(
 ) -> np.ndarray:
   """Mean log-probability [G] of the codes that follow, without any setting."""
   guidance = None if prompted.method.guidance is None else 1.0
-  plain = prompted.replace(method=SamplingConfig(guidance=guidance))
+  method = SamplingConfig(guidance=guidance)
+  plain = dataclasses.replace(prompted, method=method)
   group, books, begin = drawn_GxNxT.shape
   end = begin + following_NxT.shape[1]
   following = np.broadcast_to(following_NxT, (group, *following_NxT.shape))

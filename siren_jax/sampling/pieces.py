@@ -114,7 +114,7 @@ def pieces(
     for samples in draw_window(
       prompted, keys_R, window_length, window, known, request
     ):
-      codes = samples.codes_BxNxT
+      codes = np.asarray(samples.codes_BxNxT)
       known = np.concatenate([known, codes], 2)[..., -window_length:]
       decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
       on_frames(codes.shape[2])
