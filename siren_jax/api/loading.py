@@ -3,12 +3,11 @@
 import os
 
 from siren_jax import experts
+from siren_jax.api.model import BATCH_SIZE
 from siren_jax.api.siren import Siren
 from siren_jax.common import compilation
 from siren_jax.common import mesh as meshes
 from siren_jax.weights import bundle as bundles
-
-BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 
 
 def load(

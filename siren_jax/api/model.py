@@ -15,6 +15,8 @@ from siren_jax.common import mesh as meshes
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
 
+BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
+
 
 def _ignore(seconds: float) -> None:
   """Of those who do not ask for progress."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from siren_jax import sampling
 from siren_jax.api import recordings, requests
-from siren_jax.api.model import Model
+from siren_jax.api.model import BATCH_SIZE, Model
 from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
@@ -57,7 +57,7 @@ class Siren:
     self,
     bundle: bundles.Bundle,
     mesh: meshes.MeshConfig | None = None,
-    batch_size: int = 4,
+    batch_size: int = BATCH_SIZE,
   ):
     if batch_size < 1:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
@@ -193,12 +193,8 @@ class Siren:
       known = self._model.known(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
         drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
-        request = pieces.Request(
-          method=method,
-          keys_BxG=requests.keys_of(root, drawn_rows, candidates),
-          end=requests.frames_of(total, self._model.hop),
-          **self._model.tokens([prompt for prompt, _ in drawn_rows]),
-          **known,
+        request = self._request(
+          drawn_rows, root, candidates, method, total, known
         )
         drawn = self._model.draw(request, None, on_seconds)
         yield Batch(
@@ -243,12 +239,10 @@ class Siren:
     if seconds is not None:
       new = requests.num_samples_in(seconds, self.sample_rate)
       total = len(before_S) + new
-    request = pieces.Request(
-      method=self._method(words, settings),
-      keys_BxG=requests.keys_of(requests.root_key(key), rows, 1),
-      end=None if total is None else requests.frames_of(total, self._model.hop),
-      **self._model.tokens(words),
-      **self._model.known(before_S, bool(words[0])),
+    method = self._method(words, settings)
+    known = self._model.known(before_S, bool(words[0]))
+    request = self._request(
+      rows, requests.root_key(key), 1, method, total, known
     )
     drawn = self._model.draw(request, sampling.CHUNK)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
@@ -289,9 +283,7 @@ class Siren:
       audio_S, prompt, key, sample, candidates, settings
     )
     codes_NxT = self._model.codes(audio_S)
-    request = dataclasses.replace(
-      request, end=codes_NxT.shape[1], kept_NxT=codes_NxT, num_kept=keep
-    )
+    request = dataclasses.replace(request, kept_NxT=codes_NxT, num_kept=keep)
     drawn = self._model.draw(request)
     varied = np.concatenate([audio_BxS[0] for audio_BxS, _ in drawn])
     return varied[: len(audio_S)]
@@ -392,14 +384,33 @@ class Siren:
     words = _words(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
-    rows = requests.rows_of(words, 1, sample)
-    count = self.num_candidates(candidates)
+    known = {} if words[0] else {"target_E": self._model.embedding(audio_S)}
+    return self._request(
+      requests.rows_of(words, 1, sample),
+      requests.root_key(key),
+      self.num_candidates(candidates),
+      self._method(words, settings),
+      len(audio_S),
+      known,
+    )
+
+  def _request(
+    self,
+    rows: Sequence[tuple[str, int]],
+    root: jax.Array,
+    candidates: int,
+    method: sampling.SamplingConfig,
+    total: int | None,
+    known: Mapping[str, Any],
+  ) -> pieces.Request:
+    """What to draw for these rows, `total` samples in all."""
+    hop = self._model.hop
     return pieces.Request(
-      method=self._method(words, settings),
-      keys_BxG=requests.keys_of(requests.root_key(key), rows, count),
-      end=None,
-      target_E=None if words[0] else self._model.embedding(audio_S),
-      **self._model.tokens(words),
+      method=method,
+      keys_BxG=requests.keys_of(root, rows, candidates),
+      end=None if total is None else requests.frames_of(total, hop),
+      **self._model.tokens([prompt for prompt, _ in rows]),
+      **known,
     )
 
   def _method(

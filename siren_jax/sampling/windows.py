@@ -82,5 +82,6 @@ def draw(
       given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
       now = Kept(given, kept.num_codebooks)
     state, samples = advance(prompted, state, keys_B, now)
+    codes, log_probs = jax.device_get(samples)
     left = window.end - window.begin - begin
-    yield jax.tree.map(lambda x: x[..., :left], jax.device_get(samples))
+    yield Samples(codes[..., :left], log_probs[..., :left])
