@@ -123,8 +123,11 @@ def pieces(
       parts.append(audio_RxS)
     if window.end == request.end:
       parts.append(chunks.finish(tower, decoding, share))
-      if group == 1:
-        yield Piece(parts[-1])
+    elif group > 1:
+      decoding, audio_RxS = chunks.flush(tower, decoding, share)
+      parts.append(audio_RxS)
+    if group == 1 and window.end == request.end:
+      yield Piece(parts[-1])
     if group > 1:
       audio_RxS = np.concatenate(parts, 1)
       score_B, rows_B = _best(
