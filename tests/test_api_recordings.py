@@ -199,7 +199,7 @@ def test_the_fill_that_suits_what_follows_is_kept(siren, recording):
     begin, end = 4, 10
     request = dataclasses.replace(request, begin=begin, end=end)
     filled = filling.fill(
-      model._params, model._models, request, codes, model.window, 5
+      model._params, model._models, request, codes, model.window
     )
     assert filled.best == filled.log_likelihood_G.argmax()
     fills.append(filled)

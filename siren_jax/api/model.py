@@ -99,14 +99,14 @@ class Model:
     share: int | None = None,
     on_seconds: Callable[[float], None] = _ignore,
   ) -> Iterator[pieces.Piece]:
-    """`pieces.pieces` of a request; by default half a window at a time."""
+    """`pieces.pieces` of a request; by default decoded a window at a time."""
     frame_rate = self._models.codec.frame_rate
     drawn = pieces.pieces(
       self._params,
       self._models,
       request,
       self.window,
-      self.window // 2 if share is None else share,
+      self.window if share is None else share,
       lambda frames: on_seconds(frames / frame_rate),
     )
     while True:
@@ -125,7 +125,6 @@ class Model:
         request,
         codes_NxT,
         self.window,
-        self.window // 2,
       ).audio_S
 
 
