@@ -21,11 +21,16 @@ STEM_BYTES = 120  # of the words in a name; a name may have 255
 _BESIDE = (".json", ".png")  # files beside a sound
 
 
-def stem(prompt: str, seed: int, sample: int) -> str:
-  """Name of a sound without suffix: its first words, seed and sample."""
-  words = re.sub(r"[\W_]+", "-", normal(prompt).lower())
+def stem(words: str, seed: int, sample: int, done: str = "") -> str:
+  """Name of a sound without suffix: its first words, seed and sample.
+
+  Args:
+    done: what was done to a recording, if it was made from one.
+  """
+  words = re.sub(r"[\W_]+", "-", normal(words).lower())
   short = words.encode()[:STEM_BYTES].decode(errors="ignore").strip("-")
-  return f"{short or 'sound'}-seed{seed}" + (f"-{sample}" if sample else "")
+  parts = [short or "sound", done, f"seed{seed}", str(sample or "")]
+  return "-".join(filter(None, parts))
 
 
 @contextlib.contextmanager

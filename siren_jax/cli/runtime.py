@@ -83,6 +83,38 @@ class CompileClock:
       self._counted_until = now
 
 
+class SecondsBar:
+  """A progress bar in seconds of sound, for the block."""
+
+  def __init__(self, total: float | None):
+    """A bar that ends at so many seconds; None: at no time."""
+    import tqdm
+
+    end = "" if total is None else "/{total:.1f}"
+    left = "" if total is None else "<{remaining}"
+    # Not tqdm's own rate, which is turned round below one a second.
+    form = f"{{n:.1f}}{end} s of sound [{{elapsed}}{left}, {{rate_noinv_fmt}}]"
+    if total is not None:
+      form = "{percentage:3.0f}%|{bar}| " + form
+    self._bar = tqdm.tqdm(total=total, unit="s", bar_format=form, disable=None)
+
+  def __enter__(self) -> "SecondsBar":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self._bar.close()
+
+  def add(self, seconds: float) -> None:
+    """Counts what was drawn; the last frame may end after the sound."""
+    if self._bar.total is not None:
+      seconds = min(seconds, self._bar.total - self._bar.n)
+    self._bar.update(seconds)
+
+  def write(self, line: str) -> None:
+    """Prints a line above the bar."""
+    self._bar.write(line)
+
+
 def check_folder(folder: str | os.PathLike) -> pathlib.Path:
   """Proves that `folder` can be written or made, and leaves no trace.
 

@@ -109,10 +109,10 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if value is None and type(None) in options:
       return None
     rest = [o for o in options if o is not type(None)]
-    if all(map(dataclasses.is_dataclass, rest)) and isinstance(value, Mapping):
-      return from_dict(hint, value, f"{path}.")
     if len(rest) == 1:
       return _convert(rest[0], value, path)
+    if all(map(dataclasses.is_dataclass, rest)) and isinstance(value, Mapping):
+      return from_dict(hint, value, f"{path}.")
     return value
   if origin is tuple:
     if isinstance(value, str) or not isinstance(value, typing.Iterable):

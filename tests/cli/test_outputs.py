@@ -35,6 +35,7 @@ def test_names_say_seed_and_sample():
     outputs.stem("rain_in Sp\u00e4t", 0, 12) == "rain-in-sp\u00e4t-seed0-12"
   )
   assert outputs.stem("?!", 0, 0) == "sound-seed0"
+  assert outputs.stem("clip", 0, 1, "varied") == "clip-varied-seed0-1"
 
 
 @hypothesis.given(st.lists(st.sampled_from(["a", "a-2", "a-3", "b"])))

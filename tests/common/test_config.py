@@ -23,6 +23,7 @@ class Inner:
 @dataclasses.dataclass(frozen=True)
 class Outer:
   inner: Inner = Inner()
+  other: Inner | None = None
 
 
 @pytest.mark.parametrize("name", ["rate", "share"])
@@ -59,6 +60,13 @@ def test_a_value_that_is_not_of_its_type_is_named(name, value):
 def test_a_group_must_be_one(values):
   with pytest.raises(UserError, match="inner.*group of settings"):
     config.from_dict(Outer, {"inner": values})
+
+
+def test_a_group_may_be_none():
+  for other, values in ((None, None), (Inner(count=3), {"count": 3})):
+    assert config.from_dict(Outer, {"other": values}).other == other
+  with pytest.raises(UserError, match="config other='x': expected a group"):
+    config.from_dict(Outer, {"other": "x"})
 
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 3.4e38, 1.2e-38, 7])

@@ -1,20 +1,17 @@
 """What the JSON file of a sound says, read to make that sound again."""
 
-import argparse
 import dataclasses
 import os
 from typing import Any
 
 import siren_jax
+from siren_jax.cli.sounds.recordings import Recording
 from siren_jax.common import config as configs
 from siren_jax.common import files
 from siren_jax.common.errors import UserError, about
 from siren_jax.storage import fingerprint, folders
 
 _REMEDY = "give the JSON file that siren-jax generate put beside a sound"
-_FLAGS = ("again", "out", "spectrogram", "model")  # that may be given
-_SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
-_ARGUMENTS = {"prompts": "PROMPT", "file": "--prompts"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Facts:
   """All that the JSON file of a sound says.
 
   Fields with a default came later: what was made before was made so.
+  `recording` is what it was made from, if it was.
   """
 
   prompt: str
@@ -44,6 +42,7 @@ class Facts:
   version: str
   sample: int = 0
   loudness: float | None = None
+  recording: Recording | None = None
   mesh: str | None = None
   batch_size: int | None = None
   model_path: str | None = None
@@ -51,18 +50,6 @@ class Facts:
   sample_rate: int | None = None
   clap_score: float | None = None
   command: str = ""
-
-
-def check_flags(args: argparse.Namespace) -> None:
-  """Refuses what a JSON file says, given beside --again."""
-  for name, value in vars(args).items():
-    is_given = value is not None and value is not False and value != []
-    if is_given and name not in _FLAGS + _SET_BY_MAIN:
-      flag = _ARGUMENTS.get(name, f"--{name.replace('_', '-')}")
-      raise UserError(
-        f"{flag} beside --again: {args.again} says all but --out, --spectrogram"
-        f" and --model; leave {flag} out, or change the command in that file"
-      )
 
 
 def read(path: str | os.PathLike) -> Facts:
@@ -77,8 +64,10 @@ def read(path: str | os.PathLike) -> Facts:
     raise UserError(f"{path}: does not say how a sound was made; {_REMEDY}")
   try:
     _check_names(values, Facts)
-    if isinstance(values["settings"], dict):
-      _check_names(values["settings"], Settings, "settings.")
+    groups: dict[str, type] = {"settings": Settings, "recording": Recording}
+    for group, cls in groups.items():
+      if isinstance(values.get(group), dict):
+        _check_names(values[group], cls, f"{group}.")
     if not isinstance(prompt := values["prompt"], str):
       raise UserError(f"prompt={prompt!r}: expected a text")
     # A prompt may read like a URL, which no text of a config may.

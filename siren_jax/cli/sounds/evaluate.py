@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from siren_jax.cli import outputs, runtime
-from siren_jax.cli.sounds import generate
+from siren_jax.cli.sounds import make
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_lines
@@ -94,8 +94,8 @@ def run(args: argparse.Namespace) -> None:
   panel = _panel(args)
   if plan:
     prompts, paths = plan
-    generate.make(
-      prompts, lambda i, _: paths[i], args.model, args.seconds, args.seed
+    make.sounds(
+      prompts, lambda i, *_: paths[i], args.model, args.seconds, args.seed
     )
     generated = _generated(args, log)
   results = cache.Cache(

@@ -110,6 +110,19 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ({"settings": FACTS["settings"] | {"top_k": 1.5}}, "settings.top_k=1.5"),
     ({"continue_from": "x.wav"}, "continue_from is nothing that siren-jax"),
     ({"loudness": "loud"}, "loudness='loud': expected float"),
+    ({"recording": {"path": "x.wav"}}, "recording.verb is missing"),
+    ({"recording": {"verb": "mix", "path": "x"}}, "recording.verb='mix'"),
+    ({"recording": {"verb": "fill", "path": "x"}}, "recording.hole=None"),
+    (
+      {"recording": {"verb": "fill", "path": "x", "hole": [1.0]}},
+      "recording.hole=.*expected 2 values",
+    ),
+    (
+      {"recording": {"verb": "continue", "path": "x", "keep": 4}},
+      "recording.keep=4: it goes with vary",
+    ),
+    ({"recording": {"verb": "vary", "path": "x", "by": 1}}, "recording.by is"),
+    ({"recording": "x.wav"}, "recording='x.wav': expected a group"),
   ],
 )
 def test_a_fact_that_is_wrong_is_named(change, message, tmp_path, user_error):

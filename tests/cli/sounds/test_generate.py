@@ -1,27 +1,18 @@
 """`siren-jax generate`, in this process."""
 
+import io
 import json
 import shlex
 
 import numpy as np
 import pytest
 import soundfile
+import tqdm
 
 import siren_jax
 from siren_jax import api
 from siren_jax.cli import outputs
 from siren_jax.cli.main import main
-
-
-@pytest.fixture
-def generate(tiny_bundle, tmp_path, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-
-  def run(*args):
-    short = [] if "--seconds" in args else ["--seconds", "0.2"]
-    return main(["generate", *args, *short, "--model", str(tiny_bundle)])
-
-  return run
 
 
 def names(folder):
@@ -162,6 +153,50 @@ def test_the_mesh_option_reaches_load(generate, tmp_path, monkeypatch, capsys):
   assert "--mesh=expert=2, data=4" in shlex.split(facts["command"])
 
 
+def test_a_long_sound_is_that_of_python(generate, tmp_path, tiny_bundle):
+  """Several windows, written as they are made."""
+  assert generate("rain", "wind", "--seconds", "5.3", "--out", "long/") == 0
+  siren = siren_jax.load(tiny_bundle)
+  for word in ("rain", "wind"):
+    written_S, _ = soundfile.read(tmp_path / "long" / f"{word}-seed0.wav")
+    expected_S = siren.generate(word, 5.3)[0]
+    np.testing.assert_allclose(written_S, expected_S, atol=1.01 / 2**15)
+
+
+def test_progress_is_in_seconds_of_sound(generate, monkeypatch):
+  bars = []
+
+  class Bar(tqdm.tqdm):
+    def __init__(self, **options):
+      super().__init__(**options | {"disable": False, "file": io.StringIO()})
+      bars.append(self)
+
+  monkeypatch.setattr(tqdm, "tqdm", Bar)
+  assert generate("rain", "--num-samples", "5", "--seconds", "0.21") == 0
+  assert bars[0].total == pytest.approx(1.05)
+  assert bars[0].n == pytest.approx(1.05)
+  line = bars[0].fp.getvalue().split("\r")[-1]
+  assert "1.1/1.1 s of sound" in line or "1.0/1.0 s of sound" in line
+  assert "s/s" in line
+
+
+def test_an_interrupt_leaves_whole_sounds(
+  generate, tmp_path, monkeypatch, capsys
+):
+  write, paths = outputs.write, []
+
+  def stop_at_the_second(path, *rest):
+    paths.append(path)
+    if len(paths) == 2:
+      raise KeyboardInterrupt
+    return write(path, *rest)
+
+  monkeypatch.setattr(outputs, "write", stop_at_the_second)
+  assert generate("rain", "--num-samples", "3") == 130
+  assert names(tmp_path) == ["rain-seed0.json", "rain-seed0.wav"]
+  assert "1 of 3 sounds are written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   ("args", "message"),
   [
@@ -173,7 +208,8 @@ def test_the_mesh_option_reaches_load(generate, tmp_path, monkeypatch, capsys):
     (["--prompts", "binary.txt"], "UTF-8"),
     (["--prompts", "table.csv"], "a table, not a list of prompts"),
     (["x", "--seconds", "0"], "seconds 0"),
-    (["x", "--seconds", "1000"], "seconds 1000"),
+    (["x", "--seconds", "86401"], "seconds 86401"),
+    (["x", "--seconds", "none"], "--seconds none: a file has an end"),
     (["x", "--seconds", "nan"], "seconds nan"),
     (["x", "--seconds", "1", "--num-samples", "0"], "num_samples 0"),
     (["x", "--seconds", "1", "--seed", "-1"], "seed -1"),

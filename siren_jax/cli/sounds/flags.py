@@ -1,0 +1,197 @@
+"""Flags of `siren-jax generate`: what there is, and what goes together."""
+
+import argparse
+import re
+from typing import Any
+
+from siren_jax.common.errors import UserError
+
+STREAM = "-"  # of --out: standard output
+ENDLESS = "none"  # of --seconds
+DEFAULTS = {"seconds": 5.0, "seed": 0, "num_samples": 1, "sample": 0}
+
+_SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
+_BESIDE_AGAIN = ("again", "out", "spectrogram", "model")
+_NAMES = {
+  "prompts": "PROMPT",
+  "file": "--prompts",
+  "continue_from": "--continue",
+}
+_NOT_STREAMED = {
+  "again": "the loudness of a sound is known at its end",
+  "fill": "a fill is chosen when all are drawn",
+  "vary": "a variation has the length of its recording",
+  "num_samples": "a stream is one sound",
+  "candidates": "a stream is one draw, with nothing to choose from",
+  "loudness": "it is known at the end of a sound; give --gain",
+  "spectrogram": "a picture lies beside a file",
+  "batch_size": "a stream is one sound",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds all flags, in groups."""
+  add = parser.add_argument
+  add("prompts", type=str, nargs="*", metavar="PROMPT", help="what to hear")
+  add("--prompts", dest="file", metavar="FILE", help="prompts, one a line")
+  add(
+    "--seconds",
+    type=seconds,
+    help="length, or what is added to a recording (default: 5)",
+  )
+  add("--seed", type=int, help="another seed, another sound (default: 0)")
+  add("--num-samples", type=int, help="sounds a prompt (default: 1)")
+  add("--sample", type=int, help="number of the first (default: 0)")
+  _add_sources(parser)
+  _add_drawing(parser)
+  _add_outputs(parser)
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+  group = parser.add_argument_group("from what is there; words are optional")
+  add = group.add_mutually_exclusive_group().add_argument
+  add(
+    "--continue",
+    dest="continue_from",
+    metavar="RECORDING",
+    help="go on from its end",
+  )
+  add(
+    "--fill",
+    nargs=2,
+    metavar=("START:END", "RECORDING"),
+    help="make this part of it anew, in seconds, so that it fits the rest",
+  )
+  add("--vary", metavar="RECORDING", help="keep its coarse codes alone")
+  add("--again", metavar="JSON", help="make the sound of this file again")
+  group.add_argument(
+    "--keep",
+    type=int,
+    metavar="N",
+    help="of --vary: how many codebooks stay, the coarse first (default: 4)",
+  )
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("how sounds are drawn").add_argument
+  add("--model", help="bundle folder, or the name of one that ships")
+  add("--candidates", type=int, help="draw so many, keep the best by CLAP")
+  add("--temperature", type=float, help="below 1: safer, above: wilder")
+  add("--top-k", type=int, help="draw from the k likeliest codes")
+  add("--top-p", type=float, help="draw from this share of the probability")
+  add("--guidance", type=float, help="pull towards the prompt, such as 3")
+  add(
+    "--mesh",
+    type=str,
+    metavar="AXIS=N,...",
+    help="all devices: data=4,expert=2",
+  )
+  add("--batch-size", type=int, metavar="N", help="sounds drawn at a time")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("what is written").add_argument
+  add(
+    "--out",
+    default=".",
+    help="a folder (default: here), a file (.wav, .flac, .ogg or .mp3), or -:"
+    " standard output",
+  )
+  add("--spectrogram", action="store_true", help="a PNG beside every sound")
+  add(
+    "--loudness",
+    type=str,
+    metavar="LUFS",
+    help="of every sound (default: as EBU R 128 has it; from a recording, as"
+    " that is), or none: as drawn",
+  )
+  add("--gain", type=float, metavar="DB", help="of --out - (default: 0)")
+
+
+def seconds(text: str) -> float | str:
+  """The argparse type of a length; `ENDLESS` stays what it is."""
+  return text if text == ENDLESS else float(text)
+
+
+def check(args: argparse.Namespace) -> None:
+  """Refuses flags that mean nothing beside others.
+
+  Raises:
+    UserError: it names both.
+  """
+  given = {
+    name: _NAMES.get(name, f"--{name.replace('_', '-')}")
+    for name, value in vars(args).items()
+    if value is not None
+    and value is not False
+    and value != []
+    and name not in _SET_BY_MAIN
+  }
+  streams = args.out == STREAM
+  for name, flag in given.items():
+    if streams and name in _NOT_STREAMED and not _is_one_draw(args, name):
+      raise UserError(
+        f"{flag} beside --out -: {_NOT_STREAMED[name]}; leave {flag} out, or"
+        " write a file"
+      )
+    if args.again is not None and name not in _BESIDE_AGAIN:
+      raise UserError(
+        f"{flag} beside --again: {args.again} says all but --out, --spectrogram"
+        f" and --model; leave {flag} out, or change the command in that file"
+      )
+  if args.gain is not None and not streams:
+    raise UserError(
+      f"--gain {args.gain:g}: goes with --out -; files have --loudness"
+    )
+  if args.keep is not None and args.vary is None:
+    raise UserError(f"--keep {args.keep}: goes with --vary RECORDING")
+  if args.seconds is not None and (args.fill or args.vary is not None):
+    flag = "--fill" if args.fill else "--vary"
+    raise UserError(
+      f"--seconds beside {flag}: the sound is as long as the recording; leave"
+      " --seconds out"
+    )
+  if args.seconds == ENDLESS and not streams:
+    raise UserError(
+      "--seconds none: a file has an end; give its seconds, or --out -"
+    )
+
+
+def _is_one_draw(args: argparse.Namespace, name: str) -> bool:
+  return name == "candidates" and args.candidates == 1
+
+
+def mesh(text: str | None) -> Any:
+  """The MeshConfig that `data=4,expert=2` says; None: none is asked for."""
+  if text is None:
+    return None
+  from siren_jax.common import mesh as meshes
+
+  sizes = {}
+  for word in text.split(","):
+    axis, _, size = word.strip().partition("=")
+    if (
+      axis not in meshes.AXES
+      or axis in sizes
+      or not re.fullmatch(r"-?\d+", size)
+    ):
+      raise UserError(
+        f"--mesh {text}: {word!r} is not an axis and its number of devices;"
+        f" the axes are {', '.join(meshes.AXES)}, as in data=4,expert=2"
+      )
+    sizes[axis] = int(size)
+  return meshes.MeshConfig(**sizes)
+
+
+def loudness(args: argparse.Namespace) -> dict[str, float | None]:
+  """The loudness that was asked for, as an option; none: by default."""
+  if args.loudness is None:
+    return {}
+  if args.loudness == "none":
+    return {"loudness": None}
+  try:
+    return {"loudness": float(args.loudness)}
+  except ValueError:
+    raise UserError(
+      f"--loudness {args.loudness}: give a number of LUFS, such as -23, or none"
+    ) from None

@@ -1,0 +1,263 @@
+"""Sounds made and written, each with the JSON file that says how."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+import siren_jax
+from siren_jax.cli import outputs, runtime
+from siren_jax.cli.sounds import flags
+from siren_jax.cli.sounds.recordings import Recording
+from siren_jax.storage import folders
+
+PathOf = Callable[[int, str, int], pathlib.Path]
+
+
+class Drawn(NamedTuple):
+  """A sound that is about to be written.
+
+  Attributes:
+    path: where to.
+    samples: `audio.loudness.Samples`, as the codec gave them.
+    prompt, sample, clap_score: as of `api.Sound`.
+  """
+
+  path: pathlib.Path
+  samples: Any
+  prompt: str
+  sample: int
+  clap_score: float | None
+
+
+def sounds(
+  prompts: Sequence[str],
+  path_of: PathOf,
+  model: str | None,
+  seconds: float,
+  seed: int,
+  *,
+  recording: Recording | None = None,
+  spectrogram: bool = False,
+  mesh: str | None = None,
+  batch_size: int | None = None,
+  loudness: float | None | EllipsisType = ...,
+  **options: Any,
+) -> None:
+  """Writes sounds, each with its JSON file, and says what it took.
+
+  Args:
+    prompts: what to make; none where a recording does without words.
+    path_of: number of a sound, its prompt and its sample, to its file.
+    model: by which bundle; None is the default one.
+    seconds: of each; of what is added to a recording.
+    seed: of all.
+    recording: what they are made from.
+    spectrogram: a PNG beside each.
+    mesh: axes and sizes, such as "data=4,expert=2". batch_size: see `api.load`.
+    loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
+  """
+  start = time.perf_counter()
+  from siren_jax import api
+
+  batch_size = api.BATCH_SIZE if batch_size is None else batch_size
+  siren = api.load(model, flags.mesh(mesh), batch_size)
+  target = siren.loudness(loudness, recording is not None)
+  audio_S = None
+  if recording is not None:
+    audio_S, recording = recording.read(siren.sample_rate)
+    if recording.verb != "continue":
+      seconds = len(audio_S) / siren.sample_rate
+  clock = runtime.CompileClock()
+  loaded = time.perf_counter()
+  runtime.say("getting ready; new settings compile once ...")
+  facts = _facts(siren, model, options, has_words=bool(prompts)) | {
+    "seed": seed,
+    "seconds": seconds,
+    "loudness": target,
+    "recording": recording and dataclasses.asdict(recording),
+    "mesh": mesh,
+    "batch_size": batch_size,
+  }
+  count = max(1, len(prompts)) * options.get("num_samples", 1)
+  with runtime.SecondsBar(count * seconds) as bar:
+    options["key"] = seed
+    if recording is None or recording.verb == "continue":
+      drawn = _drawn(siren, prompts, seconds, audio_S, options, path_of, bar)
+    else:
+      drawn = _changed(
+        siren, prompts, recording, audio_S, options, path_of, bar
+      )
+    _write_all(drawn, count, facts, spectrogram, bar)
+  making = time.perf_counter() - loaded - clock.seconds
+  print(
+    f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
+    f"load, {clock.seconds:.1f} s to compile, {making:.1f} s to make"
+  )
+
+
+def _drawn(
+  siren: Any,
+  prompts: Sequence[str],
+  seconds: float,
+  before_S: Any,
+  options: Mapping[str, Any],
+  path_of: PathOf,
+  bar: runtime.SecondsBar,
+) -> Iterator[Drawn]:
+  """Sounds that lie on disk, in memory that does not grow with length.
+
+  Args:
+    before_S: a recording to go on from; None: none.
+  """
+  from siren_jax.audio import disk_sound
+  from siren_jax.sampling import pieces
+
+  now: list[tuple[str, int]] = []  # rows of the batch
+  batches = siren.batches(
+    prompts or None,
+    seconds,
+    continue_from=before_S,
+    on_seconds=lambda seconds: bar.add(seconds * len(now)),
+    **options,
+  )
+  number = 0
+  for now, parts in batches:
+    paths = [path_of(number + i, *row) for i, row in enumerate(now)]
+    number += len(now)
+    scores = []
+    with contextlib.ExitStack() as stack:
+      disks = [stack.enter_context(disk_sound.beside(p)) for p in paths]
+      for audio_BxS, score_B in parts:
+        for disk, audio_S in zip(disks, audio_BxS, strict=False):
+          disk.append(audio_S)
+        scores.append(score_B)
+      score_B = pieces.mean_scores(scores)
+      for path, disk, row, score in zip(
+        paths, disks, now, score_B, strict=False
+      ):
+        yield Drawn(path, disk, *row, score)
+
+
+def _changed(
+  siren: Any,
+  prompts: Sequence[str],
+  recording: Recording,
+  audio_S: Any,
+  options: Mapping[str, Any],
+  path_of: PathOf,
+  bar: runtime.SecondsBar,
+) -> Iterator[Drawn]:
+  """A recording filled or varied, sound by sound."""
+  from siren_jax.api import requests
+
+  options = dict(options)
+  words = requests.checked_prompts(prompts) if prompts else [""]
+  rows = requests.rows_of(
+    words, options.pop("num_samples", 1), options.pop("sample", 0)
+  )
+  for number, (prompt, sample) in enumerate(rows):
+    changed_S = recording.change(
+      siren, audio_S, prompt, sample=sample, **options
+    )
+    bar.add(len(audio_S) / siren.sample_rate)
+    yield Drawn(
+      path_of(number, prompt, sample), changed_S, prompt, sample, None
+    )
+
+
+def _write_all(
+  drawn: Iterator[Drawn],
+  count: int,
+  facts: Mapping[str, Any],
+  picture: bool,
+  bar: runtime.SecondsBar,
+) -> None:
+  """Writes sounds as they come; says how many, where it is interrupted."""
+  written = 0
+  try:
+    for sound in drawn:
+      bar.write(_write(sound, facts, picture))
+      written += 1
+  except KeyboardInterrupt as stop:
+    stop.add_note(f"{written} of {count} sounds are written")
+    raise
+
+
+def _write(drawn: Drawn, facts: Mapping[str, Any], picture: bool) -> str:
+  """Writes a sound with its JSON file; a line that says so."""
+  from siren_jax.audio import loudness
+
+  facts = {
+    "prompt": drawn.prompt,
+    "sample": drawn.sample,
+    "clap_score": drawn.clap_score,
+    **facts,
+  }
+  facts["command"] = _command(facts)
+  samples = drawn.samples
+  if (target := facts["loudness"]) is not None:
+    samples = loudness.levelled(samples, facts["sample_rate"], target)
+  path, notes = outputs.write(drawn.path, samples, facts, picture)
+  if path != drawn.path:
+    notes = (f"{drawn.path.name} is there already", *notes)
+  line = [str(path)]
+  if drawn.prompt:
+    line.append(f'"{drawn.prompt}"')
+  if drawn.clap_score is not None:
+    line.append(f"CLAP score {drawn.clap_score:.2f}")
+  return "; ".join(["  ".join(line), *notes])
+
+
+def _facts(
+  siren: Any,
+  model: str | None,
+  options: Mapping[str, Any],
+  has_words: bool,
+) -> dict[str, Any]:
+  """What the JSON files of all sounds of a call say of the model."""
+  names = [field.name for field in dataclasses.fields(siren.bundle.sampling)]
+  settings = {k: v for k, v in options.items() if k in names}
+  if not has_words:
+    settings["guidance"] = None  # There is nothing to guide to.
+  return {
+    "sample_rate": siren.sample_rate,
+    "settings": dataclasses.asdict(siren.sampling_config(**settings))
+    | {"candidates": siren.num_candidates(options.get("candidates"))},
+    "model": siren.bundle.name,
+    "model_path": model,
+    "model_fingerprint": folders.model_fingerprint(folders.find(model or None)),
+    "version": siren_jax.__version__,
+  }
+
+
+def _command(facts: Mapping[str, Any]) -> str:
+  """The command that makes this one sound again."""
+  settings, level = facts["settings"], facts["loudness"]
+  recording = facts["recording"] and Recording(**facts["recording"])
+  values = {
+    "model": facts["model_path"] or facts["model"],
+    "seconds": facts["seconds"],
+    "seed": facts["seed"],
+    "sample": facts["sample"],
+    "candidates": settings["candidates"],
+    **{name: settings[name] for name in runtime.SAMPLING_FLAGS},
+    "loudness": "none" if level is None else level,
+    "mesh": facts["mesh"],
+    "batch_size": facts["batch_size"],
+  }
+  words = ["siren-jax", "generate"]
+  if recording:
+    words += recording.flags()
+    if recording.verb != "continue":
+      del values["seconds"]
+  for name, value in values.items():
+    if value is not None:
+      words.append(f"--{name.replace('_', '-')}={value}")
+  if facts["prompt"]:
+    words += ["--", facts["prompt"]]
+  return shlex.join(words)
