@@ -131,7 +131,9 @@ class Filler:
     loudest = self._log_mel(audio_S).max()
     steps = [
       np.maximum(self._log_mel(audio_S[joint : joint + size]), loudest - RANGE)
-      - np.maximum(self._log_mel(audio_S[joint - size : joint]), loudest - RANGE)
+      - np.maximum(
+        self._log_mel(audio_S[joint - size : joint]), loudest - RANGE
+      )
       for joint in joints
     ]
     return float(np.mean([np.sqrt(np.mean(step**2)) for step in steps]))
