@@ -1,4 +1,4 @@
-"""Is one checkout as fast as another? Both in turns, so that load falls on both.
+"""Is one checkout as fast as another? In turns, so that load falls on both.
 
   python -m benchmarks.checkouts OLD
   python -m benchmarks.checkouts OLD --candidates 4
@@ -19,6 +19,14 @@ import sys
 import time
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
+
+import siren_jax
+from benchmarks.sampling import copy_speed
+from benchmarks.shapes import SHAPES, variables
+from siren_jax import sampling
+
 HERE = pathlib.Path(__file__).parents[1]
 
 
@@ -27,7 +35,7 @@ def main() -> None:
   parser.add_argument("old", type=pathlib.Path, help="the other checkout")
   parser.add_argument("--seconds", type=float, default=5.0)
   parser.add_argument("--candidates", type=int, default=1)
-  parser.add_argument("--shape", help="of benchmarks/shapes.py")
+  parser.add_argument("--shape", choices=SHAPES)
   parser.add_argument("--batch", type=int, default=1)
   parser.add_argument("--frames", type=int, default=300)
   parser.add_argument("--repeats", type=int, default=9, help="pairs")
@@ -36,6 +44,7 @@ def main() -> None:
   if args.child:
     answer(sampler(args) if args.shape else sounds(args))
     return
+  print(f"memory {copy_speed() / 1e9:.1f} GB/s")
   trees = {"old": args.old.resolve(), "new": HERE}
   children = {name: start(tree) for name, tree in trees.items()}
   times: dict[str, list[float]] = {name: [] for name in trees}
@@ -59,9 +68,9 @@ def main() -> None:
 
 
 def start(tree: pathlib.Path) -> subprocess.Popen:
-  """This script with the packages of a checkout."""
+  """This script with the packages of a checkout, which are found first."""
   return subprocess.Popen(
-    [sys.executable, __file__, *sys.argv[1:], "--child"],
+    [sys.executable, "-P", __file__, *sys.argv[1:], "--child"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tree,
     env=os.environ | {"PYTHONPATH": str(tree)},
   )  # fmt: skip
@@ -82,8 +91,6 @@ def answer(run: Callable[[], object]) -> None:
 
 
 def sounds(args: argparse.Namespace) -> Callable[[], object]:
-  import siren_jax  # of the checkout
-
   siren = siren_jax.load()
   return lambda: siren.generate(
     "a dog barking", args.seconds, candidates=args.candidates
@@ -91,12 +98,6 @@ def sounds(args: argparse.Namespace) -> Callable[[], object]:
 
 
 def sampler(args: argparse.Namespace) -> Callable[[], object]:
-  import jax  # after the checkout was chosen, as all below
-  import jax.numpy as jnp
-
-  from benchmarks.shapes import SHAPES, variables
-  from siren_jax import sampling
-
   config = SHAPES[args.shape]
   params, batch = variables(config), args.batch
   method = sampling.SamplingConfig(top_k=64)
