@@ -34,6 +34,7 @@ def use_compilation_cache() -> None:
   """Keeps compiled programs in the user's cache folder between commands.
 
   JAX's own variables steer it: JAX_COMPILATION_CACHE_DIR moves it,
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says which programs are kept,
   JAX_ENABLE_COMPILATION_CACHE=false switches it off.
   """
   import jax
@@ -42,7 +43,8 @@ def use_compilation_cache() -> None:
   if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     folder = platformdirs.user_cache_path("siren-jax") / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+  if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def join(others: str) -> None:
