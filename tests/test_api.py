@@ -197,6 +197,7 @@ def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
   assert set(best) != {0}, "the first of all would do: a weak test"
 
 
+@pytest.mark.long
 def test_a_mesh_makes_the_same_sounds(siren, tiny_bundle):
   """In two batches, of which the last is filled up."""
   sizes = sj.MeshConfig(data=2, expert=2, fsdp=2)
