@@ -73,7 +73,8 @@ A Siren model: words to sound. Made with siren-jax {version}.
 | experts | {experts} | {num_experts} residual experts |
 
 Sampling by default: {settings}, candidates {candidates}. Trained on
-sounds of up to {seconds:g} seconds; longer ones are drawn in windows of that length. Weights are
+sounds of up to {seconds:g} seconds; longer ones are drawn in windows of that \
+length. Weights are
 stored in float16.
 
 {notes}
