@@ -133,6 +133,17 @@ def test_candidates_are_chosen_in_every_window(siren, hop):
   np.testing.assert_allclose(chosen, expected, atol=1e-5)
 
 
+def test_a_long_recording_goes_on(siren, recording):
+  """Longer than two windows, with several candidates, and without words."""
+  long_S = np.concatenate([recording, recording[::-1]] * 2)
+  audio_S = siren.generate(
+    None, 2.5, key=5, candidates=2, continue_from=long_S
+  )[0]
+  assert len(audio_S) == len(long_S) + round(2.5 * siren.sample_rate)
+  joint = len(long_S) - round(0.01 * siren.sample_rate)
+  np.testing.assert_array_equal(audio_S[:joint], long_S[:joint])
+
+
 def test_a_sound_goes_on_from_a_recording(siren, recording):
   for words in (PROMPT, None):
     audio_S = siren.generate(words, 1.0, key=5, continue_from=recording)[0]

@@ -57,9 +57,10 @@ def joined(
     audio_BxS[:, : len(known_S)] = faded(
       known_S, audio_BxS[:, : len(known_S)], np.maximum(phase_S, 0)
     )
-    keep = end - done if total is None else max(0, total - done)
-    yield Piece(audio_BxS[:, :keep], score_B)
+    keep = end - done if total is None else min(end, total) - done
     done = end
+    if keep:
+      yield Piece(audio_BxS[:, :keep], score_B)
 
 
 def faded(

@@ -96,19 +96,19 @@ def pieces(
     on_frames: is called with how many frames were drawn, as they are.
 
   Yields:
-    Pieces of any length: with one candidate as soon as they can be decoded,
-    else at the end of each window.
+    Pieces of any length, zero too: with one candidate as soon as they can be
+    decoded, else at the end of each window.
   """
   tower = codec.Codec(models.codec, params["codec"])
   group = request.num_candidates
   prompted, target_BxE = prompt(params, models, request)
   keys_R, count = request.keys_BxG.reshape(-1), request.keys_BxG.size
   known = _repeat(request.known_NxT, count, models)
-  decoding, audio_RxS = chunks.push(
-    tower, chunks.start(tower, count), known, share
-  )
-  if audio_RxS.size:
-    yield Piece(audio_RxS[::group])
+  decoding = chunks.start(tower, count)
+  decoding, audio_RxS = chunks.push(tower, decoding, known, share)
+  decoding, rest_RxS = chunks.flush(tower, decoding, share)
+  if known.size:
+    yield Piece(np.concatenate([audio_RxS, rest_RxS], 1)[::group])
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
@@ -118,16 +118,14 @@ def pieces(
       known = np.concatenate([known, codes], 2)[..., -window_length:]
       decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
       on_frames(codes.shape[2])
-      if group == 1 and audio_RxS.size:
+      if group == 1:
         yield Piece(audio_RxS)
       parts.append(audio_RxS)
     if window.end == request.end:
       parts.append(chunks.finish(tower, decoding, share))
     elif group > 1:
-      decoding, audio_RxS = chunks.flush(tower, decoding, share)
-      parts.append(audio_RxS)
-    if group == 1 and window.end == request.end:
-      yield Piece(parts[-1])
+      decoding, rest_RxS = chunks.flush(tower, decoding, share)
+      parts.append(rest_RxS)
     if group > 1:
       audio_RxS = np.concatenate(parts, 1)
       score_B, rows_B = _best(
@@ -136,6 +134,8 @@ def pieces(
       yield Piece(audio_RxS[rows_B], score_B)
       rows_R = np.repeat(rows_B, group)
       known, decoding = known[rows_R], decoding.take(rows_R)
+    elif window.end == request.end:
+      yield Piece(parts[-1])
 
 
 def draw_window(
