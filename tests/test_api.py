@@ -62,7 +62,9 @@ def test_seed_and_key_are_the_same_and_fix_the_sound(siren):
   assert np.abs(first - other).max() > 0
 
 
-@pytest.mark.parametrize("candidates", [1, 2, 3])
+@pytest.mark.parametrize(
+  "candidates", [1, 2, pytest.param(3, marks=pytest.mark.long)]
+)
 def test_company_does_not_change_a_bit_of_a_sound(siren, candidates):
   """Alone, at the head or the end of a batch, in a full one or not."""
   options = dict(seconds=0.2, key=5, candidates=candidates)

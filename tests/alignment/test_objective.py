@@ -133,7 +133,9 @@ def model():
   return config, params, prompt, jnp.ones((1, 2), bool)
 
 
-@pytest.mark.parametrize("guidance", [None, 2.0])
+@pytest.mark.parametrize(
+  "guidance", [None, pytest.param(2.0, marks=pytest.mark.long)]
+)
 def test_gradient_is_that_of_the_expected_reward(model, guidance):
   """All 81 clips of a toy, weighed by their exact probability.
 

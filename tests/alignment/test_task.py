@@ -206,6 +206,7 @@ def test_coarse_experts_learn_from_a_reward_of_deeper_codes(make, batch):
   assert now > before + 0.01
 
 
+@pytest.mark.long
 def test_nothing_moves_where_rewards_say_nothing(make, batch):
   names = ("my_rewards:constant", "my_rewards:broken")
   _, state, step = make(rewards=names, weights=(1.0, 1.0))
@@ -225,6 +226,7 @@ def test_a_broken_reward_does_not_poison_another(make, batch):
   assert np.isfinite(metrics["reward"])
 
 
+@pytest.mark.long
 def test_the_reference_holds_the_policy_back(make, batch):
   _, state, free = make()
   _, _, held = make(kl=1000.0)
@@ -250,6 +252,7 @@ def test_evaluation_is_the_same_every_time(make, batch):
   assert 0 < first["diversity"] < 2
 
 
+@pytest.mark.long
 def test_no_two_batches_of_an_evaluation_share_their_randomness(make, batch):
   task, state, _ = make(**DEEP)
   evaluate = evaluation(task)
@@ -309,6 +312,7 @@ def test_a_mesh_does_what_one_device_does(plain, batch, sizes):
   )  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_is_gathered_is_whole(plain):
   task, _, state, _ = plain
   mesh, spread, _ = _placed(task, state, expert=2, fsdp=2, model=2)

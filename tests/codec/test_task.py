@@ -91,6 +91,7 @@ def test_locked_codes_stay(tiny, batch, params):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.long
 def test_dead_codes_are_reborn_on_residuals(tiny, batch):
   task = _task(tiny, dead_usage=0.2, usage_decay=0.5)
   states, history = _train(task, batch, 12)
@@ -126,6 +127,7 @@ def test_the_adversary_joins_at_its_step(tiny, batch, kind):
   assert judged[:2] == [0, 0] and 0 < judged[-1] < judged[2]
 
 
+@pytest.mark.long
 def test_the_dac_is_trained_by_the_same_task(batch):
   task = _task(DAC, swing=0.0)
   short = {"audio_BxS": batch["audio_BxS"][:, :2000]}
@@ -136,14 +138,15 @@ def test_the_dac_is_trained_by_the_same_task(batch):
 
 def test_energy_distance_prefers_noise_to_its_average():
   """A plain distance is least for a blur; this one for a fresh draw."""
+  spectra = jax.jit(losses.spectra, static_argnums=1)
   key = jax.random.key(0)
   noise = 0.1 * jax.random.normal(key, (3, 8, 16000))
-  target, one, other = (losses.spectra(x, 16000) for x in noise)
+  target, one, other = (spectra(x, 16000) for x in noise)
   drawn = losses.energy_distance(target, one, other)
   for gain in (0.5, 0.8, 1.25, 2.0):
-    one, other = (losses.spectra(gain * x, 16000) for x in noise[1:])
+    one, other = (spectra(gain * x, 16000) for x in noise[1:])
     assert losses.energy_distance(target, one, other) > drawn
   time = jnp.arange(16000) / 16000
   tone = jnp.broadcast_to(0.1 * jnp.sin(2000 * time), (8, 16000))
-  tone = losses.spectra(tone, 16000)
+  tone = spectra(tone, 16000)
   assert losses.energy_distance(target, tone, tone) > 1.5 * drawn

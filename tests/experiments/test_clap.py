@@ -118,6 +118,7 @@ def test_words_alone_need_no_audio(experiment, tmp_path):
   assert task is not None
 
 
+@pytest.mark.long
 def test_the_sound_of_a_bundle_is_trained_to_its_text(
   experiment, tiny_bundle, tmp_path
 ):

@@ -73,6 +73,7 @@ def test_a_sharded_update_is_that_of_one_device(task, batch, plain, mesh):
   assert_same_update(task, batch, plain, mesh)
 
 
+@pytest.mark.long
 def test_experts_of_a_device_take_turns(task, batch, plain):
   turns = experts.Stage1Task(
     CONFIG,

@@ -130,9 +130,8 @@ def _program(task, batch, **sizes) -> str:
     return step.lower(state, batch, jax.random.key(0)).compile().as_text()
 
 
-@pytest.mark.parametrize(
-  "loop", ["map", pytest.param("vmap", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("loop", ["map", "vmap"])
 def test_nothing_but_metrics_moves_between_experts(make, batch, moved, loop):
   """On a mesh of experts alone, all that moves is from expert to expert."""
   task, *_ = make(
@@ -142,10 +141,8 @@ def test_nothing_but_metrics_moves_between_experts(make, batch, moved, loop):
   assert sizes and max(sizes) <= task.config.num_codebooks
 
 
-@pytest.mark.parametrize(
-  "sizes",
-  [pytest.param(dict(fsdp=4), marks=pytest.mark.long), dict(data=2, fsdp=4)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("sizes", [dict(fsdp=4), dict(data=2, fsdp=4)])
 def test_weights_come_to_the_batch(make, batch, moved, sizes):
   """No activation of the whole batch is gathered on a device."""
   task, state, _ = make({}, scan_layers=True, remat=True)

@@ -40,7 +40,11 @@ def prompt():
 )
 @pytest.mark.parametrize(
   "numbers",
-  [None, *(pytest.param(n, marks=pytest.mark.long) for n in ((1,), (0, 2)))],
+  [
+    None,
+    pytest.param((1,), marks=pytest.mark.long),
+    pytest.param((0, 2), marks=pytest.mark.long),
+  ],
 )
 def test_scores_are_what_the_sampler_reported(model, prompt, method, numbers):
   config, params = model

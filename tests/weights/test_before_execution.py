@@ -88,6 +88,7 @@ def test_a_finished_run_has_nothing_to_do(workdir, capsys):
   assert _losses(workdir) == losses
 
 
+@pytest.mark.long
 def test_experts_are_trained_on(expected):
   _train("experts", "--config.train.steps=3")
   assert _losses("experts")[2] == pytest.approx(
