@@ -183,7 +183,7 @@ def mesh(text: str | None) -> Any:
   return meshes.MeshConfig(**sizes)
 
 
-def loudness(args: argparse.Namespace) -> dict[str, float | None]:
+def loudness(args: argparse.Namespace) -> dict[str, Any]:
   """The loudness that was asked for, as an option; none: by default."""
   if args.loudness is None:
     return {}
