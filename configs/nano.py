@@ -35,7 +35,7 @@ def get_config():
       generate=GenerateConfig(
         sampling=SamplingConfig(temperature=0.9, top_k=64, guidance=3.0),
         candidates=4,
-        max_seconds=10.0,
+        max_seconds=5.0,
       ),
     )
   )

@@ -1,5 +1,6 @@
 """Eight CPU devices, programs compiled once, and a tiny bundle to try."""
 
+import gc
 import os
 import pathlib
 import sys
@@ -33,21 +34,33 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-# Tests start from a cold cache of their own, shared by the workers of
-# pytest-xdist and by subprocesses.
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _compilation_cache(tmp_path_factory):
+  """Cold at the start; shared by xdist's workers and by subprocesses."""
   folder = tmp_path_factory.getbasetemp()
   if "PYTEST_XDIST_WORKER" in os.environ:
     folder = folder.parent
   folder = folder / "compiled"
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    for name, value in (
+      ("jax_compilation_cache_dir", str(folder)),
+      ("jax_persistent_cache_min_compile_time_secs", 0),
+    ):
+      patch.setenv(name.upper(), str(value))
+      jax.config.update(name, value)
     yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_end():
+  """Leaves little to the collections of garbage at pytest's end.
+
+  JAX keeps much, and pytest-xdist sends SIGINT to a worker that takes more
+  than five seconds to end.
+  """
+  yield
+  gc.freeze()
 
 
 @pytest.fixture
@@ -163,10 +176,10 @@ def clap_config():
 
 @pytest.fixture(
   params=[
-    dict(data=8),
-    dict(expert=8),
-    dict(fsdp=8),
-    dict(model=8),
+    pytest.param(dict(data=8), marks=pytest.mark.long),
+    pytest.param(dict(expert=8), marks=pytest.mark.long),
+    pytest.param(dict(fsdp=8), marks=pytest.mark.long),
+    pytest.param(dict(model=8), marks=pytest.mark.long),
     dict(data=2, expert=2, model=2),
     dict(expert=2, fsdp=2, model=2),
   ],

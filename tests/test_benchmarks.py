@@ -1,13 +1,14 @@
-"""`benchmarks.accelerator`, so that it works the first time there is one."""
+"""Benchmarks: those of an accelerator run, and what others compute is right."""
 
 import json
 import pathlib
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from benchmarks import accelerator
+from benchmarks import accelerator, filling, long_sounds
 from benchmarks.accelerator_parts import EXECUTION, FLAGS, SIZES, parts
 from benchmarks.shapes import SHAPES
 from siren_jax.experiments import config_files
@@ -112,3 +113,28 @@ def test_parts_of_the_full_size():
   paper = config_files.from_file(configs / "siren_1_6b.py")
   assert SHAPES["siren_1_6b"] == paper.experts
   assert EXECUTION == paper.execution
+
+
+def test_a_seam_that_is_heard_is_the_largest_change():
+  rng = np.random.default_rng(0)
+  rate, hop, seam = 16000, 640, 60
+  audio_S = 0.01 * rng.normal(size=120 * hop).astype(np.float32)
+  audio_S[seam * hop :] *= 10
+  changes = long_sounds.changes(audio_S, rate, hop)
+  assert len(changes) == 3
+  for change_T in changes.values():
+    assert np.isnan(change_T[[0, 24, 95, 119]]).all()
+    assert np.nanargmax(change_T) == seam
+
+
+def test_the_fill_is_chosen_by_what_follows_and_by_words():
+  likelihood_GxI = np.array([[-3, -1], [-2, -9], [-5, -1], [-4, -4]], float)
+  fills = filling.Fills(
+    np.zeros((4, 0)), likelihood_GxI, np.array([0, 1, 0, 9])
+  )
+  distance_G = np.array([10.0, 20.0, 30.0, 40.0])
+  one, two = (filling.chosen(fills, distance_G, 4, i, 0) for i in (1, 2))
+  assert (one, two) == (20, 10)
+  assert filling.chosen(fills, distance_G, 4, 2, 5) == 40  # as CLAP says
+  assert filling.chosen(fills, distance_G, 2, 2, 0) == (10 + 30) / 2
+  assert filling.chosen(fills, distance_G, 1, 2, 0) == 25

@@ -105,6 +105,7 @@ def assert_close(workdir, expected):
   )
 
 
+@pytest.mark.long
 def test_two_processes_equal_one(straight):
   assert len(losses(straight[2])) == STEPS
   assert_close(straight[2], straight[1])
@@ -117,6 +118,7 @@ def test_another_number_of_processes_goes_on(start, straight, tmp_path):
   assert_close(tmp_path, straight[1])
 
 
+@pytest.mark.long
 def test_sigterm_saves_at_one_step_and_exits_0(
   start, straight, wait_for, finished_step, tmp_path
 ):
@@ -129,7 +131,13 @@ def test_sigterm_saves_at_one_step_and_exits_0(
   assert_same(tmp_path, straight[2])
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+  "kills",
+  [
+    pytest.param(1, marks=pytest.mark.long),
+    pytest.param(20, marks=pytest.mark.slow),
+  ],
+)
 def test_killed_process_costs_nothing(
   start, straight, wait_for, finished_step, tmp_path, kills
 ):

@@ -1,5 +1,7 @@
 """Siren for users: words to sound, sound to codes, codes to sound."""
 
-from siren_jax.api.siren import BATCH_SIZE, Batch, Siren, Sound, load
+from siren_jax.api.loading import load
+from siren_jax.api.model import BATCH_SIZE
+from siren_jax.api.siren import Batch, Siren, Sound
 
 __all__ = ["BATCH_SIZE", "Batch", "Siren", "Sound", "load"]

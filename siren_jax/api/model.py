@@ -15,6 +15,8 @@ from siren_jax.common import mesh as meshes
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
 
+BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
+
 
 def _ignore(seconds: float) -> None:
   """Of those who do not ask for progress."""
@@ -54,7 +56,7 @@ class Model:
     """Samples in a codec frame."""
     return self._models.codec.hop
 
-  def tokens(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+  def tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
     """Token ids and mask, for `Request`; nothing without words."""
     if not prompts[0]:
       return {}
@@ -97,14 +99,14 @@ class Model:
     share: int | None = None,
     on_seconds: Callable[[float], None] = _ignore,
   ) -> Iterator[pieces.Piece]:
-    """`pieces.pieces` of a request; by default half a window at a time."""
+    """`pieces.pieces` of a request; by default decoded a window at a time."""
     frame_rate = self._models.codec.frame_rate
     drawn = pieces.pieces(
       self._params,
       self._models,
       request,
       self.window,
-      self.window // 2 if share is None else share,
+      self.window if share is None else share,
       lambda frames: on_seconds(frames / frame_rate),
     )
     while True:
@@ -123,7 +125,6 @@ class Model:
         request,
         codes_NxT,
         self.window,
-        self.window // 2,
       ).audio_S
 
 

@@ -5,11 +5,13 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
+from types import EllipsisType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.audio import loudness as levels
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
 
@@ -91,12 +93,14 @@ def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
   return [text.normal(prompt.strip()) for prompt in prompts]
 
 
-def checked_audio(audio_S: jax.Array | np.ndarray) -> np.ndarray:
-  """A recording, float32 [S].
+def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
+  """A recording, float32 [S]; empty for none.
 
   Raises:
     UserError: it is no such array, empty, or has NaN or infinite samples.
   """
+  if audio_S is None:
+    return np.zeros(0, np.float32)
   audio = np.asarray(audio_S)
   if audio.ndim != 1 or not audio.size:
     raise UserError(
@@ -124,3 +128,17 @@ def num_samples_in(seconds: float, sample_rate: int) -> int:
 def frames_of(num_samples: int, hop: int) -> int:
   """Codec frames that hold so many samples."""
   return math.ceil(num_samples / hop)
+
+
+def loudness_of(
+  loudness: float | None | EllipsisType, recording: bool
+) -> float | None:
+  """LUFS that sounds are brought to; None leaves their level as it is.
+
+  Raises:
+    UserError: it is out of its range.
+  """
+  if loudness is ...:
+    return None if recording else levels.TARGET
+  levels.check_target(loudness)
+  return loudness

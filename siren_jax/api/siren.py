@@ -1,7 +1,6 @@
-"""A bundle ready for use: `load` and what it returns."""
+"""A bundle ready for use: sounds of words, and of recordings."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, NamedTuple
@@ -9,18 +8,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from siren_jax import experts, sampling
+from siren_jax import sampling
 from siren_jax.api import recordings, requests
-from siren_jax.api.model import Model
+from siren_jax.api.model import BATCH_SIZE, Model
 from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
-from siren_jax.common import compilation
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
-
-BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 
 
 class Sound(NamedTuple):
@@ -52,35 +48,6 @@ class Batch(NamedTuple):
 
   rows: list[tuple[str, int]]
   pieces: Iterator[pieces.Piece]
-
-
-def load(
-  model: str | os.PathLike | None = None,
-  mesh: meshes.MeshConfig | None = None,
-  batch_size: int = BATCH_SIZE,
-  execution: experts.Execution | None = None,
-) -> "Siren":
-  """Loads a bundle: a folder, the name of one that ships, or the default one.
-
-  What is compiled is kept for later processes, where JAX_COMPILATION_CACHE_DIR
-  or the cache folder of the user says.
-
-  Args:
-    model: which bundle.
-    batch_size: sounds drawn at a time, candidates counted; over a mesh, by
-      each device that has rows of its own. More is faster where there are
-      many to draw. Another size may change the last bits of a sound.
-    mesh: makes sounds on all devices: rows over data and fsdp, experts over
-      expert, heads over model. None: on one.
-    execution: how the experts are run, their precision for one. None: in
-      float32, or as a bundle of before says, which kept it.
-
-  Raises:
-    UserError: there is no such bundle, or it is broken; the mesh does not fit
-      the devices or the experts; or the batch size is below 1.
-  """
-  compilation.use_cache()
-  return Siren(bundles.load(model, execution), mesh, batch_size)
 
 
 class Siren:
@@ -162,7 +129,8 @@ class Siren:
     Raises:
       UserError: by this call, before the first sound; as `generate`.
     """
-    target = self.loudness(loudness, options.get("continue_from") is not None)
+    recording = options.get("continue_from") is not None
+    target = requests.loudness_of(loudness, recording)
     batches = self.batches(prompts, seconds, **options)
 
     def sounds() -> Iterator[Sound]:
@@ -210,9 +178,7 @@ class Siren:
     Raises:
       UserError: by this call; as `generate`.
     """
-    before_S = np.zeros(0, np.float32)
-    if continue_from is not None:
-      before_S = requests.checked_audio(continue_from)
+    before_S = requests.checked_audio(continue_from)
     words = _words(prompts, continue_from is not None)
     method = self._method(words, settings)
     new = requests.num_samples_in(seconds, self.sample_rate)
@@ -227,12 +193,8 @@ class Siren:
       known = self._model.known(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
         drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
-        request = pieces.Request(
-          method=method,
-          keys_BxG=requests.keys_of(root, drawn_rows, candidates),
-          end=requests.frames_of(total, self._model.hop),
-          **self._model.tokens([prompt for prompt, _ in drawn_rows]),
-          **known,
+        request = self._request(
+          drawn_rows, root, candidates, method, total, known
         )
         drawn = self._model.draw(request, None, on_seconds)
         yield Batch(
@@ -268,9 +230,7 @@ class Siren:
     Raises:
       UserError: by this call; as `generate`.
     """
-    before_S = np.zeros(0, np.float32)
-    if continue_from is not None:
-      before_S = requests.checked_audio(continue_from)
+    before_S = requests.checked_audio(continue_from)
     words = _words(prompt, continue_from is not None)
     rows = requests.rows_of(words[:1], 1, sample)
     if len(words) > 1:
@@ -279,12 +239,10 @@ class Siren:
     if seconds is not None:
       new = requests.num_samples_in(seconds, self.sample_rate)
       total = len(before_S) + new
-    request = pieces.Request(
-      method=self._method(words, settings),
-      keys_BxG=requests.keys_of(requests.root_key(key), rows, 1),
-      end=None if total is None else requests.frames_of(total, self._model.hop),
-      **self._model.tokens(words),
-      **self._model.known(before_S, bool(words[0])),
+    method = self._method(words, settings)
+    known = self._model.known(before_S, bool(words[0]))
+    request = self._request(
+      rows, requests.root_key(key), 1, method, total, known
     )
     drawn = self._model.draw(request, sampling.CHUNK)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
@@ -325,9 +283,7 @@ class Siren:
       audio_S, prompt, key, sample, candidates, settings
     )
     codes_NxT = self._model.codes(audio_S)
-    request = dataclasses.replace(
-      request, end=codes_NxT.shape[1], kept_NxT=codes_NxT, num_kept=keep
-    )
+    request = dataclasses.replace(request, kept_NxT=codes_NxT, num_kept=keep)
     drawn = self._model.draw(request)
     varied = np.concatenate([audio_BxS[0] for audio_BxS, _ in drawn])
     return varied[: len(audio_S)]
@@ -415,19 +371,6 @@ class Siren:
       return self.bundle.candidates
     return sampling.check_candidates(candidates)
 
-  def loudness(
-    self, loudness: float | None | EllipsisType, recording: bool
-  ) -> float | None:
-    """Loudness that sounds are brought to, see `sounds`.
-
-    Raises:
-      UserError: it is out of its range.
-    """
-    if loudness is ...:
-      return None if recording else levels.TARGET
-    levels.check_target(loudness)
-    return loudness
-
   def _of_recording(
     self,
     audio_S: np.ndarray,
@@ -441,14 +384,33 @@ class Siren:
     words = _words(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
-    rows = requests.rows_of(words, 1, sample)
-    count = self.num_candidates(candidates)
+    known = {} if words[0] else {"target_E": self._model.embedding(audio_S)}
+    return self._request(
+      requests.rows_of(words, 1, sample),
+      requests.root_key(key),
+      self.num_candidates(candidates),
+      self._method(words, settings),
+      len(audio_S),
+      known,
+    )
+
+  def _request(
+    self,
+    rows: Sequence[tuple[str, int]],
+    root: jax.Array,
+    candidates: int,
+    method: sampling.SamplingConfig,
+    total: int | None,
+    known: Mapping[str, Any],
+  ) -> pieces.Request:
+    """What to draw for these rows, `total` samples in all."""
+    hop = self._model.hop
     return pieces.Request(
-      method=self._method(words, settings),
-      keys_BxG=requests.keys_of(requests.root_key(key), rows, count),
-      end=None,
-      target_E=None if words[0] else self._model.embedding(audio_S),
-      **self._model.tokens(words),
+      method=method,
+      keys_BxG=requests.keys_of(root, rows, candidates),
+      end=None if total is None else requests.frames_of(total, hop),
+      **self._model.tokens([prompt for prompt, _ in rows]),
+      **known,
     )
 
   def _method(

@@ -201,9 +201,7 @@ def load(folder: str | os.PathLike) -> Clap:
   """
   folder = folders.find(folder)
   kinds: Any = Config  # a union is no type to mypy
-  config, params = components.load(
-    folder, "clap", kinds, lambda *args: nn.unbox(init(*args))
-  )
+  config, params = components.load(folder, "clap", kinds, init)
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
   return Clap(config, params, words)

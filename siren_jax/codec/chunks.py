@@ -117,6 +117,19 @@ def push(
   return state, np.concatenate(shares, 1)
 
 
+def flush(
+  codec: Codec, state: Decoding, frames: int
+) -> tuple[Decoding, np.ndarray]:
+  """Audio [B, S] of the frames that could be decoded, fewer than `frames`."""
+  missing = _window(codec, frames) - state.codes_BxNxT.shape[2]
+  ready = frames - missing
+  if ready <= 0:
+    return state, np.zeros((len(state.codes_BxNxT), 0), np.float32)
+  audio_BxS = _decoded(codec, state, frames, ready)
+  state = Decoding(state.codes_BxNxT[..., ready:], state.first + ready)
+  return state, audio_BxS
+
+
 def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   """Audio [B, S] of all that is left, when no codes follow.
 

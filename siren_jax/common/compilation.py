@@ -1,5 +1,8 @@
 """Compiled programs, kept for later processes."""
 
+import os
+from typing import Any
+
 import jax
 import platformdirs
 
@@ -8,10 +11,13 @@ def use_cache() -> None:
   """Keeps compiled programs in the user's cache folder between processes.
 
   JAX's own variables steer it: JAX_COMPILATION_CACHE_DIR moves it,
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says which programs are kept,
   JAX_ENABLE_COMPILATION_CACHE=false switches it off. A folder that the program
   has set stays.
   """
-  if not jax.config.jax_compilation_cache_dir:
+  config: Any = jax.config  # its fields are made at run time
+  if not config.jax_compilation_cache_dir:
     folder = platformdirs.user_cache_path("siren-jax") / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    config.update("jax_compilation_cache_dir", str(folder))
+  if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

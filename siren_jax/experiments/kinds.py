@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import flax.linen as nn
-import jax
-
 from siren_jax.common import config as configs
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import old_settings, run_config
+from siren_jax.storage import components, old_settings, run_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +38,7 @@ class Kind:
     """Names, shapes and types of the model's parameters; computes nothing."""
     init = importlib.import_module(f"siren_jax.{self.subpackage}").init
     config = getattr(experiment, self.subpackage)
-    return nn.unbox(
-      jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
-    )
+    return components.shapes(init, config)
 
 
 KINDS = {

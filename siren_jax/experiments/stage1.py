@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 
 from siren_jax import codec
@@ -114,9 +113,7 @@ def start_of(e: Stage1Experiment) -> Any:
   """
   if not e.data.start:
     return None
-  config, start = components.load(
-    e.data.start, "experts", ExpertConfig, lambda *a: nn.unbox(init(*a))
-  )
+  config, start = components.load(e.data.start, "experts", ExpertConfig, init)
   for name in SIZES:
     if getattr(config, name) != getattr(e.experts, name):
       raise UserError(

@@ -76,7 +76,8 @@ class GenerateConfig:
     sampling: how each code is drawn.
     candidates: sounds drawn for each one; the one that CLAP finds nearest to
       the prompt is kept.
-    max_seconds: the longest sound that the model is meant to make.
+    max_seconds: the longest sound that the experts were trained on; longer ones
+      are drawn in windows of that length.
   """
 
   sampling: SamplingConfig = SamplingConfig()

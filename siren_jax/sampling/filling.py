@@ -6,6 +6,7 @@ teacher-forced, on the sampler's own state. Where there are words, CLAP is the
 second voice (our design).
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -48,12 +49,11 @@ def fill(
   request: Request,
   codes_NxT: np.ndarray,
   window_length: int,
-  share: int,
 ) -> Filled:
   """Draws frames `request.begin` to `request.end` of a sound anew.
 
   Args:
-    params, models, window_length, share: as of `pieces.pieces`.
+    params, models, window_length: as of `pieces.pieces`.
     request: of one sound; its candidates are the fills. The codes known in it
       are those before the hole.
     codes_NxT: of the whole sound.
@@ -77,7 +77,7 @@ def fill(
     first = max(0, begin - (window_length - (end - begin)) // 2)
     around = np.repeat(following_NxT[None], group, 0)
     around = np.concatenate([drawn_GxNxT[..., first:], around], 2)
-    audio_GxS = chunks.decode(tower, around[..., :window_length], share)
+    audio_GxS = chunks.decode(tower, around[..., :window_length], window_length)
     score_G = clap_scores(params, models, audio_GxS, target_1xE, window_length)[
       0
     ][0]
@@ -85,7 +85,7 @@ def fill(
     np.argmax(_standard(likelihood_G) + CLAP_WEIGHT * _standard(score_G))
   )
   whole_1xNxT = np.concatenate([drawn_GxNxT[best], codes_NxT[:, end:]], 1)[None]
-  audio_S = chunks.decode(tower, whole_1xNxT, share)[0]
+  audio_S = chunks.decode(tower, whole_1xNxT, window_length)[0]
   return Filled(audio_S, likelihood_G, score_G, best)
 
 
@@ -98,7 +98,8 @@ def _log_likelihood(
 ) -> np.ndarray:
   """Mean log-probability [G] of the codes that follow, without any setting."""
   guidance = None if prompted.method.guidance is None else 1.0
-  plain = prompted.replace(method=SamplingConfig(guidance=guidance))
+  method = SamplingConfig(guidance=guidance)
+  plain = dataclasses.replace(prompted, method=method)
   group, books, begin = drawn_GxNxT.shape
   end = begin + following_NxT.shape[1]
   following = np.broadcast_to(following_NxT, (group, *following_NxT.shape))

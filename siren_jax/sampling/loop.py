@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from siren_jax.common import mesh as meshes
@@ -63,8 +64,8 @@ class Kept(NamedTuple):
     num_codebooks: int32 scalar; the first so many are given.
   """
 
-  codes_BxNxT: jax.Array
-  num_codebooks: jax.Array
+  codes_BxNxT: jax.Array | np.ndarray
+  num_codebooks: jax.Array | np.integer
 
 
 @functools.partial(
@@ -121,7 +122,8 @@ def advance(
     num_frames: T, how many frames.
   """
   chex.assert_shape(keys_B, (prompted.num_rows,))
-  in_axes = (Prompted.axes(), State.axes(), ROWS, kept and Kept(ROWS, P()))
+  of_kept: Any = kept and (ROWS, P())
+  in_axes = (Prompted.axes(), State.axes(), ROWS, of_kept and Kept(*of_kept))
   run = meshes.on_devices(
     functools.partial(_advance, num_frames),
     prompted.num_rows,

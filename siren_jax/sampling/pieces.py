@@ -114,7 +114,7 @@ def pieces(
     for samples in draw_window(
       prompted, keys_R, window_length, window, known, request
     ):
-      codes = samples.codes_BxNxT
+      codes = np.asarray(samples.codes_BxNxT)
       known = np.concatenate([known, codes], 2)[..., -window_length:]
       decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
       on_frames(codes.shape[2])
@@ -123,8 +123,11 @@ def pieces(
       parts.append(audio_RxS)
     if window.end == request.end:
       parts.append(chunks.finish(tower, decoding, share))
-      if group == 1:
-        yield Piece(parts[-1])
+    elif group > 1:
+      decoding, audio_RxS = chunks.flush(tower, decoding, share)
+      parts.append(audio_RxS)
+    if group == 1 and window.end == request.end:
+      yield Piece(parts[-1])
     if group > 1:
       audio_RxS = np.concatenate(parts, 1)
       score_B, rows_B = _best(

@@ -13,6 +13,7 @@ count those; heads are left to the partitioner. Axis I, of size 1 or 2: with
 the prompt and, where there is guidance, without it.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -101,12 +102,14 @@ class Prompted:
   @classmethod
   def axes(cls) -> "Prompted":
     """Logical names of its leading axes."""
-    return cls(EXPERTS, P(), EXPERTS_AND_ROWS, P(None, "batch"),
-               EXPERTS_AND_ROWS)  # fmt: skip
+    rows: Any = EXPERTS_AND_ROWS
+    names: Any = EXPERTS, P(), rows, P(None, "batch"), rows
+    return cls(*names)
 
   def take(self, rows_B: jax.Array) -> "Prompted":
     """The prompts of these rows; a row may be taken several times."""
-    return self.replace(
+    return dataclasses.replace(
+      self,
       cross=jax.tree.map(lambda x: x[:, :, rows_B], self.cross),
       mask_IxBxP=self.mask_IxBxP[:, rows_B],
       summary_KxIxBxD=self.summary_KxIxBxD[:, :, rows_B],
@@ -133,14 +136,15 @@ class State:
   @classmethod
   def axes(cls) -> "State":
     """Logical names of its leading axes."""
-    return cls(P(), P(), EXPERTS_AND_ROWS, EXPERTS_AND_ROWS)
+    names: Any = P(), P(), EXPERTS_AND_ROWS, EXPERTS_AND_ROWS
+    return cls(*names)
 
   def take(self, rows_B: jax.Array) -> "State":
     """The state of these rows; a row may be taken several times."""
     x, caches = jax.tree.map(
       lambda x: x[:, :, rows_B], (self.x_KxIxBxD, self.caches)
     )
-    return self.replace(x_KxIxBxD=x, caches=caches)
+    return dataclasses.replace(self, x_KxIxBxD=x, caches=caches)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "execution"))

@@ -77,10 +77,11 @@ def draw(
   for begin in range(0, window.end - window.begin, CHUNK):
     now = None
     if kept is not None:
-      codes = kept.codes_BxNxT[..., begin : begin + CHUNK]
-      missing = CHUNK - codes.shape[2]
-      codes = np.pad(codes, ((0, 0), (0, 0), (0, missing)))
-      now = Kept(codes, kept.num_codebooks)
+      given = np.asarray(kept.codes_BxNxT)[..., begin : begin + CHUNK]
+      missing = CHUNK - given.shape[2]
+      given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
+      now = Kept(given, kept.num_codebooks)
     state, samples = advance(prompted, state, keys_B, now)
+    codes, log_probs = jax.device_get(samples)
     left = window.end - window.begin - begin
-    yield Samples(*(np.asarray(x)[..., :left] for x in samples))
+    yield Samples(codes[..., :left], log_probs[..., :left])

@@ -3,12 +3,13 @@
 `load` takes it out of whatever folder holds it, `save` writes it alone.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
+import flax.linen as nn
 import jax
 
 from siren_jax.common import config as configs
@@ -33,7 +34,7 @@ def load(
       model, a code set, or the work directory that a training verb wrote.
     component: section of the config and name of the safetensors file.
     config_class: dataclass of that section.
-    init: makes random parameters; only their shapes are used.
+    init: makes random parameters, boxed or not; only their shapes are used.
 
   Raises:
     UserError: nothing there, a setting out of its range, or a tensor that does
@@ -47,8 +48,27 @@ def load(
     return read_config(folder, settings, component, config_class), params
   settings = {} if folder.kind is FolderKind.AUDIO_SET else folder.settings
   config = read_config(folder, settings, component, config_class)
-  shapes = _shapes(folder.path / folders.CONFIG, component, config, init)
-  return config, tensors.load(folder.path / f"{component}.safetensors", shapes)
+  try:
+    abstract = shapes(init, config)
+  except MemoryError:
+    raise
+  except Exception as error:  # JAX, Flax and NumPy raise what they like.
+    raise UserError(
+      f"{folder.path / folders.CONFIG}: no {component} has such sizes"
+      f" ({error!r:.200}); {tensors.SAME_EXPORT}"
+    ) from error
+  file = folder.path / f"{component}.safetensors"
+  return config, tensors.load(file, abstract)
+
+
+@functools.lru_cache
+def shapes(init: Callable[[jax.Array, Config], Any], config: Config) -> Any:
+  """Names, shapes and types of the parameters of `init`; computes nothing.
+
+  Kept, as tracing takes seconds: give the same function for the same model.
+  """
+  boxed = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
+  return nn.unbox(boxed)
 
 
 def read_config(
@@ -72,23 +92,6 @@ def read_config(
   with about(where):
     section = old_settings.renamed(settings)[component]
     return configs.from_dict(config_class, section, f"{component}.")
-
-
-def _shapes(
-  path: Path,
-  component: str,
-  config: Config,
-  init: Callable[[jax.Array, Config], Any],
-) -> Any:
-  try:
-    return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
-  except MemoryError:
-    raise
-  except Exception as error:  # JAX, Flax and NumPy raise what they like.
-    raise UserError(
-      f"{path}: no {component} has such sizes ({error!r:.200});"
-      f" {tensors.SAME_EXPORT}"
-    ) from error
 
 
 def save(

@@ -51,7 +51,8 @@ class Bundle:
     sampling: the default settings of `generate`.
     execution: how the experts are run. It is not saved; bundles of before,
       which kept it, are run as they say.
-    max_seconds: the longest clip the experts were trained to make.
+    max_seconds: the longest sound that the experts were trained on; longer ones
+      are drawn in windows of that length.
     candidates: drawn for each sound by default; the one that CLAP finds
       nearest to the prompt is kept.
   """

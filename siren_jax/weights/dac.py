@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from siren_jax.codec import model as codec_model
@@ -16,6 +15,7 @@ from siren_jax.codec.config import DacConfig
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
+from siren_jax.storage import components
 from siren_jax.weights import published
 from siren_jax.weights.published import Entry, same
 
@@ -62,9 +62,7 @@ def load(
 
 def shapes(config: DacConfig) -> Any:
   """Tree of our parameters' shapes."""
-  return jax.eval_shape(
-    lambda key: codec_model.init(key, config), jax.random.key(0)
-  )
+  return components.shapes(codec_model.init, config)
 
 
 def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:

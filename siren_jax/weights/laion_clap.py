@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
-import jax
 import numpy as np
 
 from siren_jax import clap
@@ -20,6 +18,7 @@ from siren_jax.clap.laion import ROBERTA, LaionConfig
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
+from siren_jax.storage import components
 from siren_jax.weights import published
 from siren_jax.weights.published import (
   BATCH_NORM,
@@ -48,9 +47,9 @@ def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
   """
   folder = paths.local(folder)
   config = read_config(folder)
-  shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
+  shapes = components.shapes(clap.init, config)
   with published.tensors(folder) as source:
-    params = published.fill(source, plan(config), nn.unbox(shapes), _SPARE)
+    params = published.fill(source, plan(config), shapes, _SPARE)
   return config, params
 
 

@@ -72,8 +72,10 @@ A Siren model: words to sound. Made with siren-jax {version}.
 | CLAP | {clap} | reads the words |
 | experts | {experts} | {num_experts} residual experts |
 
-Sampling by default: {settings}, candidates {candidates}. Clips of up to
-{seconds:g} seconds. Weights are stored in float16.
+Sampling by default: {settings}, candidates {candidates}. Trained on
+sounds of up to {seconds:g} seconds; longer ones are drawn in windows of that \
+length. Weights are
+stored in float16.
 
 {notes}
 """

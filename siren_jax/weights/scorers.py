@@ -6,10 +6,9 @@ VGGish as torchvggish names it (features.0.weight, ...), Cnn14 as PANNs does
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from siren_jax.common.errors import UserError
@@ -21,6 +20,7 @@ from siren_jax.evaluation.networks import (
   init_cnn14,
   init_vggish,
 )
+from siren_jax.storage import components
 from siren_jax.weights import published
 from siren_jax.weights.published import (
   BATCH_NORM,
@@ -57,7 +57,7 @@ def load_vggish(path: str | os.PathLike) -> tuple[VGGishConfig, Any]:
     UserError: not readable, or not a VGGish.
   """
   config = VGGishConfig()
-  shapes = _shapes(init_vggish, config)
+  shapes = components.shapes(init_vggish, config)
   with published.tensors(path) as source:
     return config, published.fill(source, _vggish(), shapes, _VGGISH_SPARE)
 
@@ -77,12 +77,8 @@ def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
         f" {window or 'not there'}"
       )
     config = configs[window]
-    shapes = _shapes(init_cnn14, config)
+    shapes = components.shapes(init_cnn14, config)
     return config, published.fill(source, _cnn14(), shapes, _CNN14_SPARE)
-
-
-def _shapes(init: Callable, config: Any) -> Any:
-  return jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
 
 
 def _vggish() -> Iterator[Entry]:

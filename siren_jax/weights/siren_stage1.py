@@ -23,7 +23,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.paths import local
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import Variables, init
-from siren_jax.storage import tensors
+from siren_jax.storage import components, tensors
 from siren_jax.weights import published
 
 # Ours to theirs; what both name alike is not listed.
@@ -104,11 +104,8 @@ def load(directory: str | os.PathLike) -> tuple[ExpertConfig, Variables]:
   """
   directory = local(directory)
   config = _read_config(directory / "config.json")
-  shapes = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
-  ours = {
-    path: np.empty(x.shape, np.float32)
-    for path, x in flatten_dict(nn.unbox(shapes), sep="/").items()
-  }
+  shapes = flatten_dict(components.shapes(init, config), sep="/")
+  ours = {path: np.empty(x.shape, np.float32) for path, x in shapes.items()}
   for k in range(config.num_experts):
     path = directory / f"expert_{k}.safetensors"
     with published.tensors(path) as stored:

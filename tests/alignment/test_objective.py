@@ -127,7 +127,8 @@ def model():
     "weight_NxFx8": jax.random.normal(jax.random.key(6), (BOOKS, 4, 8)),
     "bias_NxF": jnp.zeros((BOOKS, 4)),
   }
-  params = nn.unbox(experts.init(jax.random.key(1), config, tables))
+  init = jax.jit(experts.init, static_argnums=1)
+  params = nn.unbox(init(jax.random.key(1), config, tables))
   prompt = jax.random.normal(jax.random.key(2), (1, 2, 4))
   return config, params, prompt, jnp.ones((1, 2), bool)
 

@@ -28,6 +28,7 @@ CONFIG = AlignConfig(
   seconds=0.2,
   kl=0.0,
 )
+DEEP = dict(rewards=("my_rewards:deep",), group_size=16)
 REWARDS = """
 import jax.numpy as jnp
 
@@ -107,6 +108,12 @@ def make(model):
   return make
 
 
+@functools.cache
+def evaluation(task):
+  """Tests of one config share this program, too."""
+  return jax.jit(task.evaluate)
+
+
 def run(step, state, batch, steps):
   """State after some steps, and the metrics of each."""
   history = []
@@ -136,12 +143,15 @@ def test_the_policy_starts_as_the_experts_it_is_made_of(make, model):
   same(task.merged(state), model.params)
 
 
-@pytest.mark.parametrize("advantage", ["group", "leave_one_out"])
+@pytest.mark.parametrize(
+  "advantage",
+  ["group", pytest.param("leave_one_out", marks=pytest.mark.long)],
+)
 def test_a_reward_rises(make, batch, advantage):
   """And only the policy moves."""
   task, state, step = make(advantage=advantage)
   after, history = run(step, state, batch, 12)
-  evaluate = jax.jit(task.evaluate)
+  evaluate = evaluation(task)
   before, now = (evaluate(s, batch)["reward"] for s in (state, after))
   assert now > before + 0.15
   assert history[0]["entropy"] > history[-1]["entropy"]
@@ -154,6 +164,7 @@ def test_a_reward_rises(make, batch, advantage):
   assert moved(state.params, after.params) > 0
 
 
+@pytest.mark.long
 def test_the_averaged_policy_is_what_is_kept(make, batch):
   """Rollouts are drawn by the newest one all the same."""
   _, plain, step = make()
@@ -168,11 +179,12 @@ def test_the_averaged_policy_is_what_is_kept(make, batch):
   same(state.params, plain.params)
   same(state.ema, ema, atol=1e-6)
   assert moved(old, state.ema) > 0 < moved(state.ema, state.params)
-  evaluate = jax.jit(task.evaluate)
-  expected = evaluate(state.replace(params=state.ema, ema=None), batch)
+  evaluate = evaluation(task)
+  expected = evaluate(state.replace(params=state.ema), batch)
   same(evaluate(state, batch), expected)
 
 
+@pytest.mark.long
 def test_only_what_is_tuned_moves(make, batch):
   _, state, step = make(tuned=("summary", "scale"))
   after, _ = run(step, state, batch, 1)
@@ -184,11 +196,12 @@ def test_only_what_is_tuned_moves(make, batch):
     assert stays != ("summary" in name or "scale" in name), name
 
 
+@pytest.mark.long
 def test_coarse_experts_learn_from_a_reward_of_deeper_codes(make, batch):
   """Coarse experts learn from a reward that sees deeper codes alone."""
-  task, state, step = make(rewards=("my_rewards:deep",), group_size=16)
+  task, state, step = make(**DEEP)
   after, _ = run(step, state, batch, 12)
-  evaluate = jax.jit(task.evaluate)
+  evaluate = evaluation(task)
   before, now = (evaluate(s, batch)["reward"] for s in (state, after))
   assert now > before + 0.01
 
@@ -201,6 +214,7 @@ def test_nothing_moves_where_rewards_say_nothing(make, batch):
   assert abs(history[-1]["kl"]) < 1e-9
 
 
+@pytest.mark.long
 def test_a_broken_reward_does_not_poison_another(make, batch):
   _, state, step = make()
   names = ("my_rewards:low", "my_rewards:broken")
@@ -219,6 +233,7 @@ def test_the_reference_holds_the_policy_back(make, batch):
   assert near[-1]["kl"] < 0.1 * far[-1]["kl"]
 
 
+@pytest.mark.long
 def test_a_policy_that_is_the_reference_has_no_divergence(make, batch):
   _, state, step = make(minibatches=1, kl=0.1)
   _, metrics = step(state, batch, jax.random.key(0))
@@ -228,7 +243,7 @@ def test_a_policy_that_is_the_reference_has_no_divergence(make, batch):
 
 def test_evaluation_is_the_same_every_time(make, batch):
   task, state, _ = make(rewards=("clap", "deep_likelihood"), weights=(1.0, 2.0))
-  first, second = (jax.jit(task.evaluate)(state, batch) for _ in range(2))
+  first, second = (evaluation(task)(state, batch) for _ in range(2))
   same(first, second)
   parts = first["reward_clap"] + 2 * first["reward_deep_likelihood"]
   np.testing.assert_allclose(first["reward"], parts, rtol=1e-5)
@@ -236,8 +251,8 @@ def test_evaluation_is_the_same_every_time(make, batch):
 
 
 def test_no_two_batches_of_an_evaluation_share_their_randomness(make, batch):
-  task, state, _ = make(rewards=("my_rewards:deep",), weights=(1.0,))
-  evaluate = jax.jit(task.evaluate)
+  task, state, _ = make(**DEEP)
+  evaluate = evaluation(task)
   first = evaluate(state, batch)
   second = evaluate(state, batch | {"place_B": batch["place_B"] + 4})
   assert first["diversity"] != second["diversity"]
@@ -273,7 +288,7 @@ def _placed(task, state, **sizes):
     pytest.param(dict(data=4), marks=pytest.mark.slow),
     pytest.param(dict(expert=2), marks=pytest.mark.slow),
     pytest.param(dict(model=2), marks=pytest.mark.slow),
-    dict(data=2, expert=2, fsdp=2),
+    pytest.param(dict(data=2, expert=2, fsdp=2), marks=pytest.mark.long),
   ],
   ids=str,
 )

@@ -12,10 +12,19 @@ from siren_jax.codec import losses
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.training import OptimizerConfig
 
+DAC = codec.DacConfig(
+  encoder_width=4,
+  decoder_width=32,
+  strides=(4, 5),
+  num_codebooks=3,
+  codebook_size=32,
+  code_dim=4,
+)
 
-def _task(tiny, **loss):
+
+def _task(config, **loss):
   optimizer = OptimizerConfig(learning_rate=3e-3, warmup_steps=5, steps=1000)
-  return CodecTask(tiny, CodecLossConfig(**loss), optimizer, ema_decay=0.9)
+  return CodecTask(config, CodecLossConfig(**loss), optimizer, ema_decay=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +35,35 @@ def batch(tiny):
   return {"audio_BxS": jnp.asarray(tones, jnp.float32)}
 
 
-def _programs(task):
-  return jax.jit(task.init), jax.jit(task.step)
-
-
-def _train(task, batch, steps, programs=None):
-  """State and metrics after some steps; by `_programs(task)`, if given."""
-  init, step = programs or _programs(task)
-  state = init(jax.random.key(0))
-  history = []
+def _train(task, batch, steps):
+  """States from the first to the last, and the metrics of each step."""
+  states = [jax.jit(task.init)(jax.random.key(0))]
+  step, history = jax.jit(task.step), []
   for i in range(steps):
     key = jax.random.fold_in(jax.random.key(1), i)
-    state, metrics = step(state.replace(step=jnp.int32(i)), batch, key)
+    state, metrics = step(states[-1].replace(step=jnp.int32(i)), batch, key)
+    states.append(state)
     history.append(metrics)
-  return state, history
+  return states, history
+
+
+def _distance(task, state, batch):
+  return jax.jit(task.evaluate)(state, batch)["mel_distance"]
+
+
+@pytest.fixture(scope="module")
+def params(tiny):
+  return jax.jit(codec.init, static_argnums=1)(jax.random.key(5), tiny)
 
 
 def test_learns_tones(tiny, batch):
   task = _task(tiny)
-  state, history = _train(task, batch, 60)
+  states, history = _train(task, batch, 60)
   assert history[-1]["mel_distance"] < 0.6 * history[0]["mel_distance"]
-  assert task.evaluate(state, batch)["mel_distance"] < 1.0
+  assert _distance(task, states[-1], batch) < 1.0
 
 
-def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch):
-  params = codec.init(jax.random.key(0), tiny)
-
+def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch, params):
   def gradients(swing):
     loss = _task(tiny, swing=swing)._codec_loss
     grads, _ = jax.jit(jax.grad(loss, has_aux=True))(
@@ -67,74 +79,59 @@ def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch):
   assert steadiness.sum() < 0  # Tones ask for steadier noise.
 
 
-def test_locked_codes_stay(tiny, batch):
-  start = codec.init(jax.random.key(5), tiny)
-  task = dataclasses.replace(_task(tiny, lock_codes=True), start=start)
-  state, history = _train(task, batch, 3)
+def test_locked_codes_stay(tiny, batch, params):
+  task = dataclasses.replace(_task(tiny, lock_codes=True), start=params)
+  states, _ = _train(task, batch, 3)
+  after = states[-1].params
   for part in ("encoder", "quantizer"):
-    jax.tree.map(np.testing.assert_array_equal, state.params[part], start[part])
+    jax.tree.map(np.testing.assert_array_equal, after[part], params[part])
   moved = jax.tree.map(
-    lambda a, b: jnp.any(a != b), state.params["decoder"], start["decoder"]
+    lambda a, b: jnp.any(a != b), after["decoder"], params["decoder"]
   )
   assert all(jax.tree.leaves(moved))
 
 
 def test_dead_codes_are_reborn_on_residuals(tiny, batch):
   task = _task(tiny, dead_usage=0.2, usage_decay=0.5)
-  programs = init, _ = _programs(task)
-  state = init(jax.random.key(0))
-  before = state.params["quantizer"]["stage_0"]["codebook"]
-  state, history = _train(task, batch, 12, programs)
+  states, history = _train(task, batch, 12)
   # 20 x 4 frames of four steady tones need a few codes of the 32.
   assert sum(float(m["dead_codes"]) for m in history) > 0
-  after = state.params["quantizer"]["stage_0"]["codebook"]
+  before, after = (
+    state.params["quantizer"]["stage_0"]["codebook"]
+    for state in (states[0], states[-1])
+  )
   moved = jnp.linalg.norm(after - before, axis=-1) > 0.5
   assert 0 < moved.sum()
 
 
-def test_the_adversary_joins_at_its_step(tiny, batch):
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["spectral", "dac"])
+def test_the_adversary_joins_at_its_step(tiny, batch, kind):
   task = _task(
-    tiny,
+    tiny if kind == "spectral" else DAC,
     adversarial=0.1,
     adversarial_start=2,
     discriminator_windows=(64,),
     discriminator_width=4,
   )
-  batch = {"audio_BxS": batch["audio_BxS"][:, : 4 * tiny.hop]}
-  programs = init, _ = _programs(task)
-  start = init(jax.random.key(0)).extra["adversary"]
-  state, history = _train(task, batch, 2, programs)
-  for a, b in zip(*map(jax.tree.leaves, (start, state.extra["adversary"]))):
+  short = {"audio_BxS": batch["audio_BxS"][:, : 4 * tiny.hop]}
+  states, history = _train(task, short, 8)
+  start, waited, joined = (  # The first step has rate 0.
+    jax.tree.leaves(states[i].extra["adversary"]) for i in (0, 2, 4)
+  )
+  for a, b, c in zip(start, waited, joined):
     np.testing.assert_array_equal(a, b)
-  assert history[-1]["judge"] == 0
-  state, history = _train(task, batch, 10, programs)
-  judged = [float(m["judge"]) for m in history[2:]]
-  assert judged[-1] < judged[0]
+    assert (b != c).any()
+  judged = [float(m["judge"]) for m in history]
+  assert judged[:2] == [0, 0] and 0 < judged[-1] < judged[2]
 
 
 def test_the_dac_is_trained_by_the_same_task(batch):
-  config = codec.DacConfig(
-    encoder_width=4,
-    decoder_width=32,
-    strides=(4, 5),
-    num_codebooks=3,
-    codebook_size=32,
-    code_dim=4,
-  )
-  task = _task(
-    config,
-    swing=0.0,
-    adversarial=0.1,
-    adversarial_start=30,
-    discriminator_windows=(64,),
-    discriminator_width=4,
-  )
-  batch = {"audio_BxS": batch["audio_BxS"][:, :2000]}
-  state, history = _train(task, batch, 40)
-  distances = [float(m["mel_distance"]) for m in history]
-  assert distances[29] < 0.7 * distances[0]
-  assert history[29]["judge"] == 0 and history[-1]["judge"] > 0
-  assert np.isfinite(task.evaluate(state, batch)["mel_distance"])
+  task = _task(DAC, swing=0.0)
+  short = {"audio_BxS": batch["audio_BxS"][:, :2000]}
+  states, history = _train(task, short, 30)
+  assert history[-1]["mel_distance"] < 0.7 * history[0]["mel_distance"]
+  assert np.isfinite(_distance(task, states[-1], short))
 
 
 def test_energy_distance_prefers_noise_to_its_average():

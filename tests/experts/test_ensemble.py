@@ -17,6 +17,8 @@ CONFIG = experts.ExpertConfig(
 )  # fmt: skip
 FRAMES = 6
 
+_logits = jax.jit(experts.logits, static_argnums=1)
+
 
 @pytest.fixture(scope="module")
 def params():
@@ -26,7 +28,8 @@ def params():
     "weight_NxFx8": jax.random.normal(key, (6, 12, 8)),
     "bias_NxF": jax.random.normal(key, (6, 12)),
   }
-  return nn.unbox(experts.init(jax.random.key(1), CONFIG, tables))
+  init = jax.jit(experts.init, static_argnums=1)
+  return nn.unbox(init(jax.random.key(1), CONFIG, tables))
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +46,11 @@ def batch():
 def test_a_code_changes_exactly_the_logits_that_may_depend_on_it(params, batch):
   """Later frames, and higher codebooks of its own frame: no more, no less."""
   codes, *rest = batch
-  logits = jax.jit(lambda c: experts.logits(params, CONFIG, c, *rest))
-  before = logits(codes)
+  before = _logits(params, CONFIG, codes, *rest)
   for n, t in ((0, 0), (1, 2), (2, 3), (5, 1), (4, 4)):
     changed = codes.at[0, n, t].set((codes[0, n, t] + 5) % 16)
-    moved = jnp.abs(logits(changed) - before).max(-1)
+    after = _logits(params, CONFIG, changed, *rest)
+    moved = jnp.abs(after - before).max(-1)
     expected = np.zeros((2, 6, FRAMES), bool)
     expected[0, :, t + 1 :] = True
     expected[0, n + 1 :, t] = True
@@ -68,8 +71,9 @@ def test_logits_have_no_gradient_to_later_frames(params, batch):
   # Every code of this clip is another entry, so entries stand for frames.
   codes = jnp.broadcast_to(jnp.arange(FRAMES), (2, 6, FRAMES))
   books = params["frozen"]["embedding"]["codebook_NxVx8"]
+  gradient = jax.jit(jax.grad(loss))
   for t in (0, 2, 4):
-    gradient_T = jnp.abs(jax.grad(loss)(books, t)).max((0, 1, 3))
+    gradient_T = jnp.abs(gradient(books, t)).max((0, 1, 3))
     assert (gradient_T[t + 1 :] == 0).all()
     assert (gradient_T[: t + 1] > 0).all()
 
@@ -81,17 +85,18 @@ def test_the_loss_of_an_expert_has_no_gradient_to_others(params, batch):
     tree = {"params": trained, "frozen": params["frozen"]}
     return experts.loss(tree, CONFIG, *batch)[1]["ce_codebook_2"]
 
-  for path, grad in jax.tree.leaves_with_path(jax.grad(loss)(params["params"])):
+  grads = jax.jit(jax.grad(loss))(params["params"])
+  for path, grad in jax.tree.leaves_with_path(grads):
     assert jnp.abs(grad[jnp.array([0, 2])]).max() == 0, path
-  assert jnp.abs(jax.grad(loss)(params["params"])["sos"][1]).max() > 0
+  assert jnp.abs(grads["sos"][1]).max() > 0
 
 
 def test_masked_frames_and_prompts_change_nothing(params, batch):
   codes, prompt, frames, mask = batch
   frames = frames.at[:, 4:].set(False)
   mask = mask.at[:, 3:].set(False)
-  first = experts.logits(params, CONFIG, codes, prompt, frames, mask)
-  other = experts.logits(
+  first = _logits(params, CONFIG, codes, prompt, frames, mask)
+  other = _logits(
     params,
     CONFIG,
     codes.at[..., 4:].set(0),
@@ -100,7 +105,7 @@ def test_masked_frames_and_prompts_change_nothing(params, batch):
     mask,
   )
   np.testing.assert_allclose(first[..., :4, :], other[..., :4, :], atol=1e-5)
-  short = experts.logits(
+  short = _logits(
     params, CONFIG, codes[..., :4], prompt[:, :3], frames[:, :4], mask[:, :3]
   )
   np.testing.assert_allclose(first[..., :4, :], short, atol=1e-5)
@@ -116,9 +121,9 @@ def test_ways_to_run_are_one_model(params, batch, change):
 
   plain = experts.Execution(expert_loop="vmap")
   other = dataclasses.replace(plain, **change)
+  gradient = jax.jit(jax.value_and_grad(loss), static_argnums=1)
   results = [
-    jax.value_and_grad(loss)(params["params"], execution)
-    for execution in (plain, other)
+    gradient(params["params"], execution) for execution in (plain, other)
   ]
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *results

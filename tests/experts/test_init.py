@@ -16,7 +16,8 @@ EXECUTION_FIELDS = dataclasses.fields(experts.Execution)
 def test_parameters_start_random_biases_at_0_and_scales_at_1(
   tiny_config, tables
 ):
-  variables = nn.unbox(experts.init(jax.random.key(0), tiny_config, tables))
+  init = jax.jit(experts.init, static_argnums=1)
+  variables = nn.unbox(init(jax.random.key(0), tiny_config, tables))
   for path, x in jax.tree_util.tree_leaves_with_path(variables["params"]):
     name = path[-1].key
     if name == "scale":
@@ -33,7 +34,9 @@ def test_parameters_start_random_biases_at_0_and_scales_at_1(
 
 
 def test_every_parameter_names_the_axes_it_has(tiny_config):
-  boxed = experts.init(jax.random.key(0), tiny_config)
+  boxed = jax.eval_shape(
+    lambda key: experts.init(key, tiny_config), jax.random.key(0)
+  )
   for leaf in jax.tree.leaves(
     boxed, is_leaf=lambda x: isinstance(x, nn.LogicallyPartitioned)
   ):

@@ -41,7 +41,8 @@ def make(tiny_config, tables):
       config, OPTIMIZER, tables, experts.Stage1Config(**stage),
       execution=experts.Execution(**execution),
     )  # fmt: skip
-    return task, nn.unbox(task.init(jax.random.key(0))), jax.jit(task.step)
+    state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
+    return task, state, jax.jit(task.step)
 
   return make
 
@@ -110,7 +111,8 @@ def test_going_on_from_trained_parameters(plain, tables):
   again = experts.Stage1Task(
     task.config, OPTIMIZER, tables, start=jax.device_get(trained.params)
   )
-  state = nn.unbox(again.init(jax.random.key(9), *again.init_args))
+  init = jax.jit(again.init)
+  state = nn.unbox(init(jax.random.key(9), *again.init_args))
   _assert_same(state.params, trained.params, atol=0)
   _assert_same(state.extra, trained.extra, atol=0)
 
@@ -128,7 +130,9 @@ def _program(task, batch, **sizes) -> str:
     return step.lower(state, batch, jax.random.key(0)).compile().as_text()
 
 
-@pytest.mark.parametrize("loop", ["map", "vmap"])
+@pytest.mark.parametrize(
+  "loop", ["map", pytest.param("vmap", marks=pytest.mark.long)]
+)
 def test_nothing_but_metrics_moves_between_experts(make, batch, moved, loop):
   """On a mesh of experts alone, all that moves is from expert to expert."""
   task, *_ = make(
@@ -138,7 +142,10 @@ def test_nothing_but_metrics_moves_between_experts(make, batch, moved, loop):
   assert sizes and max(sizes) <= task.config.num_codebooks
 
 
-@pytest.mark.parametrize("sizes", [dict(fsdp=4), dict(data=2, fsdp=4)])
+@pytest.mark.parametrize(
+  "sizes",
+  [pytest.param(dict(fsdp=4), marks=pytest.mark.long), dict(data=2, fsdp=4)],
+)
 def test_weights_come_to_the_batch(make, batch, moved, sizes):
   """No activation of the whole batch is gathered on a device."""
   task, state, _ = make({}, scan_layers=True, remat=True)

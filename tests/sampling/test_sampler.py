@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,46 +13,6 @@ from siren_jax.sampling import SamplingConfig, loop, methods, sample, state
 FRAMES = 7
 BOOKS, CODES = 4, 16
 MASK = jnp.ones((3, FRAMES), bool)
-
-
-def _model(kv_heads):
-  config = experts.ExpertConfig(
-    dim=16,
-    heads=4,
-    kv_heads=kv_heads,
-    temporal_layers=2,
-    depth_layers=2,
-    prompt_dim=8,
-    feature_dim=8,
-    codebook_size=CODES,
-    num_codebooks=BOOKS,
-    num_experts=2,
-    init_std=0.3,
-  )
-  key = jax.random.key(0)
-  tables = {
-    "codebook_NxVx8": jax.random.normal(key, (BOOKS, CODES, 8)),
-    "weight_NxFx8": jax.random.normal(key, (BOOKS, 8, 8)),
-    "bias_NxF": jax.random.normal(key, (BOOKS, 8)),
-  }
-  return config, nn.unbox(experts.init(jax.random.key(1), config, tables))
-
-
-@pytest.fixture(scope="module")
-def model():
-  return _model(kv_heads=2)
-
-
-@pytest.fixture(scope="module")
-def prompt():
-  prompt = jax.random.normal(jax.random.key(2), (3, 5, 8))
-  mask = jnp.arange(5) < jnp.array([[5], [2], [3]])
-  return prompt, mask
-
-
-@pytest.fixture(scope="module")
-def keys():
-  return jax.random.split(jax.random.key(3), 3)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +42,10 @@ _logits = jax.jit(experts.logits, static_argnames="config")
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])
-def test_cached_log_probs_are_the_teacher_forced_ones(prompt, kv_heads):
-  config, params = _model(kv_heads)
+def test_cached_log_probs_are_the_teacher_forced_ones(
+  make_model, prompt, kv_heads
+):
+  config, params = make_model(kv_heads)
   codes = jax.random.randint(jax.random.key(4), (3, BOOKS, FRAMES), 0, CODES)
   cached = _forced(params, config, *prompt, codes)
   whole = _logits(params, config, codes, prompt[0], MASK, prompt[1])

@@ -38,7 +38,10 @@ def prompt():
     sampling.SamplingConfig(top_k=5, guidance=2.0),
   ],
 )
-@pytest.mark.parametrize("numbers", [None, (1,), (0, 2)])
+@pytest.mark.parametrize(
+  "numbers",
+  [None, *(pytest.param(n, marks=pytest.mark.long) for n in ((1,), (0, 2)))],
+)
 def test_scores_are_what_the_sampler_reported(model, prompt, method, numbers):
   config, params = model
   keys = jax.random.split(jax.random.key(5), 3)

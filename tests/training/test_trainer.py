@@ -92,6 +92,7 @@ def test_interrupted_before_any_checkpoint_starts_afresh(
   assert_same(toy.run(tmp_path, 10), straight[1])
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_told_or_changes_nothing(
   toy, straight, tmp_path, caplog
 ):

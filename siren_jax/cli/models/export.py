@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--max-seconds",
     type=float,
-    help="longest clip that generate allows (default: as the run's config)",
+    help="longest sound of the training data (default: as the run's config)",
   )
   add(
     "--candidates",

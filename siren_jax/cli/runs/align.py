@@ -53,8 +53,8 @@ def _align(
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
     raise UserError(
-      f"alignment seconds={seconds}: {start.name} makes at most"
-      f" {start.max_seconds} seconds"
+      f"alignment seconds={seconds}: {start.name} was trained on"
+      f" sounds of at most {start.max_seconds} s"
     )
   task, *data = build(
     experiment,

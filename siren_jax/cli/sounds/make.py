@@ -63,10 +63,11 @@ def sounds(
   """
   start = time.perf_counter()
   from siren_jax import api
+  from siren_jax.api import requests
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
   siren = api.load(model, flags.mesh(mesh), batch_size)
-  target = siren.loudness(loudness, recording is not None)
+  target = requests.loudness_of(loudness, recording is not None)
   audio_S = None
   if recording is not None:
     audio_S, recording = recording.read(siren.sample_rate)

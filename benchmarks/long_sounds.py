@@ -1,0 +1,175 @@
+"""Sounds of any length: are seams heard, how soon, how fast, in what memory?
+
+  python -m benchmarks.long_sounds seams
+  python -m benchmarks.long_sounds seams --candidates 4 --prompts 6
+  python -m benchmarks.long_sounds stream
+  python -m benchmarks.long_sounds memory
+
+seams   A seam is where a window begins. The change of the log-mel spectrum
+        there is compared with that at all other frames: what share of the
+        frames of its own sound change less. Where seams are like the rest,
+        these shares are uniform, which a Kolmogorov-Smirnov test is asked.
+        Three changes: from codec frame to codec frame, the largest of the
+        steps of 10 ms around, and from the second before to the one after.
+stream  Seconds to the first chunk of a stream, and how much faster than real
+        time the next ones come. One process, medians.
+memory  Peak memory of processes that make sounds of several lengths and write
+        them to disk as they come.
+"""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import pathlib
+import resource
+import statistics
+import tempfile
+import time
+
+import librosa
+import numpy as np
+from scipy import stats
+
+import siren_jax
+from benchmarks import sampling
+from benchmarks.quality import PLAIN
+from siren_jax.audio import disk_sound
+
+PROMPTS = [*PLAIN.values(), "a river", "wind in the trees"]
+STEP = 160  # samples of a fine step, 10 ms at 16 kHz
+BANDS = 64
+RANGE = 80.0  # dB below the loudest cell; what is fainter is as loud as this
+
+
+def seams(args: argparse.Namespace) -> None:
+  siren = siren_jax.load(args.model)
+  length = int(siren.bundle.max_seconds * siren.bundle.codec.config.frame_rate)
+  hop = siren.bundle.codec.config.hop
+  sounds = siren.clips(
+    PROMPTS[: args.prompts], args.seconds, key=args.seed,
+    candidates=args.candidates,
+  )  # fmt: skip
+  shares: dict[str, list[np.ndarray]] = {}
+  for audio_S in sounds:
+    for name, change_T in changes(audio_S, siren.sample_rate, hop).items():
+      # As many frames at either end as a second before and after leave out.
+      seam_I = np.arange(length, len(change_T), length - length // 2)
+      rank_T = stats.rankdata(change_T, nan_policy="omit")
+      share_T = (rank_T - 0.5) / np.sum(np.isfinite(change_T))
+      shares.setdefault(name, []).append(share_T[seam_I])
+  print(f"{args.prompts} sounds of {args.seconds:g} s")
+  for name, of_sounds in shares.items():
+    share_I = np.concatenate(of_sounds)
+    share_I = share_I[np.isfinite(share_I)]
+    test = stats.kstest(share_I, "uniform")
+    print(
+      f"{name:20} {len(share_I)} seams, median share {np.median(share_I):.2f},"
+      f" KS {test.statistic:.3f}, p {test.pvalue:.2f}"
+    )
+
+
+def changes(
+  audio_S: np.ndarray, sample_rate: int, hop: int
+) -> dict[str, np.ndarray]:
+  """Changes [T] of a sound at the beginning of each frame; NaN: unknown."""
+  power_MxT = librosa.feature.melspectrogram(
+    y=audio_S, sr=sample_rate, n_fft=512, hop_length=STEP, n_mels=BANDS
+  )
+  log_MxT = 10 * np.log10(power_MxT + 1e-10)
+  log_MxT = np.maximum(log_MxT, log_MxT.max() - RANGE)
+  steps, frames = hop // STEP, len(audio_S) // hop
+  fine_MxT = log_MxT[:, : frames * steps]
+  fine = np.linalg.norm(np.diff(fine_MxT, axis=1), axis=0)
+  of_frames = fine_MxT.reshape(BANDS, frames, steps).mean(2)
+  second = sample_rate // hop
+  names = ("frame to frame", "10 ms to 10 ms", "second to second")
+  found = {name: np.full(frames, np.nan) for name in names}
+  for t in range(second, frames - second):
+    frame, step, long = names
+    found[frame][t] = np.linalg.norm(of_frames[:, t] - of_frames[:, t - 1])
+    around = fine[t * steps - 1 - steps // 2 : t * steps + steps // 2]
+    found[step][t] = around.max()
+    before = of_frames[:, t - second : t].mean(1)
+    after = of_frames[:, t : t + second].mean(1)
+    found[long][t] = np.linalg.norm(after - before)
+  return found
+
+
+def stream(args: argparse.Namespace) -> None:
+  siren = siren_jax.load(args.model)
+  print(f"memory {sampling.copy_speed() / 1e9:.1f} GB/s")
+  next(siren.stream("a river"))  # Compiles.
+  firsts, rates = [], []
+  for seed in range(args.repeats):
+    begin = time.perf_counter()
+    chunks = siren.stream("a river", key=seed)
+    size = len(next(chunks)) / siren.sample_rate
+    firsts.append(time.perf_counter() - begin)
+    begin, done = time.perf_counter(), 0
+    while done < args.seconds * siren.sample_rate:
+      done += len(next(chunks))
+    seconds = time.perf_counter() - begin
+    rates.append(done / siren.sample_rate / seconds)
+  print(
+    f"first chunk ({size:g} s) after {statistics.median(firsts):.2f} s"
+    f" ({min(firsts):.2f} to {max(firsts):.2f}); then"
+    f" {statistics.median(rates):.1f} times as fast as real time"
+    f" ({min(rates):.1f} to {max(rates):.1f})"
+  )
+
+
+def memory(args: argparse.Namespace) -> None:
+  lengths = [20.0, args.seconds]
+  peaks = []
+  for seconds in lengths:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+      made = pool.submit(make, args.model, seconds, args.candidates)
+      peak, rate = made.result()
+    peaks.append(peak)
+    print(
+      f"{seconds:g} s: {peak / 1e6:.0f} MB, {rate:.2f} times as fast as real"
+      " time",
+      flush=True,
+    )
+  print(f"ratio {peaks[1] / peaks[0]:.3f}")
+
+
+def make(
+  model: str | None, seconds: float, candidates: int | None
+) -> tuple[int, float]:
+  """Peak memory of this process in bytes, and seconds of sound a second."""
+  siren = siren_jax.load(model)
+  begin = time.perf_counter()
+  with tempfile.TemporaryDirectory() as folder:
+    [batch] = siren.batches("rain", seconds, candidates=candidates)
+    with disk_sound.beside(pathlib.Path(folder) / "rain.wav") as sound:
+      for piece in batch.pieces:
+        sound.append(piece.audio_BxS[0])
+      assert len(sound) == round(seconds * siren.sample_rate)
+  rate = seconds / (time.perf_counter() - begin)
+  usage = resource.getrusage(resource.RUSAGE_SELF)
+  return 1024 * usage.ru_maxrss, rate
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  verbs = parser.add_subparsers(required=True)
+  for function, seconds in ((seams, 60.0), (stream, 10.0), (memory, 600.0)):
+    verb = verbs.add_parser(function.__name__)
+    verb.set_defaults(run=function)
+    verb.add_argument("--model", help="bundle (default: the one that ships)")
+    verb.add_argument("--seconds", type=float, default=seconds)
+    if function is seams:
+      verb.add_argument("--prompts", type=int, default=len(PROMPTS))
+      verb.add_argument("--seed", type=int, default=0)
+    if function is stream:
+      verb.add_argument("--repeats", type=int, default=7)
+    else:
+      verb.add_argument("--candidates", type=int, default=1)
+  args = parser.parse_args()
+  args.run(args)
+
+
+if __name__ == "__main__":
+  main()
