@@ -34,7 +34,8 @@ def make_model():
       "weight_NxFx8": jax.random.normal(key, (BOOKS, 8, 8)),
       "bias_NxF": jax.random.normal(key, (BOOKS, 8)),
     }
-    return config, nn.unbox(experts.init(jax.random.key(1), config, tables))
+    init = jax.jit(experts.init, static_argnums=1)
+    return config, nn.unbox(init(jax.random.key(1), config, tables))
 
   return make
 

@@ -21,7 +21,8 @@ def model():
     "weight_NxFx8": jax.random.normal(jax.random.key(1), (6, 8, 8)),
     "bias_NxF": jax.random.normal(jax.random.key(2), (6, 8)),
   }
-  return config, nn.unbox(experts.init(jax.random.key(3), config, tables))
+  init = jax.jit(experts.init, static_argnums=1)
+  return config, nn.unbox(init(jax.random.key(3), config, tables))
 
 
 @pytest.fixture(scope="module")
