@@ -1,6 +1,7 @@
 """Sounds of any length: are seams heard, how soon, how fast, in what memory?
 
   python -m benchmarks.long_sounds seams
+  python -m benchmarks.long_sounds seams --window 5
   python -m benchmarks.long_sounds seams --candidates 4 --prompts 6
   python -m benchmarks.long_sounds stream
   python -m benchmarks.long_sounds memory
@@ -19,6 +20,7 @@ memory  Peak memory of processes that make sounds of several lengths and write
 
 import argparse
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import pathlib
 import resource
@@ -43,6 +45,9 @@ RANGE = 80.0  # dB below the loudest cell; what is fainter is as loud as this
 
 def seams(args: argparse.Namespace) -> None:
   siren = siren_jax.load(args.model)
+  if args.window:
+    bundle = dataclasses.replace(siren.bundle, max_seconds=args.window)
+    siren = siren_jax.Siren(bundle)
   length = int(siren.bundle.max_seconds * siren.bundle.codec.config.frame_rate)
   hop = siren.bundle.codec.config.hop
   sounds = siren.clips(
@@ -52,7 +57,6 @@ def seams(args: argparse.Namespace) -> None:
   shares: dict[str, list[np.ndarray]] = {}
   for audio_S in sounds:
     for name, change_T in changes(audio_S, siren.sample_rate, hop).items():
-      # As many frames at either end as a second before and after leave out.
       seam_I = np.arange(length, len(change_T), length - length // 2)
       rank_T = stats.rankdata(change_T, nan_policy="omit")
       share_T = (rank_T - 0.5) / np.sum(np.isfinite(change_T))
@@ -64,14 +68,14 @@ def seams(args: argparse.Namespace) -> None:
     test = stats.kstest(share_I, "uniform")
     print(
       f"{name:20} {len(share_I)} seams, median share {np.median(share_I):.2f},"
-      f" KS {test.statistic:.3f}, p {test.pvalue:.2f}"
+      f" KS {test.statistic:.3f}, p {test.pvalue:.3f}"
     )
 
 
 def changes(
   audio_S: np.ndarray, sample_rate: int, hop: int
 ) -> dict[str, np.ndarray]:
-  """Changes [T] of a sound at the beginning of each frame; NaN: unknown."""
+  """Changes [T] where each frame begins; NaN within a second of the ends."""
   power_MxT = librosa.feature.melspectrogram(
     y=audio_S, sr=sample_rate, n_fft=512, hop_length=STEP, n_mels=BANDS
   )
@@ -83,16 +87,16 @@ def changes(
   of_frames = fine_MxT.reshape(BANDS, frames, steps).mean(2)
   second = sample_rate // hop
   names = ("frame to frame", "10 ms to 10 ms", "second to second")
-  found = {name: np.full(frames, np.nan) for name in names}
+  change = {name: np.full(frames, np.nan) for name in names}
   for t in range(second, frames - second):
     frame, step, long = names
-    found[frame][t] = np.linalg.norm(of_frames[:, t] - of_frames[:, t - 1])
+    change[frame][t] = np.linalg.norm(of_frames[:, t] - of_frames[:, t - 1])
     around = fine[t * steps - 1 - steps // 2 : t * steps + steps // 2]
-    found[step][t] = around.max()
+    change[step][t] = around.max()
     before = of_frames[:, t - second : t].mean(1)
     after = of_frames[:, t : t + second].mean(1)
-    found[long][t] = np.linalg.norm(after - before)
-  return found
+    change[long][t] = np.linalg.norm(after - before)
+  return change
 
 
 def stream(args: argparse.Namespace) -> None:
@@ -136,10 +140,10 @@ def memory(args: argparse.Namespace) -> None:
 
 
 def make(
-  model: str | None, seconds: float, candidates: int | None
+  model: str | None, seconds: float, candidates: int
 ) -> tuple[int, float]:
   """Peak memory of this process in bytes, and seconds of sound a second."""
-  siren = siren_jax.load(model)
+  siren = siren_jax.load(model, batch_size=candidates)
   begin = time.perf_counter()
   with tempfile.TemporaryDirectory() as folder:
     [batch] = siren.batches("rain", seconds, candidates=candidates)
@@ -163,6 +167,7 @@ def main() -> None:
     if function is seams:
       verb.add_argument("--prompts", type=int, default=len(PROMPTS))
       verb.add_argument("--seed", type=int, default=0)
+      verb.add_argument("--window", type=float, help="seconds, of another size")
     if function is stream:
       verb.add_argument("--repeats", type=int, default=7)
     else:
