@@ -74,7 +74,8 @@ def draw(
     codes = np.zeros((batch, books, length), np.int32)
     codes[..., :count] = known_BxNxT[..., -count:]
     state = prefill(prompted, state, codes, count)
-  for begin in range(0, window.end - window.begin, CHUNK):
+  frames, last = window.end - window.begin, None
+  for begin in range(0, frames, CHUNK):
     now = None
     if kept is not None:
       given = np.asarray(kept.codes_BxNxT)[..., begin : begin + CHUNK]
@@ -82,6 +83,11 @@ def draw(
       given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
       now = Kept(given, kept.num_codebooks)
     state, samples = advance(prompted, state, keys_B, now)
-    codes, log_probs = jax.device_get(samples)
-    left = window.end - window.begin - begin
+    # The devices draw the next chunk while the host has this one decoded.
+    if last is not None:
+      yield jax.device_get(last)
+    last = samples
+  if last is not None:
+    codes, log_probs = jax.device_get(last)
+    left = frames - CHUNK * ((frames - 1) // CHUNK)
     yield Samples(codes[..., :left], log_probs[..., :left])
