@@ -12,6 +12,7 @@ seams   A seam is where a window begins. The change of the log-mel spectrum
         these shares are uniform, which a Kolmogorov-Smirnov test is asked.
         Three changes: from codec frame to codec frame, the largest of the
         steps of 10 ms around, and from the second before to the one after.
+        Then, whether sounds stay what they are: the CLAP score, part by part.
 stream  Seconds to the first chunk of a stream, and how much faster than real
         time the next ones come. One process, medians.
 memory  Peak memory of processes that make sounds of several lengths and write
@@ -35,11 +36,14 @@ from scipy import stats
 import siren_jax
 from benchmarks import sampling
 from benchmarks.quality import PLAIN
+from siren_jax import clap
 from siren_jax.audio import disk_sound
+from siren_jax.clap import tokenizer
 
 PROMPTS = [*PLAIN.values(), "a river", "wind in the trees"]
 STEP = 160  # samples of a fine step, 10 ms at 16 kHz
 BANDS = 64
+PART = 5.0  # seconds that are scored at a time
 RANGE = 80.0  # dB below the loudest cell; what is fainter is as loud as this
 
 
@@ -50,10 +54,10 @@ def seams(args: argparse.Namespace) -> None:
     siren = siren_jax.Siren(bundle)
   length = int(siren.bundle.max_seconds * siren.bundle.codec.config.frame_rate)
   hop = siren.bundle.codec.config.hop
-  sounds = siren.clips(
-    PROMPTS[: args.prompts], args.seconds, key=args.seed,
-    candidates=args.candidates,
-  )  # fmt: skip
+  prompts = PROMPTS[: args.prompts]
+  sounds = siren.generate(
+    prompts, args.seconds, key=args.seed, candidates=args.candidates
+  )
   shares: dict[str, list[np.ndarray]] = {}
   for audio_S in sounds:
     for name, change_T in changes(audio_S, siren.sample_rate, hop).items():
@@ -70,6 +74,26 @@ def seams(args: argparse.Namespace) -> None:
       f"{name:20} {len(share_I)} seams, median share {np.median(share_I):.2f},"
       f" KS {test.statistic:.3f}, p {test.pvalue:.3f}"
     )
+  scores_I = scores(siren, prompts, sounds).mean(0)
+  print(f"CLAP score of each {PART:g} s:", *(f"{x:.3f}" for x in scores_I))
+
+
+def scores(
+  siren: siren_jax.Siren, prompts: list[str], audio_BxS: np.ndarray
+) -> np.ndarray:
+  """Cosines of prompts and sounds, [B, parts of PART seconds]."""
+  size = round(PART * siren.sample_rate)
+  whole = audio_BxS[:, : audio_BxS.shape[1] // size * size]
+  params, model = siren.bundle.all_params["clap"], siren.bundle.clap
+  tokens = tokenizer.tokenize(
+    model.tokenizer, prompts, model.config.text.max_tokens
+  )
+  text_BxE = clap.encode_text(params, model.config, *tokens)[1]
+  audio_RxE = clap.encode_audio(
+    params, model.config, whole.reshape(-1, size), siren.sample_rate
+  )
+  audio_BxIxE = audio_RxE.reshape(len(prompts), -1, audio_RxE.shape[1])
+  return np.einsum("be,bie->bi", text_BxE, audio_BxIxE)
 
 
 def changes(
