@@ -18,6 +18,8 @@ from siren_jax.common.errors import UserError
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
 
+STREAM_FRAMES = 10  # of a chunk of a stream: fewer come sooner, and cost more
+
 
 class Sound(NamedTuple):
   """A sound that `Siren.sounds` made.
@@ -244,7 +246,7 @@ class Siren:
     request = self._request(
       rows, requests.root_key(key), 1, method, total, known
     )
-    drawn = self._model.draw(request, sampling.CHUNK)
+    drawn = self._model.draw(request, STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
 

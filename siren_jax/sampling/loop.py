@@ -38,7 +38,7 @@ from siren_jax.sampling.state import (
   start,
 )
 
-CHUNK = 10  # frames of a call of `advance`
+CHUNK = 5  # frames of a call of `advance`: 125 and 250 are multiples
 
 # Draws codebook n's code of every row, [R], from its logits [R, V].
 Choose = Callable[[int, jax.Array], jax.Array]

@@ -81,7 +81,7 @@ def _of_bundle(folder: Any) -> Iterator[tuple[str, Any]]:
 
   model = bundle.load(folder.path)
   print(
-    f"{model.name}: {model.codec.config.sample_rate} Hz, up to "
+    f"{model.name}: {model.codec.config.sample_rate} Hz, windows of "
     f"{model.max_seconds:g} s; {model.sampling}"
   )
   yield "codec", model.codec.params

@@ -54,7 +54,7 @@ def _align(
   if seconds > start.max_seconds:
     raise UserError(
       f"alignment seconds={seconds}: {start.name} was trained on"
-      f" sounds of at most {start.max_seconds} s"
+      f" sounds of at most {start.max_seconds} seconds"
     )
   task, *data = build(
     experiment,
