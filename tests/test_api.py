@@ -167,6 +167,7 @@ def test_settings_reach_the_sampler(siren):
   assert np.abs(greedy - guided).max() > 0
 
 
+@pytest.mark.long
 def test_of_candidates_the_one_nearest_to_the_words_is_kept(siren):
   bundle = siren.bundle
   chosen = siren.generate(PROMPTS, 0.2, key=7, candidates=3, loudness=None)

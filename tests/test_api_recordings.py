@@ -54,6 +54,7 @@ def test_a_stream_is_the_sound_that_generate_makes(siren, hop, guidance):
       np.testing.assert_allclose(streamed, whole, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_batch_of_nine_is_the_nine_streams(siren, tiny_bundle):
   batch = sj.load(tiny_bundle, batch_size=9)
   seconds = 2.5  # more than a window
@@ -81,7 +82,7 @@ def test_audio_comes_before_all_of_it_is_drawn(siren, monkeypatch):
   drawn = []
   draw = siren._model.draw
   monkeypatch.setattr(
-    siren._model, "draw", lambda *args: draw(*args[:2], drawn.append)
+    siren._model, "draw", lambda *args, **kw: draw(*args, drawn.append, **kw)
   )
   first = next(siren.stream(PROMPT, 60.0))
   assert len(first)
@@ -103,6 +104,7 @@ def test_another_length_or_number_of_prompts_compiles_nothing(
   assert not compilations
 
 
+@pytest.mark.long
 def test_candidates_are_chosen_in_every_window(siren, hop):
   """Of the audio that a window decides, and all go on from what is kept."""
   bundle, group, total = siren.bundle, 3, 120
@@ -133,6 +135,7 @@ def test_candidates_are_chosen_in_every_window(siren, hop):
   np.testing.assert_allclose(chosen, expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_long_recording_goes_on(siren, recording):
   """Longer than two windows, with several candidates, and without words."""
   long_S = np.concatenate([recording, recording[::-1]] * 2)
@@ -198,6 +201,7 @@ def test_a_hole_may_lie_at_either_end(siren, recording):
     assert np.isfinite(filled).all()
 
 
+@pytest.mark.long
 def test_the_fill_that_suits_what_follows_is_kept(siren, recording):
   """Among many, by the experts' own log-probs of the codes that follow."""
   model, codes = siren._model, siren._model.codes(recording)

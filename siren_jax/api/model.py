@@ -96,8 +96,9 @@ class Model:
   def draw(
     self,
     request: pieces.Request,
-    share: int | None = None,
     on_seconds: Callable[[float], None] = _ignore,
+    share: int | None = None,
+    chunk: int = sampling.CHUNK,
   ) -> Iterator[pieces.Piece]:
     """`pieces.pieces` of a request; by default decoded a window at a time."""
     frame_rate = self._models.codec.frame_rate
@@ -107,6 +108,7 @@ class Model:
       request,
       self.window,
       self.window if share is None else share,
+      chunk,
       lambda frames: on_seconds(frames / frame_rate),
     )
     while True:

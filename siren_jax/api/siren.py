@@ -198,7 +198,7 @@ class Siren:
         request = self._request(
           drawn_rows, root, candidates, method, total, known
         )
-        drawn = self._model.draw(request, None, on_seconds)
+        drawn = self._model.draw(request, on_seconds)
         yield Batch(
           rows[first : first + size],
           recordings.joined(before_S, drawn, total, self.sample_rate),
@@ -246,7 +246,7 @@ class Siren:
     request = self._request(
       rows, requests.root_key(key), 1, method, total, known
     )
-    drawn = self._model.draw(request, STREAM_FRAMES)
+    drawn = self._model.draw(request, share=STREAM_FRAMES, chunk=STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
 

@@ -38,7 +38,8 @@ from siren_jax.sampling.state import (
   start,
 )
 
-CHUNK = 5  # frames of a call of `advance`: 125 and 250 are multiples
+# Frames of a call of `advance`; every call copies the caches once or twice.
+CHUNK = 25
 
 # Draws codebook n's code of every row, [R], from its logits [R, V].
 Choose = Callable[[int, jax.Array], jax.Array]

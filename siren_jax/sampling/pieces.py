@@ -24,7 +24,7 @@ from siren_jax.common import mesh as meshes
 from siren_jax.experts.ensemble import null_prompt
 from siren_jax.sampling.config import SamplingConfig
 from siren_jax.sampling.generation import Models
-from siren_jax.sampling.loop import Kept, Samples
+from siren_jax.sampling.loop import CHUNK, Kept, Samples
 from siren_jax.sampling.state import Prompted, prepare
 from siren_jax.sampling.windows import Window, draw, windows
 
@@ -84,6 +84,7 @@ def pieces(
   request: Request,
   window_length: int,
   share: int,
+  chunk: int = CHUNK,
   on_frames: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Piece]:
   """Draws sounds, from frame 0 of what is known on.
@@ -93,6 +94,7 @@ def pieces(
     request: what to draw.
     window_length: frames that the experts were trained on.
     share: frames that are decoded at a time.
+    chunk: frames that are drawn at a time.
     on_frames: is called with how many frames were drawn, as they are.
 
   Yields:
@@ -112,7 +114,7 @@ def pieces(
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
-      prompted, keys_R, window_length, window, known, request
+      prompted, keys_R, window_length, window, known, request, chunk
     ):
       codes = np.asarray(samples.codes_BxNxT)
       known = np.concatenate([known, codes], 2)[..., -window_length:]
@@ -145,6 +147,7 @@ def draw_window(
   window: Window,
   known_RxNxT: np.ndarray,
   request: Request,
+  chunk: int,
 ) -> Iterator[Samples]:
   """`windows.draw` of a request."""
   kept = None
@@ -152,7 +155,7 @@ def draw_window(
     codes_NxT = request.kept_NxT[:, window.begin : window.end]
     codes = np.broadcast_to(codes_NxT, (len(known_RxNxT), *codes_NxT.shape))
     kept = Kept(codes, np.int32(request.num_kept))
-  return draw(prompted, keys_R, length, window, known_RxNxT, kept)
+  return draw(prompted, keys_R, length, window, known_RxNxT, kept, chunk)
 
 
 def prompt(

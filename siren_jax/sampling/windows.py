@@ -50,8 +50,9 @@ def draw(
   window: Window,
   known_BxNxT: np.ndarray,
   kept: Kept | None = None,
+  chunk: int = CHUNK,
 ) -> Iterator[Samples]:
-  """Draws the frames of a window, `CHUNK` or fewer at a time.
+  """Draws the frames of a window, `chunk` or fewer at a time.
 
   The programs depend on the length of windows, not on how many frames are
   drawn or known.
@@ -63,6 +64,7 @@ def draw(
     known_BxNxT: codes of the frames before `window.begin`; the last of them
       are enough.
     kept: codes of the frames to draw that are given.
+    chunk: frames drawn at a time; those beyond the window's end are in vain.
 
   Yields:
     Samples on the host.
@@ -75,19 +77,19 @@ def draw(
     codes[..., :count] = known_BxNxT[..., -count:]
     state = prefill(prompted, state, codes, count)
   frames, last = window.end - window.begin, None
-  for begin in range(0, frames, CHUNK):
+  for begin in range(0, frames, chunk):
     now = None
     if kept is not None:
-      given = np.asarray(kept.codes_BxNxT)[..., begin : begin + CHUNK]
-      missing = CHUNK - given.shape[2]
+      given = np.asarray(kept.codes_BxNxT)[..., begin : begin + chunk]
+      missing = chunk - given.shape[2]
       given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
       now = Kept(given, kept.num_codebooks)
-    state, samples = advance(prompted, state, keys_B, now)
+    state, samples = advance(prompted, state, keys_B, now, num_frames=chunk)
     # The devices draw the next chunk while the host has this one decoded.
     if last is not None:
       yield jax.device_get(last)
     last = samples
   if last is not None:
     codes, log_probs = jax.device_get(last)
-    left = frames - CHUNK * ((frames - 1) // CHUNK)
+    left = frames - chunk * ((frames - 1) // chunk)
     yield Samples(codes[..., :left], log_probs[..., :left])

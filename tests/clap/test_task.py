@@ -136,6 +136,7 @@ def test_clips_of_one_class_are_no_negatives_of_each_other(config):
   np.testing.assert_allclose(task._contrast(params, same), np.log(6), atol=1e-3)
 
 
+@pytest.mark.long
 def test_without_teacher_and_classes_contrast_alone_is_left(config):
   texts = _texts(width=0)
   task = _task(config, texts, classes=None)

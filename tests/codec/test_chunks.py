@@ -143,6 +143,7 @@ def test_a_stream_is_the_whole(any_model):
   _assert_same(_stream(any_model, codes, FRAMES, 2, 0, 7), whole)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [1, ROWS])
 def test_one_program_decodes_streams_of_all_lengths(model, rows, compilations):
   """Around every boundary, in pieces of all lengths."""

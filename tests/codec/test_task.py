@@ -56,6 +56,7 @@ def params(tiny):
   return jax.jit(codec.init, static_argnums=1)(jax.random.key(5), tiny)
 
 
+@pytest.mark.long
 def test_learns_tones(tiny, batch):
   task = _task(tiny)
   states, history = _train(task, batch, 60)
@@ -63,6 +64,7 @@ def test_learns_tones(tiny, batch):
   assert _distance(task, states[-1], batch) < 1.0
 
 
+@pytest.mark.long
 def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch, params):
   def gradients(swing):
     loss = _task(tiny, swing=swing)._codec_loss
@@ -79,6 +81,7 @@ def test_energy_sets_the_gain_and_swing_the_steadiness(tiny, batch, params):
   assert steadiness.sum() < 0  # Tones ask for steadier noise.
 
 
+@pytest.mark.long
 def test_locked_codes_stay(tiny, batch, params):
   task = dataclasses.replace(_task(tiny, lock_codes=True), start=params)
   states, _ = _train(task, batch, 3)

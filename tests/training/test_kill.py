@@ -39,6 +39,7 @@ def start():
     process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_run_ends_as_an_uninterrupted_one(
   toy, start, wait_for, finished_step, tmp_path, kills

@@ -45,6 +45,7 @@ def test_one_prompt_gives_a_sound_and_its_facts(
   assert sidecar["loudness"] == -23
 
 
+@pytest.mark.long
 def test_many_prompts_samples_and_pictures(generate, tmp_path):
   (tmp_path / "list.txt").write_text("rain\n\n  wind \nrain\n")
   assert (

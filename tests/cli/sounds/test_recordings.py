@@ -33,6 +33,7 @@ def clip(tmp_path):
   return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("done", LINES)
 def test_a_sound_of_a_recording_can_be_made_again(
   done, generate, clip, tmp_path, capsys
