@@ -11,6 +11,7 @@ import numpy as np
 from siren_jax import codec, experts, sampling
 from siren_jax.api import recordings
 from siren_jax.clap import tokenizer
+from siren_jax.codec import model as codec_model
 from siren_jax.common import mesh as meshes
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
@@ -34,6 +35,9 @@ class Model:
     self._models, self._clap = bundle.models, bundle.clap
     codec_config = bundle.codec.config
     self.window = max(2, int(bundle.max_seconds * codec_config.frame_rate))
+    # The least with which a sound of a whole window is decoded at once.
+    ahead = codec_model.module(codec_config).look_ahead
+    self._share = max(1, self.window - ahead + 1)
     self.ways, shardings = 1, None
     self._over_mesh: Callable[[], contextlib.AbstractContextManager[Any]] = (
       contextlib.nullcontext
@@ -100,14 +104,14 @@ class Model:
     share: int | None = None,
     chunk: int = sampling.CHUNK,
   ) -> Iterator[pieces.Piece]:
-    """`pieces.pieces` of a request; by default decoded a window at a time."""
+    """`pieces.pieces` of a request, by default decoded in large shares."""
     frame_rate = self._models.codec.frame_rate
     drawn = pieces.pieces(
       self._params,
       self._models,
       request,
       self.window,
-      self.window if share is None else share,
+      self._share if share is None else share,
       chunk,
       lambda frames: on_seconds(frames / frame_rate),
     )
