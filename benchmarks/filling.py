@@ -1,6 +1,6 @@
 """Does what is made anew in a recording fit what lies around it?
 
-  python -m benchmarks.filling --manifest ../shared/data/esc10/manifest.csv
+  python -m benchmarks.filling --manifest ESC10/manifest.csv
   python -m benchmarks.filling --manifest ... --words
 
 One second is cut out of the middle of recordings of the held-out fold, which

@@ -1,7 +1,7 @@
 """Sounds of any length: are seams heard, how soon, how fast, in what memory?
 
   python -m benchmarks.long_sounds seams
-  python -m benchmarks.long_sounds seams --window 5
+  python -m benchmarks.long_sounds seams --window 10
   python -m benchmarks.long_sounds seams --candidates 4 --prompts 6
   python -m benchmarks.long_sounds stream
   python -m benchmarks.long_sounds memory
@@ -152,8 +152,8 @@ def memory(args: argparse.Namespace) -> None:
   for seconds in lengths:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-      made = pool.submit(make, args.model, seconds, args.candidates)
-      peak, rate = made.result()
+      future = pool.submit(make, args.model, seconds, args.candidates)
+      peak, rate = future.result()
     peaks.append(peak)
     print(
       f"{seconds:g} s: {peak / 1e6:.0f} MB, {rate:.2f} times as fast as real"

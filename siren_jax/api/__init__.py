@@ -2,6 +2,7 @@
 
 from siren_jax.api.loading import load
 from siren_jax.api.model import BATCH_SIZE
-from siren_jax.api.siren import Batch, Siren, Sound
+from siren_jax.api.siren import Siren
+from siren_jax.api.sounds import Batch, Sound
 
 __all__ = ["BATCH_SIZE", "Batch", "Siren", "Sound", "load"]

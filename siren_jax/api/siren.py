@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from siren_jax import sampling
 from siren_jax.api import recordings, requests
 from siren_jax.api.model import BATCH_SIZE, Model
+from siren_jax.api.sounds import Batch, Sound
 from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
@@ -19,37 +20,6 @@ from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
 
 STREAM_FRAMES = 10  # of a chunk of a stream: fewer come sooner, and cost more
-
-
-class Sound(NamedTuple):
-  """A sound that `Siren.sounds` made.
-
-  Attributes:
-    audio_S: float32 at the bundle's sample rate.
-    prompt: what it was drawn for, "" without words. sample: its number among
-      that prompt's.
-    clap_score: cosine of prompt and sound, as the codec gave it; None where
-      there was nothing to choose from. Of a sound longer than a window, the
-      mean over its windows.
-  """
-
-  audio_S: np.ndarray
-  prompt: str
-  sample: int
-  clap_score: float | None
-
-
-class Batch(NamedTuple):
-  """Sounds that are drawn together.
-
-  Attributes:
-    rows: prompt and sample number of each.
-    pieces: their next samples. They may have more rows: the last one fills a
-      batch up.
-  """
-
-  rows: list[tuple[str, int]]
-  pieces: Iterator[pieces.Piece]
 
 
 class Siren:
@@ -284,8 +254,13 @@ class Siren:
     request = self._of_recording(
       audio_S, prompt, key, sample, candidates, settings
     )
-    codes_NxT = self._model.codes(audio_S)
-    request = dataclasses.replace(request, kept_NxT=codes_NxT, num_kept=keep)
+    target_E = None if prompt else self._model.embedding(audio_S)
+    request = dataclasses.replace(
+      request,
+      kept_NxT=self._model.codes(audio_S),
+      num_kept=keep,
+      target_E=target_E,
+    )
     drawn = self._model.draw(request)
     varied = np.concatenate([audio_BxS[0] for audio_BxS, _ in drawn])
     return varied[: len(audio_S)]
@@ -386,14 +361,13 @@ class Siren:
     words = _words(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
-    known = {} if words[0] else {"target_E": self._model.embedding(audio_S)}
     return self._request(
       requests.rows_of(words, 1, sample),
       requests.root_key(key),
       self.num_candidates(candidates),
       self._method(words, settings),
       len(audio_S),
-      known,
+      {},
     )
 
   def _request(

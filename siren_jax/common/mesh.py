@@ -166,8 +166,9 @@ def on_devices(
     )
 
   def specs(axes: Any) -> Any:
-    is_spec = lambda x: isinstance(x, PartitionSpec)  # noqa: E731
-    return jax.tree.map(spec, axes, is_leaf=is_spec)
+    return jax.tree.map(
+      spec, axes, is_leaf=lambda x: isinstance(x, PartitionSpec)
+    )
 
   return jax.shard_map(
     function,

@@ -78,12 +78,12 @@ def fill(
     around = np.repeat(following_NxT[None], group, 0)
     around = np.concatenate([drawn_GxNxT[..., first:], around], 2)
     audio_GxS = chunks.decode(tower, around[..., :window_length], window_length)
-    score_G = clap_scores(params, models, audio_GxS, target_1xE, window_length)[
-      0
-    ][0]
-  best = int(
-    np.argmax(_standard(likelihood_G) + CLAP_WEIGHT * _standard(score_G))
-  )
+    score_1xG, _ = clap_scores(
+      params, models, audio_GxS, target_1xE, window_length
+    )
+    score_G = score_1xG[0]
+  fit_G = _standard(likelihood_G) + CLAP_WEIGHT * _standard(score_G)
+  best = int(np.argmax(fit_G))
   whole_1xNxT = np.concatenate([drawn_GxNxT[best], codes_NxT[:, end:]], 1)[None]
   audio_S = chunks.decode(tower, whole_1xNxT, window_length)[0]
   return Filled(audio_S, likelihood_G, score_G, best)

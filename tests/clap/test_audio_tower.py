@@ -130,17 +130,17 @@ def _boundaries(config, most):
 
 
 def test_one_program_hears_any_length(config, params, compilations):
-  """As the cropped audio is heard, whatever follows."""
+  """As the cropped audio is embeddings, whatever follows."""
   x = _noise(0.25)
   cropped = [x[:, :n] for n in _boundaries(config, x.shape[1])]
   expected = [encode_audio(params, config, a) for a in cropped]
   encode_audio(params, config, x, num_samples=7)
   compilations.clear()
-  heard = [
+  embeddings = [
     encode_audio(params, config, x, num_samples=a.shape[1]) for a in cropped
   ]
   assert not compilations
-  np.testing.assert_allclose(heard, expected, atol=1e-5)
+  np.testing.assert_allclose(embeddings, expected, atol=1e-5)
   assert np.ptp(np.asarray(expected), 0).max() > 1e-2
 
 
@@ -154,10 +154,10 @@ def test_one_program_hears_any_length_at_another_rate(
   at_rate(params, config, x, 22050, 7)
   compilations.clear()
   sizes = [1, 2, 440, 441, 442, 1900, x.shape[1] - 1, x.shape[1]]
-  heard = [at_rate(params, config, x, 22050, n) for n in sizes]
+  embeddings = [at_rate(params, config, x, 22050, n) for n in sizes]
   assert not compilations
   expected = [
     encode_audio(params, config, resample(x[:, :n], 22050, 16000))
     for n in sizes
   ]
-  np.testing.assert_allclose(heard, expected, atol=1e-5)
+  np.testing.assert_allclose(embeddings, expected, atol=1e-5)

@@ -38,7 +38,7 @@ SIZES = [1, 399, 400, 401, 800, 801, 820, 1337, 2000]
 
 @pytest.mark.parametrize("audio", [UNFUSED, FUSED], ids=["one", "fused"])
 def test_one_program_hears_any_length(audio, clap_config, compilations):
-  """As the cropped audio is heard, whatever follows."""
+  """As the cropped audio is embeddings, whatever follows."""
   config = LaionConfig(text=clap_config.text, audio=audio, embed_dim=8)
   shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
   rng = np.random.default_rng(0)
@@ -55,13 +55,13 @@ def test_one_program_hears_any_length(audio, clap_config, compilations):
   cropped = [embed(*features(AUDIO_BxS[:, :n], audio)) for n in SIZES]
   encode_audio(params, config, AUDIO_BxS, num_samples=7)
   compilations.clear()
-  heard = [
+  embeddings = [
     encode_audio(params, config, AUDIO_BxS, num_samples=n) for n in SIZES
   ]
   assert not compilations
   expected = np.stack(cropped)
   expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
-  np.testing.assert_allclose(heard, expected, atol=1e-5)
+  np.testing.assert_allclose(embeddings, expected, atol=1e-5)
   assert np.ptp(expected, 0).max() > 1e-2
 
 
