@@ -39,7 +39,9 @@ def _plain(siren, seconds, **options):
   return siren.generate(PROMPT, seconds, **options)[0]
 
 
-@pytest.mark.parametrize("guidance", [None, 2.0])
+@pytest.mark.parametrize(
+  "guidance", [None, pytest.param(2.0, marks=pytest.mark.long)]
+)
 def test_a_stream_is_the_sound_that_generate_makes(siren, hop, guidance):
   """Of lengths around a frame, a chunk, a window and the next one."""
   rate, window = siren.sample_rate, siren._model.window

@@ -18,6 +18,7 @@ import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.storage import checkpoint
 
+pytestmark = pytest.mark.long
 ROOT = pathlib.Path(__file__).parents[1]
 KILL_STEPS = 24
 
@@ -129,7 +130,6 @@ def aligned(runs):
   return run(*align(runs / "bundle", runs / "align"))
 
 
-@pytest.mark.long
 def test_alignment_makes_a_bundle(runs, aligned, inspect, tmp_path):
   folder = runs / "align" / "bundle-4"
   assert f"--model {folder}" in aligned
@@ -149,14 +149,12 @@ def test_alignment_makes_a_bundle(runs, aligned, inspect, tmp_path):
   assert "mine" in inspect(runs / "align")
 
 
-@pytest.mark.long
 def test_alignment_of_a_work_directory(runs, tmp_path):
   out = run(*align(runs / "experts", tmp_path, "--name=other"))
   assert siren_jax.load(tmp_path / "bundle-4").bundle.name == "other"
   assert "train/reward" in out
 
 
-@pytest.mark.long
 def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
   arguments = align(runs / "bundle", tmp_path)
   run(*arguments, "--config.train.steps=2")
@@ -182,7 +180,6 @@ def test_alignment_that_cannot_be(runs, tmp_path, user_error):
   assert "data.path" in message
 
 
-@pytest.mark.long
 def test_another_codec_does_not_fit(runs, tmp_path, user_error):
   other = tmp_path / "codec"
   seed = "--config.train.seed=5"
@@ -215,7 +212,6 @@ def test_running_again_changes_nothing(runs):
   jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-@pytest.mark.long
 def test_training_goes_on_from_a_bundle(runs, tmp_path, user_error):
   start = f"--config.data.start={runs / 'bundle'}"
   slow = "--config.optimizer.learning_rate=1e-7"
@@ -241,7 +237,6 @@ def test_experts_must_fit_the_code_set(runs, tmp_path, user_error):
     assert message in user_error(verb)
 
 
-@pytest.mark.long
 def test_a_killed_run_ends_like_one_that_was_not(runs, tmp_path):
   """SIGKILL after a checkpoint, in the middle of what comes after it."""
   lengths = [

@@ -66,9 +66,8 @@ def _init(task):
   return jax.jit(lambda key: nn.unbox(task.init(key)))(jax.random.key(0))
 
 
-@pytest.mark.parametrize(
-  "audio", [True, pytest.param(False, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("audio", [True, False])
 def test_every_part_of_the_loss_falls(config, audio):
   texts = _texts()
   task = _task(config, texts)

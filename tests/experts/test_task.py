@@ -66,6 +66,7 @@ def _still(old, new) -> set[str]:
   return {"/".join(k.key for k in path[-2:]) for path, equal in leaves if equal}
 
 
+@pytest.mark.long
 def test_training_learns_and_ignores_a_prompt_that_is_dropped(
   make, batch, tables
 ):
