@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common import tuning
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import linear, parameter
 
@@ -133,23 +134,26 @@ def attend_cached(
   scores = jnp.where(mask_I, jnp.concatenate(parts, -1), NEGATIVE)
   ends = np.cumsum([v_JxIxA.shape[1] for _, v_JxIxA in blocks])
   probs = jnp.split(nn.softmax(scores), ends[:-1], axis=-1)
+  # Summed in float32: else the number of blocks would matter.
   sums = (
-    jnp.einsum("jri,jia->jra", p.astype(v_JxIxA.dtype), v_JxIxA)
+    jnp.einsum(
+      "jri,jia->jra", p.astype(v_JxIxA.dtype), v_JxIxA,
+      preferred_element_type=jnp.float32,
+    )
     for p, (_, v_JxIxA) in zip(probs, blocks, strict=True)
-  )
+  )  # fmt: skip
   out = functools.reduce(operator.add, sums)
-  return out.reshape(-1)
+  return out.reshape(-1).astype(q_JxRxA.dtype)
 
 
 def cache_blocks(num_frames: int) -> list[int]:
   """Slots of each block of a cache for so many frames.
 
-  A frame reads the blocks up to its own, not those still empty: five eighths
-  of the cache on average. A GPU has one block: a branch would make it wait for
-  its host. The last slot of every block is spare: it is written, and never
-  read, while the frame belongs to another block.
+  A frame reads the blocks up to its own, not those still empty: of four, five
+  eighths of the cache on average. The last slot of every block is spare: it is
+  written, and never read, while the frame belongs to another block.
   """
-  count = 1 if jax.default_backend() == "gpu" else 4
+  count = tuning.current().cache_blocks
   frames = math.ceil(num_frames / count)
   return [frames + 1] * math.ceil(num_frames / frames)
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from siren_jax.common import tuning
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.mesh import alone, expert_ways
 from siren_jax.experts.config import ExpertConfig
@@ -93,7 +94,7 @@ def logits(
   *,
   execution: Execution = Execution(),
 ) -> jax.Array:
-  """Teacher-forced logits [B, N, T, V] of all experts.
+  """Teacher-forced logits [B, N, T, V] of all experts, in float32.
 
   Frame t of codebook n depends on all codes of the frames before t and on
   codes 0 .. n-1 of frame t.
@@ -200,9 +201,9 @@ def over_experts(
 ) -> Any:
   """function(*of one expert, its number) for every expert, stacked.
 
-  Batched or one after the other, as `execution.expert_loop` says: "auto" takes
-  turns on a single CPU device, where a batched product is 2.3 times slower
-  than as many plain ones. With "map", those of one device of a mesh do.
+  Batched or one after the other, as `execution.expert_loop` says. "auto" takes
+  turns on a single device, if `tuning` says so for its kind. With "map", the
+  experts of one device of a mesh take turns.
 
   Args:
     numbers: which experts are stacked; all by default.
@@ -227,7 +228,7 @@ def over_experts(
 def _takes_turns(execution: Execution) -> bool:
   if execution.expert_loop != "auto":
     return execution.expert_loop == "map"
-  return alone() and jax.default_backend() == "cpu"
+  return alone() and tuning.current().experts_in_turn
 
 
 def null_prompt(

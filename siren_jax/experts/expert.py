@@ -200,7 +200,7 @@ class ResidualExpert(nn.Module):
     index: jax.Array,
     key: jax.Array | None = None,
   ) -> list[jax.Array]:
-    """Teacher-forced logits of the U codebooks, each [B, T, V].
+    """Teacher-forced logits of the U codebooks, each [B, T, V], in float32.
 
     Args:
       codes_BxNxT: all codebooks; what lies above is never looked at.
@@ -224,7 +224,10 @@ class ResidualExpert(nn.Module):
       lower = self.embedding.total(entries, self.below(index, i))
       tokens.append(lower.astype(dtype) + summary_BxD[:, None])
     x = self._depth(jnp.stack(tokens), keys[1])
-    return [linear(x, w) for x, w in zip(x, self.heads, strict=True)]
+    return [
+      linear(x, head, jnp.float32)
+      for x, head in zip(x, self.heads, strict=True)
+    ]
 
   def below(self, index: jax.Array, i: int) -> jax.Array:
     """Mask [N] of the codebooks that the expert's i-th is predicted from."""

@@ -1,5 +1,6 @@
 """Norm, feed-forward, positions and dropout of the experts' blocks."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from siren_jax.common import tuning
 from siren_jax.common.mesh import alone, constrain
 from siren_jax.experts.config import ExpertConfig
 
@@ -37,9 +39,13 @@ class RMSNorm(nn.Module):
     return (x32 * jax.lax.rsqrt(power + self.eps) * scale_D).astype(x.dtype)
 
 
-@jax.custom_vjp
-def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """x [..., in] times kernel [in, *out]: [..., *out], in the type of x.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def linear(
+  x: jax.Array, kernel: jax.Array, dtype: Any | None = None
+) -> jax.Array:
+  """x [..., in] times kernel [in, *out]: [..., *out], multiplied as x's type.
+
+  Sums and result are of `dtype`, if given, and the gradient keeps it.
 
   The derivative is the usual one, but says which operand is transposed for
   the kernel's: the narrow one. Left alone, XLA transposes the gradient of the
@@ -47,23 +53,25 @@ def linear(x: jax.Array, kernel: jax.Array) -> jax.Array:
   accumulated in the kernel's own type.
   """
   flat = kernel.reshape(kernel.shape[0], -1).astype(x.dtype)
-  return (x @ flat).reshape(*x.shape[:-1], *kernel.shape[1:])
+  product = jnp.matmul(x, flat, preferred_element_type=dtype)
+  return product.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
 def _linear_forward(
-  x: jax.Array, kernel: jax.Array
+  x: jax.Array, kernel: jax.Array, dtype: Any | None
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  return linear(x, kernel), (x, kernel)
+  return linear(x, kernel, dtype), (x, kernel)
 
 
 def _linear_backward(
-  saved: tuple[jax.Array, jax.Array], dy: jax.Array
+  dtype: Any | None, saved: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
+  x_dtype, x = x.dtype, x.astype(dy.dtype)
   flat = kernel.reshape(kernel.shape[0], -1)
   width_in, width_out = flat.shape
   dy = dy.reshape(*x.shape[:-1], width_out)
-  dx = dy @ flat.astype(x.dtype).T
+  dx = (dy @ flat.astype(dy.dtype).T).astype(x_dtype)
   narrow, wide = x, dy
   if alone():
     # Faster; over a mesh, a batch inside could not stay on its devices.
@@ -94,8 +102,9 @@ class SwiGLU(nn.Module):
     value = parameter(self, "value", ("embed", "mlp"), dim, width)
     down = parameter(self, "down", ("mlp", "embed"), width, dim)
     hidden = nn.silu(linear(x, gate)) * linear(x, value)
-    # The barrier keeps XLA from doing this sum again, transposed, for `down`.
-    return linear(jax.lax.optimization_barrier(hidden), down)
+    if tuning.current().ffn_barrier:
+      hidden = jax.lax.optimization_barrier(hidden)
+    return linear(hidden, down)
 
 
 def sinusoid(positions: jax.Array, dim: int) -> jax.Array:

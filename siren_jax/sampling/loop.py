@@ -200,11 +200,14 @@ def _advance(
   prompts, first = _join(prompted, state)
   draw = functools.partial(_draw, weights, method)
 
+  def uniforms(frame: jax.Array) -> jax.Array:
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, frame)
+    return methods.uniforms(keys, weights.config.num_codebooks)
+
   def frame(
-    state: _Frame, kept_BxN: jax.Array | None
+    state: _Frame, inputs: tuple[jax.Array, jax.Array | None]
   ) -> tuple[_Frame, tuple[jax.Array, jax.Array]]:
-    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, state.frame)
-    uniform_BxN = methods.uniforms(keys, weights.config.num_codebooks)
+    uniform_BxN, kept_BxN = inputs
     drawn: list[tuple[jax.Array, jax.Array]] = []
 
     def choose(n: int, logits_RxV: jax.Array) -> jax.Array:
@@ -219,7 +222,8 @@ def _advance(
     return state, (jnp.stack(codes, 1), jnp.stack(chosen, 1))
 
   kept_TxBxN = None if kept is None else jnp.moveaxis(kept.codes_BxNxT, 2, 0)
-  last, drawn = jax.lax.scan(frame, first, kept_TxBxN, length=num_frames)
+  uniform_TxBxN = jax.vmap(uniforms)(state.frame + jnp.arange(num_frames))
+  last, drawn = jax.lax.scan(frame, first, (uniform_TxBxN, kept_TxBxN))
   to_rows = functools.partial(jnp.transpose, axes=(1, 2, 0))
   return _split(last, state), Samples(*map(to_rows, drawn))
 
@@ -336,7 +340,8 @@ def _depth(
       last = 1 if i + 1 == len(layers) else len(x)
       out: Any = block.apply({"params": params}, x, None, last, past[i])
       x, past[i] = out
-    logits_RxV = linear(_norm(weights.config, norm, x[-1]), head)
+    x_RxD = _norm(weights.config, norm, x[-1])
+    logits_RxV = linear(x_RxD, head, jnp.float32)
     codes_R = choose(n, logits_RxV)
     entries_KxRx8.append(weights.books_KxNxVx8[:, n, codes_R])
     new = []

@@ -7,9 +7,8 @@ One function, `log_probs`, says what a method's distribution is; drawing and
 import jax
 import jax.numpy as jnp
 
+from siren_jax.common import tuning
 from siren_jax.sampling.config import SamplingConfig
-
-GROUP = 32  # codes, in `draw`; about the root of their number
 
 
 def guide(
@@ -54,22 +53,24 @@ def draw(log_probs: jax.Array, uniform: jax.Array) -> jax.Array:
   """One code for every distribution [..., V], int32.
 
   The first code up to which the probabilities sum to `uniform` [...]: one
-  random number a code, where Gumbel's trick takes V. First the group of codes
-  is found, then the code in it, because long running sums are slow.
+  random number a code, where Gumbel's trick takes V. `tuning` says whether the
+  group of codes is found first, then the code in it.
   """
-  probs = jnp.exp(log_probs)
-  padding = [(0, 0)] * (probs.ndim - 1) + [(0, -probs.shape[-1] % GROUP)]
-  groups = jnp.pad(probs, padding).reshape(*probs.shape[:-1], -1, GROUP)
+  probs, size = jnp.exp(log_probs), tuning.current().draw_group
+  if not size:
+    return _reach(probs, uniform * jnp.sum(probs, -1))[0]
+  padding = [(0, 0)] * (probs.ndim - 1) + [(0, -probs.shape[-1] % size)]
+  groups = jnp.pad(probs, padding).reshape(*probs.shape[:-1], -1, size)
   masses = jnp.sum(groups, -1)
   group, rest = _reach(masses, uniform * jnp.sum(masses, -1))
   chosen = jnp.take_along_axis(groups, group[..., None, None], -2)
   code, _ = _reach(chosen[..., 0, :], rest)
-  return GROUP * group + code
+  return size * group + code
 
 
 def _reach(masses: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Where the sum of masses reaches the goal, and what is left of it there."""
-  sums = jnp.cumsum(masses, -1)
+  sums = _running_sums(masses)
   # Rounding may leave the goal unreached: then the largest sum counts. What
   # has no mass is never chosen.
   reached = jnp.where(masses > 0, jnp.minimum(sums, goal[..., None]), -1)
@@ -78,16 +79,30 @@ def _reach(masses: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array]:
   return index, goal - before
 
 
+def _running_sums(masses: jax.Array) -> jax.Array:
+  if tuning.current().draw_group:
+    return jnp.cumsum(masses, -1)
+  index = jnp.arange(masses.shape[-1])
+  return jnp.sum(
+    jnp.where(index <= index[:, None], masses[..., None, :], 0), -1
+  )
+
+
 def _keep(
   values: jax.Array, mass: jax.Array, enough: jax.Array | float
 ) -> jax.Array:
   """Largest values whose mass reaches `enough`; -inf for the others.
 
-  The threshold is found by bisection over the order of floating point
-  numbers, one bit at a time: exact, and a tenth of the time of a sort or
-  `top_k`. If all together do not reach it (rounding), all are kept.
+  If all together do not reach it (rounding), all are kept. `tuning` says
+  whether the threshold is found by bisection over the order of floating point
+  numbers, one bit at a time (on a CPU a tenth of the time of a sort or
+  `top_k`), or the mass above each value is summed, in one kernel.
   """
   order = _ordered(values)
+  if not tuning.current().bisect:
+    above = order[..., None, :] > order[..., :, None]
+    mass_above = jnp.sum(jnp.where(above, mass[..., None, :], 0), -1)
+    return jnp.where(mass_above < enough, values, -jnp.inf)
 
   def try_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
     higher = threshold + (jnp.int32(1) << (31 - i))  # wraps from -2^31 to 0

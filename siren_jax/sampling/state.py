@@ -162,7 +162,7 @@ def prepare_weights(
   """
 
   def prepare(variables: Mapping[str, Any]) -> Weights:
-    params = variables["params"]
+    params = _as_used(variables["params"], execution.dtype)
 
     def fold(variables: Any) -> tuple[jax.Array, jax.Array]:
       return ResidualExpert(config).bind(variables).embedding.folded()
@@ -302,6 +302,13 @@ def constrain_cache(x_KxIxBxJxWxA: jax.Array) -> jax.Array:
   """Heads over the model axis."""
   return meshes.constrain(
     x_KxIxBxJxWxA, None, None, None, "kv_heads", None, None
+  )
+
+
+def _as_used(params: Any, dtype: str) -> Any:
+  """Parameters in the type they are used in, cast once: all but norms."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: x if path[-1].key == "scale" else x.astype(dtype), params
   )
 
 

@@ -30,6 +30,29 @@ def test_linear_and_its_derivative(shape):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+def test_a_product_in_float32_loses_nothing_to_bfloat16():
+  """Of bfloat16 operands: neither in the result nor in its gradient."""
+  keys = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(keys[0], (4, 8)).astype("bfloat16")
+  kernel = jax.random.normal(keys[1], (8, 6)).astype("bfloat16")
+  weight = jax.random.normal(keys[2], (4, 6))
+  exact = x.astype("float32"), kernel.astype("float32")
+  product = linear(x, kernel, jnp.float32)
+  assert product.dtype == jnp.float32
+  np.testing.assert_allclose(product, linear(*exact), rtol=1e-6, atol=1e-6)
+
+  def value(x, kernel):
+    return jnp.sum(weight * linear(x, kernel, jnp.float32))
+
+  for got, expected in zip(
+    jax.grad(value, (0, 1))(x, kernel),
+    jax.grad(value, (0, 1))(*exact),
+    strict=True,
+  ):
+    rounded = expected.astype("bfloat16").astype("float32")
+    np.testing.assert_array_equal(got.astype("float32"), rounded)
+
+
 def test_positions_are_sines_on_even_and_cosines_on_odd_channels():
   table = sinusoid(jnp.arange(5), 6)
   for position in range(5):

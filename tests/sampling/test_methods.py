@@ -5,8 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax.common import tuning
 from siren_jax.common.errors import UserError
 from siren_jax.sampling import SamplingConfig, methods
+
+
+@pytest.fixture(params=[tuning.CPU, tuning.GPU], ids=["cpu", "gpu"])
+def tuned(request, monkeypatch):
+  """As for each kind of device."""
+  monkeypatch.setattr(tuning, "current", lambda: request.param)
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def _by_hand(logits, temperature=1.0, top_k=None, top_p=None):
     {"temperature": 1.4, "top_k": 20, "top_p": 0.8},
   ],
 )
-def test_distribution_is_the_method_s(logits, settings):
+def test_distribution_is_the_method_s(tuned, logits, settings):
   got = jnp.exp(methods.log_probs(logits, SamplingConfig(**settings)))
   for row in range(len(logits)):
     np.testing.assert_allclose(
@@ -53,7 +60,7 @@ def test_distribution_is_the_method_s(logits, settings):
 
 
 @pytest.mark.parametrize("size", [5, 64, 70])
-def test_draws_follow_the_distribution(size):
+def test_draws_follow_the_distribution(tuned, size):
   logits = 2 * jax.random.normal(jax.random.key(0), (size,))
   log_probs = methods.log_probs(logits, SamplingConfig(top_k=6))
   uniform = (jnp.arange(20000) + 0.5) / 20000
@@ -72,12 +79,30 @@ def test_rows_draw_from_their_own_keys():
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1e-30, 0.5, 1 - 2**-24, 1.0])
-def test_impossible_codes_are_never_drawn(uniform):
+def test_impossible_codes_are_never_drawn(tuned, uniform):
   # Only every third code has a chance, and their sum rounds.
   logits = jnp.where(jnp.arange(1024) % 3 == 1, 0.1, -jnp.inf)
   log_probs = methods.log_probs(logits, SamplingConfig())
   code = methods.draw(log_probs, jnp.float32(uniform))
   assert log_probs[code] > -jnp.inf
+
+
+def test_codes_that_tie_are_all_let_in(tuned):
+  logits = jnp.array([3.0, 1.0, 1.0, 0.0, -0.0, 1.0, -2.0])
+  for top_k, kept in ((1, 1), (2, 4), (4, 4), (5, 5), (6, 6), (9, 7)):
+    log_probs = methods.log_probs(logits, SamplingConfig(top_k=top_k))
+    assert jnp.sum(jnp.isfinite(log_probs)) == kept
+
+
+def test_kinds_of_devices_keep_the_same_codes(monkeypatch):
+  logits = jax.random.normal(jax.random.key(3), (50, 1024))
+  for config in (SamplingConfig(top_k=64), SamplingConfig(top_p=0.9)):
+    kept = []
+    for tuned in (tuning.CPU, tuning.GPU):
+      monkeypatch.setattr(tuning, "current", lambda tuned=tuned: tuned)
+      kept.append(np.isfinite(methods.log_probs(logits, config)))
+    np.testing.assert_array_equal(*kept)
+    assert kept[0].any(-1).all()
 
 
 def test_greedy_takes_the_first_of_the_best():

@@ -1,0 +1,74 @@
+"""What is tuned to a kind of device: all of it, and nothing else, is here.
+
+No setting changes what is computed by more than rounding. The devices of the
+mesh choose, so that a program that is compiled for others is tuned to those;
+without a mesh, the devices of this process.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tuning:
+  """Settings for one kind of device.
+
+  Attributes:
+    dtype: of the experts where a sound is made and nobody asks for another.
+    cache_blocks: blocks of a key-value cache. A frame reads those up to its
+      own, which takes a branch: a GPU would wait for its host.
+    bisect: find the threshold of top-k and top-p bit by bit, in a loop of 32
+      turns; else compare each code with each other, in one sum.
+    draw_group: codes, in a draw, that are summed first by group and then in the
+      group chosen; about the root of their number. 0: all at once, by one
+      product.
+    experts_in_turn: run the experts of one device one after the other: a
+      batched product on a CPU takes 2.3 times as long as so many plain ones.
+    ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
+      transposed, for the gradient of the kernel below.
+    compiler_options: of training and alignment steps.
+  """
+
+  dtype: str
+  cache_blocks: int
+  bisect: bool
+  draw_group: int
+  experts_in_turn: bool
+  ffn_barrier: bool
+  compiler_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+CPU = Tuning(
+  dtype="float32",
+  cache_blocks=4,
+  bisect=True,
+  draw_group=32,
+  experts_in_turn=True,
+  ffn_barrier=True,
+)
+GPU = Tuning(
+  dtype="bfloat16",
+  cache_blocks=1,
+  bisect=False,
+  draw_group=0,
+  experts_in_turn=False,
+  ffn_barrier=False,
+)
+TPU = Tuning(
+  dtype="bfloat16",
+  cache_blocks=4,
+  bisect=False,
+  draw_group=0,
+  experts_in_turn=False,
+  ffn_barrier=False,
+)
+
+
+def current() -> Tuning:
+  """For the devices of the mesh, or of this process."""
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  kind = jax.default_backend() if device is None else device.device_kind
+  return {"cpu": CPU, "tpu": TPU}.get(kind.lower().partition(" ")[0], GPU)

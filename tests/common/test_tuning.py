@@ -1,0 +1,32 @@
+"""The devices of the mesh choose what is tuned to them."""
+
+import types
+
+import jax
+import pytest
+
+from siren_jax.common import mesh, tuning
+
+
+@pytest.mark.parametrize(
+  ("kind", "expected"),
+  [
+    ("cpu", tuning.CPU),
+    ("TPU v5 lite", tuning.TPU),
+    ("TPU v6e", tuning.TPU),
+    ("NVIDIA H100 80GB HBM3", tuning.GPU),
+    ("AMD Instinct MI300X", tuning.GPU),
+  ],
+)
+def test_the_kind_of_device_chooses(monkeypatch, kind, expected):
+  described = types.SimpleNamespace(
+    abstract_device=types.SimpleNamespace(device_kind=kind)
+  )
+  monkeypatch.setattr(jax.sharding, "get_abstract_mesh", lambda: described)
+  assert tuning.current() == expected
+
+
+def test_without_a_mesh_this_process_chooses():
+  assert tuning.current() == tuning.CPU
+  with jax.set_mesh(mesh.make_mesh(mesh.MeshConfig())):
+    assert jax.jit(lambda: tuning.current().cache_blocks)() == 4
