@@ -127,6 +127,12 @@ def expert_ways() -> int:
   return 1 if mesh.empty else mesh.shape[EXPERT]
 
 
+def whole_heads() -> bool:
+  """Whether every device has all heads of the experts that it holds."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return mesh.empty or mesh.shape[MODEL] == 1
+
+
 def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
   """`function(*arrays)` where every device treats its own rows of the batch.
 

@@ -6,8 +6,6 @@ without a mesh, the devices of this process.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 
@@ -29,7 +27,8 @@ class Tuning:
       batched product on a CPU takes 2.3 times as long as so many plain ones.
     ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
       transposed, for the gradient of the kernel below.
-    compiler_options: of training and alignment steps.
+    fused_rows: up to so many rows a frame is made of the kernels in
+      `sampling/kernels.py`; 0: never. Weights are packed for them.
   """
 
   dtype: str
@@ -38,7 +37,7 @@ class Tuning:
   draw_group: int
   experts_in_turn: bool
   ffn_barrier: bool
-  compiler_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  fused_rows: int
 
 
 CPU = Tuning(
@@ -48,6 +47,7 @@ CPU = Tuning(
   draw_group=32,
   experts_in_turn=True,
   ffn_barrier=True,
+  fused_rows=0,
 )
 GPU = Tuning(
   dtype="bfloat16",
@@ -56,6 +56,7 @@ GPU = Tuning(
   draw_group=0,
   experts_in_turn=False,
   ffn_barrier=False,
+  fused_rows=8,
 )
 TPU = Tuning(
   dtype="bfloat16",
@@ -64,11 +65,18 @@ TPU = Tuning(
   draw_group=0,
   experts_in_turn=False,
   ffn_barrier=False,
+  fused_rows=0,
 )
 
 
 def current() -> Tuning:
   """For the devices of the mesh, or of this process."""
+  return {"cpu": CPU, "gpu": GPU, "tpu": TPU}[kind()]
+
+
+def kind() -> str:
+  """Of the devices of the mesh, or of this process: cpu, gpu or tpu."""
   device = jax.sharding.get_abstract_mesh().abstract_device
-  kind = jax.default_backend() if device is None else device.device_kind
-  return {"cpu": CPU, "tpu": TPU}.get(kind.lower().partition(" ")[0], GPU)
+  name = jax.default_backend() if device is None else device.device_kind
+  name = name.lower().partition(" ")[0]
+  return name if name in ("cpu", "tpu") else "gpu"

@@ -19,12 +19,11 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from siren_jax.common import mesh as meshes
+from siren_jax.common import tuning
 from siren_jax.experts.attention import Blocks, Cache
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.execution import Execution
-from siren_jax.experts.expert import DepthBlock, TemporalBlock
-from siren_jax.experts.layers import RMSNorm, linear
-from siren_jax.sampling import methods
+from siren_jax.sampling import frame, fused, methods
 from siren_jax.sampling.config import SamplingConfig
 from siren_jax.sampling.state import (
   ROWS,
@@ -137,8 +136,7 @@ def advance(
 class _Prompts(NamedTuple):
   """What frames read of `Prompted`, with axes I and B joined to R.
 
-  A single row is no axis of `cross`, `mask` and caches: on a CPU, XLA would
-  copy caches that had an axis of size one every frame.
+  A single row is no axis of `cross`, `mask` and caches, see `frame.temporal`.
 
   Attributes:
     cross: for each layer, keys and values [K, R, H, P, A].
@@ -160,9 +158,12 @@ class _Frame(NamedTuple):
   caches: list[Blocks]
 
 
-def _join(prompted: Prompted, state: State) -> tuple[_Prompts, _Frame]:
+def _join(
+  prompted: Prompted, state: State, always: bool
+) -> tuple[_Prompts, _Frame]:
+  """A single row is an axis, too, if `always`."""
   experts, ways, batch, width = state.x_KxIxBxD.shape
-  rows = (ways * batch,) if ways * batch > 1 else ()
+  rows = (ways * batch,) if always or ways * batch > 1 else ()
 
   def join(x: jax.Array) -> jax.Array:
     return x.reshape(experts, *rows, *x.shape[3:])
@@ -197,14 +198,17 @@ def _advance(
 ) -> tuple[State, Samples]:
   """`advance` of the rows, with the experts, of this device."""
   weights, method = prompted.weights, prompted.method
-  prompts, first = _join(prompted, state)
+  rows = state.x_KxIxBxD.shape[1] * state.x_KxIxBxD.shape[2]
+  if rows > tuning.current().fused_rows:
+    weights = weights.unpacked()
+  prompts, first = _join(prompted, state, weights.packed)
   draw = functools.partial(_draw, weights, method)
 
   def uniforms(frame: jax.Array) -> jax.Array:
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, frame)
     return methods.uniforms(keys, weights.config.num_codebooks)
 
-  def frame(
+  def next_frame(
     state: _Frame, inputs: tuple[jax.Array, jax.Array | None]
   ) -> tuple[_Frame, tuple[jax.Array, jax.Array]]:
     uniform_BxN, kept_BxN = inputs
@@ -223,7 +227,7 @@ def _advance(
 
   kept_TxBxN = None if kept is None else jnp.moveaxis(kept.codes_BxNxT, 2, 0)
   uniform_TxBxN = jax.vmap(uniforms)(state.frame + jnp.arange(num_frames))
-  last, drawn = jax.lax.scan(frame, first, (uniform_TxBxN, kept_TxBxN))
+  last, drawn = jax.lax.scan(next_frame, first, (uniform_TxBxN, kept_TxBxN))
   to_rows = functools.partial(jnp.transpose, axes=(1, 2, 0))
   return _split(last, state), Samples(*map(to_rows, drawn))
 
@@ -259,9 +263,14 @@ def _step(
   weights: Weights, prompts: _Prompts, state: _Frame, choose: Choose
 ) -> _Frame:
   """One frame: the temporal paths together, then codes, expert by expert."""
-  x_KxRxD, caches = _temporal(weights, prompts, state)
+  config, module = weights.config, fused if weights.packed else frame
+  x_KxRxD, caches = module.temporal(
+    config, weights.temporal, state.x_KxRxD, state.position, state.caches,
+    prompts.cross, prompts.mask,
+  )  # fmt: skip
+  x_KxRxD = frame.norms(config, weights.temporal_norm, x_KxRxD)
   entries_KxRx8: list[jax.Array] = []
-  for turn in range(weights.config.num_experts):
+  for turn in range(config.num_experts):
     k = turn % len(x_KxRxD)
     inputs = x_KxRxD[k], prompts.summary_KxRxD[k]
     _depth(weights, k, *inputs, entries_KxRx8, choose)
@@ -276,38 +285,6 @@ def _step(
   )
 
 
-def _temporal(
-  weights: Weights, prompts: _Prompts, state: _Frame
-) -> tuple[jax.Array, list[Blocks]]:
-  """What the temporal paths say about the next frame, [K, R, D]."""
-  block = TemporalBlock(weights.config, parent=None)
-
-  def row(
-    params: Any,
-    x_D: jax.Array,
-    cache: Blocks,
-    cross: Cache,
-    mask_P: jax.Array,
-  ) -> Any:
-    return block.apply(
-      {"params": params}, x_D, cache, cross, mask_P, state.position,
-      method="step",
-    )  # fmt: skip
-
-  single = prompts.mask.ndim == 1
-  rows = row if single else jax.vmap(row, in_axes=(None, 0, 0, 0, 0))
-  rows = jax.vmap(rows, in_axes=(0, 0, 0, 0, None))
-  x, caches = state.x_KxRxD[:, 0] if single else state.x_KxRxD, []
-  for params, cache, cross in zip(
-    weights.temporal, state.caches, prompts.cross, strict=True
-  ):
-    x, cache = rows(params, x, cache, cross, prompts.mask)
-    caches.append(cache)
-  norm = jax.vmap(functools.partial(_norm, weights.config))
-  x = norm(weights.temporal_norm, x)
-  return x.reshape(state.x_KxRxD.shape), caches
-
-
 def _depth(
   weights: Weights,
   k: int,
@@ -317,15 +294,9 @@ def _depth(
   choose: Choose,
 ) -> None:
   """Draws expert k's codes of this frame; appends their entries."""
-  # Its weights have an axis over the devices that divide the experts.
-  layers, norm, heads = jax.tree.map(
-    lambda x: jnp.squeeze(x, 0),
-    (weights.depth[k], weights.depth_norm[k], weights.heads[k]),
-  )
-  block = DepthBlock(weights.config, parent=None)
-  past: list[Any] = [None] * len(layers)
-  new = [x_RxD]
-  for head in heads:
+  module = fused if weights.packed else frame
+  new, past = [x_RxD], list[Any]()
+  for head in weights.heads[k]:
     n = len(entries_KxRx8)
     lower_RxD = summary_RxD
     if n:
@@ -335,17 +306,10 @@ def _depth(
         weights.offset_KxNxD[k, :n],
         lower_RxNx8,
       ).astype(x_RxD.dtype)
-    x = jnp.stack([*new, lower_RxD])
-    for i, params in enumerate(layers):
-      last = 1 if i + 1 == len(layers) else len(x)
-      out: Any = block.apply({"params": params}, x, None, last, past[i])
-      x, past[i] = out
-    x_RxD = _norm(weights.config, norm, x[-1])
-    logits_RxV = linear(x_RxD, head, jnp.float32)
+    logits_RxV, past = module.depth(
+      weights.config, weights.depth[k], weights.depth_norm[k], head,
+      jnp.stack([*new, lower_RxD]), past,
+    )  # fmt: skip
     codes_R = choose(n, logits_RxV)
     entries_KxRx8.append(weights.books_KxNxVx8[:, n, codes_R])
     new = []
-
-
-def _norm(config: ExpertConfig, params: Any, x: jax.Array) -> Any:
-  return RMSNorm(config.norm_eps, parent=None).apply({"params": params}, x)

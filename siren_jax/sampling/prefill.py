@@ -48,7 +48,7 @@ def prefill(
 def _prefill(
   prompted: Prompted, state: State, codes_BxNxT: jax.Array, count: jax.Array
 ) -> State:
-  weights = prompted.weights
+  weights = prompted.weights.unpacked()
   block = TemporalBlock(weights.config, parent=None)
   frames, dtype = codes_BxNxT.shape[2], state.x_KxIxBxD.dtype
   books = jnp.arange(codes_BxNxT.shape[1])

@@ -15,7 +15,7 @@ the prompt and, where there is guidance, without it.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
@@ -35,6 +35,7 @@ from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
 from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import ResidualExpert, TemporalBlock, summarise
+from siren_jax.sampling import fused
 from siren_jax.sampling.config import SamplingConfig
 
 # Logical names of leading axes, see `meshes.on_devices`.
@@ -60,6 +61,7 @@ class Weights:
     folded_KxNx8xD, offset_KxNxD: the map from entries to width.
     sos_KxD: temporal input of the first frame.
     config: the experts' shapes. execution: only its `dtype` matters here.
+    packed: layers and heads are as `fused` reads them.
   """
 
   temporal: list[Any]
@@ -74,6 +76,20 @@ class Weights:
   sos_KxD: jax.Array
   config: ExpertConfig = flax.struct.field(pytree_node=False)
   execution: Execution = flax.struct.field(pytree_node=False)
+  packed: bool = flax.struct.field(pytree_node=False, default=False)
+
+  def unpacked(self) -> "Weights":
+    """The same, in the shapes in which they are trained."""
+    if not self.packed:
+      return self
+    unpack = functools.partial(fused.unpacked, config=self.config)
+    return dataclasses.replace(
+      self,
+      temporal=list(map(unpack, self.temporal)),
+      depth=[list(map(unpack, layers)) for layers in self.depth],
+      heads=[list(map(fused.transposed, heads)) for heads in self.heads],
+      packed=False,
+    )
 
 
 @flax.struct.dataclass
@@ -168,12 +184,19 @@ def prepare_weights(
       return ResidualExpert(config).bind(variables).embedding.folded()
 
     folded, offset = jax.vmap(fold)(variables)
+    packs = fused.wanted(config)
+    block = fused.packed if packs else lambda layer: layer
+    head = fused.transposed if packs else lambda kernel: kernel
+
+    def depth(stacked: Any, change: Callable) -> list[list[Any]]:
+      return [list(map(change, _unstack(p, axis=1))) for p in _each(stacked)]
+
     return Weights(
-      temporal=_unstack(params["temporal"], axis=1),
+      temporal=list(map(block, _unstack(params["temporal"], axis=1))),
       temporal_norm=params["temporal_norm"],
-      depth=[_unstack(p, axis=1) for p in _each(params["depth"])],
+      depth=depth(params["depth"], block),
       depth_norm=_each(params["depth_norm"]),
-      heads=[_unstack(p, axis=1) for p in _each(params["heads"])],
+      heads=depth(params["heads"], head),
       summary={k: params[k] for k in ("summary", "summary_bias")},
       books_KxNxVx8=variables["frozen"]["embedding"]["codebook_NxVx8"],
       folded_KxNx8xD=folded,
@@ -181,6 +204,7 @@ def prepare_weights(
       sos_KxD=params["sos"][:, 0],
       config=config,
       execution=execution,
+      packed=packs,
     )
 
   run = meshes.on_devices(prepare, 0, (EXPERTS,), EXPERTS)
@@ -234,7 +258,7 @@ def _prepare(
     of_rows = jax.vmap(jax.vmap(keys_values, (None, 0)), (None, 0))
     cross = [
       jax.vmap(of_rows, (0, None))(layer, prompt_IxBxPxC)
-      for layer in weights.temporal
+      for layer in weights.unpacked().temporal
     ]
 
     def summaries(params: Any) -> Any:
