@@ -65,6 +65,7 @@ class AlignTask:
     truths: Sequence[Any] = (),
     ema_decay: float = 0.0,
   ):
+    models.execution.check_trains()
     self.models, self.config, self._ema_decay = models, config, ema_decay
     self.init_args, self._truths = (params,), tuple(truths)
     self._rewards = {name: rewards.find(name) for name in config.rewards}

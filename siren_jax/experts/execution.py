@@ -4,6 +4,8 @@ import dataclasses
 
 from siren_jax.common.errors import UserError
 
+DTYPES = ("float32", "bfloat16", "int8")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -15,6 +17,8 @@ class Execution:
 
   Attributes:
     dtype: of activations and of products; parameters stay as they are stored.
+      int8: bfloat16, with the kernels of the sampler in eight bits, one scale
+      for each channel that they give; not for training.
     scan_layers: compile one block and loop over it (deep models).
     remat: recompute a block's activations in the backward pass.
     expert_loop: "vmap" runs the experts as one batched computation, "map"
@@ -29,11 +33,25 @@ class Execution:
   expert_loop: str = "auto"
 
   def __post_init__(self) -> None:
-    if self.dtype not in ("float32", "bfloat16"):
-      raise UserError(f"dtype={self.dtype!r}; use float32 or bfloat16")
+    if self.dtype not in DTYPES:
+      raise UserError(f"dtype={self.dtype!r}; use {', '.join(DTYPES)}")
     if self.expert_loop not in ("auto", "vmap", "map"):
       raise UserError(
         f"expert_loop={self.expert_loop!r}; use auto, vmap or map"
+      )
+
+  @property
+  def activations(self) -> str:
+    """Their type."""
+    return "bfloat16" if self.dtype == "int8" else self.dtype
+
+  def check_trains(self) -> None:
+    """Raises:
+    UserError: nothing can be trained so.
+    """
+    if self.dtype == "int8":
+      raise UserError(
+        "dtype='int8' is for sampling; train in float32 or bfloat16"
       )
 
 

@@ -210,7 +210,7 @@ class ResidualExpert(nn.Module):
       key: of the dropout; none without it.
     """
     keys = split(key, 2)
-    dtype = jnp.dtype(self.execution.dtype)
+    dtype = jnp.dtype(self.execution.activations)
     prompt_BxPxC = prompt_BxPxC.astype(dtype)
     entries = self.embedding.entries(codes_BxNxT)
     x_BxTxD = self._temporal(

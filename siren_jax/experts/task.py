@@ -72,6 +72,7 @@ class Stage1Task:
     start: Mapping[str, Any] | None = None,
     execution: Execution = Execution(),
   ):
+    execution.check_trains()
     self.config, self.execution = config, execution
     self.stage = stage
     self.tables = embedding_tables

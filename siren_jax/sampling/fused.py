@@ -1,10 +1,11 @@
 """A frame of few rows on a GPU: `frame`, made of the kernels in `kernels`.
 
 Weights are packed for them once a load: each kernel transposed, queries, keys
-and values side by side. Where there are more rows, `frame` takes them unpacked;
-XLA reads most of them as they lie.
+and values side by side, in eight bits if asked for. Where there are more rows,
+`frame` takes them unpacked; XLA reads most of them as they lie.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -30,52 +31,68 @@ def wanted(config: ExpertConfig) -> bool:
   return bool(fits and tuning.current().fused_rows and meshes.whole_heads())
 
 
-def packed(layer: Any) -> Any:
+def packed(layer: Any, int8: bool) -> Any:
   """Parameters of one block, axis K first, as the kernels read them."""
-  result = dict(layer, ffn={n: transposed(w) for n, w in layer["ffn"].items()})
+  pack = functools.partial(packed_kernel, int8=int8)
   own = layer["self_attention"]
   together = [transposed(own[name]) for name in ("query", "key", "value")]
+  side_by_side = jnp.concatenate(together, 1)
+  result = dict(layer)
+  result["ffn"] = {name: pack(kernel) for name, kernel in layer["ffn"].items()}
   result["self_attention"] = {
-    PACKED: jnp.concatenate(together, 1),
-    "out": transposed(own["out"]),
+    PACKED: kernels.quantised(side_by_side) if int8 else side_by_side,
+    "out": pack(own["out"]),
   }
   if "cross_attention" in layer:
-    names = ("query", "out")  # `prepare` reads the others, as they are.
-    cross = layer["cross_attention"]
-    moved = {name: transposed(cross[name]) for name in names}
+    cross = layer["cross_attention"]  # `prepare` reads the rest as it is.
+    moved = {name: pack(cross[name]) for name in ("query", "out")}
     result["cross_attention"] = dict(cross) | moved
   return result
 
 
-def unpacked(layer: Any, config: ExpertConfig) -> Any:
-  """What `packed` was given."""
+def unpacked(layer: Any, config: ExpertConfig, dtype: str) -> Any:
+  """What `packed` was given, but for what eight bits lost."""
   heads, kv_heads, width = config.heads, config.kv_heads, config.head_dim
+  unpack = functools.partial(unpacked_kernel, dtype=dtype)
   own = layer["self_attention"]
-  if PACKED not in own:
-    return layer
-  result = dict(layer, ffn={n: transposed(w) for n, w in layer["ffn"].items()})
-  of_keys = kv_heads * width
-  parts = jnp.split(own[PACKED], [heads * width, heads * width + of_keys], 1)
-  query, key, value = map(transposed, parts)
+  ends = heads * width, (heads + kv_heads) * width
+  query, key, value = jnp.split(unpack(own[PACKED]), ends, 2)
   by_head = *key.shape[:2], kv_heads
+  result = dict(layer)
+  result["ffn"] = {
+    name: unpack(kernel) for name, kernel in layer["ffn"].items()
+  }
   result["self_attention"] = {
     "query": query.reshape(*by_head, heads // kv_heads, width),
     "key": key.reshape(*by_head, width),
     "value": value.reshape(*by_head, width),
-    "out": transposed(own["out"]),
+    "out": unpack(own["out"]),
   }
   if "cross_attention" in layer:
     cross = layer["cross_attention"]
-    query = transposed(cross["query"])
+    query = unpack(cross["query"])
     result["cross_attention"] = dict(cross) | {
       "query": query.reshape(*query.shape[:2], heads, width),
-      "out": transposed(cross["out"]),
+      "out": unpack(cross["out"]),
     }
   return result
 
 
+def packed_kernel(kernel: jax.Array, int8: bool) -> kernels.Kernel:
+  """[K, C, *E] to [K, E, C]."""
+  turned = transposed(kernel)
+  return kernels.quantised(turned) if int8 else turned
+
+
+def unpacked_kernel(kernel: kernels.Kernel, dtype: str) -> jax.Array:
+  """[K, E, C] to [K, C, E]."""
+  if isinstance(kernel, kernels.Int8):
+    kernel = kernel.whole(dtype)
+  return transposed(kernel)
+
+
 def transposed(kernel: jax.Array) -> jax.Array:
-  """[K, C, *E] to [K, E, C]; and back, with E in one."""
+  """[K, C, *E] to [K, E, C]."""
   return kernel.reshape(*kernel.shape[:2], -1).swapaxes(1, 2)
 
 
@@ -161,7 +178,7 @@ def depth(
       longer[-1],
       counts,
       config.heads,
-      layer["self_attention"]["out"][0],
+      layer["self_attention"]["out"],
       x[0],
     )[None]
     last = i + 1 == len(layers)
@@ -187,7 +204,7 @@ def _ffn(
     x_KxMxD,
     layer["ffn"]["gate"],
     norm=Norm(layer["ffn_norm"]["scale"], config.norm_eps),
-    value_KxExC=layer["ffn"]["value"],
+    value=layer["ffn"]["value"],
   )
   return kernels.linear(
     hidden,

@@ -27,6 +27,29 @@ SLOTS = 64  # of a cache that are read at a time
 _NEGATIVE = -1e9
 
 
+class Int8(NamedTuple):
+  """A kernel in eight bits, with a scale for each channel that it gives."""
+
+  values_KxExC: jax.Array
+  scale_KxE: jax.Array
+
+  def whole(self, dtype: Any) -> jax.Array:
+    """The kernel [K, E, C] that this stands for."""
+    values = self.values_KxExC.astype(jnp.float32)
+    return (values * self.scale_KxE[..., None]).astype(dtype)
+
+
+Kernel = jax.Array | Int8  # [K, E, C]
+
+
+def quantised(kernel_KxExC: jax.Array) -> Int8:
+  """The nearest kernel in eight bits; the largest value is 127 steps."""
+  kernel = kernel_KxExC.astype(jnp.float32)
+  scale_KxE = jnp.max(jnp.abs(kernel), 2) / 127
+  steps = kernel / jnp.maximum(scale_KxE, 1e-30)[..., None]
+  return Int8(jnp.round(steps).astype(jnp.int8), scale_KxE)
+
+
 class Norm(NamedTuple):
   """An RMSNorm in front of a product: `scale_KxC`, and its epsilon."""
 
@@ -36,10 +59,10 @@ class Norm(NamedTuple):
 
 def linear(
   x_KxMxC: jax.Array,
-  kernel_KxExC: jax.Array,
+  kernel: Kernel,
   *,
   norm: Norm | None = None,
-  value_KxExC: jax.Array | None = None,
+  value: Kernel | None = None,
   bias: jax.Array | None = None,
   residual_KxMxE: jax.Array | None = None,
   dtype: Any | None = None,
@@ -47,12 +70,13 @@ def linear(
   """x times kernel, [K, M, E], with what is around it.
 
   Args:
-    norm: of x. value_KxExC: another kernel, for which the first is the gate of
-      a SwiGLU. bias: [K, 1, E] or [K, M, E]; it and residual_KxMxE are added.
+    norm: of x. value: another kernel, for which the first is the gate of a
+      SwiGLU. bias: [K, 1, E] or [K, M, E]; it and residual_KxMxE are added.
     dtype: of the result, by default that of x.
   """
   experts, _, width = x_KxMxC.shape
-  out = kernel_KxExC.shape[1]
+  gate, gate_scale = _parts(kernel)
+  out = gate.shape[1]
   tile, step = _block(out, 32), _block(width, 128)
   whole = pl.BlockSpec((None, ROWS, width), lambda k, _: (k, 0, 0))
   rows = pl.BlockSpec((None, tile, width), lambda k, e: (k, e, 0))
@@ -63,7 +87,9 @@ def linear(
       norm and norm.scale_KxC,
       pl.BlockSpec((None, width), lambda k, _: (k, 0)),
     ),
-    "value": (value_KxExC, rows),
+    "gate_scale": (gate_scale, one),
+    "value": (None if value is None else _parts(value)[0], rows),
+    "value_scale": (None if value is None else _parts(value)[1], one),
     "bias": (bias, part if bias is None or bias.shape[1] > 1 else one),
     "residual": (residual_KxMxE, part),
   }
@@ -80,7 +106,14 @@ def linear(
     out_shape=shape,
     **_options(),
     name="linear",
-  )(x_KxMxC, kernel_KxExC, *(array for array, _ in given.values()))
+  )(x_KxMxC, gate, *(array for array, _ in given.values()))
+
+
+def _parts(kernel: Kernel) -> tuple[jax.Array, jax.Array | None]:
+  """[K, E, C], and scales [K, 1, E] of what it gives, if it has some."""
+  if isinstance(kernel, Int8):
+    return kernel.values_KxExC, kernel.scale_KxE[:, None]
+  return kernel, None
 
 
 def _linear(
@@ -107,17 +140,18 @@ def _linear(
     scale = given["scale"][pl.ds(i * step, step)].astype(jnp.float32)
     return (x.astype(jnp.float32) * inverse * scale).astype(x.dtype)
 
-  def product(ref: Any) -> jax.Array:
+  def product(ref: Any, scale: str) -> jax.Array:
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
       x, w = inputs(i), ref[:, pl.ds(i * step, step)]
       return total + _dot(x, w.astype(x.dtype))
 
     start = jnp.zeros((ROWS, out_ref.shape[-1]), jnp.float32)
-    return jax.lax.fori_loop(0, width // step, add, start)
+    total = jax.lax.fori_loop(0, width // step, add, start)
+    return total * given[scale][...] if scale in given else total
 
-  y = product(kernel_ref)
+  y = product(kernel_ref, "gate_scale")
   if "value" in given:
-    y = y * jax.nn.sigmoid(y) * product(given["value"])
+    y = y * jax.nn.sigmoid(y) * product(given["value"], "value_scale")
   for name in ("bias", "residual"):
     if name in given:
       y = y + given[name][...].astype(jnp.float32)
@@ -298,7 +332,7 @@ def attend_to_tokens(
   qkv: Sequence[jax.Array],
   counts: Sequence[int],
   heads: int,
-  kernel_DxD: jax.Array,
+  kernel: Kernel,
   residual_MxD: jax.Array,
 ) -> jax.Array:
   """Attention over a frame's tokens, times a kernel, plus a residual: [M, D].
@@ -307,34 +341,38 @@ def attend_to_tokens(
     qkv: queries, keys and values of some tokens, [M, E] each, token after
       token. The tokens of the last one ask; each sees those up to itself.
     counts: how many tokens each holds.
-    heads: H, of queries.
+    heads: H, of queries. kernel: [1, D, D].
   """
-  dim = kernel_DxD.shape[0]
+  values, scale = _parts(kernel)
+  dim = values.shape[1]
   tile = _block(dim, 32)
   whole = pl.BlockSpec(qkv[0].shape, lambda e: (0, 0))
   part = pl.BlockSpec((ROWS, tile), lambda e: (0, e))
   body = functools.partial(
     _attend_to_tokens, tuple(counts), ROWS // max(counts), heads, dim // heads
   )
+  scales = [] if scale is None else [scale]
   return pl.pallas_call(
     body,
     grid=(dim // tile,),
     in_specs=[
       *[whole for _ in qkv],
-      pl.BlockSpec((tile, dim), lambda e: (e, 0)),
+      *[pl.BlockSpec((None, 1, tile), lambda e: (0, 0, e)) for _ in scales],
+      pl.BlockSpec((None, tile, dim), lambda e: (0, e, 0)),
       part,
     ],
     out_specs=part,
     out_shape=jax.ShapeDtypeStruct(residual_MxD.shape, residual_MxD.dtype),
     **_options(),
     name="attend_to_tokens",
-  )(*qkv, kernel_DxD, residual_MxD)
+  )(*qkv, *scales, values, residual_MxD)
 
 
 def _attend_to_tokens(
   counts: Sequence[int], rows: int, heads: int, width: int, *refs: Any
 ) -> None:
-  *qkv, kernel_ref, residual_ref, out_ref = refs
+  qkv, others = refs[: len(counts)], refs[len(counts) :]
+  *scales, kernel_ref, residual_ref, out_ref = others
   kv_heads = (qkv[0].shape[1] // width - heads) // 2
   row = jnp.arange(ROWS)
   before = [sum(counts[:i]) for i in range(len(counts))]
@@ -364,8 +402,13 @@ def _attend_to_tokens(
     kernel = kernel_ref[:, pl.ds(head * width, width)]
     return total + _dot(seen, kernel.astype(seen.dtype))
 
-  start = residual_ref[...].astype(jnp.float32)
-  out_ref[...] = jax.lax.fori_loop(0, heads, add, start).astype(out_ref.dtype)
+  total = jax.lax.fori_loop(
+    0, heads, add, jnp.zeros(out_ref.shape, jnp.float32)
+  )
+  for scale_ref in scales:
+    total = total * scale_ref[...]
+  total = total + residual_ref[...].astype(jnp.float32)
+  out_ref[...] = total.astype(out_ref.dtype)
 
 
 def _options() -> dict[str, Any]:

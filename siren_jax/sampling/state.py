@@ -61,7 +61,7 @@ class Weights:
     folded_KxNx8xD, offset_KxNxD: the map from entries to width.
     sos_KxD: temporal input of the first frame.
     config: the experts' shapes. execution: only its `dtype` matters here.
-    packed: layers and heads are as `fused` reads them.
+    packed: layers and heads are as `fused` makes them.
   """
 
   temporal: list[Any]
@@ -82,12 +82,14 @@ class Weights:
     """The same, in the shapes in which they are trained."""
     if not self.packed:
       return self
-    unpack = functools.partial(fused.unpacked, config=self.config)
+    dtype = self.execution.activations
+    unpack = functools.partial(fused.unpacked, config=self.config, dtype=dtype)
+    head = functools.partial(fused.unpacked_kernel, dtype=dtype)
     return dataclasses.replace(
       self,
       temporal=list(map(unpack, self.temporal)),
       depth=[list(map(unpack, layers)) for layers in self.depth],
-      heads=[list(map(fused.transposed, heads)) for heads in self.heads],
+      heads=[list(map(head, heads)) for heads in self.heads],
       packed=False,
     )
 
@@ -178,15 +180,18 @@ def prepare_weights(
   """
 
   def prepare(variables: Mapping[str, Any]) -> Weights:
-    params = _as_used(variables["params"], execution.dtype)
+    params = _as_used(variables["params"], execution.activations)
 
     def fold(variables: Any) -> tuple[jax.Array, jax.Array]:
       return ResidualExpert(config).bind(variables).embedding.folded()
 
     folded, offset = jax.vmap(fold)(variables)
-    packs = fused.wanted(config)
-    block = fused.packed if packs else lambda layer: layer
-    head = fused.transposed if packs else lambda kernel: kernel
+    int8 = execution.dtype == "int8"
+    packs = int8 or fused.wanted(config)
+    block = head = lambda tree: tree
+    if packs:
+      block = functools.partial(fused.packed, int8=int8)
+      head = functools.partial(fused.packed_kernel, int8=int8)
 
     def depth(stacked: Any, change: Callable) -> list[list[Any]]:
       return [list(map(change, _unstack(p, axis=1))) for p in _each(stacked)]
@@ -254,7 +259,7 @@ def _prepare(
     if guided:
       prompts.append(null_prompt(prompt_BxPxC, mask_BxP))
     prompt_IxBxPxC, mask_IxBxP = map(jnp.stack, zip(*prompts, strict=True))
-    prompt_IxBxPxC = prompt_IxBxPxC.astype(weights.execution.dtype)
+    prompt_IxBxPxC = prompt_IxBxPxC.astype(weights.execution.activations)
     of_rows = jax.vmap(jax.vmap(keys_values, (None, 0)), (None, 0))
     cross = [
       jax.vmap(of_rows, (0, None))(layer, prompt_IxBxPxC)
@@ -292,7 +297,10 @@ def start(
 
   def start(prompted: Prompted, frame: jax.Array) -> State:
     config, weights = prompted.weights.config, prompted.weights
-    rows, dtype = prompted.summary_KxIxBxD.shape[:3], weights.execution.dtype
+    rows, dtype = (
+      prompted.summary_KxIxBxD.shape[:3],
+      weights.execution.activations,
+    )
 
     def empty(slots: int) -> jax.Array:
       shape = (*rows, config.kv_heads, slots, config.head_dim)

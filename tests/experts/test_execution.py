@@ -28,3 +28,12 @@ def test_what_is_not_set_stays_as_it_is(changes, expected):
 def test_changes_are_checked_before_there_is_what_they_change(changes):
   with pytest.raises(UserError, match="; use "):
     ExecutionChanges(**changes)
+
+
+def test_eight_bits_are_for_sampling():
+  execution = Execution(dtype="int8")
+  assert execution.activations == "bfloat16"
+  with pytest.raises(UserError, match="for sampling"):
+    execution.check_trains()
+  for dtype in ("float32", "bfloat16"):
+    Execution(dtype=dtype).check_trains()

@@ -71,7 +71,8 @@ def _log_probs(model, prompt, method, dtype, given):
   ("rows", "guidance", "dtype", "atol"),
   [
     (1, None, "float32", 1e-4),
-    (3, 2.0, "bfloat16", 0.2),
+    pytest.param(3, 2.0, "bfloat16", 0.2, marks=pytest.mark.long),
+    pytest.param(3, 2.0, "int8", 0.2, marks=pytest.mark.long),
     pytest.param(3, 2.0, "float32", 1e-4, marks=pytest.mark.long),
   ],
 )
@@ -82,7 +83,7 @@ def test_they_are_those_of_xla(
   given = jax.random.randint(jax.random.key(4), (rows, 6, 70), 0, 16)
   inputs = model, prompt, method, dtype, given
   weights, expected, codes = _log_probs(*inputs)
-  assert not weights.packed
+  assert weights.packed == (dtype == "int8")
   jax.clear_caches()
   monkeypatch.setattr(tuning, "current", lambda: AS_ON_GPU)
   weights, log_probs, drawn = _log_probs(*inputs)
@@ -98,8 +99,14 @@ def test_packed_weights_can_be_unpacked(model):
   config, params = model
   weights = prepare_weights(params, config)
   for layer in (weights.temporal[1], weights.depth[1][0]):
-    again = fused.unpacked(fused.packed(layer), config)
+    again = fused.unpacked(fused.packed(layer, False), config, "float32")
     jax.tree.map(np.testing.assert_array_equal, again, layer)
+    rounded = fused.unpacked(fused.packed(layer, True), config, "float32")
+    jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, atol=np.ptp(y) / 254),
+      rounded,
+      layer,
+    )
 
 
 def test_odd_widths_are_left_to_xla(monkeypatch, model):
