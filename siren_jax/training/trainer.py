@@ -96,12 +96,12 @@ def train(
     if changed:
       log.say(changed)
     profile = stack.enter_context(contextlib.ExitStack())
-    measured = _measured(task, mesh, log)
-    update = evaluate = None
+    measured = update = evaluate = None
     while step < config.steps:
       if config.profile and step == first + _WARM_UP:
         profile.enter_context(jax.profiler.trace(workdir / "profile"))
       rows = meshes.shard_batch(_next(train_data, step), mesh)
+      measured = measured or _measured(task, mesh, log)
       batch = measured(state, rows, root)
       update = update or _compile_update(task, log, state, batch, root)
       with jax.transfer_guard("disallow"):
