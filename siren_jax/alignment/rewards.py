@@ -2,8 +2,12 @@
 
 They exist only when the deeper experts, the decoder and CLAP have spoken;
 from there they come back to the coarse codes.
+
+They are jitted, but for those that are `OnHost`.
 """
 
+import concurrent.futures
+import dataclasses
 import difflib
 import importlib
 import warnings
@@ -17,7 +21,6 @@ import numpy as np
 
 from siren_jax.alignment import claims
 from siren_jax.common.errors import UserError
-from siren_jax.common.mesh import by_rows
 
 _CONTRAST_SCALE = 10.0  # inverse temperature
 
@@ -63,6 +66,33 @@ class Rollout:
 Reward = Callable[[Rollout], jax.Array]
 
 
+@dataclasses.dataclass(frozen=True)
+class OnHost:
+  """A reward that is computed on the host, between rollouts and update.
+
+  Its rollout has NumPy arrays: the rows of this process, in whole groups. As a
+  decorator it makes such a reward of a function.
+  """
+
+  function: Callable[[Rollout], np.ndarray]
+
+  def __call__(self, rollout: Rollout) -> np.ndarray:
+    """float32, one number a row.
+
+    Raises:
+      UserError: the function gave anything else.
+    """
+    reward_B = np.asarray(self.function(rollout), np.float32)
+    rows = len(rollout.truth_B)
+    if reward_B.shape != (rows,):
+      name = f"{self.function.__module__}:{self.function.__qualname__}"
+      raise UserError(
+        f"reward {name} gave an array of shape {reward_B.shape} for {rows}"
+        f" rows; give one number a row, shape ({rows},)"
+      )
+    return reward_B
+
+
 def clap(rollout: Rollout) -> jax.Array:
   """Cosine of the prompt and the decoded audio, in [-1, 1]."""
   return jnp.sum(rollout.text_BxE * rollout.audio_BxE, -1)
@@ -98,36 +128,34 @@ def deep_likelihood(rollout: Rollout) -> jax.Array:
   return jnp.mean(rollout.log_probs_BxNxT[:, rollout.deep_N], axis=(1, 2))
 
 
-def verifiable(rollout: Rollout) -> jax.Array:
+@OnHost
+def verifiable(rollout: Rollout) -> np.ndarray:
   """How far the audio is what the prompt claims, in [0, 1]; else 0.
 
-  `siren_jax.alignment.claims` measures it, on the host, every device's rows
-  apart.
+  `siren_jax.alignment.claims` measures it, in threads: NumPy's transforms let
+  others run.
   """
 
-  def measure(truth_B: np.ndarray, audio_BxS: np.ndarray) -> np.ndarray:
-    scores = [
-      claims.verify(rollout.truths[t], np.asarray(audio_S), rollout.sample_rate)
-      if t >= 0
-      else 0.0
-      for t, audio_S in zip(np.asarray(truth_B), np.asarray(audio_BxS))
-    ]
-    return np.array(scores, np.float32)
+  def score(truth: int, audio_S: np.ndarray) -> float:
+    if truth < 0:
+      return 0.0
+    return claims.verify(rollout.truths[truth], audio_S, rollout.sample_rate)
 
-  def on_host(truth_B: jax.Array, audio_BxS: jax.Array) -> jax.Array:
-    shape = jax.ShapeDtypeStruct(truth_B.shape, jnp.float32)
-    return jax.pure_callback(measure, shape, truth_B, audio_BxS)
-
-  return by_rows(on_host, rollout.truth_B, rollout.audio_BxS)
+  rows = np.asarray(rollout.truth_B), np.asarray(rollout.audio_BxS)
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return np.fromiter(pool.map(score, *rows), np.float32)
 
 
-REWARDS: dict[str, Reward] = {
-  reward.__name__: reward
-  for reward in (clap, contrast, deep_likelihood, novelty, verifiable)
+REWARDS: dict[str, Reward | OnHost] = {
+  "clap": clap,
+  "contrast": contrast,
+  "deep_likelihood": deep_likelihood,
+  "novelty": novelty,
+  "verifiable": verifiable,
 }
 
 
-def find(name: str) -> Reward:
+def find(name: str) -> Reward | OnHost:
   """A reward by its name here, or any function as "module:function".
 
   Raises:

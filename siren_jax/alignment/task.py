@@ -31,15 +31,23 @@ from siren_jax.training import (
 from siren_jax.training.task import Batch, Metrics
 
 PROMPTS = ("ids_BxP", "mask_BxP", "truth_B", "place_B")
+_JUDGED = (
+  "codes_BxNxT", "log_probs_BxNxT", "audio_BxS", "text_BxE", "audio_BxE",
+  "truth_B",
+)  # fmt: skip
+_MISMATCH = ("log_prob_mismatch_mean", "log_prob_mismatch_max")
 
 
 class AlignTask:
   """`training.Task` that tunes the policy's experts by what becomes of them.
 
   A step is one program: rollouts of the whole stack, decoded and judged, then
-  an update by each minibatch of them. `state.params` are the policy's experts
-  and nothing else; `state.extra` has what stays as it is: all experts as they
-  started (of which the policy's are the reference), codec and CLAP.
+  an update by each minibatch of them. Where a reward is `rewards.OnHost`, it
+  is two, and that reward is computed between them (`MeasuredTask`).
+
+  `state.params` are the policy's experts and nothing else; `state.extra` has
+  what stays as it is: all experts as they started (of which the policy's are
+  the reference), codec and CLAP.
 
   Args:
     models: configs of CLAP, experts and codec, and how they are run.
@@ -69,6 +77,12 @@ class AlignTask:
     self.models, self.config, self._ema_decay = models, config, ema_decay
     self.init_args, self._truths = (params,), tuple(truths)
     self._rewards = {name: rewards.find(name) for name in config.rewards}
+    self._on_host = {
+      name: reward
+      for name, reward in self._rewards.items()
+      if isinstance(reward, rewards.OnHost)
+    }
+    self.measure = self._measure if self._on_host else None
     self._tx = make_optimizer(
       optimizer,
       decays=decays,
@@ -109,7 +123,10 @@ class AlignTask:
   def step(
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    """Rollouts for the prompts of a batch of `PROMPTS`, then updates."""
+    """Rollouts for the prompts of a batch of `PROMPTS`, then updates.
+
+    Or `batch` is what `measure` gave for these rollouts.
+    """
     rows, reward_metrics = self.experience(state, batch, key)
     state, metrics = self._update(rows, state)
     return state, metrics | reward_metrics
@@ -117,21 +134,24 @@ class AlignTask:
   def experience(
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[Batch, Metrics]:
-    """Rollouts as rows for `loss`, and metrics of their rewards."""
-    generated, rollout = self._roll_out(state, batch, key)
-    reward_QxG = self._compute_rewards(rollout)
+    """Rollouts as rows for `loss`, and metrics of their rewards.
+
+    Args: as of `step`.
+    """
+    rolled = self._rolled(state, batch, key)
+    reward_QxG = self._compute_rewards(rolled)
     weights = dict(zip(self.config.rewards, self.config.weights, strict=True))
     advantage_QxG = advantages.combine(
       reward_QxG, weights, self.config.advantage
     )
     rows = {
-      "codes_BxNxT": rollout.codes_BxNxT,
-      "drawn_BxNxT": rollout.log_probs_BxNxT[:, self._policy_N],
-      "prompt_BxPxC": generated.prompt_BxPxC,
-      "mask_BxP": generated.prompt_mask_BxP,
+      "codes_BxNxT": rolled["codes_BxNxT"],
+      "drawn_BxNxT": rolled["log_probs_BxNxT"][:, self._policy_N],
+      "prompt_BxPxC": rolled["prompt_BxPxC"],
+      "mask_BxP": rolled["prompt_mask_BxP"],
       "advantage_B": advantage_QxG.reshape(-1),
     }
-    return rows, self._reward_metrics(rollout, reward_QxG)
+    return rows, self._reward_metrics(rolled, reward_QxG)
 
   def loss(
     self, params: Any, stack: Any, rows: Batch
@@ -152,20 +172,27 @@ class AlignTask:
       )  # fmt: skip
 
     now, before = scores(params), scores(reference)
+    drawn = rows["drawn_BxNxT"]
+    mismatch = jnp.abs(now.log_probs_BxNxT - drawn)
+    if config.minibatches == 1:
+      # The policy is the one that drew: every ratio is 1, with no regard to
+      # how sampler and scorer round.
+      drawn = jax.lax.stop_gradient(now.log_probs_BxNxT)
     loss, metrics = objective.policy_loss(
-      now.log_probs_BxNxT, rows["drawn_BxNxT"], before.log_probs_BxNxT,
+      now.log_probs_BxNxT, drawn, before.log_probs_BxNxT,
       rows["advantage_B"], config.clip_low, config.clip_high, config.kl,
     )  # fmt: skip
+    metrics |= dict(zip(_MISMATCH, (jnp.mean(mismatch), jnp.max(mismatch))))
     return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Rewards of rollouts whose randomness is the same every time.
 
     It follows from a prompt's place in the stream: no two batches share it.
+    `batch` is as of `step`.
     """
-    state = dataclasses.replace(state, params=state.eval_params)
-    _, rollout = self._roll_out(state, batch, jax.random.key(0))
-    return self._reward_metrics(rollout, self._compute_rewards(rollout))
+    rolled = self._rolled(state, batch, None)
+    return self._reward_metrics(rolled, self._compute_rewards(rolled))
 
   def merged(self, state: TrainState) -> Any:
     """All experts, the policy's in their places."""
@@ -183,10 +210,17 @@ class AlignTask:
     merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))
     return jax.device_get(merge(state))
 
-  def _roll_out(
-    self, state: TrainState, batch: Batch, key: jax.Array
-  ) -> tuple[sampling.Generated, rewards.Rollout]:
-    """G sounds for each prompt of a batch, drawn by the policy of `state`."""
+  def rollout(
+    self, state: TrainState, batch: Batch, key: jax.Array | None
+  ) -> Batch:
+    """G sounds for each prompt of a batch, drawn by the policy of `state`.
+
+    Without a key, for an evaluation: by the averaged policy, where there is
+    one.
+    """
+    if key is None:
+      state = dataclasses.replace(state, params=state.eval_params)
+      key = jax.random.key(0)
     ids_QxP, mask_QxP, truth_Q, place_Q = (batch[name] for name in PROMPTS)
     group = self.config.group_size
     keys_Q = jax.vmap(jax.random.fold_in, (None, 0))(
@@ -198,33 +232,60 @@ class AlignTask:
       params, self.models, self.config.sampling, ids_QxP, mask_QxP, keys_QxG,
       self._frames,
     )  # fmt: skip
-    sample_rate = self.models.codec.sample_rate
-    rollout = rewards.Rollout(
-      codes_BxNxT=generated.samples.codes_BxNxT,
-      log_probs_BxNxT=generated.samples.log_probs_BxNxT,
-      deep_N=~self._policy_N,
-      audio_BxS=generated.audio_BxS,
-      text_BxE=generated.text_BxE,
-      audio_BxE=clap.encode_audio(
-        params["clap"], self.models.clap, generated.audio_BxS, sample_rate
-      ),
-      truth_B=jnp.repeat(truth_Q, group),
-      truths=self._truths,
-      sample_rate=sample_rate,
-      group_size=group,
-    )
-    return generated, rollout
-
-  def _compute_rewards(self, rollout: rewards.Rollout) -> dict[str, jax.Array]:
-    """Every reward, [Q, G]."""
-    group = self.config.group_size
+    audio_BxE = clap.encode_audio(
+      params["clap"], self.models.clap, generated.audio_BxS,
+      self.models.codec.sample_rate,
+    )  # fmt: skip
     return {
-      name: reward(rollout).reshape(-1, group)
-      for name, reward in self._rewards.items()
+      "codes_BxNxT": generated.samples.codes_BxNxT,
+      "log_probs_BxNxT": generated.samples.log_probs_BxNxT,
+      "prompt_BxPxC": generated.prompt_BxPxC,
+      "prompt_mask_BxP": generated.prompt_mask_BxP,
+      "audio_BxS": generated.audio_BxS,
+      "text_BxE": generated.text_BxE,
+      "audio_BxE": audio_BxE,
+      "truth_B": jnp.repeat(truth_Q, group),
     }
 
+  def _rolled(
+    self, state: TrainState, batch: Batch, key: jax.Array | None
+  ) -> Batch:
+    is_rolled = "audio_BxS" in batch
+    return batch if is_rolled else self.rollout(state, batch, key)
+
+  def _judged(self, rolled: Mapping[str, Any]) -> rewards.Rollout:
+    """What rewards look at."""
+    return rewards.Rollout(
+      **{name: rolled[name] for name in _JUDGED},
+      deep_N=~self._policy_N,
+      truths=self._truths,
+      sample_rate=self.models.codec.sample_rate,
+      group_size=self.config.group_size,
+    )
+
+  def _measure(self, rolled: Batch) -> Batch:
+    """With the rewards of the host, as they are named in metrics."""
+    own = self._judged({n: meshes.own_rows(rolled[n]) for n in _JUDGED})
+    reward_B = {
+      f"reward_{name}": reward(own) for name, reward in self._on_host.items()
+    }
+    sharding: Any = rolled["truth_B"].sharding
+    return {**rolled, **meshes.shard_batch(reward_B, sharding.mesh)}
+
+  def _compute_rewards(self, rolled: Batch) -> dict[str, jax.Array]:
+    """Every reward, [Q, G]."""
+    rollout = self._judged(rolled)
+    reward_B = {
+      name: rolled[f"reward_{name}"]
+      if name in self._on_host
+      else jnp.asarray(reward(rollout))
+      for name, reward in self._rewards.items()
+    }
+    group = self.config.group_size
+    return {name: value.reshape(-1, group) for name, value in reward_B.items()}
+
   def _reward_metrics(
-    self, rollout: rewards.Rollout, reward_QxG: Mapping[str, jax.Array]
+    self, rolled: Batch, reward_QxG: Mapping[str, jax.Array]
   ) -> Metrics:
     """Mean rewards by name and their weighted sum; diversity."""
     means = {
@@ -237,7 +298,7 @@ class AlignTask:
     )
     return {f"reward_{name}": mean for name, mean in means.items()} | {
       "reward": jnp.asarray(sum(weighted)),
-      "diversity": jnp.mean(rewards.novelty(rollout)),
+      "diversity": jnp.mean(rewards.novelty(self._judged(rolled))),
     }
 
   def _update(
@@ -264,7 +325,9 @@ class AlignTask:
     state = dataclasses.replace(
       state, params=params, opt_state=opt_state, ema=ema
     )
-    return state, jax.tree.map(jnp.mean, metrics)
+    # Before any update, sampler and scorer speak of one policy.
+    first = {name: metrics.pop(name)[0] for name in _MISMATCH}
+    return state, jax.tree.map(jnp.mean, metrics) | first
 
   def _of_policy(self, stack: Any) -> tuple[Any, Any]:
     """Frozen tables, and parameters, of the policy's experts at the start."""

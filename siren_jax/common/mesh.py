@@ -274,6 +274,18 @@ def shard_batch(
   return {name: place(np.asarray(value)) for name, value in batch.items()}
 
 
+def own_rows(array: jax.Array) -> np.ndarray:
+  """Rows of this process, on the host: what `shard_batch` would take.
+
+  Args:
+    array: of `batch_sharding`.
+  """
+  blocks = {
+    shard.index[0].start or 0: shard.data for shard in array.addressable_shards
+  }
+  return np.concatenate(jax.device_get([blocks[i] for i in sorted(blocks)]))
+
+
 def with_values(boxed: Any, values: Any) -> Any:
   """`boxed` with the leaves that `values` has; logical metadata stays."""
   if not isinstance(values, Mapping):

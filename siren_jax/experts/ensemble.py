@@ -4,6 +4,7 @@ The variables are `{"params": ..., "frozen": ...}`: what is trained, and the
 codec's tables. Every leaf has the leading axis K, logically named "expert".
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from siren_jax.common import tuning
 from siren_jax.common.masks import masked_mean
-from siren_jax.common.mesh import alone, expert_ways
+from siren_jax.common.mesh import alone, constrain, expert_ways
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
 from siren_jax.experts.execution import Execution
@@ -31,8 +32,6 @@ def init(
   """Variables of all experts, stacked, boxed with their logical axis names.
 
   Weights are normal, biases zero, norms one (docs/design.md, What Siren is).
-  All weights are cut from one draw: a draw for each is half a minute of
-  compilation on a CPU.
 
   Args:
     embedding_tables: the codec's `codebook_NxVx8`, `weight_NxFx8`,
@@ -46,32 +45,63 @@ def init(
     jnp.int32(0),
   )
   one = jax.eval_shape(ResidualExpert(config).init, key, *example)
-  boxes, tree = jax.tree.flatten_with_path(one, is_leaf=is_boxed)
-  weights = [box for path, box in boxes if _kind(path) == "weight"]
-  sizes = [math.prod(box.value.shape) for box in weights]
-  drawn = jax.random.normal(key, (config.num_experts, sum(sizes)))
-  cuts = np.cumsum(sizes)[:-1]
-  values = iter(jnp.split(drawn * config.init_std, cuts, 1))
+  stacked = jax.tree.map(
+    lambda box: box.replace_boxed(
+      jax.ShapeDtypeStruct((config.num_experts, *box.value.shape), jnp.float32)
+    ).add_axis(0, {nn.PARTITION_NAME: "expert"}),
+    one,
+    is_leaf=is_boxed,
+  )
+  boxes, tree = jax.tree.flatten_with_path(stacked, is_leaf=is_boxed)
+  weights = _draw(
+    key, {path: box for path, box in boxes if _kind(path) == "weight"}
+  )
 
   def value(path: Any, shape: tuple[int, ...]) -> jax.Array:
     match _kind(path):
       case "weight":
-        return next(values).reshape(shape)
+        return config.init_std * weights[path]
       case "frozen":
         table = (embedding_tables or {}).get(path[-1].key, 0.0)
         return jnp.broadcast_to(jnp.asarray(table, jnp.float32), shape)
       case kind:
-        return jnp.full(shape, float(kind == "scale"))
+        return jnp.full(shape, kind == "scale", jnp.float32)
 
   return jax.tree.unflatten(
     tree,
-    [
-      box.replace_boxed(
-        value(path, (config.num_experts, *box.value.shape))
-      ).add_axis(0, {nn.PARTITION_NAME: "expert"})
-      for path, box in boxes
-    ],
+    [box.replace_boxed(value(path, box.value.shape)) for path, box in boxes],
   )
+
+
+def _draw(key: jax.Array, boxes: Mapping[Any, Any]) -> dict[Any, jax.Array]:
+  """Standard normal values of the shapes in `boxes`.
+
+  Every device draws its own part. A loop draws a layer at a time, because the
+  random bits of more would be memory. Leaves whose layers are alike share a
+  loop, because each takes a second of compilation on a CPU.
+  """
+  alike: dict[Any, dict[Any, int]] = {}  # (shape, names) -> path -> layers
+  for path, box in boxes.items():
+    (experts, *shape), (_, *names) = box.value.shape, box.names
+    is_stack = names[0] == "layers"
+    kind = (experts, *shape[is_stack:]), ("expert", *names[is_stack:])
+    alike.setdefault(kind, {})[path] = shape[0] if is_stack else 1
+  counts = [sum(layers.values()) for layers in alike.values()]
+  keys = jnp.split(jax.random.split(key, sum(counts)), np.cumsum(counts)[:-1])
+  values = {}
+  for ((shape, names), layers), own in zip(alike.items(), keys, strict=True):
+    one = functools.partial(_draw_layer, shape, names)
+    drawn = jax.lax.map(one, own)
+    parts = jnp.split(drawn, np.cumsum([*layers.values()])[:-1])
+    for path, part in zip(layers, parts, strict=True):
+      values[path] = part.swapaxes(0, 1).reshape(boxes[path].value.shape)
+  return values
+
+
+def _draw_layer(
+  shape: tuple[int, ...], names: tuple[str | None, ...], key: jax.Array
+) -> jax.Array:
+  return constrain(jax.random.normal(key, shape), *names)
 
 
 def _kind(path: Any) -> str:

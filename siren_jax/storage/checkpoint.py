@@ -18,11 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
-from siren_jax.storage import folders, tensors
+from siren_jax.storage import checksums, folders, tensors
 
 # A file is gathered in memory before it is written. Orbax's 2 GiB can be the
 # whole state once more (benchmarks/checkpoint_memory.py).
@@ -93,7 +92,8 @@ class Checkpoints:
           data=ocp.args.JsonSave(data),
           config=ocp.args.JsonSave(dict(config)),
           sums=ocp.args.JsonSave(
-            _checksums(state) | _json_sums(data=data, config=dict(config))
+            checksums.of_arrays(state)
+            | _json_sums(data=data, config=dict(config))
           ),
         ),
         force=True,
@@ -227,7 +227,7 @@ def restore_params(
       except Exception as error:  # Orbax raises many kinds for a broken file.
         _log.warning("checkpoint %d cannot be read: %s", step, error)
         continue
-      arrays = dict(_named({"params": params, "extra": extra}))
+      arrays = dict(checksums.named({"params": params, "extra": extra}))
       tensors.check_finite(directory / str(step), arrays)
       return config, params, extra
   raise UserError(
@@ -264,34 +264,6 @@ def _file_bytes(tree: Any) -> int:
   return max([FILE_BYTES, *(leaf.nbytes for leaf in jax.tree.leaves(tree))])
 
 
-def _checksums(tree: Any) -> dict[str, int]:
-  """Path -> sum of an array's bits as integers, whatever its sharding.
-
-  Orbax notices a short file but not a flipped bit in an array.
-  """
-  names, arrays = zip(*_named(tree), strict=True)
-  sums = np.asarray([_bit_sum(array) for array in arrays], np.uint32)
-  if jax.process_count() > 1:  # Each process saw its own shards.
-    sums = multihost_utils.process_allgather(sums).sum(0, dtype=np.uint32)
-  return dict(zip(names, sums.tolist(), strict=True))
-
-
-def _named(tree: Any) -> Iterator[tuple[str, Any]]:
-  """(path, array) of each leaf, '/' between names."""
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
-
-
-def _bit_sum(array: jax.Array | np.ndarray) -> int:
-  if isinstance(array, jax.Array):
-    shards = [s.data for s in array.addressable_shards if s.replica_id == 0]
-  else:
-    shards = [array]
-  bits = f"u{array.dtype.itemsize}"
-  sums = (np.asarray(x).ravel().view(bits).sum(dtype=np.uint64) for x in shards)
-  return sum(int(s) for s in sums) % 2**32
-
-
 def _json_sums(**items: Any) -> dict[str, int]:
   """Checksum of each, as it is after it was written and read."""
   read = {name: json.loads(json.dumps(item)) for name, item in items.items()}
@@ -302,9 +274,7 @@ def _json_sums(**items: Any) -> dict[str, int]:
 
 
 def _verify(tree: Any, sums: Mapping[str, int], **items: Any) -> None:
-  for path, value in _checksums(tree).items():
-    if sums[path] != value:
-      raise ValueError(f"array {path} does not match its checksum")
+  checksums.verify(tree, sums)
   for name, value in _json_sums(**items).items():
     if sums.get(name, value) != value:  # Before 2026-11-25 there were none.
       raise ValueError(f"{name} does not match its checksum")

@@ -1,7 +1,7 @@
 """What the trainer asks of a model, and the step that most models share."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ class Task(Protocol):
   A task may also have the attributes `shown`, names of the metrics that the
   progress bar shows where they are not the loss, and `init_args`, a
   tuple of trees that `init` takes after its key: trained parameters would be
-  constants of its program otherwise.
+  constants of its program otherwise. One whose step needs what is computed on
+  the host is a `MeasuredTask`.
   """
 
   @property
@@ -41,6 +42,29 @@ class Task(Protocol):
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Scalar metrics of one batch, averaged by the trainer over batches."""
+    ...
+
+
+@runtime_checkable
+class MeasuredTask(Task, Protocol):
+  """A task whose step is two programs, with work on the host between.
+
+  The trainer gives `step` and `evaluate` the batch `measure(rollout(...))`. A
+  task whose `measure` is None is an ordinary one.
+  """
+
+  def rollout(
+    self, state: TrainState, batch: Batch, key: jax.Array | None
+  ) -> Batch:
+    """What there is to measure: arrays [B, ...], sharded by their rows.
+
+    Pure and jit-able. `key` is that of the step; None is for an evaluation.
+    """
+    ...
+
+  @property
+  def measure(self) -> Callable[[Batch], Batch] | None:
+    """Not jitted. Several processes have their own rows to measure each."""
     ...
 
 

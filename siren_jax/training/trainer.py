@@ -24,7 +24,7 @@ from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training.config import TrainConfig
 from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
-from siren_jax.training.task import Batch, Metrics, Task
+from siren_jax.training.task import Batch, MeasuredTask, Metrics, Task
 
 # What each is worth: docs/scaling.md.
 COMPILER_OPTIONS = {
@@ -96,11 +96,13 @@ def train(
     if changed:
       log.say(changed)
     profile = stack.enter_context(contextlib.ExitStack())
-    update = evaluate = None
+    measured = update = evaluate = None
     while step < config.steps:
       if config.profile and step == first + _WARM_UP:
         profile.enter_context(jax.profiler.trace(workdir / "profile"))
-      batch = meshes.shard_batch(_next(train_data, step), mesh)
+      rows = meshes.shard_batch(_next(train_data, step), mesh)
+      measured = measured or _measured(task, mesh, log)
+      batch = measured(state, rows, root)
       update = update or _compile_update(task, log, state, batch, root)
       with jax.transfer_guard("disallow"):
         state, metrics = update(state, batch, root)
@@ -147,12 +149,47 @@ def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
   def update(
     state: TrainState, batch: Batch, root: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    key = named_key(root, "step", state.step)
-    new, metrics = task.step(state, batch, key)
+    new, metrics = task.step(state, batch, _step_key(root, state))
     return new.replace(step=state.step + 1), metrics
 
   shardings = jax.tree.map(lambda x: x.sharding, state)
   return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def _measured(
+  task: Task, mesh: jax.sharding.Mesh, log: RunLog
+) -> Callable[[TrainState, Batch, jax.Array | None], Batch]:
+  """(state, batch, root key; None to evaluate) -> the batch of `task.step`.
+
+  Of a `MeasuredTask` it is what was measured on the host.
+  """
+  if not isinstance(task, MeasuredTask) or task.measure is None:
+    return lambda state, batch, root: batch
+  log.say("compiling the rollouts with their first batch ...")
+  measure = task.measure
+
+  def rollout(state: TrainState, batch: Batch, root: jax.Array | None) -> Batch:
+    key = None if root is None else _step_key(root, state)
+    return task.rollout(state, batch, key)
+
+  jitted = jax.jit(
+    rollout,
+    out_shardings=meshes.batch_sharding(mesh),
+    compiler_options=_compiler_options(),
+  )
+
+  def measured(
+    state: TrainState, batch: Batch, root: jax.Array | None
+  ) -> Batch:
+    with jax.transfer_guard("disallow"):
+      rolled = jitted(state, batch, root)
+    return measure(rolled)
+
+  return measured
+
+
+def _step_key(root: jax.Array, state: TrainState) -> jax.Array:
+  return named_key(root, "step", state.step)
 
 
 def _restore_or_init(
@@ -201,11 +238,12 @@ def _evaluator(
 ) -> Callable[[TrainState, Iterable[Any]], dict[str, float]]:
   """(state, batches) -> means over at most `eval_batches` batches."""
   log.say("compiling the evaluation with its first batch ...")
+  measured = _measured(task, mesh, log)
   jitted = jax.jit(task.evaluate, compiler_options=_compiler_options())
 
   def evaluate(state: TrainState, batches: Iterable[Any]) -> dict[str, float]:
     results = [
-      jitted(state, meshes.shard_batch(batch, mesh))
+      jitted(state, measured(state, meshes.shard_batch(batch, mesh), None))
       for batch in itertools.islice(batches, config.eval_batches)
     ]
     if not results:

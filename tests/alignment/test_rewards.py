@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from siren_jax.alignment import claims, rewards
-from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.data.synthetic import sounds as synthetic
 
@@ -77,24 +76,20 @@ def test_verifiable_is_what_verify_says(rollout):
     claims.verify(truth, np.asarray(audio), RATE)
     for truth, audio in zip(rollout.truths[:7], rollout.audio_BxS)
   ]
-  reward = jax.jit(rewards.verifiable)(rollout)
+  reward = rewards.verifiable(rollout)
   np.testing.assert_allclose(reward, [*expected, 0], atol=1e-6)
   assert min(expected) > 0.5
 
 
-def test_verifiable_over_a_mesh(rollout):
-  mesh = meshes.make_mesh(meshes.MeshConfig(data=4, fsdp=2))
-  expected = jax.jit(rewards.verifiable)(rollout)
-  with jax.set_mesh(mesh):
-    spread = dataclasses.replace(
-      rollout,
-      **meshes.shard_batch(
-        {k: np.asarray(getattr(rollout, k)) for k in ("truth_B", "audio_BxS")},
-        mesh,
-      ),
-    )
-    reward = jax.jit(rewards.verifiable)(spread)
-  np.testing.assert_allclose(reward, expected, atol=1e-6)
+def test_a_reward_on_the_host_gives_a_number_a_row(rollout):
+  @rewards.OnHost
+  def loud(rollout):
+    return list(np.mean(np.asarray(rollout.audio_BxS) ** 2, axis=1))
+
+  assert rewards.verifiable(rollout).dtype == loud(rollout).dtype == np.float32
+  mean = rewards.OnHost(lambda rollout: np.mean(rollout.audio_BxS))
+  with pytest.raises(UserError, match=r"lambda.* shape \(\) for 8 rows"):
+    mean(rollout)
 
 
 def test_the_old_name_of_the_audio_embeddings_warns(rollout):

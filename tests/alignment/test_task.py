@@ -14,6 +14,7 @@ from siren_jax import sampling
 from siren_jax.alignment import AlignConfig, AlignTask
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.experts import Execution
 from siren_jax.training import OptimizerConfig, averaged
 from siren_jax.weights import bundle
 
@@ -31,8 +32,16 @@ CONFIG = AlignConfig(
 DEEP = dict(rewards=("my_rewards:deep",), group_size=16)
 REWARDS = """
 import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.alignment.rewards import OnHost
 
 def low(rollout):
+  return (rollout.codes_BxNxT[:, 0] < 32).mean(-1)
+
+@OnHost
+def low_on_host(rollout):
+  assert type(rollout.codes_BxNxT) is type(rollout.audio_BxS) is np.ndarray
   return (rollout.codes_BxNxT[:, 0] < 32).mean(-1)
 
 def deep(rollout):
@@ -95,15 +104,17 @@ def make(model):
 
   # Tests of one config share its programs.
   @functools.cache
-  def make_of(config, optimizer, ema_decay):
+  def make_of(config, optimizer, ema_decay, dtype):
+    models = model.models._replace(execution=Execution(dtype=dtype))
     task = AlignTask(
-      model.models, model.all_params, config, optimizer, ema_decay=ema_decay
+      models, model.all_params, config, optimizer, ema_decay=ema_decay
     )
     state = nn.unbox(jax.jit(task.init)(jax.random.key(0), *task.init_args))
     return task, state, jax.jit(task.step)
 
-  def make(optimizer=OPTIMIZER, ema_decay=0.0, **changes):
-    return make_of(dataclasses.replace(CONFIG, **changes), optimizer, ema_decay)
+  def make(optimizer=OPTIMIZER, ema_decay=0.0, dtype="float32", **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    return make_of(config, optimizer, ema_decay, dtype)
 
   return make
 
@@ -233,6 +244,73 @@ def test_the_reference_holds_the_policy_back(make, batch):
   _, far = run(free, state, batch, 6)
   _, near = run(held, state, batch, 6)
   assert near[-1]["kl"] < 0.1 * far[-1]["kl"]
+
+
+@pytest.mark.parametrize(
+  ("dtype", "mean", "most"),
+  [
+    pytest.param("float32", 1e-5, 1e-4, marks=pytest.mark.long),
+    ("bfloat16", 0.03, 0.5),
+  ],
+)
+def test_one_minibatch_has_ratios_of_one_in_any_precision(
+  make, batch, dtype, mean, most
+):
+  """However sampler and scorer differ, which is what the metrics say."""
+  _, state, step = make(minibatches=1, dtype=dtype)
+  _, metrics = step(state, batch, jax.random.key(0))
+  # -mean(ratio * advantage): advantages have a mean of 0.
+  assert abs(metrics["loss"]) < 1e-6
+  assert metrics["clip_fraction"] == 0 < metrics["grad_norm"]
+  assert 0 < metrics["log_prob_mismatch_mean"] < mean
+  assert metrics["log_prob_mismatch_mean"] < metrics["log_prob_mismatch_max"]
+  assert metrics["log_prob_mismatch_max"] < most
+
+
+@pytest.mark.long
+def test_the_mismatch_is_that_before_any_update(make, batch):
+  """The second of two minibatches meets a policy that has moved."""
+  optimizer = dataclasses.replace(OPTIMIZER, learning_rate=1.0)
+  _, state, step = make(optimizer)
+  _, metrics = step(state, batch, jax.random.key(0))
+  assert metrics["clip_fraction"] > 0.1
+  assert 0 < metrics["log_prob_mismatch_max"] < 1e-4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+  "sizes", [dict(data=1), dict(data=2, expert=2, fsdp=2)], ids=str
+)
+def test_a_reward_on_the_host_is_as_good_as_one_on_a_device(make, batch, sizes):
+  """Rollouts, then the host, then the update: what one program does."""
+  names = "my_rewards:low", "my_rewards:low_on_host"
+  on_device, on_host = (make(rewards=(name,))[0] for name in names)
+  assert on_device.measure is None
+  mesh, state, shardings = _placed(on_host, make()[1], **sizes)
+  with jax.set_mesh(mesh):
+    rows = jax.device_put(jax.device_get(batch), meshes.batch_sharding(mesh))
+    steps = []
+    for task in (on_device, on_host):
+      step = jax.jit(task.step, out_shardings=(shardings, None))
+      evaluate = jax.jit(task.evaluate)
+      rolled = evaluated = rows
+      if task.measure:
+        rollout = jax.jit(
+          task.rollout, out_shardings=meshes.batch_sharding(mesh)
+        )
+        rolled = task.measure(rollout(state, rows, jax.random.key(0)))
+        evaluated = task.measure(rollout(state, rows, None))
+      lowered = step.lower(state, rolled, jax.random.key(0))
+      assert "callback" not in lowered.as_text()
+      after, metrics = lowered.compile()(state, rolled, jax.random.key(0))
+      steps.append((after.params, metrics, evaluate(state, evaluated)))
+  (one, *ours), (other, *theirs) = jax.device_get(steps)
+  same(one, other, atol=1e-5)
+  for metrics, expected in zip(ours, theirs, strict=True):
+    assert metrics.pop("reward_my_rewards:low") == pytest.approx(
+      expected.pop("reward_my_rewards:low_on_host")
+    )
+    same(metrics, expected, atol=1e-5)
 
 
 @pytest.mark.long

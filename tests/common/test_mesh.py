@@ -93,6 +93,15 @@ def test_batch_is_spread_and_whole():
     meshes.shard_batch({"x": x[:6]}, mesh)
 
 
+@pytest.mark.parametrize("sizes", [(8, 1, 1, 1), (2, 2, 2, 1), (1, 4, 1, 2)])
+def test_rows_of_a_process_come_back_as_they_went(sizes):
+  mesh = meshes.make_mesh(meshes.MeshConfig(*sizes))
+  x = np.arange(48.0).reshape(16, 3)
+  np.testing.assert_array_equal(
+    meshes.own_rows(meshes.shard_batch({"x": x}, mesh)["x"]), x
+  )
+
+
 def test_a_process_reads_the_rows_of_its_blocks():
   assert Shard((1, 3), 4).rows(8).tolist() == [2, 3, 6, 7]
   assert meshes.process_shard(make(expert=2, fsdp=2)) == Shard((0, 1, 2, 3), 4)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax.common import mesh as meshes
 from siren_jax.experts.layers import dropout, dropout_bytes, linear, sinusoid
 
 
@@ -78,6 +79,32 @@ def test_dropouts_that_share_bytes_drop_different_elements():
     dropout(jnp.ones(1000), 0.25, random, turn) == 0 for turn in (0, 1)
   )
   assert not (first & second).any()
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, 10])
+def test_every_byte_is_as_likely_at_any_width(width):
+  random = dropout_bytes(jax.random.key(0), 0.25, (8, 2000, width))
+  assert random.shape == (8, 2000, width) and random.dtype == jnp.uint8
+  counts = np.bincount(np.ravel(random), minlength=256)
+  mean = random.size / 256
+  assert np.abs(counts - mean).max() < 5 * np.sqrt(mean)
+  if width > 1:  # Bytes of one word, too.
+    flat = np.asarray(random, np.float64).reshape(-1, width)
+    correlation = np.corrcoef(flat.T) - np.eye(width)
+    assert np.abs(correlation).max() < 0.04
+
+
+@pytest.mark.parametrize("width", [7, 8])
+def test_a_mesh_draws_the_bytes_of_one_device(width):
+  shape = (3, 8, 5, width)
+  draw = jax.jit(lambda key: dropout_bytes(key, 0.25, shape))
+  expected = draw(jax.random.key(0))
+  with jax.set_mesh(meshes.make_mesh(meshes.MeshConfig(data=4, fsdp=2))):
+    actual = draw(jax.random.key(0))
+    compiled = draw.lower(jax.random.key(0)).compile().as_text()
+  np.testing.assert_array_equal(actual, expected)
+  assert actual.sharding.shard_shape(shape) == (3, 1, 5, width)
+  assert "all-" not in compiled  # Each draws its own rows.
 
 
 def test_no_key_no_dropout():

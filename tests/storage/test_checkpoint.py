@@ -119,6 +119,22 @@ def test_damaged_newest_step_is_moved_aside(workdir, damage, item, caplog):
   assert restore(workdir).step == 3
 
 
+def test_a_checkpoint_with_sums_of_before_is_read_and_verified(workdir):
+  """They did not weigh an array's elements by their positions."""
+  (file,) = [f for f in files_of(workdir, 3, "sums") if f.name == "metadata"]
+  sums = {
+    jax.tree_util.keystr(path, simple=True, separator="/"): int(
+      np.asarray(x).view(f"u{x.dtype.itemsize}").sum(dtype=np.uint64) % 2**32
+    )
+    for path, x in jax.tree_util.tree_leaves_with_path(state_at(3))
+  }
+  file.write_text(json.dumps(sums))
+  assert restore(workdir).step == 3
+  assert restore_params(workdir)[0] == {"seed": 0}
+  file.write_text(json.dumps(sums | {"params/w": 1 ^ sums["params/w"]}))
+  assert restore(workdir).step == 2
+
+
 def test_another_position_of_the_data_is_noticed(workdir):
   (file,) = [f for f in files_of(workdir, 3, "data") if f.name == "metadata"]
   assert json.loads(file.read_text()) == {"n": 3}

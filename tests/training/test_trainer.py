@@ -64,6 +64,35 @@ def test_finished_run_is_left_alone(toy, straight):
   assert_same(toy.run(straight[0], 10, data=NoData()), straight[1])
 
 
+@pytest.mark.parametrize("sizes", [dict(data=1), dict(data=2, fsdp=2)], ids=str)
+def test_what_is_measured_on_the_host_is_trained_on(
+  toy, straight, sizes, tmp_path
+):
+  """Targets that `measure` gives; the batches' own are never looked at."""
+
+  class Measured(toy.Task):
+    def rollout(self, state, batch, key):
+      rolls.append(key is not None)
+      return {"x_BxD": batch["x_BxD"]}
+
+    def measure(self, batch):
+      x_BxD = meshes.own_rows(batch["x_BxD"])
+      y = meshes.shard_batch({"y_BxD": np.sin(3 * x_BxD)}, mesh)
+      return batch | y
+
+  rolls = []
+  count = int(np.prod([*sizes.values()]))
+  mesh = meshes.make_mesh(meshes.MeshConfig(**sizes), jax.devices()[:count])
+  task = Measured(toy.config(10))
+  state = toy.run(tmp_path, 10, mesh=mesh, task=task)
+  assert rolls == [True, False]  # Compiled once to train, once to evaluate.
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+    jax.device_get(state),
+    straight[1],
+  )
+
+
 def test_rows_after_the_lost_checkpoint_are_dropped(toy, tmp_path):
   class Dies(toy.Data):
     def __next__(self):
