@@ -19,6 +19,7 @@ from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text_tower import TextEncoder, dense
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.precision import exact
 from siren_jax.storage import components, folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which
@@ -189,7 +190,7 @@ class Clap:
     self, texts: Sequence[str], audio_BxS: jax.Array | np.ndarray
   ) -> jax.Array:
     """Cosine of every text (rows) with every clip (columns)."""
-    return self.encode_text(texts)[2] @ self.encode_audio(audio_BxS).T
+    return _cosines(self.encode_text(texts)[2], self.encode_audio(audio_BxS))
 
 
 def load(folder: str | os.PathLike) -> Clap:
@@ -205,6 +206,12 @@ def load(folder: str | os.PathLike) -> Clap:
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
   return Clap(config, params, words)
+
+
+@exact
+def _cosines(texts_QxE: jax.Array, audio_BxE: jax.Array) -> jax.Array:
+  """Of embeddings of length one, [Q, B]."""
+  return texts_QxE @ audio_BxE.T
 
 
 _encode_text = jax.jit(encode_text, static_argnames="config")

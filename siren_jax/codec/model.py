@@ -13,6 +13,7 @@ from siren_jax.codec.config import CodecConfig, DacConfig
 from siren_jax.codec.dac import Dac
 from siren_jax.codec.spectral import SpectralCodec
 from siren_jax.common.errors import UserError
+from siren_jax.common.precision import exact
 from siren_jax.storage import components
 
 
@@ -27,6 +28,7 @@ def init(key: jax.Array, config: CodecConfig) -> Any:
   return module(config).init(key, audio_BxS)["params"]
 
 
+@exact
 def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
   chex.assert_rank(audio_BxS, 2)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec.config import CodecConfig
+from siren_jax.common.precision import exact
 
 
 class Quantized(NamedTuple):
@@ -95,6 +96,7 @@ class ResidualQuantizer(nn.Module):
       for n in range(self.num_codebooks)
     ]
 
+  @exact
   def __call__(self, x_BxTxF: jax.Array, depth_B: jax.Array) -> Quantized:
     """Quantizes with the first `depth_B[b]` codebooks of each row.
 
@@ -129,6 +131,7 @@ class ResidualQuantizer(nn.Module):
       projected_NxBxTx8=jnp.stack(projections),
     )
 
+  @exact
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)

@@ -20,6 +20,7 @@ import soxr
 
 import siren_jax
 from siren_jax import clap
+from siren_jax.common.precision import exact
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
 from siren_jax.storage import components, fingerprint, folders
@@ -30,7 +31,7 @@ _SHARPNESS = 20.0  # of the nano scorer's class probabilities
 _TEXTS = 64  # that are read at once
 # Of all code between a file and its features: the reader, resampling,
 # the networks and their front ends. Raise it when any of them changes.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,10 +111,10 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
   words of the phrase book's categories.
   """
   categories = phrasebook.categories()
-  words = bound.encode_text(categories)[2]
+  words_OxE = _embed_text(bound, categories)
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
-  @jax.jit
+  @exact
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     def embed(x: jax.Array) -> jax.Array:
       return clap.encode_audio(params, bound.config, x)
@@ -124,7 +125,7 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     return {
       "windows": embed(cut).reshape(len(audio_BxS), pieces, -1),
       "clip": clips_BxE,
-      "logits": _SHARPNESS * clips_BxE @ words.T,
+      "logits": _SHARPNESS * clips_BxE @ words_OxE.T,
       "text_space": clips_BxE,
     }
 
@@ -132,9 +133,9 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     bound.params,
     ("all places", bound.config, bound.tokenizer.to_str(), categories)
     + (_SHARPNESS, window),
+    extract,
     name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
-    extract=lambda audio: extract(bound.params, audio),
     shortest=_WINDOW_SECONDS,
     embed_text=functools.partial(_embed_text, bound),
     resampler="soxr",
@@ -150,7 +151,6 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
     networks.init_vggish,
   )
 
-  @jax.jit
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     patches = networks.vggish_patches(audio_BxS)
     flat = patches.reshape(-1, *patches.shape[2:])
@@ -160,9 +160,9 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
   return _scorer(
     params,
     ("vggish", config),
+    extract,
     name="VGGish",
     sample_rate=16000,
-    extract=lambda audio: extract(params, audio),
     # 96 frames every 10 ms, the last one 25 ms long.
     shortest=0.975,
   )
@@ -174,7 +174,6 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     folders.imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
   )
 
-  @jax.jit
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     clip, logits = networks.Cnn14(config).apply({"params": params}, audio_BxS)
     return {"clip": clip, "logits": logits}
@@ -182,9 +181,9 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
   return _scorer(
     params,
     ("cnn14", config),
+    extract,
     name=f"PANNs Cnn14 {config.sample_rate // 1000} kHz",
     sample_rate=config.sample_rate,
-    extract=lambda audio: extract(params, audio),
     # Five halvings of the frames.
     shortest=0.32,
   )
@@ -193,33 +192,50 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
 def of_clap(folder: str | os.PathLike) -> Scorer:
   """Any CLAP, for its score alone."""
   bound = clap.load(folder)
+
+  @exact
+  def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
+    return {"text_space": clap.encode_audio(params, bound.config, audio_BxS)}
+
   return _scorer(
     bound.params,
     ("clap", bound.config, bound.tokenizer.to_str()),
+    extract,
     name=f"CLAP {pathlib.Path(folder).resolve().name}",
     sample_rate=bound.config.audio.sample_rate,
-    extract=lambda audio: {"text_space": bound.encode_audio(audio)},
     shortest=0.05,
     embed_text=functools.partial(_embed_text, bound),
   )
 
 
+@exact
 def _embed_text(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
   """Embeddings [B, E] of any number of texts, in bounded memory."""
   starts = range(0, len(texts), _TEXTS)
-  parts = (bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts)
-  return np.concatenate([np.asarray(part) for part in parts])
+  parts = [bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts]
+  return np.concatenate(jax.device_get(parts))
 
 
-def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
-  """A scorer and its fingerprint, 16 hexadecimal digits.
+def _scorer(
+  params: Any,
+  what: tuple[Any, ...],
+  extract: Callable[[Any, jax.Array], dict[str, jax.Array]],
+  **fields: Any,
+) -> Scorer:
+  """A scorer, its weights on the device, and its fingerprint, 16 hex digits.
 
   Args:
     params: its weights.
     what: the kind of network, and all settings that are not among the fields.
+    extract: of weights and audio; `Scorer.extract` is it, compiled.
     **fields: of `Scorer`.
   """
-  scorer = Scorer(fingerprint="", **fields)
+  weights, program = jax.device_put(params), jax.jit(extract)
+  scorer = Scorer(
+    fingerprint="",
+    extract=lambda audio_BxS: program(weights, jax.device_put(audio_BxS)),
+    **fields,
+  )
   settings = (
     what,
     (scorer.sample_rate, scorer.resampler, scorer.shortest),
@@ -228,6 +244,6 @@ def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
     (soxr.__version__, soundfile.__libsndfile_version__),
   )
   flat = flax.traverse_util.flatten_dict(params, sep="/")
-  element = {name: np.asarray(array) for name, array in flat.items()}
+  element = {name: np.asarray(x) for name, x in jax.device_get(flat).items()}
   digest = fingerprint.of_element(element | {"settings": repr(settings)})
   return dataclasses.replace(scorer, fingerprint=digest[:16])
