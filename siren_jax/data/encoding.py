@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -182,7 +183,7 @@ class _RecordMaker:
       for view_S in _views(element, self._codec.config.sample_rate, config)
     ]
     rows = np.arange(config.batch_records * config.views) % len(views)
-    codes_BxNxT = np.asarray(self._codec.encode(np.stack(views)[rows]))
+    codes_BxNxT = jax.device_get(self._codec.encode(np.stack(views)[rows]))
     codes_BxNxT = codes_BxNxT[: len(views)]
     if codes_BxNxT.max() > np.iinfo(np.uint16).max:
       raise UserError(
@@ -233,7 +234,7 @@ class _Prompts:
     padded = captions + captions[:1] * (TEXT_BATCH - len(captions))
     tokens_BxPxC, mask_BxP, *_ = self._encoder.encode_text(padded)
     with np.errstate(over="ignore"):  # Refused below.
-      tokens_BxPxC = np.asarray(tokens_BxPxC).astype(np.float16)
+      tokens_BxPxC = jax.device_get(tokens_BxPxC).astype(np.float16)
     if not np.isfinite(tokens_BxPxC).all():
       raise UserError(
         f"prompts such as {captions[0]!r}: tokens of this CLAP are beyond"

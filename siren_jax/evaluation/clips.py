@@ -12,6 +12,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import jax
 import numpy as np
 
 from siren_jax.audio import resample, sound_files
@@ -364,6 +365,5 @@ def _results(batch: Sequence[_Read], scorer: Scorer) -> list[Features]:
   audios = [read.audio_S for read in batch]
   rows = _rows(len(audios[0]), scorer.sample_rate)
   audio_BxS = np.stack(audios + audios[-1:] * (rows - len(audios)))
-  features = scorer.extract(audio_BxS)
-  arrays = {name: np.asarray(value) for name, value in features.items()}
+  arrays = jax.device_get(scorer.extract(audio_BxS))
   return [{k: x[i] for k, x in arrays.items()} for i in range(len(batch))]

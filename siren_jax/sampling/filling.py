@@ -62,7 +62,7 @@ def fill(
   begin, end, group = request.begin, request.end, request.num_candidates
   assert end is not None
   prompted, target_1xE = prompt(params, models, request)
-  keys_G = request.keys_BxG.reshape(-1)
+  keys_G = request.keys_R
   drawn_GxNxT = np.repeat(codes_NxT[None, :, :begin], group, 0)
   for window in windows(window_length, begin, end):
     for samples in draw(prompted, keys_G, window_length, window, drawn_GxNxT):
