@@ -20,6 +20,7 @@ import soxr
 
 import siren_jax
 from siren_jax import clap
+from siren_jax.common.errors import UserError
 from siren_jax.common.precision import exact
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
@@ -28,10 +29,33 @@ from siren_jax.storage import components, fingerprint, folders
 Features = Mapping[str, np.ndarray]  # of a clip or a batch, by name
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
 _SHARPNESS = 20.0  # of the nano scorer's class probabilities
-_TEXTS = 64  # that are read at once
 # Of all code between a file and its features: the reader, resampling,
 # the networks and their front ends. Raise it when any of them changes.
 _VERSION = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchConfig:
+  """What scorers take at once: more is faster on an accelerator.
+
+  Attributes:
+    clips, seconds: at most so many clips, of so many seconds in all.
+    texts: at most so many.
+  """
+
+  clips: int = 16
+  seconds: float = 240.0
+  texts: int = 64
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if not value > 0:
+        raise UserError(f"batch {field.name}={value}: must be above 0")
+
+  def rows(self, size: int, sample_rate: int) -> int:
+    """Clips of so many samples; one that is too long is taken alone."""
+    return max(1, min(self.clips, int(self.seconds * sample_rate / size)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +109,7 @@ def panel(
   vggish: str | os.PathLike | None = None,
   cnn14: str | os.PathLike | None = None,
   clap_folder: str | os.PathLike | None = None,
+  batch: BatchConfig = BatchConfig(),
 ) -> Panel:
   """The scorers at hand.
 
@@ -92,26 +117,29 @@ def panel(
     model, name: a CLAP that fills the places of the others, and what to
       call it.
     vggish, cnn14, clap_folder: folders that `siren-jax import-weights` made.
+    batch: texts that are read at once.
 
   Raises:
     UserError: weights that cannot be read.
   """
-  filler = in_all_places(model, name)
+  filler = in_all_places(model, name, batch)
   return Panel(
     windows=of_vggish(vggish) if vggish else filler,
     tagger=of_cnn14(cnn14) if cnn14 else filler,
-    text=of_clap(clap_folder) if clap_folder else filler,
+    text=of_clap(clap_folder, batch) if clap_folder else filler,
   )
 
 
-def in_all_places(bound: clap.Clap, name: str) -> Scorer:
+def in_all_places(
+  bound: clap.Clap, name: str, batch: BatchConfig = BatchConfig()
+) -> Scorer:
   """A CLAP that does the work of the others too.
 
   Windows and clips are its embeddings; class probabilities come from the
   words of the phrase book's categories.
   """
   categories = phrasebook.categories()
-  words_OxE = _embed_text(bound, categories)
+  words_OxE = _embed_text(bound, batch.texts, categories)
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
   @exact
@@ -137,7 +165,7 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
     shortest=_WINDOW_SECONDS,
-    embed_text=functools.partial(_embed_text, bound),
+    embed_text=functools.partial(_embed_text, bound, batch.texts),
     resampler="soxr",
   )
 
@@ -189,7 +217,9 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
   )
 
 
-def of_clap(folder: str | os.PathLike) -> Scorer:
+def of_clap(
+  folder: str | os.PathLike, batch: BatchConfig = BatchConfig()
+) -> Scorer:
   """Any CLAP, for its score alone."""
   bound = clap.load(folder)
 
@@ -204,15 +234,17 @@ def of_clap(folder: str | os.PathLike) -> Scorer:
     name=f"CLAP {pathlib.Path(folder).resolve().name}",
     sample_rate=bound.config.audio.sample_rate,
     shortest=0.05,
-    embed_text=functools.partial(_embed_text, bound),
+    embed_text=functools.partial(_embed_text, bound, batch.texts),
   )
 
 
 @exact
-def _embed_text(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
-  """Embeddings [B, E] of any number of texts, in bounded memory."""
-  starts = range(0, len(texts), _TEXTS)
-  parts = [bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts]
+def _embed_text(
+  bound: clap.Clap, count: int, texts: Sequence[str]
+) -> np.ndarray:
+  """Embeddings [B, E] of any number of texts, `count` at a time."""
+  starts = range(0, len(texts), count)
+  parts = [bound.encode_text(texts[i : i + count])[2] for i in starts]
   return np.concatenate(jax.device_get(parts))
 
 

@@ -116,6 +116,8 @@ def test_input_that_cannot_be_evaluated_is_refused(
   assert "not empty" in message
   (folders / "list.txt").write_text("rain\n")
   options = [*command, "--generated", "made", "--prompts", "list.txt"]
+  message = user_error([*options, "--batch-clips", "0"])
+  assert "batch clips=0: must be above 0" in message
   message = user_error([*options, "--vggish", "typo"])
   assert (
     "typo: no such folder; make it with siren-jax import-weights" in message
