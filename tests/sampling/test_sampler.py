@@ -41,7 +41,9 @@ def _forced(params, config, prompt, mask, codes_BxNxT):
 _logits = jax.jit(experts.logits, static_argnames="config")
 
 
-@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize(
+  "kv_heads", [4, pytest.param(2, marks=pytest.mark.optimized)]
+)
 def test_cached_log_probs_are_the_teacher_forced_ones(
   make_model, prompt, kv_heads
 ):
