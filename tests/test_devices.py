@@ -26,7 +26,9 @@ SECONDS = 0.3
 
 @pytest.fixture(scope="module")
 def siren(tiny_bundle):
-  return sj.load(tiny_bundle)
+  """Of two candidates for each sound: one size of batch, few programs."""
+  bundle = dataclasses.replace(bundles.load(tiny_bundle), candidates=2)
+  return sj.Siren(bundle, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +53,31 @@ def test_the_guard_sees_what_is_uploaded_unasked(guarded):
 @pytest.mark.parametrize(
   "make",
   [
-    lambda siren, _: siren.generate([PROMPT] * 2, SECONDS, candidates=2),
-    lambda siren, _: list(siren.stream(PROMPT, SECONDS, key=7, guidance=2.0)),
-    lambda siren, audio_S: siren.generate(
-      None, SECONDS, continue_from=audio_S, candidates=2
+    lambda siren, _: siren.generate(PROMPT, SECONDS),
+    lambda siren, _: np.concatenate(
+      list(siren.stream(PROMPT, SECONDS, key=7, guidance=2.0))
     ),
+    lambda siren, audio_S: siren.generate(None, SECONDS, continue_from=audio_S),
     lambda siren, audio_S: siren.vary(audio_S, keep=2),
-    lambda siren, audio_S: siren.fill(audio_S, 0.1, 0.2, PROMPT, candidates=2),
+    lambda siren, audio_S: siren.fill(audio_S, 0.1, 0.2, PROMPT),
     lambda siren, audio_S: siren.decode(siren.encode(audio_S)),
   ],
   ids=["generate", "stream", "continue", "vary", "fill", "codec"],
 )
 def test_nothing_is_uploaded_unasked(siren, recording, make):
   assert np.isfinite(make(siren, recording)).all()
+
+
+@pytest.mark.long
+def test_nothing_is_uploaded_or_moved_unasked_over_a_mesh(
+  tiny_bundle, recording
+):
+  siren = sj.load(tiny_bundle, mesh=sj.MeshConfig(data=4, expert=2))
+  with jax.transfer_guard("disallow"):
+    made = siren.generate([PROMPT] * 2, SECONDS, candidates=2)
+    assert np.isfinite(made).all()
+    assert np.isfinite(siren.vary(recording, keep=2)).all()
+    assert np.isfinite(siren.decode(siren.encode(recording))).all()
 
 
 @pytest.mark.usefixtures("guarded")

@@ -4,18 +4,20 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from siren_jax import experts, sampling
+from siren_jax import clap, codec, experts, sampling
 from siren_jax.api import recordings
 from siren_jax.clap import tokenizer
 from siren_jax.codec import model as codec_model
 from siren_jax.common import mesh as meshes
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
+
+_Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
 BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 
@@ -57,13 +59,8 @@ class Model:
         bundle.config,
         bundle.execution,
       )
-    self._codec, self._clap = (
-      dataclasses.replace(part, params=jax.device_put(part.params, sharding))
-      for part, sharding in (
-        (bundle.codec, shardings["codec"]),
-        (bundle.clap, shardings["clap"]),
-      )
-    )
+    self._codec = _placed(bundle.codec, shardings["codec"])
+    self._clap = _placed(bundle.clap, shardings["clap"])
     self._params = {
       "clap": self._clap.params,
       "experts": weights,
@@ -159,6 +156,11 @@ class Model:
         codes_NxT,
         self.window,
       ).audio_S
+
+
+def _placed(part: _Part, sharding: Any) -> _Part:
+  """With its parameters on the devices."""
+  return dataclasses.replace(part, params=jax.device_put(part.params, sharding))
 
 
 def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:

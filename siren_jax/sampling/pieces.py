@@ -178,7 +178,8 @@ def prompt(
   if request.target_E is not None:
     target_E = meshes.put(request.target_E)
     target_BxE = jnp.broadcast_to(target_E, target_BxE.shape)
-  prompted = prepare(params["experts"], request.method, tokens_RxPxC, mask_RxP)
+  method = meshes.put(request.method)
+  prompted = prepare(params["experts"], method, tokens_RxPxC, mask_RxP)
   return prompted, target_BxE
 
 

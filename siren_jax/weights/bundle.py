@@ -87,6 +87,7 @@ class Bundle:
   clap: clap.Clap
   config: experts.ExpertConfig
   params: Any = _Params()  # No default.
+  _: dataclasses.KW_ONLY
   sampling: SamplingConfig
   max_seconds: float = 30.0
   candidates: int = 1
