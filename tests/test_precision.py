@@ -17,7 +17,7 @@ from siren_jax.audio import mel, resample
 from siren_jax.clap import audio_tower, htsat, laion
 from siren_jax.clap import model as clap_model
 from siren_jax.codec import losses, spectral
-from siren_jax.codec.quantizer import ResidualQuantizer
+from siren_jax.codec.quantizer import Codebook, ResidualQuantizer
 from siren_jax.common.precision import exact
 from siren_jax.evaluation import networks, scorers
 from siren_jax.experts.embedding import CodeEmbedding
@@ -145,6 +145,9 @@ CASES = {
   ),
   "codes of the spectral codec": lambda: _encode(SPECTRAL),
   "codes of DAC": lambda: _encode(DAC),
+  "the nearest code": lambda: _module(
+    Codebook(16, 8, 12), _array(2, 5, 8), method="nearest"
+  ),
   "the quantizer": _quantizer,
   "the quantizer's gradient": lambda: _gradient(*_quantizer()),
   "latents of codes": _latents,

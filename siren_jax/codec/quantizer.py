@@ -61,15 +61,18 @@ class Codebook(nn.Module):
     small = nn.initializers.variance_scaling(1e-3, "fan_in", "normal")
     self.project_out = nn.Dense(self.feature_dim, kernel_init=small)
 
+  @exact
   def nearest(self, projected: jax.Array) -> jax.Array:
     """Index of the code of smallest angle."""
     similarity = _unit(projected) @ _unit(self.codebook).T
     return jnp.argmax(similarity, -1).astype(jnp.int32)
 
+  @exact
   def embed(self, codes: jax.Array) -> jax.Array:
     """Codes to features [..., F]."""
     return self.project_out(self.codebook[codes])
 
+  @exact
   def __call__(
     self, residual_BxTxF: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -96,7 +99,6 @@ class ResidualQuantizer(nn.Module):
       for n in range(self.num_codebooks)
     ]
 
-  @exact
   def __call__(self, x_BxTxF: jax.Array, depth_B: jax.Array) -> Quantized:
     """Quantizes with the first `depth_B[b]` codebooks of each row.
 
@@ -131,7 +133,6 @@ class ResidualQuantizer(nn.Module):
       projected_NxBxTx8=jnp.stack(projections),
     )
 
-  @exact
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
