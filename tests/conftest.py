@@ -7,18 +7,21 @@ import sys
 import time
 from importlib.metadata import version
 
+_ARGUMENTS = " ".join(sys.argv)
 # `pytest -m gpu -n 0` runs on what JAX finds, with its own flags.
-if "-m gpu" not in " ".join(sys.argv):
+if "-m gpu" not in _ARGUMENTS:
   os.environ.setdefault("JAX_PLATFORMS", "cpu")
-  # Programs compile three times as fast so, and most tests are compilation.
-  _FLAGS = [
-    "--xla_force_host_platform_device_count=8",
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_parallel_codegen_split_count=1",
-  ]
-  # Gone since 0.11, which ends a process whose flags it does not know.
-  if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+  _FLAGS = ["--xla_force_host_platform_device_count=8"]
+  # `pytest -m optimized -n 0` compiles as users do.
+  if "-m optimized" not in _ARGUMENTS:
+    # Programs compile three times as fast so, and most tests are compilation.
+    _FLAGS += [
+      "--xla_backend_optimization_level=0",
+      "--xla_cpu_parallel_codegen_split_count=1",
+    ]
+    # Gone since 0.11, which ends a process whose flags it does not know.
+    if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+      _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
   os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 import hypothesis  # noqa: E402
@@ -33,6 +36,10 @@ hypothesis.settings.register_profile(
   "tests", deadline=None, derandomize=bool(os.environ.get("CI"))
 )
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_report_header():
+  return f"XLA_FLAGS: {os.environ.get('XLA_FLAGS', '')}"
 
 
 @pytest.fixture(scope="session", autouse=True)

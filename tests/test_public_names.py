@@ -38,14 +38,16 @@ VERBS = {
   " --spectrogram --model --mesh --batch-size",
   "prepare-data": "sources --manifest --out --overwrite --seconds --seed"
   " --synthetic --mixtures --validation-fold --max-seconds --sample-rate"
-  " --captions --strict --codec --clap --views",
+  " --captions --strict --codec --clap --views --batch-records"
+  " --batch-captions",
   "train-codec": _TRAINING,
   "train-clap": _TRAINING,
   "train": _TRAINING,
   "align": f"{_TRAINING} --name --notes",
   "compile-check": "--config --topology --task --frames --effort",
   "evaluate": "--generated --reference --prompts --paired --model --seconds"
-  " --seed --vggish --cnn14 --clap --cache --json --markdown",
+  " --seed --vggish --cnn14 --clap --cache --json --markdown --batch-clips"
+  " --batch-seconds --batch-texts",
   "import-weights": "kind source --out",
   "export": "--experts --format --codec --clap --name --out --notes"
   " --max-seconds --candidates --temperature --top-k --top-p --guidance",

@@ -1,20 +1,23 @@
 """A bundle on its devices: what every way to make a sound shares."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from siren_jax import codec, experts, sampling
+from siren_jax import clap, codec, experts, sampling
 from siren_jax.api import recordings
 from siren_jax.clap import tokenizer
 from siren_jax.codec import model as codec_model
 from siren_jax.common import mesh as meshes
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
+
+_Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
 BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
 
@@ -27,18 +30,20 @@ class Model:
   """Parameters of a bundle, prepared once and kept on the devices.
 
   Attributes:
+    bundle: what they are of; its experts are not kept, see `Bundle.released`.
     ways: among how many groups of devices the rows of a batch are divided.
     window: codec frames that the experts see at a time, as in training.
   """
 
   def __init__(self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None):
-    self._models, self._clap = bundle.models, bundle.clap
+    self._models = bundle.models
     codec_config = bundle.codec.config
     self.window = max(2, int(bundle.max_seconds * codec_config.frame_rate))
     # The least with which a sound of a whole window is decoded at once.
     ahead = codec_model.module(codec_config).look_ahead
     self._share = max(1, self.window - ahead + 1)
-    self.ways, shardings = 1, None
+    self.ways = 1
+    shardings: Mapping[str, Any] = dict.fromkeys(bundle.all_params)
     self._over_mesh: Callable[[], contextlib.AbstractContextManager[Any]] = (
       contextlib.nullcontext
     )
@@ -47,13 +52,21 @@ class Model:
       shardings = _shardings(bundle, devices)
       self.ways = meshes.batch_ways(devices)
       self._over_mesh = functools.partial(jax.set_mesh, devices)
-    params = jax.device_put(bundle.all_params, shardings)
     with self._over_mesh():
+      # Nothing holds the stack: it is gone when the weights are prepared.
       weights = sampling.prepare_weights(
-        params["experts"], bundle.config, bundle.execution
+        jax.device_put(bundle.params, shardings["experts"]),
+        bundle.config,
+        bundle.execution,
       )
-    self._params = params | {"experts": weights}
-    self._codec = codec.Codec(codec_config, params["codec"])
+    self._codec = _placed(bundle.codec, shardings["codec"])
+    self._clap = _placed(bundle.clap, shardings["clap"])
+    self._params = {
+      "clap": self._clap.params,
+      "experts": weights,
+      "codec": self._codec.params,
+    }
+    self.bundle = bundle.released(codec=self._codec, clap=self._clap)
 
   @property
   def hop(self) -> int:
@@ -81,6 +94,16 @@ class Model:
       known["target_E"] = self.embedding(before_S)
     return known
 
+  def encode(self, audio_BxS: np.ndarray) -> np.ndarray:
+    """Codes [B, N, T] of audio."""
+    with self._over_mesh():
+      return jax.device_get(self._codec.encode(audio_BxS))
+
+  def decode(self, codes_BxNxT: np.ndarray) -> np.ndarray:
+    """Audio [B, S] of codes."""
+    with self._over_mesh():
+      return jax.device_get(self._codec.decode(codes_BxNxT))
+
   def codes(self, audio_S: np.ndarray) -> np.ndarray:
     """Codes [N, T] of a recording."""
     with self._over_mesh():
@@ -92,10 +115,11 @@ class Model:
     size = min(len(audio_S), room)
     padded_S = np.pad(audio_S[-size:], (0, room - size))
     with self._over_mesh():
+      sound = meshes.put((padded_S[None], np.int32(size)))
       embedding_BxE = pieces.embed_audio(
-        self._params["clap"], padded_S[None], size, models=self._models
+        self._params["clap"], *sound, models=self._models
       )
-    return np.asarray(embedding_BxE[0])
+    return jax.device_get(embedding_BxE)[0]
 
   def draw(
     self,
@@ -132,6 +156,11 @@ class Model:
         codes_NxT,
         self.window,
       ).audio_S
+
+
+def _placed(part: _Part, sharding: Any) -> _Part:
+  """With its parameters on the devices."""
+  return dataclasses.replace(part, params=jax.device_put(part.params, sharding))
 
 
 def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:

@@ -1,6 +1,7 @@
 """What users ask for, checked, as rows and keys of the sampler."""
 
 import collections
+import functools
 import itertools
 import math
 import zlib
@@ -55,7 +56,10 @@ def root_key(key: jax.Array | int) -> jax.Array:
     return jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
   if not 0 <= key < MAX_SEED:
     raise UserError(f"seed {key}: give 0 or more, and below {MAX_SEED}")
-  return jax.random.key(key)
+  return _key_of(jax.device_put(np.uint32(key)))
+
+
+_key_of = jax.jit(jax.random.key)
 
 
 def keys_of(
@@ -67,12 +71,30 @@ def keys_of(
   have nothing in common.
   """
   sums, numbers = zip(*((zlib.crc32(p.encode()), n) for p, n in rows))
-  fold = jax.vmap(jax.random.fold_in, (None, 0))
-  keys_B = fold(root, np.array(sums, np.uint32))
-  keys_B = jax.vmap(jax.random.fold_in)(keys_B, np.array(numbers, np.uint32))
+  of_rows = np.array([sums, numbers], np.uint32)
+  return _keys_of(root, *jax.device_put(tuple(of_rows)), candidates)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _keys_of(
+  root: jax.Array, sums_B: jax.Array, numbers_B: jax.Array, candidates: int
+) -> jax.Array:
+  keys_B = jax.vmap(jax.random.fold_in, (None, 0))(root, sums_B)
+  keys_B = jax.vmap(jax.random.fold_in)(keys_B, numbers_B)
   if candidates == 1:
     return keys_B[:, None]
   return jax.vmap(lambda key: jax.random.split(key, candidates))(keys_B)
+
+
+def words_of(prompts: str | Sequence[str] | None, recording: bool) -> list[str]:
+  """Checked prompts; "" stands for none, which only a recording can do with.
+
+  Raises:
+    UserError: as `checked_prompts`.
+  """
+  if prompts is None and recording:
+    return [""]
+  return checked_prompts([] if prompts is None else prompts)
 
 
 def checked_prompts(prompts: str | Sequence[str]) -> list[str]:

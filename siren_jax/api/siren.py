@@ -33,8 +33,8 @@ class Siren:
   ):
     if batch_size < 1:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
-    self.bundle, self._batch_size = bundle, batch_size
-    self._model = Model(bundle, mesh)
+    self._model, self._batch_size = Model(bundle, mesh), batch_size
+    self.bundle = self._model.bundle
 
   @property
   def sample_rate(self) -> int:
@@ -151,7 +151,7 @@ class Siren:
       UserError: by this call; as `generate`.
     """
     before_S = requests.checked_audio(continue_from)
-    words = _words(prompts, continue_from is not None)
+    words = requests.words_of(prompts, continue_from is not None)
     method = self._method(words, settings)
     new = requests.num_samples_in(seconds, self.sample_rate)
     candidates = self.num_candidates(candidates)
@@ -203,7 +203,7 @@ class Siren:
       UserError: by this call; as `generate`.
     """
     before_S = requests.checked_audio(continue_from)
-    words = _words(prompt, continue_from is not None)
+    words = requests.words_of(prompt, continue_from is not None)
     rows = requests.rows_of(words[:1], 1, sample)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts; a stream has one")
@@ -323,14 +323,14 @@ class Siren:
       raise UserError(
         f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
       )
-    return np.asarray(self.bundle.codec.encode(audio_BxS))
+    return self._model.encode(audio_BxS)
 
   def decode(self, codes: jax.Array | np.ndarray) -> np.ndarray:
     """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T], not clipped."""
     codes = np.asarray(codes)
     codes_BxNxT = codes[None] if codes.ndim == 2 else codes
     check_codes(codes_BxNxT, self.bundle.codec.config)
-    return np.asarray(self.bundle.codec.decode(codes_BxNxT))
+    return self._model.decode(codes_BxNxT)
 
   def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:
     """The bundle's sampling settings, with `settings` in place of its own."""
@@ -358,7 +358,7 @@ class Siren:
     settings: Mapping[str, Any],
   ) -> pieces.Request:
     """A request of one sound that a recording is made into."""
-    words = _words(prompt, True)
+    words = requests.words_of(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
     return self._request(
@@ -395,10 +395,3 @@ class Siren:
     """How codes are drawn; without words there is nothing to guide."""
     method = self.sampling_config(**settings)
     return method if words[0] else dataclasses.replace(method, guidance=None)
-
-
-def _words(prompts: str | Sequence[str] | None, recording: bool) -> list[str]:
-  """Checked prompts; "" stands for none."""
-  if prompts is None and recording:
-    return [""]
-  return requests.checked_prompts([] if prompts is None else prompts)

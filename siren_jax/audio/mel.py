@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.audio import stft
+from siren_jax.common.precision import exact
 
 Scale = Literal["htk", "slaney"]
 Norm = Literal["slaney", "sum"] | None
@@ -87,6 +88,12 @@ def filters(
   return weights
 
 
+@exact
+def bands(spectra_BxTxW: jax.Array, bank_WxM: np.ndarray) -> jax.Array:
+  """Sums of magnitudes or powers [B, T, M] under each filter of a bank."""
+  return spectra_BxTxW @ bank_WxM
+
+
 def decibels(
   audio_BxS: jax.Array,
   sample_rate: int,
@@ -104,4 +111,5 @@ def decibels(
   """
   spectra = stft.stft(audio_BxS, window, hop, "center", "reflect")
   bank = filters(sample_rate, window, num_mels, low, high, scale, norm)
-  return 10 * jnp.log10(jnp.maximum(stft.power(spectra) @ bank, _FLOOR))
+  power_BxTxM = bands(stft.power(spectra), bank)
+  return 10 * jnp.log10(jnp.maximum(power_BxTxM, _FLOOR))

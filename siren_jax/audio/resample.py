@@ -10,6 +10,7 @@ import numpy as np
 
 from siren_jax.audio import stft
 from siren_jax.audio.stft import Array
+from siren_jax.common.precision import exact
 
 _SOXR_QUALITY = "HQ"
 # Of torchaudio's filter: half its width, its cutoff in Nyquist frequencies.
@@ -40,6 +41,7 @@ def resampled_size(size: Any, rate: int, new_rate: int) -> Any:
   return size // old * new - (-(size % old) * new // old)
 
 
+@exact
 def resample(audio: Array, rate: int, new_rate: int) -> Array:
   """Audio [..., ceil(S * new_rate / rate)] as torchaudio does by default.
 

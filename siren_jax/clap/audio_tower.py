@@ -43,7 +43,7 @@ def log_mel(
     scale="htk",
     norm="sum",
   )
-  return jnp.log10(power @ filters + _FLOOR)
+  return jnp.log10(mel.bands(power, filters) + _FLOOR)
 
 
 def patches(x_BxTxMxD: jax.Array, size: int) -> jax.Array:

@@ -19,6 +19,7 @@ import numpy as np
 
 from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
+from siren_jax.common.precision import exact
 
 _MASKED = -100.0  # as the published model was trained with
 
@@ -199,6 +200,7 @@ class Htsat(nn.Module):
     return jnp.mean(nn.LayerNorm(1e-5, name="norm")(x), (1, 2))
 
 
+@exact
 def fold(mel_BxIxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
   """Pictures [B, I, side, side]: pieces of time over one another."""
   pieces = config.picture // config.num_mels

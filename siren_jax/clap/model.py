@@ -18,7 +18,9 @@ from siren_jax.clap.audio_tower import AudioEncoder
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.laion import LaionConfig, LaionModel
 from siren_jax.clap.text_tower import TextEncoder, dense
+from siren_jax.common import mesh as meshes
 from siren_jax.common.masks import masked_mean
+from siren_jax.common.precision import exact
 from siren_jax.storage import components, folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which
@@ -152,11 +154,17 @@ def _silenced(
 
 @dataclasses.dataclass(frozen=True)
 class Clap:
-  """A trained CLAP: what it needs to read words and hear sounds."""
+  """A trained CLAP: what it needs to read words and hear sounds.
+
+  It has put its parameters on the device.
+  """
 
   config: Config
   params: Any
   tokenizer: Tokenizer
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "params", jax.device_put(self.params))
 
   def encode_text(
     self, texts: Sequence[str]
@@ -170,7 +178,7 @@ class Clap:
       self.tokenizer, texts, self.config.text.max_tokens
     )
     tokens, embedding = _encode_text(
-      self.params, self.config, ids_BxP, mask_BxP
+      self.params, self.config, *meshes.put((ids_BxP, mask_BxP))
     )
     return tokens, mask_BxP, embedding
 
@@ -181,15 +189,16 @@ class Clap:
 
     The first `num_samples` of each row count; None: all.
     """
+    audio_BxS, num_samples = meshes.put((audio_BxS, num_samples))
     return _encode_audio(
-      self.params, self.config, jnp.asarray(audio_BxS), num_samples=num_samples
+      self.params, self.config, audio_BxS, num_samples=num_samples
     )
 
   def similarity(
     self, texts: Sequence[str], audio_BxS: jax.Array | np.ndarray
   ) -> jax.Array:
     """Cosine of every text (rows) with every clip (columns)."""
-    return self.encode_text(texts)[2] @ self.encode_audio(audio_BxS).T
+    return _cosines(self.encode_text(texts)[2], self.encode_audio(audio_BxS))
 
 
 def load(folder: str | os.PathLike) -> Clap:
@@ -205,6 +214,12 @@ def load(folder: str | os.PathLike) -> Clap:
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
   return Clap(config, params, words)
+
+
+@exact
+def _cosines(texts_QxE: jax.Array, audio_BxE: jax.Array) -> jax.Array:
+  """Of embeddings of length one, [Q, B]."""
+  return texts_QxE @ audio_BxE.T
 
 
 _encode_text = jax.jit(encode_text, static_argnames="config")

@@ -50,7 +50,7 @@ class Teacher:
     self.config = _read_config(folder / "config.json")
     bert = tensors.read(folder / "model.safetensors")
     try:
-      self.params = _from_bert(bert, self.config.layers)
+      self.params = jax.device_put(_from_bert(bert, self.config.layers))
     except KeyError as error:
       raise UserError(
         f"{folder / 'model.safetensors'} lacks tensor {error}; {_REMEDY}"
@@ -91,7 +91,8 @@ class Teacher:
       for i, row in enumerate(rows):
         ids[i, : lengths[row]] = encodings[row].ids
         mask[i, : lengths[row]] = True
-      out[rows] = self._embed(self.params, ids, mask)[: len(rows)]
+      embedded = self._embed(self.params, *jax.device_put((ids, mask)))
+      out[rows] = jax.device_get(embedded)[: len(rows)]
     return out
 
 

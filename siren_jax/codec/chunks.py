@@ -30,7 +30,7 @@ def encode(
   for first in range(0, total, frames):
     start = min(max(first - reach, 0), total - length)
     codes = codec.encode(audio[:, start * hop : (start + length) * hop])
-    shares.append(np.asarray(codes)[..., first - start :][..., :frames])
+    shares.append(jax.device_get(codes)[..., first - start :][..., :frames])
   return np.concatenate(shares, -1)
 
 
@@ -56,7 +56,7 @@ def stream_decode(
   """
   state = None
   for piece_BxNxT in pieces:
-    piece = np.asarray(piece_BxNxT)
+    piece = jax.device_get(piece_BxNxT)
     state = start(codec, len(piece)) if state is None else state
     state, audio_BxS = push(codec, state, piece, frames)
     if audio_BxS.size:
@@ -160,5 +160,5 @@ def _decoded(
   window = state.codes_BxNxT[..., :length]
   missing = length - window.shape[2]
   window = np.pad(window, ((0, 0), (0, 0), (0, missing)))
-  audio_BxS = codec.decode(window, first, received)
-  return np.asarray(audio_BxS)[:, before * hop : (before + share) * hop]
+  audio_BxS = jax.device_get(codec.decode(window, first, received))
+  return audio_BxS[:, before * hop : (before + share) * hop]

@@ -22,7 +22,7 @@ def _log_spectra(
   audio = jnp.pad(audio_BxS, ((0, 0), (0, pad)))
   power = _power(audio, size, hop)
   bank = mel.filters(rate, size, mels, scale="htk", norm="sum")
-  log_mel = jnp.log10(jnp.sqrt(power @ bank + _FLOOR**2))
+  log_mel = jnp.log10(jnp.sqrt(mel.bands(power, bank) + _FLOOR**2))
   return log_mel, 0.5 * jnp.log10(power + _FLOOR**2)
 
 
@@ -76,5 +76,5 @@ def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   bank = mel.filters(
     sample_rate, 2 * hop, _SWING_BANDS, scale="htk", norm="sum"
   )
-  levels_BxTxM = jnp.log(power @ bank + _FLOOR**2)
+  levels_BxTxM = jnp.log(mel.bands(power, bank) + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)

@@ -12,7 +12,9 @@ import numpy as np
 from siren_jax.codec.config import CodecConfig, DacConfig
 from siren_jax.codec.dac import Dac
 from siren_jax.codec.spectral import SpectralCodec
+from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.common.precision import exact
 from siren_jax.storage import components
 
 
@@ -27,6 +29,7 @@ def init(key: jax.Array, config: CodecConfig) -> Any:
   return module(config).init(key, audio_BxS)["params"]
 
 
+@exact
 def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
   chex.assert_rank(audio_BxS, 2)
@@ -97,14 +100,20 @@ def check_codes(codes_BxNxT: np.ndarray, config: CodecConfig) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-  """A codec with its parameters. `encode` and `decode` are jitted."""
+  """A codec with its parameters, which it has put on the device.
+
+  `encode` and `decode` are jitted.
+  """
 
   config: CodecConfig
   params: Any
 
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "params", jax.device_put(self.params))
+
   def encode(self, audio_BxS: jax.Array | np.ndarray) -> jax.Array:
     """Codes [B, N, T] int32 of audio [B, S] in [-1, 1]."""
-    return _encode(self.params, self.config, jnp.asarray(audio_BxS))
+    return _encode(self.params, self.config, meshes.put(audio_BxS))
 
   def decode(
     self,
@@ -113,8 +122,8 @@ class Codec:
     num_frames: int | None = None,
   ) -> jax.Array:
     """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
-    codes = jnp.asarray(codes_BxNxT)
-    return _decode(self.params, self.config, codes, first_frame, num_frames)
+    window = meshes.put((codes_BxNxT, first_frame, num_frames))
+    return _decode(self.params, self.config, *window)
 
 
 def load(folder: str | os.PathLike) -> Codec:

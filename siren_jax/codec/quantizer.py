@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.codec.config import CodecConfig
+from siren_jax.common.precision import exact
 
 
 class Quantized(NamedTuple):
@@ -60,15 +61,18 @@ class Codebook(nn.Module):
     small = nn.initializers.variance_scaling(1e-3, "fan_in", "normal")
     self.project_out = nn.Dense(self.feature_dim, kernel_init=small)
 
+  @exact
   def nearest(self, projected: jax.Array) -> jax.Array:
     """Index of the code of smallest angle."""
     similarity = _unit(projected) @ _unit(self.codebook).T
     return jnp.argmax(similarity, -1).astype(jnp.int32)
 
+  @exact
   def embed(self, codes: jax.Array) -> jax.Array:
     """Codes to features [..., F]."""
     return self.project_out(self.codebook[codes])
 
+  @exact
   def __call__(
     self, residual_BxTxF: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

@@ -18,6 +18,7 @@ from siren_jax.audio import mel, stft
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack, Span, span_of, within
 from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
+from siren_jax.common.precision import exact
 
 
 class Encoder(nn.Module):
@@ -211,6 +212,7 @@ def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:
   )
 
 
+@exact
 def _to_bins(config: SpectralCodecConfig, bands_BxTxM: jax.Array) -> jax.Array:
   """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
   bank = _mel_filters(config)
@@ -234,7 +236,7 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
 def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
   """Log power in bands, all synthesis frames of a code frame side by side."""
   spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
-  power = stft.power(spectra) @ _mel_filters(config) + 1e-8
+  power = mel.bands(stft.power(spectra), _mel_filters(config)) + 1e-8
   frames = config.code_stride * config.synthesis_stride
   return _log(power).reshape(len(power), -1, frames * config.bands)
 

@@ -286,6 +286,17 @@ def own_rows(array: jax.Array) -> np.ndarray:
   return np.concatenate(jax.device_get([blocks[i] for i in sorted(blocks)]))
 
 
+def put(values: Any) -> Any:
+  """Arrays and numbers of the host, on every device of the mesh, or the one.
+
+  What enters a program goes through here: nothing is uploaded unasked
+  (`jax.transfer_guard`).
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return jax.device_put(values)
+  return jax.device_put(values, replicated(jax.sharding.get_mesh()))
+
+
 def with_values(boxed: Any, values: Any) -> Any:
   """`boxed` with the leaves that `values` has; logical metadata stays."""
   if not isinstance(values, Mapping):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -33,6 +34,7 @@ class CodesConfig:
     seconds: length of every view; shorter sounds are filled up.
     views: of each record; the first is the sound as it is.
     batch_records: records whose views are encoded at once.
+    batch_captions: captions that are encoded at once.
     augment: how the other views vary. `fit` "silence" teaches the model that
       a short sound is followed by silence, "loop" that it goes on.
     seed: fixes the views.
@@ -41,13 +43,14 @@ class CodesConfig:
   seconds: float = 5.0
   views: int = 4
   batch_records: int = 2
+  batch_captions: int = TEXT_BATCH
   augment: AugmentConfig = VIEWS
   seed: int = 0
 
   def __post_init__(self) -> None:
     if self.seconds <= 0:
       raise UserError(f"seconds={self.seconds}: must be above 0")
-    for name in ("views", "batch_records"):
+    for name in ("views", "batch_records", "batch_captions"):
       value = getattr(self, name)
       if value < 1:
         raise UserError(f"{name}={value}: must be 1 or more")
@@ -146,7 +149,7 @@ class _RecordMaker:
     self, codec: Codec, text_encoder: TextEncoder, config: CodesConfig
   ):
     self._codec, self._config = codec, config
-    self._prompts = _Prompts(text_encoder)
+    self._prompts = _Prompts(text_encoder, config.batch_captions)
 
   def features(self, source: Source) -> "tfds.features.FeaturesDict":
     """Features of the code set, by the first record."""
@@ -182,7 +185,7 @@ class _RecordMaker:
       for view_S in _views(element, self._codec.config.sample_rate, config)
     ]
     rows = np.arange(config.batch_records * config.views) % len(views)
-    codes_BxNxT = np.asarray(self._codec.encode(np.stack(views)[rows]))
+    codes_BxNxT = jax.device_get(self._codec.encode(np.stack(views)[rows]))
     codes_BxNxT = codes_BxNxT[: len(views)]
     if codes_BxNxT.max() > np.iinfo(np.uint16).max:
       raise UserError(
@@ -215,8 +218,8 @@ def _views(
 class _Prompts:
   """Encodes captions in batches of one size, and the same caption once."""
 
-  def __init__(self, encoder: TextEncoder):
-    self._encoder = encoder
+  def __init__(self, encoder: TextEncoder, batch: int):
+    self._encoder, self._batch = encoder, batch
     self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
   def __call__(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -224,16 +227,16 @@ class _Prompts:
     if len(self._known) > MAX_PROMPTS_KEPT:
       self._known.clear()
     new = [c for c in dict.fromkeys(captions) if c not in self._known]
-    for start in range(0, len(new), TEXT_BATCH):
-      self._encode(new[start : start + TEXT_BATCH])
+    for start in range(0, len(new), self._batch):
+      self._encode(new[start : start + self._batch])
     tokens, masks = zip(*(self._known[c] for c in captions), strict=True)
     return np.stack(tokens), np.stack(masks)
 
   def _encode(self, captions: list[str]) -> None:
-    padded = captions + captions[:1] * (TEXT_BATCH - len(captions))
+    padded = captions + captions[:1] * (self._batch - len(captions))
     tokens_BxPxC, mask_BxP, *_ = self._encoder.encode_text(padded)
     with np.errstate(over="ignore"):  # Refused below.
-      tokens_BxPxC = np.asarray(tokens_BxPxC).astype(np.float16)
+      tokens_BxPxC = jax.device_get(tokens_BxPxC).astype(np.float16)
     if not np.isfinite(tokens_BxPxC).all():
       raise UserError(
         f"prompts such as {captions[0]!r}: tokens of this CLAP are beyond"

@@ -12,6 +12,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import jax
 import numpy as np
 
 from siren_jax.audio import resample, sound_files
@@ -23,10 +24,9 @@ from siren_jax.data.sources import recordings, tables, walk
 from siren_jax.data.sources.problems import Problems
 from siren_jax.evaluation import reconstruction
 from siren_jax.evaluation.cache import Cache
-from siren_jax.evaluation.scorers import Features, Scorer
+from siren_jax.evaluation.scorers import BatchConfig, Features, Scorer
 
-BATCH = 16  # clips; fewer of those that are longer than this in all
-_BATCH_SECONDS = 240.0
+BATCH = BatchConfig().clips
 LONGEST = 300.0  # seconds of a clip
 _ALIKE = 0.01  # seconds by which a codec may change a length, without a word
 
@@ -257,6 +257,7 @@ def extract(
   cache: Cache | os.PathLike | None = None,
   progress: Callable[[int], None] = lambda count: None,
   log: Log | None = None,
+  batch: BatchConfig = BatchConfig(),
 ) -> list[Features | None]:
   """Features of each clip by `scorer`, one after the other.
 
@@ -265,6 +266,7 @@ def extract(
     progress: is called with the number of clips that were done.
     log: takes clips that cannot be used; they get None here, and no other
       scorer tries them again. Without it they are errors.
+    batch: clips that are heard at once.
 
   Raises:
     UserError: a clip is broken, silent, too short or too long; the message
@@ -279,8 +281,8 @@ def extract(
   todo = [clip for clip in clips if clip.content not in known]
   progress(len(clips) - len(todo))
   rest = len(todo)
-  for batch in _batches(_readable(todo, scorer, log), scorer.sample_rate):
-    for read, result in zip(batch, _results(batch, scorer)):
+  for reads, rows in _batches(_readable(todo, scorer, log), scorer, batch):
+    for read, result in zip(reads, _results(reads, rows, scorer)):
       if not all(np.isfinite(x).all() for x in result.values()):
         for clip in clips:
           if clip.content == read.clip.content:
@@ -289,8 +291,8 @@ def extract(
         continue
       known[read.clip.content] = result, read.notes
       cache.put(scorer.fingerprint, read.clip.content, result, read.notes)
-    rest -= len(batch)
-    progress(len(batch))
+    rest -= len(reads)
+    progress(len(reads))
   if rest:  # They cannot be used, or are there twice.
     progress(rest)
   if log:
@@ -348,22 +350,21 @@ def _skip(clip: Clip, error: UserError, log: Log | None) -> None:
   log.unusable.add(clip.path)
 
 
-def _batches(reads: Iterable[_Read], sample_rate: int) -> Iterator[list[_Read]]:
-  """Neighbours of one length."""
+def _batches(
+  reads: Iterable[_Read], scorer: Scorer, batch: BatchConfig
+) -> Iterator[tuple[list[_Read], int]]:
+  """Neighbours of one length, and the rows of their batch."""
   for size, group in itertools.groupby(reads, lambda read: len(read.audio_S)):
-    while batch := list(itertools.islice(group, _rows(size, sample_rate))):
-      yield batch
+    rows = batch.rows(size, scorer.sample_rate)
+    while neighbours := list(itertools.islice(group, rows)):
+      yield neighbours, rows
 
 
-def _rows(size: int, sample_rate: int) -> int:
-  return max(1, min(BATCH, int(_BATCH_SECONDS * sample_rate / size)))
-
-
-def _results(batch: Sequence[_Read], scorer: Scorer) -> list[Features]:
+def _results(
+  reads: Sequence[_Read], rows: int, scorer: Scorer
+) -> list[Features]:
   """By clip; a batch is filled up, so that each length compiles once."""
-  audios = [read.audio_S for read in batch]
-  rows = _rows(len(audios[0]), scorer.sample_rate)
+  audios = [read.audio_S for read in reads]
   audio_BxS = np.stack(audios + audios[-1:] * (rows - len(audios)))
-  features = scorer.extract(audio_BxS)
-  arrays = {name: np.asarray(value) for name, value in features.items()}
-  return [{k: x[i] for k, x in arrays.items()} for i in range(len(batch))]
+  arrays = jax.device_get(scorer.extract(audio_BxS))
+  return [{k: x[i] for k, x in arrays.items()} for i in range(len(reads))]

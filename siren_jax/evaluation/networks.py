@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.audio import mel, stft
+from siren_jax.common.precision import exact
 
 _VGGISH_WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 _CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)
@@ -41,6 +42,7 @@ class VGGish(nn.Module):
   config: VGGishConfig = VGGishConfig()
 
   @nn.compact
+  @exact
   def __call__(self, patches_BxTxM: jax.Array) -> jax.Array:
     x = patches_BxTxM[..., None]
     for i, widths in enumerate(_VGGISH_WIDTHS):
@@ -86,6 +88,7 @@ class Cnn14(nn.Module):
   config: Cnn14Config
 
   @nn.compact
+  @exact
   def __call__(self, audio_BxS: jax.Array) -> tuple[jax.Array, jax.Array]:
     cfg = self.config
     x = mel.decibels(
@@ -116,7 +119,7 @@ def vggish_patches(audio_BxS: jax.Array) -> jax.Array:
   filters = mel.filters(
     16000, 512, 64, 125.0, 7500.0, scale="htk", norm=None, over="mel"
   )
-  log_mel_BxTxM = jnp.log(jnp.abs(spectra) @ filters + 0.01)
+  log_mel_BxTxM = jnp.log(mel.bands(jnp.abs(spectra), filters) + 0.01)
   count = log_mel_BxTxM.shape[1] // 96
   return log_mel_BxTxM[:, : count * 96].reshape(len(audio_BxS), count, 96, -1)
 

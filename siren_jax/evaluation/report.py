@@ -16,7 +16,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.evaluation import clips, divergence, frechet
 from siren_jax.evaluation.cache import Cache
 from siren_jax.evaluation.clips import Clip, Log
-from siren_jax.evaluation.scorers import Features, Panel, Scorer
+from siren_jax.evaluation.scorers import BatchConfig, Features, Panel, Scorer
 
 DRAWS = 200
 ENOUGH = 20  # clips, for a line through distances of parts of them
@@ -117,6 +117,7 @@ def extract(
   cache: Cache,
   progress: Callable[[int], None],
   log: Log,
+  batch: BatchConfig = BatchConfig(),
 ) -> Side:
   """Features of clips by the panel; a scorer of several places runs once.
 
@@ -129,7 +130,9 @@ def extract(
   start = len(log.messages)
   rates = clips.rates(recordings, log)  # After the work an error would lose it.
   features = {
-    scorer.fingerprint: clips.extract(recordings, scorer, cache, progress, log)
+    scorer.fingerprint: clips.extract(
+      recordings, scorer, cache, progress, log, batch
+    )
     for scorer in panel.scorers
   }
   kept = [

@@ -20,6 +20,8 @@ import soxr
 
 import siren_jax
 from siren_jax import clap
+from siren_jax.common.errors import UserError
+from siren_jax.common.precision import exact
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation import networks
 from siren_jax.storage import components, fingerprint, folders
@@ -27,10 +29,33 @@ from siren_jax.storage import components, fingerprint, folders
 Features = Mapping[str, np.ndarray]  # of a clip or a batch, by name
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
 _SHARPNESS = 20.0  # of the nano scorer's class probabilities
-_TEXTS = 64  # that are read at once
 # Of all code between a file and its features: the reader, resampling,
 # the networks and their front ends. Raise it when any of them changes.
-_VERSION = 1
+_VERSION = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchConfig:
+  """What scorers take at once: more is faster on an accelerator.
+
+  Attributes:
+    clips, seconds: at most so many clips, of so many seconds in all.
+    texts: at most so many.
+  """
+
+  clips: int = 16
+  seconds: float = 240.0
+  texts: int = 64
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if not value > 0:
+        raise UserError(f"batch {field.name}={value}: must be above 0")
+
+  def rows(self, size: int, sample_rate: int) -> int:
+    """Clips of so many samples; one that is too long is taken alone."""
+    return max(1, min(self.clips, int(self.seconds * sample_rate / size)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +109,7 @@ def panel(
   vggish: str | os.PathLike | None = None,
   cnn14: str | os.PathLike | None = None,
   clap_folder: str | os.PathLike | None = None,
+  batch: BatchConfig = BatchConfig(),
 ) -> Panel:
   """The scorers at hand.
 
@@ -91,29 +117,32 @@ def panel(
     model, name: a CLAP that fills the places of the others, and what to
       call it.
     vggish, cnn14, clap_folder: folders that `siren-jax import-weights` made.
+    batch: texts that are read at once.
 
   Raises:
     UserError: weights that cannot be read.
   """
-  filler = in_all_places(model, name)
+  filler = in_all_places(model, name, batch)
   return Panel(
     windows=of_vggish(vggish) if vggish else filler,
     tagger=of_cnn14(cnn14) if cnn14 else filler,
-    text=of_clap(clap_folder) if clap_folder else filler,
+    text=of_clap(clap_folder, batch) if clap_folder else filler,
   )
 
 
-def in_all_places(bound: clap.Clap, name: str) -> Scorer:
+def in_all_places(
+  bound: clap.Clap, name: str, batch: BatchConfig = BatchConfig()
+) -> Scorer:
   """A CLAP that does the work of the others too.
 
   Windows and clips are its embeddings; class probabilities come from the
   words of the phrase book's categories.
   """
   categories = phrasebook.categories()
-  words = bound.encode_text(categories)[2]
+  words_OxE = _embed_text(bound, batch.texts, categories)
   window = round(_WINDOW_SECONDS * bound.config.audio.sample_rate)
 
-  @jax.jit
+  @exact
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     def embed(x: jax.Array) -> jax.Array:
       return clap.encode_audio(params, bound.config, x)
@@ -124,7 +153,7 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     return {
       "windows": embed(cut).reshape(len(audio_BxS), pieces, -1),
       "clip": clips_BxE,
-      "logits": _SHARPNESS * clips_BxE @ words.T,
+      "logits": _SHARPNESS * clips_BxE @ words_OxE.T,
       "text_space": clips_BxE,
     }
 
@@ -132,11 +161,11 @@ def in_all_places(bound: clap.Clap, name: str) -> Scorer:
     bound.params,
     ("all places", bound.config, bound.tokenizer.to_str(), categories)
     + (_SHARPNESS, window),
+    extract,
     name=f"CLAP of {name}",
     sample_rate=bound.config.audio.sample_rate,
-    extract=lambda audio: extract(bound.params, audio),
     shortest=_WINDOW_SECONDS,
-    embed_text=functools.partial(_embed_text, bound),
+    embed_text=functools.partial(_embed_text, bound, batch.texts),
     resampler="soxr",
   )
 
@@ -150,7 +179,6 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
     networks.init_vggish,
   )
 
-  @jax.jit
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     patches = networks.vggish_patches(audio_BxS)
     flat = patches.reshape(-1, *patches.shape[2:])
@@ -160,9 +188,9 @@ def of_vggish(folder: str | os.PathLike) -> Scorer:
   return _scorer(
     params,
     ("vggish", config),
+    extract,
     name="VGGish",
     sample_rate=16000,
-    extract=lambda audio: extract(params, audio),
     # 96 frames every 10 ms, the last one 25 ms long.
     shortest=0.975,
   )
@@ -174,7 +202,6 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
     folders.imported(folder), "cnn14", networks.Cnn14Config, networks.init_cnn14
   )
 
-  @jax.jit
   def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
     clip, logits = networks.Cnn14(config).apply({"params": params}, audio_BxS)
     return {"clip": clip, "logits": logits}
@@ -182,44 +209,65 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
   return _scorer(
     params,
     ("cnn14", config),
+    extract,
     name=f"PANNs Cnn14 {config.sample_rate // 1000} kHz",
     sample_rate=config.sample_rate,
-    extract=lambda audio: extract(params, audio),
     # Five halvings of the frames.
     shortest=0.32,
   )
 
 
-def of_clap(folder: str | os.PathLike) -> Scorer:
+def of_clap(
+  folder: str | os.PathLike, batch: BatchConfig = BatchConfig()
+) -> Scorer:
   """Any CLAP, for its score alone."""
   bound = clap.load(folder)
+
+  @exact
+  def extract(params: Any, audio_BxS: jax.Array) -> dict[str, jax.Array]:
+    return {"text_space": clap.encode_audio(params, bound.config, audio_BxS)}
+
   return _scorer(
     bound.params,
     ("clap", bound.config, bound.tokenizer.to_str()),
+    extract,
     name=f"CLAP {pathlib.Path(folder).resolve().name}",
     sample_rate=bound.config.audio.sample_rate,
-    extract=lambda audio: {"text_space": bound.encode_audio(audio)},
     shortest=0.05,
-    embed_text=functools.partial(_embed_text, bound),
+    embed_text=functools.partial(_embed_text, bound, batch.texts),
   )
 
 
-def _embed_text(bound: clap.Clap, texts: Sequence[str]) -> np.ndarray:
-  """Embeddings [B, E] of any number of texts, in bounded memory."""
-  starts = range(0, len(texts), _TEXTS)
-  parts = (bound.encode_text(texts[i : i + _TEXTS])[2] for i in starts)
-  return np.concatenate([np.asarray(part) for part in parts])
+@exact
+def _embed_text(
+  bound: clap.Clap, count: int, texts: Sequence[str]
+) -> np.ndarray:
+  """Embeddings [B, E] of any number of texts, `count` at a time."""
+  starts = range(0, len(texts), count)
+  parts = [bound.encode_text(texts[i : i + count])[2] for i in starts]
+  return np.concatenate(jax.device_get(parts))
 
 
-def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
-  """A scorer and its fingerprint, 16 hexadecimal digits.
+def _scorer(
+  params: Any,
+  what: tuple[Any, ...],
+  extract: Callable[[Any, jax.Array], dict[str, jax.Array]],
+  **fields: Any,
+) -> Scorer:
+  """A scorer, its weights on the device, and its fingerprint, 16 hex digits.
 
   Args:
     params: its weights.
     what: the kind of network, and all settings that are not among the fields.
+    extract: of weights and audio; `Scorer.extract` is it, compiled.
     **fields: of `Scorer`.
   """
-  scorer = Scorer(fingerprint="", **fields)
+  weights, program = jax.device_put(params), jax.jit(extract)
+  scorer = Scorer(
+    fingerprint="",
+    extract=lambda audio_BxS: program(weights, jax.device_put(audio_BxS)),
+    **fields,
+  )
   settings = (
     what,
     (scorer.sample_rate, scorer.resampler, scorer.shortest),
@@ -228,6 +276,6 @@ def _scorer(params: Any, what: tuple[Any, ...], **fields: Any) -> Scorer:
     (soxr.__version__, soundfile.__libsndfile_version__),
   )
   flat = flax.traverse_util.flatten_dict(params, sep="/")
-  element = {name: np.asarray(array) for name, array in flat.items()}
+  element = {name: np.asarray(x) for name, x in jax.device_get(flat).items()}
   digest = fingerprint.of_element(element | {"settings": repr(settings)})
   return dataclasses.replace(scorer, fingerprint=digest[:16])

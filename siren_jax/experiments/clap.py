@@ -21,6 +21,7 @@ from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.augment import UNCHANGED, AugmentConfig
 from siren_jax.data.batches import pipeline
+from siren_jax.data.batches.stream import ReadConfig
 from siren_jax.data.captions import phrasebook
 from siren_jax.data.sets import reader
 from siren_jax.training import OptimizerConfig, TrainConfig
@@ -51,6 +52,7 @@ class ClapDataConfig:
       examples; "" does without.
     start: work directory of an earlier run to start from, with its tokenizer
       and its corpus, or a bundle, with its tokenizer; "" starts afresh.
+    reading: how clips are read ahead.
   """
 
   path: str = ""
@@ -64,6 +66,7 @@ class ClapDataConfig:
   teacher: bool = True
   wordnet: str = ""
   start: str = ""
+  reading: ReadConfig = ReadConfig()
 
   def __post_init__(self) -> None:
     for name in ("texts", "text_batch", "text_tokens"):
@@ -315,6 +318,7 @@ def _clips(
     config=e.data.augment if split == "train" else UNCHANGED,
     seed=e.train.seed,
     shard=shard,
+    reading=e.data.reading,
   )
 
 

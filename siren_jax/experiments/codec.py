@@ -14,6 +14,7 @@ from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.augment import AugmentConfig
 from siren_jax.data.batches import pipeline
+from siren_jax.data.batches.stream import ReadConfig
 from siren_jax.training import OptimizerConfig, TrainConfig
 
 
@@ -26,12 +27,14 @@ class CodecDataConfig:
     crop_frames: code frames in a training example.
     augment: how examples are varied.
     start: bundle or work directory of a codec to start from; "" starts afresh.
+    reading: how batches are read ahead.
   """
 
   path: str = ""
   crop_frames: int = 26
   augment: AugmentConfig = AugmentConfig()
   start: str = ""
+  reading: ReadConfig = ReadConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,7 @@ def build(
     sample_rate=e.codec.sample_rate,
     seed=e.train.seed,
     shard=shard,
+    reading=e.data.reading,
   )
   train = batches("train", config=e.data.augment)
   return task, train, lambda: batches("validation")

@@ -13,6 +13,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.batches import pipeline
+from siren_jax.data.batches.stream import ReadConfig
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.execution import Execution
@@ -31,11 +32,13 @@ class Stage1DataConfig:
     codec: folder of the codec that made the codes; "" is `path`, which carries
       a copy of it.
     start: bundle or work directory of experts to go on from; "" starts afresh.
+    reading: how batches are read ahead.
   """
 
   path: str = ""
   codec: str = ""
   start: str = ""
+  reading: ReadConfig = ReadConfig()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def build(
     codebooks=(e.experts.num_codebooks, e.experts.codebook_size),
     seed=e.train.seed,
     shard=shard,
+    reading=e.data.reading,
   )
   train = batches("train")
   _check_prompts(e, batches("validation"))

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from siren_jax.common.precision import exact
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import parameter
 
@@ -54,6 +55,7 @@ class CodeEmbedding(nn.Module):
     index = jnp.arange(books.shape[0])
     return books[index, codes_BxNxT.swapaxes(-1, -2)]
 
+  @exact
   def folded(self) -> tuple[jax.Array, jax.Array]:
     """The map from entries to width [N, code_dim, D] and its offset [N, D]."""
     frozen, kernel = self.frozen, self.kernel.astype(jnp.float32)
@@ -61,6 +63,7 @@ class CodeEmbedding(nn.Module):
     offset = jnp.einsum("nfd,nf->nd", kernel, frozen["bias_NxF"])
     return folded, offset + self.bias
 
+  @exact
   def total(self, entries: jax.Array, chosen_N: jax.Array) -> jax.Array:
     """Sum of the embeddings of the chosen codebooks, [..., D].
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from siren_jax import codec
 from siren_jax.codec import chunks
+from siren_jax.common import mesh as meshes
 from siren_jax.sampling.config import SamplingConfig
 from siren_jax.sampling.generation import Models
 from siren_jax.sampling.loop import Kept
@@ -62,7 +63,7 @@ def fill(
   begin, end, group = request.begin, request.end, request.num_candidates
   assert end is not None
   prompted, target_1xE = prompt(params, models, request)
-  keys_G = request.keys_BxG.reshape(-1)
+  keys_G = request.keys_R
   drawn_GxNxT = np.repeat(codes_NxT[None, :, :begin], group, 0)
   for window in windows(window_length, begin, end):
     for samples in draw(prompted, keys_G, window_length, window, drawn_GxNxT):
@@ -98,7 +99,7 @@ def _log_likelihood(
 ) -> np.ndarray:
   """Mean log-probability [G] of the codes that follow, without any setting."""
   guidance = None if prompted.method.guidance is None else 1.0
-  method = SamplingConfig(guidance=guidance)
+  method = meshes.put(SamplingConfig(guidance=guidance))
   plain = dataclasses.replace(prompted, method=method)
   group, books, begin = drawn_GxNxT.shape
   end = begin + following_NxT.shape[1]

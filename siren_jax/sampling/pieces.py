@@ -64,6 +64,11 @@ class Request:
     """G."""
     return self.keys_BxG.shape[1]
 
+  @property
+  def keys_R(self) -> jax.Array:
+    """The keys, row by row, R = B x G, on the devices that draw."""
+    return meshes.put(self.keys_BxG).reshape(-1)
+
 
 class Piece(NamedTuple):
   """The next samples of every sound.
@@ -104,7 +109,7 @@ def pieces(
   tower = codec.Codec(models.codec, params["codec"])
   group = request.num_candidates
   prompted, target_BxE = prompt(params, models, request)
-  keys_R, count = request.keys_BxG.reshape(-1), request.keys_BxG.size
+  keys_R, count = request.keys_R, request.keys_BxG.size
   known = _repeat(request.known_NxT, count, models)
   decoding = chunks.start(tower, count)
   decoding, audio_RxS = chunks.push(tower, decoding, known, share)
@@ -167,12 +172,14 @@ def prompt(
   """
   batch, group = request.keys_BxG.shape
   tokens_RxPxC, mask_RxP, target_BxE = _prompts(
-    params["clap"], request.ids_BxP, request.mask_BxP,
+    params["clap"], *meshes.put((request.ids_BxP, request.mask_BxP)),
     models=models, batch=batch, candidates=group,
   )  # fmt: skip
   if request.target_E is not None:
-    target_BxE = jnp.broadcast_to(request.target_E, target_BxE.shape)
-  prompted = prepare(params["experts"], request.method, tokens_RxPxC, mask_RxP)
+    target_E = meshes.put(request.target_E)
+    target_BxE = jnp.broadcast_to(target_E, target_BxE.shape)
+  method = meshes.put(request.method)
+  prompted = prepare(params["experts"], method, tokens_RxPxC, mask_RxP)
   return prompted, target_BxE
 
 
@@ -231,8 +238,9 @@ def clap_scores(
   after = codec_model.module(models.codec).look_ahead
   room = (window_length + after) * models.codec.hop
   padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
+  sounds = meshes.put((padded, np.int32(size)))
   return jax.device_get(
-    _scores(params["clap"], padded, size, target_BxE, models=models)
+    _scores(params["clap"], *sounds, target_BxE, models=models)
   )
 
 

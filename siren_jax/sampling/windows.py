@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from siren_jax.common import mesh as meshes
 from siren_jax.sampling.loop import CHUNK, Kept, Samples, advance
 from siren_jax.sampling.prefill import prefill
 from siren_jax.sampling.state import Prompted, start
@@ -69,13 +70,13 @@ def draw(
   Yields:
     Samples on the host.
   """
-  state = start(prompted, length, window.first)
+  state = start(prompted, length, meshes.put(np.int32(window.first)))
   count = window.begin - window.first
   if count:
     batch, books, _ = known_BxNxT.shape
     codes = np.zeros((batch, books, length), np.int32)
     codes[..., :count] = known_BxNxT[..., -count:]
-    state = prefill(prompted, state, codes, count)
+    state = prefill(prompted, state, *meshes.put((codes, np.int32(count))))
   frames, last = window.end - window.begin, None
   for begin in range(0, frames, chunk):
     now = None
@@ -83,7 +84,7 @@ def draw(
       given = np.asarray(kept.codes_BxNxT)[..., begin : begin + chunk]
       missing = chunk - given.shape[2]
       given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
-      now = Kept(given, kept.num_codebooks)
+      now = meshes.put(Kept(given, kept.num_codebooks))
     state, samples = advance(prompted, state, keys_B, now, num_frames=chunk)
     # The devices draw the next chunk while the host has this one decoded.
     if last is not None:

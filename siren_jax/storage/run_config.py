@@ -17,6 +17,7 @@ from siren_jax.storage.fingerprint import short
 # Settings that a resumed run may change, with all below them: they do not
 # alter what was learned. (`execution.dtype` does: it says how it is rounded.)
 _FREE = (
+  "data.reading",
   "execution.expert_loop",
   "execution.remat",
   "execution.scan_layers",

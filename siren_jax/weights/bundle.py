@@ -41,13 +41,38 @@ _KEYS = (
 
 
 @dataclasses.dataclass(frozen=True)
+class _Stored:
+  """Stacked experts of a folder; where `params` is None, they are read."""
+
+  folder: pathlib.Path
+  params: Any = None
+
+
+class _Params:
+  """The field `Bundle.params`, which may be `_Stored`."""
+
+  def __get__(self, bundle: Any, owner: type | None = None) -> Any:
+    if bundle is None:
+      raise AttributeError  # of the class: the field has no default
+    params = bundle.__dict__["params"]
+    if not isinstance(params, _Stored):
+      return params
+    if params.params is None:
+      return _read_experts(params.folder)[1]
+    return params.params
+
+  def __set__(self, bundle: Any, params: Any) -> None:
+    bundle.__dict__["params"] = params
+
+
+@dataclasses.dataclass(frozen=True)
 class Bundle:
   """Everything that turns words into sound.
 
   Attributes:
     name: what the bundle calls itself.
     codec, clap: the codec and the text tower, with their parameters.
-    config, params: the stacked experts.
+    config, params: the stacked experts; see `released`.
     sampling: the default settings of `generate`.
     execution: how the experts are run. It is not saved; bundles of before,
       which kept it, are run as they say.
@@ -61,7 +86,8 @@ class Bundle:
   codec: codec.Codec
   clap: clap.Clap
   config: experts.ExpertConfig
-  params: Any
+  params: Any = _Params()  # No default.
+  _: dataclasses.KW_ONLY
   sampling: SamplingConfig
   max_seconds: float = 30.0
   candidates: int = 1
@@ -86,6 +112,17 @@ class Bundle:
       "codec": self.codec.params,
     }
 
+  def released(self, **changes: Any) -> "Bundle":
+    """With these changes, and without the experts that `load` read.
+
+    Where `params` is asked for, they are read again; those that came from
+    elsewhere stay.
+    """
+    params = self.__dict__["params"]
+    if isinstance(params, _Stored):
+      params = _Stored(params.folder)
+    return dataclasses.replace(self, params=params, **changes)
+
 
 def load(
   name_or_path: str | os.PathLike | None = None,
@@ -105,15 +142,13 @@ def load(
   folder = folders.identify(name_or_path or None)
   settings = read_config(folder)
   generate = generate_config(folder)
-  config, params = components.load(
-    folder.path, "experts", experts.ExpertConfig, init_experts
-  )
+  config, params = _read_experts(folder.path)
   model = Bundle(
     name=settings["name"],
     codec=codec.load(folder.path),
     clap=clap.load(folder.path),
     config=config,
-    params=params,
+    params=_Stored(folder.path, params),
     sampling=generate.sampling,
     max_seconds=generate.max_seconds,
     candidates=generate.candidates,
@@ -122,6 +157,10 @@ def load(
   with about(folder.path):
     check_components(model)
   return model
+
+
+def _read_experts(folder: pathlib.Path) -> tuple[experts.ExpertConfig, Any]:
+  return components.load(folder, "experts", experts.ExpertConfig, init_experts)
 
 
 def generate_config(folder: Folder) -> GenerateConfig:

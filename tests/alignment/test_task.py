@@ -156,7 +156,10 @@ def test_the_policy_starts_as_the_experts_it_is_made_of(make, model):
 
 @pytest.mark.parametrize(
   "advantage",
-  ["group", pytest.param("leave_one_out", marks=pytest.mark.long)],
+  [
+    pytest.param("group", marks=pytest.mark.optimized),
+    pytest.param("leave_one_out", marks=pytest.mark.long),
+  ],
 )
 def test_a_reward_rises(make, batch, advantage):
   """And only the policy moves."""

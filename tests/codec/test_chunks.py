@@ -137,6 +137,7 @@ def test_with_less_context_a_stream_is_not_the_whole(
   assert np.abs(audio - whole).max() > 2e-5 * np.abs(whole).max()
 
 
+@pytest.mark.optimized
 def test_a_stream_is_the_whole(any_model):
   codes = _codes(any_model, _long(any_model))
   whole = np.asarray(any_model.decode(codes))

@@ -117,6 +117,8 @@ def test_a_caption_is_encoded_once(audio_set):
   assert set(text.seen) == distinct
   # Rows of batches that captions fill: two for the first record, then one.
   assert len(text.seen) == 6 * encoding.TEXT_BATCH
+  _, text, _, _ = prepare(audio_set, batch_captions=3)
+  assert text.sizes == {3} and set(text.seen) == distinct
 
 
 def test_another_sample_rate_and_impossible_settings_are_refused(audio_set):
@@ -125,7 +127,12 @@ def test_another_sample_rate_and_impossible_settings_are_refused(audio_set):
   with pytest.raises(UserError, match="1000 Hz, codec at 16000 Hz"):
     encoding.prepare_codes(audio_set, codec, FakeText(), audio_set.parent / "c")
   assert not (audio_set.parent / "c").exists()
-  for setting in ({"views": 0}, {"seconds": 0.0}, {"batch_records": 0}):
+  for setting in (
+    {"views": 0},
+    {"seconds": 0.0},
+    {"batch_records": 0},
+    {"batch_captions": 0},
+  ):
     with pytest.raises(UserError, match=next(iter(setting))):
       encoding.CodesConfig(**setting)
 

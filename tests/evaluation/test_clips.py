@@ -11,7 +11,7 @@ import soundfile
 from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 from siren_jax.evaluation import clips
-from siren_jax.evaluation.scorers import Scorer
+from siren_jax.evaluation.scorers import BatchConfig, Scorer
 
 RATE = 16000
 
@@ -53,6 +53,27 @@ def test_every_clip_gets_its_own(folder):
   for clip, what in zip(listed, features, strict=True):
     alone = np.abs(sound_files.read_audio(clip.path, RATE)[0]).mean()
     np.testing.assert_allclose(what["clip"], [alone], rtol=1e-5)
+
+
+def test_batches_have_the_size_that_is_asked_for(folder):
+  sizes = set()
+
+  def extract(audio_BxS):
+    sizes.add(audio_BxS.shape)
+    return {"clip": audio_BxS.max(1)}
+
+  scorer = Scorer("ear", RATE, extract, "ear", shortest=0.1)
+  features = [
+    clips.extract(clips.find(folder), scorer, batch=batch)
+    for batch in (BatchConfig(), BatchConfig(clips=5, seconds=2.0))
+  ]
+  assert features[0] == features[1]
+  long, short = round(0.5 * RATE), round(0.3 * RATE)
+  assert sizes == {(16, long), (16, short), (4, long), (5, short)}
+  assert BatchConfig(seconds=1.0).rows(2 * RATE, RATE) == 1
+  for setting in ({"clips": 0}, {"seconds": 0.0}, {"texts": -1}):
+    with pytest.raises(UserError, match=next(iter(setting))):
+      BatchConfig(**setting)
 
 
 def test_cache_is_used_and_never_stale(folder, tmp_path):

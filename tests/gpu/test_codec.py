@@ -1,7 +1,7 @@
 """Codecs on a GPU: the codes and the sound of the CPU, and the published DAC.
 
-At the highest precision products are of float32; by default a GPU rounds what
-goes into them to TF32, 10 bits.
+At the highest precision products are of float32, and those that make codes
+are in any case; by default a GPU rounds what goes into the others to TF32.
 """
 
 import pathlib
@@ -33,15 +33,16 @@ def spectral():
   return trained, audio_BxS, *jax.device_get((codes, sound))
 
 
-@pytest.mark.parametrize(
-  "precision, same", [("highest", 0.99), ("default", 0.9)]
-)
-def test_spectral_codes_are_those_of_the_cpu(spectral, precision, same):
-  """So many: where one differs, so may those of all later codebooks."""
+@pytest.mark.parametrize("precision", ["highest", "default"])
+def test_spectral_codes_are_those_of_the_cpu(spectral, precision):
+  """All but a few: where one differs, so may those of later codebooks.
+
+  Codes are exact whatever the caller asks for.
+  """
   trained, audio_BxS, expected, _ = spectral
   with jax.default_matmul_precision(precision):
     codes = trained.encode(audio_BxS)
-  assert np.mean(codes == expected) >= same
+  assert np.mean(codes == expected) >= 0.99
 
 
 @pytest.mark.parametrize(
@@ -56,14 +57,14 @@ def test_spectral_sound_is_that_of_the_cpu(spectral, precision, atol):
 
 @pytest.mark.parametrize("publisher", ["hugging_face", "descript"])
 @pytest.mark.parametrize(
-  "precision, same, atol", [("highest", 1, 1e-4), ("default", 0.95, 1e-2)]
+  "precision, atol", [("highest", 1e-4), ("default", 1e-2)]
 )
-def test_dac_is_the_published_one(publisher, precision, same, atol):
+def test_dac_is_the_published_one(publisher, precision, atol):
   model = dac.load(FIXTURES / publisher)
   theirs = np.load(FIXTURES / publisher / "expected.npz")
   with jax.default_matmul_precision(precision):
     codes = model.encode(theirs["audio"])
     audio = model.decode(theirs["codes"])
-  assert np.mean(codes == theirs["codes"]) >= same
+  np.testing.assert_array_equal(codes, theirs["codes"])
   length = theirs["decoded"].shape[1]
   np.testing.assert_allclose(audio[:, :length], theirs["decoded"], atol=atol)

@@ -45,7 +45,7 @@ _logits = jax.jit(experts.logits, static_argnames=("config", "execution"))
   ("kv_heads", "dtype", "atol"),
   [
     (4, "float32", 1e-4),
-    pytest.param(2, "float32", 1e-4, marks=pytest.mark.long),
+    pytest.param(2, "float32", 1e-4, marks=pytest.mark.optimized),
     (2, "bfloat16", 0.15),
   ],
 )

@@ -36,7 +36,10 @@ def prompt():
   [
     sampling.SamplingConfig(temperature=0.7),
     sampling.SamplingConfig(guidance=3.0, temperature=1.2),
-    sampling.SamplingConfig(top_k=5, guidance=2.0),
+    pytest.param(
+      sampling.SamplingConfig(top_k=5, guidance=2.0),
+      marks=pytest.mark.optimized,
+    ),
   ],
 )
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ def test_recorded_config_may_only_change_in_what_is_free(tmp_path):
   assert note == "resumed with mesh.fsdp=2 (was 1), train.steps=9 (was 5)"
   saved = json.loads((tmp_path / "config.json").read_text())
   assert saved["train"]["steps"] == 9
+  read = longer | {"data": {"reading": {"threads": 4}}}
+  assert "data.reading.threads=4" in run_config.check(tmp_path, read)
   for key, value in [
     ("rates", (1, 3)),
     ("more", 1),

@@ -32,7 +32,7 @@ _AUDIO = (
   "max_seconds",
   "strict",
 )
-_CODES = ("views",)
+_CODES = ("views", "batch_records", "batch_captions")
 _BOTH = ("seconds", "seed")
 _SYNTHETIC = 1000
 
@@ -94,6 +94,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   codes.add_argument(
     "--views", type=int, metavar="N", help="varied encodings of each sound"
+  )
+  codes.add_argument(
+    "--batch-records",
+    type=int,
+    metavar="N",
+    help="sounds whose views are encoded at once (default: 2)",
+  )
+  codes.add_argument(
+    "--batch-captions",
+    type=int,
+    metavar="N",
+    help="captions that are encoded at once (default: 8)",
   )
 
 

@@ -65,6 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="DIR",
     help="keep what was heard here (default: in the user's cache)",
   )
+  add(
+    "--batch-clips", type=int, metavar="N", help="heard at once (default: 16)"
+  )
+  add(
+    "--batch-seconds",
+    type=float,
+    metavar="S",
+    help="of the clips of a batch in all, at most (default: 240)",
+  )
+  add("--batch-texts", type=int, metavar="N", help="read at once (default: 64)")
   add("--json", metavar="FILE", help="write all figures here")
   add("--markdown", metavar="FILE", help="write the table here")
 
@@ -74,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.evaluation import cache, clips
 
   # What may fail comes before what takes long.
+  batch = _batch(args)
   log = clips.Log()
   reference = clips.find(args.reference, args.generated, log)
   plan = _plan(args, reference, log) if args.prompts else None
@@ -91,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
 
   from siren_jax.evaluation import report
 
-  panel = _panel(args)
+  panel = _panel(args, batch)
   if plan:
     prompts, paths = plan
     make.sounds(
@@ -104,20 +115,27 @@ def run(args: argparse.Namespace) -> None:
   total = (len(generated) + len(reference)) * len(panel.scorers)
   with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
     ours, real = (
-      report.extract(side, panel, results, bar.update, log)
+      report.extract(side, panel, results, bar.update, log, batch)
       for side in (generated, reference)
     )
   _show(real, ours, panel, log, args.paired, out_paths)
 
 
-def _panel(args: argparse.Namespace) -> Any:
+def _batch(args: argparse.Namespace) -> Any:
+  from siren_jax.evaluation.scorers import BatchConfig
+
+  given = runtime.given(args, "batch_clips", "batch_seconds", "batch_texts")
+  return BatchConfig(**{k.removeprefix("batch_"): v for k, v in given.items()})
+
+
+def _panel(args: argparse.Namespace, batch: Any) -> Any:
   from siren_jax import clap
   from siren_jax.evaluation import scorers
   from siren_jax.storage import folders
 
   home = folders.find(args.model or None)
   return scorers.panel(
-    clap.load(home), home.name, args.vggish, args.cnn14, args.clap
+    clap.load(home), home.name, args.vggish, args.cnn14, args.clap, batch
   )
 
 

@@ -37,7 +37,7 @@ def audio_batches(
     sample_rate: refuses a set of another rate, where given.
     config: how sounds are varied.
     **options: `repeat` (default: train only; else ends after one pass),
-      `seed`, `shard` of each batch (all of it).
+      `seed`, `shard` of each batch (all of it), `reading`.
 
   Raises:
     UserError: no such set or split, or a batch that cannot be divided.
@@ -148,6 +148,7 @@ def _batches(
   repeat: bool | None = None,
   seed: int = 0,
   shard: Shard = WHOLE_BATCH,
+  reading: stream.ReadConfig = stream.ReadConfig(),
 ) -> stream.Batches:
   shard.rows(batch_size)  # Raises where the batch cannot be cut.
   order = stream.Order(
@@ -157,7 +158,7 @@ def _batches(
     shard=shard,
   )
   finish = finish or (lambda batch: batch)
-  return stream.Batches(source, transform, finish, order)
+  return stream.Batches(source, transform, finish, order, reading)
 
 
 def _sound(

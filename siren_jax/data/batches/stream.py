@@ -29,6 +29,25 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
+class ReadConfig:
+  """How batches are read ahead of a step; they are the same ones.
+
+  Attributes:
+    threads: that read; the default leaves the processor to the step.
+    prefetch: batches that are read ahead.
+  """
+
+  threads: int = 1
+  prefetch: int = 2
+
+  def __post_init__(self) -> None:
+    for name in ("threads", "prefetch"):
+      value = getattr(self, name)
+      if value < 1:
+        raise UserError(f"data reading {name}={value}: must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class Order:
   """Which rows come when.
 
@@ -67,9 +86,14 @@ class Batches:
   """
 
   def __init__(
-    self, source: Source, transform: Transform, finish: Finish, order: Order
+    self,
+    source: Source,
+    transform: Transform,
+    finish: Finish,
+    order: Order,
+    reading: ReadConfig = ReadConfig(),
   ):
-    self._iterator = _grain(source, transform, finish, order)
+    self._iterator = _grain(source, transform, finish, order, reading)
 
   def __iter__(self) -> "Batches":
     return self
@@ -100,7 +124,11 @@ class Batches:
 
 
 def _grain(
-  source: Source, transform: Transform, finish: Finish, order: Order
+  source: Source,
+  transform: Transform,
+  finish: Finish,
+  order: Order,
+  reading: ReadConfig,
 ) -> "grain.DatasetIterator[dict[str, np.ndarray]]":
   import grain  # slow to import
 
@@ -124,6 +152,7 @@ def _grain(
     rounds = whole // count + 1
     data = data.repeat(rounds, reseed_each_epoch=False)[:whole]
   data = OurRows(data.random_map(transform)).batch(order.rows).map(finish)
-  # One thread, two batches ahead: the training step has the processor.
-  reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-  return iter(data.to_iter_dataset(reading))
+  options = grain.ReadOptions(
+    num_threads=reading.threads, prefetch_buffer_size=reading.prefetch
+  )
+  return iter(data.to_iter_dataset(options))

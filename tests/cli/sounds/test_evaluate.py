@@ -8,6 +8,8 @@ import soundfile
 
 from siren_jax.audio import sound_files
 from siren_jax.cli.main import main
+from siren_jax.evaluation import report
+from siren_jax.evaluation.scorers import BatchConfig
 
 
 @pytest.fixture
@@ -46,6 +48,19 @@ def test_figures_are_written_as_json_and_markdown(folders, tiny_bundle, capsys):
   noise = json.loads((folders / "noise.json").read_text())
   for key in ("fad", "fd", "kl"):
     assert noise[key] > same[key]
+
+
+def test_batches_are_as_large_as_asked(folders, tiny_bundle, monkeypatch):
+  asked, extract = [], report.extract
+
+  def spy(*args):
+    asked.append(args[-1])
+    return extract(*args)
+
+  monkeypatch.setattr(report, "extract", spy)
+  batch = ["--batch-clips", "2", "--batch-seconds", "9", "--batch-texts", "4"]
+  assert _evaluate(tiny_bundle, "near", "real", *batch) == 0
+  assert asked == [BatchConfig(clips=2, seconds=9, texts=4)] * 2
 
 
 def test_figures_of_before_stay(folders, tiny_bundle, capsys):
@@ -116,6 +131,8 @@ def test_input_that_cannot_be_evaluated_is_refused(
   assert "not empty" in message
   (folders / "list.txt").write_text("rain\n")
   options = [*command, "--generated", "made", "--prompts", "list.txt"]
+  message = user_error([*options, "--batch-clips", "0"])
+  assert "batch clips=0: must be above 0" in message
   message = user_error([*options, "--vggish", "typo"])
   assert (
     "typo: no such folder; make it with siren-jax import-weights" in message

@@ -1,6 +1,7 @@
 import collections
 import json
 
+import grain
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.shards import Shard
 from siren_jax.data import augment
 from siren_jax.data.batches import pipeline
+from siren_jax.data.batches.stream import ReadConfig
 from siren_jax.data.sets import schema, writer
 
 RATE = 1000
@@ -259,3 +261,22 @@ def test_impossible_batches_crops_and_splits_are_refused(folder):
     audio(folder, sample_rate=16000)
   with pytest.raises(UserError, match="no split 'dev'"):
     audio(folder, "dev")
+
+
+def test_reading_ahead_changes_no_batch(folder, monkeypatch):
+  asked, options = [], grain.ReadOptions
+
+  def read_options(**settings):
+    asked.append(settings)
+    return options(**settings)
+
+  monkeypatch.setattr(grain, "ReadOptions", read_options)
+  plain = audio(folder, config=VARIED)
+  ahead = audio(folder, config=VARIED, reading=ReadConfig(3, 5))
+  assert [tuple(settings.values()) for settings in asked] == [(1, 2), (3, 5)]
+  for one, other in zip(take(plain, 8), take(ahead, 8)):
+    np.testing.assert_array_equal(one["audio_BxS"], other["audio_BxS"])
+  assert plain.get_state() == ahead.get_state()
+  for setting in ({"threads": 0}, {"prefetch": 0}):
+    with pytest.raises(UserError, match=next(iter(setting))):
+      ReadConfig(**setting)
