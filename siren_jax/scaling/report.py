@@ -193,7 +193,7 @@ def text(report: Report) -> str:
     *([f"a {report.part}:"] if report.launches else []),
     f"  products    {_tera(costs_.flops)} operations, of which useful"
     f" {_tera(report.useful / report.topology.count)}",
-    f"  memory      {costs_.bytes / 1e9:.2f} GB read and written:"
+    f"  memory      {_giga(costs_.bytes)} GB read and written:"
     f" {costs_.flops / max(costs_.bytes, 1):.0f} operations a byte (this chip"
     f" is balanced at {chip.flops / chip.bandwidth:.0f})",
     f"  network     {costs_.sent / 1e9:.3f} GB received:",
@@ -204,7 +204,11 @@ def text(report: Report) -> str:
     f"  {limit} limits it: {_ms(report.step)},"
     f" {report.codes / report.step:,.0f} codes a second, useful"
     f" {report.utilisation(report.step):.0%} of the peak",
-    *(_started(report) if report.launches else [_nothing_hidden(report)]),
+    *(
+      _started(report, report.launches)
+      if report.launches
+      else [_nothing_hidden(report)]
+    ),
   ]
   if costs_.unknown_loops:
     lines.append(f"  loops of unknown length: {costs_.unknown_loops}")
@@ -225,45 +229,44 @@ def _nothing_hidden(report: Report) -> str:
 
 
 def _launches(started: launches.Launches) -> list[str]:
-  """What the device does one after the other, and what steers it."""
+  """What a device does one after the other, and what steers it."""
   kinds = ", ".join(f"{n:,.0f} {kind}" for kind, n in started.kinds.items())
-  lines = [
-    f"  kernels     {started.kernels:,.0f} started: {kinds}",
-    f"  CUDA graphs {started.in_graphs:,.0f} of these in graphs",
-  ]
+  lines = [f"  kernels     {started.kernels:,.0f}: {kinds}"]
   for loop in started.loops:
     turns = (
       f"of {loop.turns} turns, each started by the host"
       if loop.turns
-      else "of unknown length: the host waits for every turn"
+      else "of unknown length, after each turn of which the host waits"
     )
     lines.append(
-      f"  loops       {loop.times:,.0f} {turns}, {loop.kernels:,.0f} kernels"
+      f"  loops       {loop.times:,.0f} {turns}: {loop.kernels:,.0f} kernels"
     )
   if not started.loops:
     lines.append("  loops       none")
   if started.branches:
     lines.append(
-      f"  branches    {started.branches:,.0f}: without graphs the host waits"
+      f"  branches    {started.branches:,.0f}; outside of graphs the host waits"
       " for each"
     )
   return lines
 
 
-def _started(report: Report) -> list[str]:
+def _started(report: Report, started: launches.Launches) -> list[str]:
   """The estimate with what it takes to start everything, on a GPU."""
-  assert report.launches
-  lines = []
-  for graphs, name in (False, "from the host"), (True, "with CUDA graphs"):
-    fast, slow = (
-      report.step + start for start in report.launches.seconds(graphs)
-    )
-    lines.append(
-      f"  and kernels started {name}: {_ms(fast)} to {_ms(slow)},"
-      f" {report.codes / slow:,.0f} to {report.codes / fast:,.0f} codes a"
-      " second"
-    )
-  return lines
+  return [
+    f"  and kernels to start, {started.kernels:,.0f} from the host: "
+    + _span(report, started.seconds(graphs=False)),
+    f"  and kernels to start, {started.in_graphs:,.0f} in CUDA graphs: "
+    + _span(report, started.seconds(graphs=True)),
+  ]
+
+
+def _span(report: Report, starting: tuple[float, float]) -> str:
+  fast, slow = (report.step + seconds for seconds in starting)
+  return (
+    f"{_ms(fast)} to {_ms(slow)}, {report.codes / slow:,.0f} to"
+    f" {report.codes / fast:,.0f} codes a second"
+  )
 
 
 def _collectives(counted: costs.Costs) -> list[str]:
@@ -302,6 +305,10 @@ def _loop_over(frames: int, program: hlo.Program) -> str | None:
 
 def _tera(operations: float) -> str:
   return f"{operations / 1e12:.{2 if operations > 1e11 else 4}f} T"
+
+
+def _giga(size: float) -> str:
+  return f"{size / 1e9:.{2 if size > 1e8 else 4}f}"
 
 
 def _ms(seconds: float) -> str:
