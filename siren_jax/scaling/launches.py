@@ -6,8 +6,9 @@ buffer).
 """
 
 import dataclasses
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from siren_jax.scaling.hlo import FREE, Computation, Instruction, Program
 
@@ -19,6 +20,8 @@ IN_GRAPH = 1e-6, 2e-6
 # XLA's xla_gpu_graph_min_graph_size. Loops are in no graph, branches are
 # (xla_gpu_enable_command_buffer), as of jaxlib 0.10 and 0.11.
 MIN_GRAPH = 5
+
+_Key = TypeVar("_Key")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +61,6 @@ class Launches:
   def kernels(self) -> float:
     return sum(self.kinds.values())
 
-  @property
-  def waits(self) -> float:
-    """Loops in which the host waits for the device after every turn."""
-    return sum(loop.times for loop in self.loops if loop.turns is None)
-
   def seconds(self, graphs: bool) -> tuple[float, float]:
     """Of starting everything, the least and the most.
 
@@ -80,8 +78,8 @@ class Launches:
 
 def of(program: Program) -> Launches:
   """Launches of a program for a GPU."""
-  kinds: Counter[str] = Counter()
-  loops: Counter[tuple[int | None, float]] = Counter()
+  kinds: dict[str, float] = defaultdict(float)
+  loops: dict[tuple[int | None, float], float] = defaultdict(float)
   in_graphs = branches = 0.0
   for times, computation in _running(program):
     in_graphs += times * _in_graphs(computation)
@@ -93,14 +91,18 @@ def of(program: Program) -> Launches:
       elif instruction.kind == "while":
         loops[instruction.turns(), _of_turn(program, instruction)] += times
   return Launches(
-    kinds=dict(kinds.most_common()),
+    kinds=dict(_commonest(kinds)),
     in_graphs=in_graphs,
     loops=tuple(
       Loop(times, turns, kernels)
-      for (turns, kernels), times in loops.most_common()
+      for (turns, kernels), times in _commonest(loops)
     ),
     branches=branches,
   )
+
+
+def _commonest(counts: Mapping[_Key, float]) -> list[tuple[_Key, float]]:
+  return sorted(counts.items(), key=lambda item: -item[1])
 
 
 def _running(program: Program) -> Iterator[tuple[float, Computation]]:

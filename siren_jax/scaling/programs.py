@@ -4,10 +4,9 @@ Each is what `train` and `align` compile, and the sampler of `generate`, for a
 mesh of devices that need not be there.
 """
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -134,17 +133,6 @@ def as_on_accelerator(experiment: Stage1Experiment) -> Stage1Experiment:
   return _replaced(experiment, expert_loop="vmap" if loop == "auto" else loop)
 
 
-@contextlib.contextmanager
-def as_backend(platform: str) -> Iterator[None]:
-  """What asks for JAX's default backend while it is traced, gets this one."""
-  before = jax.default_backend
-  jax.default_backend = lambda: platform
-  try:
-    yield
-  finally:
-    jax.default_backend = before
-
-
 def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
   """Keeps every activation: its operations are the useful ones."""
   return _replaced(experiment, remat=False)
@@ -181,15 +169,11 @@ def _weights(
 ) -> Shapes:
   """Prepared experts, where preparing them leaves them."""
 
-  def stored(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    floating = jnp.issubdtype(x.dtype, jnp.floating)
-    return x.update(dtype=execution.dtype) if floating else x
-
   @jax.jit
   def function(params: Any) -> sampling.Weights:
     return sampling.prepare_weights(params, config, execution)
 
-  params = jax.tree.map(stored, _experts(config, mesh))
+  params = _experts(config, mesh)
   shapes = jax.eval_shape(function, params)
   if mesh.size == 1:
     return _placed(shapes, meshes.replicated(mesh))

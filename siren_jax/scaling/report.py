@@ -27,6 +27,8 @@ _COMPILERS = {
     "install jaxlib and the CUDA plugin in one version",
   ),
 }
+# The guess can be one that Triton has no tiles for: then cuBLAS multiplies.
+_NO_TILES, _TRITON = "output tile sizes", "xla_gpu_enable_triton_gemm"
 # Of the compiler: what GPUs would find out by trying is left at XLA's guess.
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
   "tpu": {},
@@ -108,7 +110,7 @@ def check(
   experiment = programs.as_on_accelerator(experiment)
   mesh = meshes.make_mesh(experiment.mesh, devices(topology))
   start = time.monotonic()
-  with jax.set_mesh(mesh), programs.as_backend(topology.platform):
+  with jax.set_mesh(mesh):
     program = programs.TASKS[task](experiment, mesh, frames)
     lowered = program.function.lower(*program.args)
   options = {
@@ -116,12 +118,7 @@ def check(
     **_OPTIONS[topology.platform],
     **program.options,
   }
-  try:
-    compiled: Any = lowered.compile(options)
-  except jax.errors.JaxRuntimeError as error:
-    if "RESOURCE_EXHAUSTED" in str(error):
-      raise DoesNotFit(_first_line(error)) from error
-    raise
+  compiled = _compiled(lowered, options)
   seconds = time.monotonic() - start
   memory = compiled.memory_analysis()
   useful = _useful(task, programs.without_remat(experiment), mesh, frames)
@@ -148,6 +145,17 @@ def check(
     launches=launches.of(read) if on_gpu else None,
     seconds=seconds,
   )
+
+
+def _compiled(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Any:
+  try:
+    return lowered.compile(options)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" in str(error):
+      raise DoesNotFit(_first_line(error)) from error
+    if _NO_TILES in str(error) and _TRITON not in options:
+      return _compiled(lowered, options | {_TRITON: False})
+    raise
 
 
 def devices(topology: Topology) -> list[Any]:
