@@ -44,7 +44,8 @@ VERBS = {
   "train-clap": _TRAINING,
   "train": _TRAINING,
   "align": f"{_TRAINING} --name --notes",
-  "compile-check": "--config --topology --task --frames --effort",
+  "compile-check": "--config --topology --task --dtype --batch --frames"
+  " --effort",
   "evaluate": "--generated --reference --prompts --paired --model --seconds"
   " --seed --vggish --cnn14 --clap --cache --json --markdown --batch-clips"
   " --batch-seconds --batch-texts",

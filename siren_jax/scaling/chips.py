@@ -1,7 +1,7 @@
-"""What a TPU chip can do, by the figures that its maker publishes.
+"""What the chips can do that programs are compiled for, and how many there are.
 
-cloud.google.com/tpu/docs, pages "TPU v5e", "TPU v5p", "TPU v6e"; read in
-November 2026.
+TPUs by the figures that Google publishes: cloud.google.com/tpu/docs, pages
+"TPU v5e", "TPU v5p", "TPU v6e"; read in November 2026. GPUs are in `gpus.py`.
 """
 
 import dataclasses
@@ -9,13 +9,14 @@ import math
 import re
 
 from siren_jax.common.errors import UserError
+from siren_jax.scaling.gpus import GPUS, MAX_GPUS, Gpu
 
 GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """Limits of one chip.
+  """Limits of one TPU chip.
 
   Attributes:
     memory: bytes of HBM.
@@ -41,11 +42,16 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """A slice of chips such as "v5e:4x4"."""
+  """A slice of TPUs such as "v5e:4x4", or GPUs of one machine, "h100:8"."""
 
   name: str
-  chip: Chip
+  chip: Chip | Gpu
   sizes: tuple[int, ...]
+
+  @property
+  def platform(self) -> str:
+    """As JAX names it."""
+    return "gpu" if isinstance(self.chip, Gpu) else "tpu"
 
   @property
   def count(self) -> int:
@@ -55,23 +61,28 @@ class Topology:
   def bandwidth(self) -> float:
     """Bytes a second that a chip receives in a collective along one axis.
 
-    Both ways around where the axis is a ring, else one: a careful estimate,
-    as collectives over several axes of the slice have more links.
+    Of a TPU both ways around where the axis is a ring, else one: a careful
+    estimate, as collectives over several axes of the slice have more links.
     """
+    if isinstance(self.chip, Gpu):
+      return self.chip.link
     ring = all(size % self.chip.ring == 0 for size in self.sizes)
     return self.chip.link * (2 if ring else 1)
 
 
 def topology(name: str) -> Topology:
-  """Reads "v5e:4x4".
+  """Reads "v5e:4x4" or "h100:1".
 
   Raises:
-    UserError: another form, or a chip that is not known.
+    UserError: another form, a chip that is not known, or too many GPUs.
   """
   kind, _, sizes = name.partition(":")
-  if kind not in CHIPS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", sizes):
-    raise UserError(
-      f"topology {name!r}: expected CHIP:AxB or CHIP:AxBxC, such as v5e:4x4 or"
-      f" v5p:4x4x4; chips: {', '.join(CHIPS)}"
-    )
-  return Topology(name, CHIPS[kind], tuple(map(int, sizes.split("x"))))
+  if kind in CHIPS and re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", sizes):
+    return Topology(name, CHIPS[kind], tuple(map(int, sizes.split("x"))))
+  if kind in GPUS and re.fullmatch(rf"[1-{MAX_GPUS}]", sizes):
+    return Topology(name, GPUS[kind], (int(sizes),))
+  raise UserError(
+    f"topology {name!r}: expected CHIP:AxB or CHIP:AxBxC, such as v5e:4x4 or"
+    f" v5p:4x4x4, or GPU:N with up to {MAX_GPUS} of one machine, such as"
+    f" h100:1; chips: {', '.join(CHIPS)}; GPUs: {', '.join(GPUS)}"
+  )

@@ -8,21 +8,20 @@ from typing import Any
 
 from siren_jax.scaling.hlo import (
   COLLECTIVES,
+  FREE,
+  FUSIONS,
   Array,
   Computation,
   Instruction,
   Program,
 )
 
-# Neither read nor write: they name what others wrote.
-_FREE = {
-  "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
-  "conditional", "call", "opt-barrier", "after-all", "partition-id",
-  "replica-id",
-}  # fmt: skip
 _MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 _MESH_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")  # all of it, or a part
 _CHAIN = re.compile(r'chain_id="(\d+)"')
+_CONTRACTED = r'lhs_contracting_dim\w*"?[=:][\[{]([\d,"]*)'
+# Products that a GPU's program leaves to a library.
+_LIBRARY = re.compile(r'custom_call_target="__(cublas|cudnn\$conv)')
 _SLICES = ("dynamic-slice", "slice", "gather")
 # What these start has its operands among its results.
 _WITH_OPERANDS = ("all-gather", "collective-permute")
@@ -64,20 +63,17 @@ class Costs:
 
 def of(text: str) -> Costs:
   """Costs of a program on one of its devices, from the text of its HLO."""
-  program = Program(text)
-  fused = {
-    name
-    for computation in program.computations.values()
-    for instruction in computation.values()
-    if instruction.kind == "fusion"
-    for name in instruction.called()
-  }
+  return of_program(Program(text))
+
+
+def of_program(program: Program) -> Costs:
+  """As `of`, of a program that is read already, or of a part of one."""
   flops: float = 0
   moved: float = 0
   for times, name, instruction in program.instructions():
     computation = program.computations[name]
     flops += times * _flops(instruction, computation)
-    if name not in fused:
+    if name not in program.fused:
       moved += times * _moved(instruction, computation, program)
   largest = sorted(_collectives(program), key=lambda c: -c.sent * c.times)
   return Costs(
@@ -89,12 +85,12 @@ def _moved(
   instruction: Instruction, computation: Computation, program: Program
 ) -> int:
   """Bytes read from and written to HBM."""
-  if instruction.kind in _FREE or instruction.kind.endswith("-done"):
+  if instruction.kind in FREE or instruction.kind.endswith("-done"):
     return 0
   read = [_result(computation, name) for name in instruction.operands]
   written = sum(_hbm(a) for a in instruction.results)
   kind, started, _ = instruction.kind.partition("-start")
-  if started and kind not in COLLECTIVES:
+  if started and kind != "fusion" and kind not in COLLECTIVES:
     # A copy in the background, of all or of a slice: both ends are results.
     ends = [a for a in instruction.results if a.size > 1]
     size = min((a.bytes for a in ends), default=0)
@@ -107,7 +103,9 @@ def _moved(
   if kind == "dynamic-update-slice":
     part = sum(a.bytes for a in read[1])
     return sum(_hbm(a) for a in read[1]) + min(part, written)
-  if instruction.kind != "fusion":
+  if _LIBRARY.search(instruction.attributes):
+    written = _hbm(instruction.results[0])  # The rest is room to work in.
+  if instruction.kind not in FUSIONS:
     return written + sum(_hbm(a) for arrays in read for a in arrays)
   inside = program.computations[instruction.called()[0]]
   parameters = {
@@ -253,16 +251,18 @@ def _group(attributes: str) -> int:
 
 def _flops(instruction: Instruction, computation: Computation) -> int:
   """Operations of a product; two a multiplication and addition."""
-  if instruction.kind not in ("convolution", "dot"):
-    return 0
-  left, right = (_result(computation, n)[0] for n in instruction.operands)
-  out = instruction.results[0]
-  if instruction.kind == "dot":
-    contracted = _matched(
-      r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes
-    )
-    axes = [int(n) for n in contracted[1].split(",") if n]
+  kind = instruction.kind
+  if library := _LIBRARY.search(instruction.attributes):
+    kind = "dot" if library[1] == "cublas" else "convolution"
+  if kind == "dot":
+    left = _result(computation, instruction.operands[0])[0]
+    contracted = _matched(_CONTRACTED, instruction.attributes)
+    axes = [int(n) for n in re.findall(r"\d+", contracted[1])]
+    out = instruction.results[0]
     return 2 * out.size * math.prod(left.shape[axis] for axis in axes)
+  if kind != "convolution":
+    return 0
+  left, right, out = _of_convolution(instruction, computation)
   labels = _matched(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.attributes)
   ins, kernel, outs = labels.groups()
   total = 2 * out.shape[outs.index("b")] * out.shape[outs.index("f")]
@@ -274,6 +274,19 @@ def _flops(instruction: Instruction, computation: Computation) -> int:
       left.shape[ins.index(label)], out.shape[outs.index(label)], **settings
     )
   return total
+
+
+def _of_convolution(
+  instruction: Instruction, computation: Computation
+) -> tuple[Array, Array, Array]:
+  """Input, kernel and output of a convolution, or of one that it derives."""
+  first, second = (_result(computation, n)[0] for n in instruction.operands[:2])
+  result = instruction.results[0]
+  if "convBackwardInput" in instruction.attributes:
+    return result, second, first
+  if "convBackwardFilter" in instruction.attributes:
+    return first, result, second
+  return first, second, result
 
 
 def _matched(pattern: str, attributes: str) -> re.Match[str]:

@@ -4,6 +4,7 @@ XLA's own cost analysis counts the body of a loop once; what is loaded, moved
 and computed here counts as often as the loops around it turn.
 """
 
+import copy
 import dataclasses
 import functools
 import math
@@ -17,6 +18,13 @@ COLLECTIVES = (
   "all-to-all",
   "collective-permute",
 )
+FUSIONS = ("fusion", "fusion-start")
+# Neither read nor write: they name what others wrote.
+FREE = {
+  "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
+  "conditional", "call", "opt-barrier", "after-all", "partition-id",
+  "replica-id",
+}  # fmt: skip
 _HEAD = re.compile(r"^(ENTRY )?%([\w.-]+) \(")
 _LINE = re.compile(
   r"^\s+(ROOT )?%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*))?$"
@@ -72,6 +80,16 @@ class Instruction:
       return _APPLIED.findall(self.attributes)
     return self.branches() + _CALLED.findall(self.attributes)
 
+  def turns(self) -> int | None:
+    """Length of a loop, where the compiler knows it."""
+    known = _TRIPS.search(self.attributes)
+    return int(known[1]) if known else None
+
+  def condition(self) -> str:
+    """The computation that says whether a loop goes on."""
+    (name,) = _CONDITION.findall(self.attributes)
+    return name
+
   def branches(self) -> list[str]:
     """Those of which one runs."""
     match = _BRANCHES.search(self.attributes)
@@ -87,6 +105,7 @@ class Program:
 
   Attributes:
     computations: instructions by their names.
+    fused: names of those that are the inside of one operation.
     times: runs of each computation in one run of the program; of the branches
       of a condition each runs as often as the others.
     unknown_loops: loops whose length is not in the text; they count once.
@@ -94,6 +113,22 @@ class Program:
 
   def __init__(self, text: str):
     self.computations, entry = _parse(text)
+    self.fused = {
+      name
+      for computation in self.computations.values()
+      for instruction in computation.values()
+      if instruction.kind in FUSIONS
+      for name in instruction.called()
+    }
+    self._count(entry)
+
+  def part(self, name: str) -> "Program":
+    """One run of a computation, such as one turn of a loop."""
+    part = copy.copy(self)
+    part._count(name)
+    return part
+
+  def _count(self, entry: str) -> None:
     self.times: dict[str, float] = dict.fromkeys(self.computations, 0)
     self.unknown_loops = 0
     self._run(entry, 1)
@@ -127,10 +162,9 @@ class Program:
 
     A loop counts by one up to a constant in its condition.
     """
-    if known := _TRIPS.search(loop.attributes):
-      return int(known[1])
-    (name,) = _CONDITION.findall(loop.attributes)
-    condition = self.computations[name]
+    if known := loop.turns():
+      return known
+    condition = self.computations[loop.condition()]
     limits = [
       int(i.operands[0])
       for i in condition.values()

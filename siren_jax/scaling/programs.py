@@ -26,7 +26,6 @@ from siren_jax.experiments.stage1 import Stage1Experiment, task_of
 from siren_jax.training import OptimizerConfig, trainer
 
 Shapes = Any  # a tree of `jax.ShapeDtypeStruct`
-_TRAINER = trainer.COMPILER_OPTIONS["tpu"]
 
 
 class Program(NamedTuple):
@@ -55,34 +54,35 @@ def train(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   }
   function = trainer.make_update(task, state)
   codes = rows * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes, _TRAINER)
+  return Program(function, (state, batch, _key(mesh)), codes, _options(mesh))
 
 
 def sample(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
-  """Codes of so many frames for a batch of prompts, without guidance."""
+  """Codes of so many frames for a batch of prompts, by `generate.sampling`.
+
+  The experts are as `load` keeps them: prepared, in the precision they run in.
+  """
   config, rows = experiment.experts, experiment.train.batch_size
-  params = _experts(config, mesh)
   tokens = _models(config).clap.text.max_tokens
-  prompt = _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim)
   args = (
-    params,
-    prompt,
+    _weights(config, experiment.execution, mesh),
+    _numbers(experiment.generate.sampling, mesh),
+    _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim),
     _rows(mesh, bool, rows, tokens),
     _rows(mesh, _key(mesh).dtype, rows),
   )
 
   @jax.jit
   def function(
-    params: Any,
+    weights: sampling.Weights,
+    method: sampling.SamplingConfig,
     prompt_BxPxC: jax.Array,
     prompt_mask_BxP: jax.Array,
     keys_B: jax.Array,
   ) -> sampling.Samples:
-    return sampling.sample(
-      params, config, sampling.SamplingConfig(), prompt_BxPxC,
-      prompt_mask_BxP, keys_B, frames,
-      execution=experiment.execution,
-    )  # fmt: skip
+    prompted = sampling.prepare(weights, method, prompt_BxPxC, prompt_mask_BxP)
+    state = sampling.start(prompted, frames)
+    return sampling.advance(prompted, state, keys_B, num_frames=frames)[1]
 
   return Program(function, args, rows * config.num_codebooks * frames, {})
 
@@ -121,14 +121,14 @@ def align(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   }
   function = trainer.make_update(task, state)
   codes = prompts * settings.group_size * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes, _TRAINER)
+  return Program(function, (state, batch, _key(mesh)), codes, _options(mesh))
 
 
 TASKS = {"train": train, "sample": sample, "align": align}
 
 
-def as_on_tpu(experiment: Stage1Experiment) -> Stage1Experiment:
-  """Settings that are chosen by the backend, as a TPU's would be."""
+def as_on_accelerator(experiment: Stage1Experiment) -> Stage1Experiment:
+  """Settings that are chosen by the backend, as a TPU's or GPU's would be."""
   loop = experiment.execution.expert_loop
   return _replaced(experiment, expert_loop="vmap" if loop == "auto" else loop)
 
@@ -164,11 +164,46 @@ def _experts(config: experts.ExpertConfig, mesh: Mesh) -> Shapes:
   return meshes.placed(boxed, mesh)
 
 
+def _weights(
+  config: experts.ExpertConfig, execution: experts.Execution, mesh: Mesh
+) -> Shapes:
+  """Prepared experts, where preparing them leaves them."""
+
+  @jax.jit
+  def function(params: Any) -> sampling.Weights:
+    return sampling.prepare_weights(params, config, execution)
+
+  params = _experts(config, mesh)
+  shapes = jax.eval_shape(function, params)
+  if mesh.size == 1:
+    return _placed(shapes, meshes.replicated(mesh))
+  shardings = function.lower(params).compile().output_shardings
+  return jax.tree.map(lambda x, s: x.update(sharding=s), shapes, shardings)
+
+
+def _numbers(tree: Any, mesh: Mesh) -> Shapes:
+  """Numbers of Python as arguments of a jitted function."""
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      (), jnp.result_type(x), weak_type=True, sharding=meshes.replicated(mesh)
+    ),
+    tree,
+  )
+
+
 def _whole(init: Callable, mesh: Mesh) -> Shapes:
   """On every device."""
   shapes = nn.unbox(jax.eval_shape(init, _plain_key()))
-  everywhere = meshes.replicated(mesh)
-  return jax.tree.map(lambda x: x.update(sharding=everywhere), shapes)
+  return _placed(shapes, meshes.replicated(mesh))
+
+
+def _placed(shapes: Shapes, sharding: jax.sharding.Sharding) -> Shapes:
+  return jax.tree.map(lambda x: x.update(sharding=sharding), shapes)
+
+
+def _options(mesh: Mesh) -> Mapping[str, Any]:
+  """What the trainer asks of the compiler for these devices."""
+  return trainer.COMPILER_OPTIONS.get(mesh.devices.flat[0].platform, {})
 
 
 def _rows(mesh: Mesh, dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:

@@ -1,16 +1,39 @@
-"""Does a program fit a slice of chips, and how fast can it be at best?"""
+"""Does a program fit the chips, and how fast can it be at best?"""
 
 import dataclasses
 import importlib.util
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.scaling import costs, flops, programs
+from siren_jax.scaling import costs, flops, hlo, launches, programs
 from siren_jax.scaling.chips import GIB, Topology
+from siren_jax.scaling.gpus import Gpu
+
+# Modules of a compiler, where it comes from, what else may be wrong.
+_COMPILERS = {
+  "tpu": (
+    ("libtpu",),
+    "'siren-jax[tpu]'",
+    "give a slice that Google's documentation lists",
+  ),
+  "gpu": (
+    ("jax_cuda12_plugin", "jax_cuda13_plugin"),
+    "'siren-jax[cuda12]' or 'siren-jax[cuda13]'",
+    "install jaxlib and the CUDA plugin in one version",
+  ),
+}
+# The guess can be one that Triton has no tiles for: then cuBLAS multiplies.
+_NO_TILES, _TRITON = "output tile sizes", "xla_gpu_enable_triton_gemm"
+# Of the compiler: what GPUs would find out by trying is left at XLA's guess.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+  "tpu": {},
+  "gpu": {"xla_gpu_autotune_level": 0},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +42,22 @@ class Report:
 
   Attributes:
     arguments, temporaries, code: bytes on a chip.
+    part: what the rest is about: "step", "run" of the sampler, or on a GPU one
+      "frame" of it.
     useful: operations on all chips, without what rematerialisation repeats.
     costs: of one chip, with it. codes: made or learned from in one run.
-    seconds: of compilation.
+    launches: on a GPU. seconds: of compilation.
   """
 
   topology: Topology
   arguments: int
   temporaries: int
   code: int
+  part: str
   useful: int
   costs: costs.Costs
   codes: int
+  launches: launches.Launches | None
   seconds: float
 
   @property
@@ -69,32 +96,41 @@ class DoesNotFit(Exception):
 def check(
   task: str, experiment: Any, topology: Topology, frames: int, effort: float
 ) -> Report:
-  """Compiles a task of `programs.TASKS` for a described slice of TPUs.
+  """Compiles a task of `programs.TASKS` for described TPUs or GPUs.
 
   Args:
     effort: of the compiler, in [-1, 1]; at -1 products and collectives are
-      the same in a fifth of the time, but nothing is kept on the chip.
+      the same in a fifth of the time, but nothing is kept on a TPU's chip.
 
   Raises:
-    UserError: libtpu is not installed, does not know the topology, or the
-      mesh and the slice do not fit each other.
+    UserError: the compiler is not installed, does not know the topology, or
+      the mesh and the chips do not fit each other.
     DoesNotFit: the chips have not enough memory for the program.
   """
-  experiment = programs.as_on_tpu(experiment)
+  experiment = programs.as_on_accelerator(experiment)
   mesh = meshes.make_mesh(experiment.mesh, devices(topology))
   start = time.monotonic()
   with jax.set_mesh(mesh):
     program = programs.TASKS[task](experiment, mesh, frames)
     lowered = program.function.lower(*program.args)
-  options = {"exec_time_optimization_effort": effort, **program.options}
-  try:
-    compiled: Any = lowered.compile(options)
-  except jax.errors.JaxRuntimeError as error:
-    if "RESOURCE_EXHAUSTED" in str(error):
-      raise DoesNotFit(_first_line(error)) from error
-    raise
+  options = {
+    "exec_time_optimization_effort": effort,
+    **_OPTIONS[topology.platform],
+    **program.options,
+  }
+  compiled = _compiled(lowered, options)
   seconds = time.monotonic() - start
   memory = compiled.memory_analysis()
+  useful = _useful(task, programs.without_remat(experiment), mesh, frames)
+  read, parts = hlo.Program(compiled.as_text()), 1
+  part = "run" if task == "sample" else "step"
+  on_gpu = topology.platform == "gpu"
+  if on_gpu and task == "sample" and (body := _loop_over(frames, read)):
+    read, part, parts = read.part(body), "frame", frames
+  counted = costs.of_program(read)
+  if on_gpu:  # There, a product with one row is a sum like any other.
+    least = useful // parts // topology.count
+    counted = dataclasses.replace(counted, flops=max(counted.flops, least))
   return Report(
     topology=topology,
     arguments=memory.argument_size_in_bytes
@@ -102,29 +138,50 @@ def check(
     - memory.alias_size_in_bytes,
     temporaries=memory.temp_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
-    useful=_useful(task, programs.without_remat(experiment), mesh, frames),
-    costs=costs.of(compiled.as_text()),
-    codes=program.codes,
+    part=part,
+    useful=useful // parts,
+    costs=counted,
+    codes=program.codes // parts,
+    launches=launches.of(read) if on_gpu else None,
     seconds=seconds,
   )
 
 
+def _compiled(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Any:
+  try:
+    return lowered.compile(options)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" in str(error):
+      raise DoesNotFit(_first_line(error)) from error
+    if _NO_TILES in str(error) and _TRITON not in options:
+      return _compiled(lowered, options | {_TRITON: False})
+    raise
+
+
 def devices(topology: Topology) -> list[Any]:
-  """Descriptions of the chips of a slice, to compile for.
+  """Descriptions of the chips, to compile for.
 
   Raises:
-    UserError: libtpu is not installed, or does not know the topology.
+    UserError: their compiler is not installed, or does not know them.
   """
   from jax.experimental import topologies
 
+  chip = topology.chip
   try:
-    described = topologies.get_topology_desc(
-      platform="tpu", topology_name=topology.name
-    )
+    if isinstance(chip, Gpu):
+      described = topologies.get_topology_desc(
+        platform="cuda",
+        target_config=chip.target,
+        topology=f"1x1x{topology.count}",
+      )
+    else:
+      described = topologies.get_topology_desc(
+        platform="tpu", topology_name=topology.name
+      )
   except Exception as error:
-    remedy = "give a slice that Google's documentation lists"
-    if importlib.util.find_spec("libtpu") is None:
-      remedy = "the TPU compiler comes with pip install 'siren-jax[tpu]'"
+    modules, source, remedy = _COMPILERS[topology.platform]
+    if not any(map(importlib.util.find_spec, modules)):
+      remedy = f"the compiler comes with pip install {source}"
     raise UserError(
       f"topology {topology.name}: {_first_line(error)}; {remedy}"
     ) from error
@@ -135,31 +192,89 @@ def text(report: Report) -> str:
   """The report for people."""
   chip, costs_, times = report.topology.chip, report.costs, report.times()
   limit = max(times, key=lambda name: times[name])
-  total = sum(times.values())
   lines = [
-    f"a chip of {report.topology.name} ({report.topology.count} chips):",
+    f"a chip of {report.topology.name} ({_kind(report.topology)}):",
     f"  arguments   {_gib(report.arguments)}",
     f"  temporaries {_gib(report.temporaries)}",
     f"  program     {_gib(report.code)}",
     f"  peak        {_gib(report.peak)} of {_gib(chip.memory)}",
-    f"  products    {costs_.flops / 1e12:.2f} T operations, of which useful"
-    f" {report.useful / report.topology.count / 1e12:.2f} T",
-    f"  memory      {costs_.bytes / 1e9:.2f} GB read and written:"
+    *([f"a {report.part}:"] if report.launches else []),
+    f"  products    {_tera(costs_.flops)} operations, of which useful"
+    f" {_tera(report.useful / report.topology.count)}",
+    f"  memory      {_giga(costs_.bytes)} GB read and written:"
     f" {costs_.flops / max(costs_.bytes, 1):.0f} operations a byte (this chip"
     f" is balanced at {chip.flops / chip.bandwidth:.0f})",
     f"  network     {costs_.sent / 1e9:.3f} GB received:",
     *(f"    {line}" for line in _collectives(costs_)),
+    *(_launches(report.launches) if report.launches else []),
     "at best:",
-    *(f"  {name:11} {1e3 * t:.1f} ms" for name, t in times.items()),
-    f"  {limit} limits it: {1e3 * report.step:.1f} ms,"
+    *(f"  {name:11} {_ms(t)}" for name, t in times.items()),
+    f"  {limit} limits it: {_ms(report.step)},"
     f" {report.codes / report.step:,.0f} codes a second, useful"
     f" {report.utilisation(report.step):.0%} of the peak",
-    f"  with nothing hidden by anything else: {1e3 * total:.1f} ms,"
-    f" {report.utilisation(total):.0%}",
+    *(
+      _started(report, report.launches)
+      if report.launches
+      else [_nothing_hidden(report)]
+    ),
   ]
   if costs_.unknown_loops:
     lines.append(f"  loops of unknown length: {costs_.unknown_loops}")
   return "\n".join(lines)
+
+
+def _kind(topology: Topology) -> str:
+  chip = topology.chip
+  return chip.title if isinstance(chip, Gpu) else f"{topology.count} chips"
+
+
+def _nothing_hidden(report: Report) -> str:
+  total = sum(report.times().values())
+  return (
+    f"  with nothing hidden by anything else: {_ms(total)},"
+    f" {report.utilisation(total):.0%}"
+  )
+
+
+def _launches(started: launches.Launches) -> list[str]:
+  """What a device does one after the other, and what steers it."""
+  kinds = ", ".join(f"{n:,.0f} {kind}" for kind, n in started.kinds.items())
+  lines = [f"  kernels     {started.kernels:,.0f}: {kinds}"]
+  for loop in started.loops:
+    turns = (
+      f"of {loop.turns} turns, each started by the host"
+      if loop.turns
+      else "of unknown length, after each turn of which the host waits"
+    )
+    lines.append(
+      f"  loops       {loop.times:,.0f} {turns}: {loop.kernels:,.0f} kernels"
+    )
+  if not started.loops:
+    lines.append("  loops       none")
+  if started.branches:
+    lines.append(
+      f"  branches    {started.branches:,.0f}; outside of graphs the host waits"
+      " for each"
+    )
+  return lines
+
+
+def _started(report: Report, started: launches.Launches) -> list[str]:
+  """The estimate with what it takes to start everything, on a GPU."""
+  return [
+    f"  and kernels to start, {started.kernels:,.0f} from the host: "
+    + _span(report, started.seconds(graphs=False)),
+    f"  and kernels to start, {started.in_graphs:,.0f} in CUDA graphs: "
+    + _span(report, started.seconds(graphs=True)),
+  ]
+
+
+def _span(report: Report, starting: tuple[float, float]) -> str:
+  fast, slow = (report.step + seconds for seconds in starting)
+  return (
+    f"{_ms(fast)} to {_ms(slow)}, {report.codes / slow:,.0f} to"
+    f" {report.codes / fast:,.0f} codes a second"
+  )
 
 
 def _collectives(counted: costs.Costs) -> list[str]:
@@ -181,6 +296,31 @@ def _useful(
   """Operations of the program as one device would run it, nothing twice."""
   program = programs.TASKS[task](experiment, mesh, frames)
   return flops.count(program.function, *program.args)
+
+
+def _loop_over(frames: int, program: hlo.Program) -> str | None:
+  """Name of the loop's body that runs once a frame, if there is a loop."""
+  bodies = [
+    instruction.called()[0]
+    for times, _, instruction in program.instructions()
+    if instruction.kind == "while" and times == 1
+    if instruction.turns() == frames
+  ]
+  return max(
+    bodies, key=lambda body: len(program.computations[body]), default=None
+  )
+
+
+def _tera(operations: float) -> str:
+  return f"{operations / 1e12:.{2 if operations > 1e11 else 4}f} T"
+
+
+def _giga(size: float) -> str:
+  return f"{size / 1e9:.{2 if size > 1e8 else 4}f}"
+
+
+def _ms(seconds: float) -> str:
+  return f"{1e3 * seconds:.{1 if seconds > 0.01 else 3}f} ms"
 
 
 def _gib(size: int) -> str:

@@ -1,12 +1,16 @@
-"""compile for a TPU pod that is not there: does it fit, how fast at best
+"""compile for TPUs or GPUs that are not there: does it fit, how fast at best
 
   pip install 'siren-jax[tpu]'
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4 \\
     --config.mesh.expert=2
 
-Compiles the step that would run, for a described slice of chips, on a machine
-without one, and reads from the compiled program what it holds, moves and
-computes. Exit code 0: it fits; 1: it does not.
+  pip install 'siren-jax[cuda13]'
+  siren-jax compile-check --config=configs/siren_1_6b.py --topology=h100:1 \\
+    --task=sample --batch=1 --config.generate.sampling.top_k=64
+
+Compiles the step that would run, for described chips, on a machine without
+one, and reads from the compiled program what it holds, moves, computes and, on
+a GPU, starts. Exit code 0: it fits; 1: it does not.
 """
 
 import argparse
@@ -28,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--topology",
     required=True,
     metavar="CHIP:AxB",
-    help="slice of TPUs, such as v5e:4x4, v6e:2x4 or v5p:4x4x4",
+    help="slice of TPUs, such as v5e:4x4, v6e:2x4 or v5p:4x4x4; or GPUs of one"
+    " machine: a100:1, h100:1, h200:1, b200:8",
   )
   add(
     "--task",
@@ -36,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="train",
     help="train.batch_size is clips, sounds, or rollouts (default: train)",
   )
+  add("--dtype", help="short for --config.execution.dtype")
+  add("--batch", type=int, help="short for --config.train.batch_size")
   add(
     "--frames",
     type=int,
@@ -46,28 +53,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--effort",
     type=float,
     default=0.0,
-    help="of the compiler; -1 takes a fifth of the time and counts more memory"
-    " traffic than there will be (default: 0, as a training run)",
+    help="of the TPU's compiler; -1 takes a fifth of the time and counts more"
+    " memory traffic than there will be (default: 0, as a training run)",
   )
 
 
 def run(args: argparse.Namespace) -> int:
-  # The compiler needs neither a TPU, nor its name, nor to be alone.
+  # The compilers need neither a chip, nor its name, nor to be alone.
   os.environ["JAX_PLATFORMS"] = "cpu"
+  os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
   from siren_jax.experiments import config_files, kinds
   from siren_jax.scaling import chips, report
 
   topology = chips.topology(args.topology)
-  experiment = config_files.from_file(args.config, args.overrides)
+  short = {"execution.dtype": args.dtype, "train.batch_size": args.batch}
+  overrides = [
+    f"--config.{name}={value}"
+    for name, value in short.items()
+    if value is not None
+  ]
+  experiment = config_files.from_file(
+    args.config, [*args.overrides, *overrides]
+  )
   if kinds.kind_of(experiment) != "stage1":
     raise UserError(f"{args.config} is not a config of Stage 1; give one")
   if args.frames < 1 or not -1 <= args.effort <= 1:
     raise UserError(
       f"frames {args.frames}, effort {args.effort}: give 1 or more, and -1 to 1"
     )
-  runtime.say(f"compiling for {topology.count} chips, which takes minutes ...")
+  runtime.say(f"compiling for {args.topology}, which takes minutes ...")
   try:
     result = report.check(
       args.task, experiment, topology, args.frames, args.effort

@@ -1,0 +1,156 @@
+"""What a GPU has to start, from the text of its compiled program.
+
+A kernel that computes little takes the time that it takes to start it. The host
+starts them one by one, or many at once as a CUDA graph (XLA says command
+buffer).
+"""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from siren_jax.scaling.hlo import FREE, Computation, Instruction, Program
+
+# Seconds to start one kernel, the least and the most. An H100 took 6.9 ms a
+# frame of 1,783 kernels with all graphs switched off, of which 0.5 ms are for
+# memory: 3.6 us each (docs/benchmarks.md, One H100).
+FROM_HOST = 3e-6, 5e-6
+IN_GRAPH = 1e-6, 2e-6
+# XLA's xla_gpu_graph_min_graph_size. Loops are in no graph, branches are
+# (xla_gpu_enable_command_buffer), as of jaxlib 0.10 and 0.11.
+MIN_GRAPH = 5
+
+_Key = TypeVar("_Key")
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+  """Loops of one kind; the host starts each turn.
+
+  Attributes:
+    times: how many there are.
+    turns: of each; None: the host has to read after each turn whether there
+      is another one.
+    kernels: of a turn.
+  """
+
+  times: float
+  turns: int | None
+  kernels: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Launches:
+  """What is started in one run of a program, or of a part of it.
+
+  Attributes:
+    kinds: kernels and copies of each opcode, the commonest first; those of
+      loops of unknown length count once.
+    in_graphs: those of them that XLA puts into CUDA graphs by default.
+    loops: inside it, the commonest kind first.
+    branches: conditions by which a device chooses what to compute.
+  """
+
+  kinds: Mapping[str, float]
+  in_graphs: float
+  loops: tuple[Loop, ...]
+  branches: float
+
+  @property
+  def kernels(self) -> float:
+    return sum(self.kinds.values())
+
+  def seconds(self, graphs: bool) -> tuple[float, float]:
+    """Of starting everything, the least and the most.
+
+    Args:
+      graphs: whether XLA's CUDA graphs are on.
+    """
+    in_graphs = self.in_graphs if graphs else 0
+    alone = self.kernels - in_graphs
+    least, most = (
+      alone * host + in_graphs * graph
+      for host, graph in zip(FROM_HOST, IN_GRAPH, strict=True)
+    )
+    return least, most
+
+
+def of(program: Program) -> Launches:
+  """Launches of a program for a GPU."""
+  kinds: dict[str, float] = defaultdict(float)
+  loops: dict[tuple[int | None, float], float] = defaultdict(float)
+  in_graphs = branches = 0.0
+  for times, computation in _running(program):
+    in_graphs += times * _in_graphs(computation)
+    for instruction in computation.values():
+      if kind := _started(instruction):
+        kinds[kind] += times
+      elif instruction.kind == "conditional":
+        branches += times
+      elif instruction.kind == "while":
+        loops[instruction.turns(), _of_turn(program, instruction)] += times
+  return Launches(
+    kinds=dict(_commonest(kinds)),
+    in_graphs=in_graphs,
+    loops=tuple(
+      Loop(times, turns, kernels)
+      for (turns, kernels), times in _commonest(loops)
+    ),
+    branches=branches,
+  )
+
+
+def _commonest(counts: Mapping[_Key, float]) -> list[tuple[_Key, float]]:
+  return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def _running(program: Program) -> Iterator[tuple[float, Computation]]:
+  """How often each computation runs, by operations of its own.
+
+  A loop's condition does where its length is not known.
+  """
+  for name, times in program.times.items():
+    if times and name not in program.fused:
+      computation = program.computations[name]
+      yield times, computation
+      for loop in computation.values():
+        if loop.kind == "while" and loop.turns() is None:
+          yield times, program.computations[loop.condition()]
+
+
+def _started(instruction: Instruction) -> str | None:
+  """Opcode of what runs on the device; None if nothing does."""
+  kind, _, end = instruction.kind.rpartition("-")
+  kind = kind if end == "start" else instruction.kind
+  # What runs beside the rest ("async") is a computation of its own.
+  nothing = kind in FREE or kind == "async" or end in ("done", "update")
+  return None if nothing else kind
+
+
+def _of_turn(program: Program, loop: Instruction) -> float:
+  """Kernels of one turn of a loop, with those of loops inside it."""
+  (body,) = loop.called()
+  names = [body] if loop.turns() else [body, loop.condition()]
+  return sum(
+    times
+    for name in names
+    for times, computation in _running(program.part(name))
+    for instruction in computation.values()
+    if _started(instruction)
+  )
+
+
+def _in_graphs(computation: Computation) -> int:
+  """Kernels of its own that follow each other without a loop, in graphs."""
+  total = length = 0
+  for instruction in computation.values():
+    if instruction.kind == "while":
+      total, length = total + _graph(length), 0
+    elif _started(instruction):
+      length += 1
+  return total + _graph(length)
+
+
+def _graph(length: int) -> int:
+  return length if length >= MIN_GRAPH else 0
