@@ -28,7 +28,7 @@ class Tuning:
     ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
       transposed, for the gradient of the kernel below.
     fused_rows: up to so many rows a frame is made of the kernels in
-      `sampling/kernels.py`; 0: never. Weights are packed for them.
+      `sampling/gpu`; 0: never. Weights are packed for them.
   """
 
   dtype: str

@@ -1,6 +1,6 @@
 """One frame of the experts, from the keys and values of those before.
 
-As XLA makes it; `fused` has the same two functions for few rows on a GPU.
+As XLA makes it; `gpu.frame` has the same two functions for few rows on a GPU.
 """
 
 import functools

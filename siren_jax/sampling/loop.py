@@ -23,8 +23,10 @@ from siren_jax.common import tuning
 from siren_jax.experts.attention import Blocks, Cache
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.execution import Execution
-from siren_jax.sampling import frame, fused, methods
+from siren_jax.sampling import frame, methods
 from siren_jax.sampling.config import SamplingConfig
+from siren_jax.sampling.gpu import frame as gpu_frame
+from siren_jax.sampling.gpu import packing
 from siren_jax.sampling.state import (
   ROWS,
   Prompted,
@@ -199,7 +201,7 @@ def _advance(
   """`advance` of the rows, with the experts, of this device."""
   weights, method = prompted.weights, prompted.method
   rows = state.x_KxIxBxD.shape[1] * state.x_KxIxBxD.shape[2]
-  if rows > tuning.current().fused_rows or not fused.wanted(weights.config):
+  if rows > tuning.current().fused_rows or not packing.wanted(weights.config):
     weights = weights.unpacked()
   prompts, first = _join(prompted, state, weights.packed)
   draw = functools.partial(_draw, weights, method)
@@ -263,7 +265,7 @@ def _step(
   weights: Weights, prompts: _Prompts, state: _Frame, choose: Choose
 ) -> _Frame:
   """One frame: the temporal paths together, then codes, expert by expert."""
-  config, module = weights.config, fused if weights.packed else frame
+  config, module = weights.config, gpu_frame if weights.packed else frame
   x_KxRxD, caches = module.temporal(
     config, weights.temporal, state.x_KxRxD, state.position, state.caches,
     prompts.cross, prompts.mask,
@@ -294,7 +296,7 @@ def _depth(
   choose: Choose,
 ) -> None:
   """Draws expert k's codes of this frame; appends their entries."""
-  module = fused if weights.packed else frame
+  module = gpu_frame if weights.packed else frame
   new, past = [x_RxD], list[Any]()
   for head in weights.heads[k]:
     n = len(entries_KxRx8)

@@ -35,8 +35,8 @@ from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import null_prompt
 from siren_jax.experts.execution import Execution
 from siren_jax.experts.expert import ResidualExpert, TemporalBlock, summarise
-from siren_jax.sampling import fused
 from siren_jax.sampling.config import SamplingConfig
+from siren_jax.sampling.gpu import packing
 
 # Logical names of leading axes, see `meshes.on_devices`.
 EXPERTS = P("expert")
@@ -61,7 +61,7 @@ class Weights:
     folded_KxNx8xD, offset_KxNxD: the map from entries to width.
     sos_KxD: temporal input of the first frame.
     config: the experts' shapes. execution: only its `dtype` matters here.
-    packed: layers and heads are as `fused` makes them.
+    packed: layers and heads are as `gpu.packing` makes them.
   """
 
   temporal: list[Any]
@@ -83,8 +83,10 @@ class Weights:
     if not self.packed:
       return self
     dtype = self.execution.activations
-    unpack = functools.partial(fused.unpacked, config=self.config, dtype=dtype)
-    head = functools.partial(fused.unpacked_kernel, dtype=dtype)
+    unpack = functools.partial(
+      packing.unpacked, config=self.config, dtype=dtype
+    )
+    head = functools.partial(packing.unpacked_kernel, dtype=dtype)
     return dataclasses.replace(
       self,
       temporal=list(map(unpack, self.temporal)),
@@ -187,11 +189,11 @@ def prepare_weights(
 
     folded, offset = jax.vmap(fold)(variables)
     int8 = execution.dtype == "int8"
-    packs = int8 or fused.wanted(config)
+    packs = int8 or packing.wanted(config)
     block = head = lambda tree: tree
     if packs:
-      block = functools.partial(fused.packed, int8=int8)
-      head = functools.partial(fused.packed_kernel, int8=int8)
+      block = functools.partial(packing.packed, int8=int8)
+      head = functools.partial(packing.packed_kernel, int8=int8)
 
     def depth(stacked: Any, change: Callable) -> list[list[Any]]:
       return [list(map(change, _unstack(p, axis=1))) for p in _each(stacked)]

@@ -112,6 +112,11 @@ class Bundle:
       "codec": self.codec.params,
     }
 
+  def run_with(self, execution: experts.Execution) -> "Bundle":
+    """The same experts, run otherwise."""
+    params = self.__dict__["params"]
+    return dataclasses.replace(self, params=params, execution=execution)
+
   def released(self, **changes: Any) -> "Bundle":
     """With these changes, and without the experts that `load` read.
 

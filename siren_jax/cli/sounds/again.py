@@ -45,6 +45,7 @@ class Facts:
   recording: Recording | None = None
   mesh: str | None = None
   batch_size: int | None = None
+  dtype: str = "float32"
   model_path: str | None = None
   model_fingerprint: str | None = None
   sample_rate: int | None = None

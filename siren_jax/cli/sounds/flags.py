@@ -87,6 +87,13 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     help="all devices: data=4,expert=2",
   )
   add("--batch-size", type=int, metavar="N", help="sounds drawn at a time")
+  add(
+    "--dtype",
+    type=str,
+    metavar="TYPE",
+    help="of the experts: float32 (default on a CPU), bfloat16 (on others),"
+    " int8 (half of the memory)",
+  )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

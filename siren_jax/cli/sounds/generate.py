@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     recording=recording,
     spectrogram=args.spectrogram,
     mesh=args.mesh,
+    dtype=args.dtype,
     num_samples=args.num_samples,
     sample=args.sample,
     candidates=args.candidates,
@@ -85,6 +86,7 @@ def _stream(
     args.seed,
     recording=recording,
     mesh=args.mesh,
+    dtype=args.dtype,
     sample=args.sample,
     **runtime.given(args, "gain", *runtime.SAMPLING_FLAGS),
   )
@@ -108,6 +110,7 @@ def _make_again(args: argparse.Namespace) -> None:
       spectrogram=args.spectrogram,
       mesh=facts.mesh,
       batch_size=facts.batch_size,
+      dtype=facts.dtype,
       loudness=facts.loudness,
       sample=facts.sample,
       **dataclasses.asdict(facts.settings),
@@ -167,8 +170,9 @@ def _next(
   more = "" if args.spectrogram else " --spectrogram"
   model = f" --model {shlex.quote(args.model)}" if args.model else ""
   mesh = f" --mesh {shlex.quote(args.mesh)}" if args.mesh else ""
+  dtype = f" --dtype {args.dtype}" if args.dtype else ""
   what = [*prompts[:1], *(recording.flags() if recording else [])]
   return (
     f"siren-jax generate {shlex.join(what)} --seed {args.seed + 1} "
-    f"--num-samples 4 --out sounds{more}{model}{mesh}"
+    f"--num-samples 4 --out sounds{more}{model}{mesh}{dtype}"
   )

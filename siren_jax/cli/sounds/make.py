@@ -45,6 +45,7 @@ def sounds(
   spectrogram: bool = False,
   mesh: str | None = None,
   batch_size: int | None = None,
+  dtype: str | None = None,
   loudness: float | None | EllipsisType = ...,
   **options: Any,
 ) -> None:
@@ -58,7 +59,8 @@ def sounds(
     seed: of all.
     recording: what they are made from.
     spectrogram: a PNG beside each.
-    mesh: axes and sizes, such as "data=4,expert=2". batch_size: see `api.load`.
+    mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype: see
+      `api.load`.
     loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
   """
   start = time.perf_counter()
@@ -66,7 +68,7 @@ def sounds(
   from siren_jax.api import requests
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
-  siren = api.load(model, flags.mesh(mesh), batch_size)
+  siren = api.load(model, flags.mesh(mesh), batch_size, dtype=dtype)
   target = requests.loudness_of(loudness, recording is not None)
   audio_S = None
   if recording is not None:
@@ -83,6 +85,7 @@ def sounds(
     "recording": recording and dataclasses.asdict(recording),
     "mesh": mesh,
     "batch_size": batch_size,
+    "dtype": siren.bundle.execution.dtype,
   }
   count = max(1, len(prompts)) * options.get("num_samples", 1)
   with runtime.SecondsBar(count * seconds) as bar:
@@ -250,6 +253,7 @@ def _command(facts: Mapping[str, Any]) -> str:
     "loudness": "none" if level is None else level,
     "mesh": facts["mesh"],
     "batch_size": facts["batch_size"],
+    "dtype": facts["dtype"],
   }
   words = ["siren-jax", "generate"]
   if recording:

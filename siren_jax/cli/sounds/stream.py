@@ -18,6 +18,7 @@ def write(
   recording: Recording | None = None,
   gain: float = 0.0,
   mesh: str | None = None,
+  dtype: str | None = None,
   **options: Any,
 ) -> None:
   """Writes a wav of one sound to standard output until nobody reads it.
@@ -28,7 +29,8 @@ def write(
     seconds: length; None: it does not end.
     recording: what it goes on from.
     gain: in dB, before the limiter.
-    mesh: axes and sizes. **options: see `api.Siren.stream`.
+    mesh: axes and sizes. dtype: see `api.load`.
+    **options: see `api.Siren.stream`.
   """
   if len(prompts) > 1:
     raise UserError(
@@ -39,7 +41,7 @@ def write(
     from siren_jax import api
     from siren_jax.audio import loudness, wav_stream
 
-    siren = api.load(model, flags.mesh(mesh))
+    siren = api.load(model, flags.mesh(mesh), dtype=dtype)
     rate = siren.sample_rate
     limiter = loudness.Limiter(rate, gain)
     total = seconds

@@ -14,12 +14,12 @@ from siren_jax.sampling import (
   Kept,
   SamplingConfig,
   advance,
-  fused,
   prefill,
   prepare,
   prepare_weights,
   start,
 )
+from siren_jax.sampling.gpu import packing
 
 FRAMES = 3
 AS_ON_GPU = dataclasses.replace(tuning.CPU, fused_rows=8, cache_blocks=1)
@@ -99,9 +99,9 @@ def test_packed_weights_can_be_unpacked(model):
   config, params = model
   weights = prepare_weights(params, config)
   for layer in (weights.temporal[1], weights.depth[1][0]):
-    again = fused.unpacked(fused.packed(layer, False), config, "float32")
+    again = packing.unpacked(packing.packed(layer, False), config, "float32")
     jax.tree.map(np.testing.assert_array_equal, again, layer)
-    rounded = fused.unpacked(fused.packed(layer, True), config, "float32")
+    rounded = packing.unpacked(packing.packed(layer, True), config, "float32")
     jax.tree.map(
       lambda x, y: np.testing.assert_allclose(x, y, atol=np.ptp(y) / 254),
       rounded,
@@ -112,6 +112,6 @@ def test_packed_weights_can_be_unpacked(model):
 def test_odd_widths_are_left_to_xla(monkeypatch, model):
   monkeypatch.setattr(tuning, "current", lambda: AS_ON_GPU)
   config, _ = model
-  assert fused.wanted(config)
+  assert packing.wanted(config)
   for change in ({"heads": 8, "kv_heads": 8}, {"codebook_size": 24}):
-    assert not fused.wanted(dataclasses.replace(config, **change))
+    assert not packing.wanted(dataclasses.replace(config, **change))

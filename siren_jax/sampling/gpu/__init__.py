@@ -1,0 +1,1 @@
+"""Few rows on a GPU: weights packed for kernels, and the kernels."""

@@ -1,0 +1,91 @@
+"""The weights as the kernels of a GPU read them, and back.
+
+Each kernel transposed, queries, keys and values side by side, in eight bits if
+asked for.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from siren_jax.common import mesh as meshes
+from siren_jax.common import tuning
+from siren_jax.experts.config import ExpertConfig
+from siren_jax.sampling.gpu.products import Int8, Kernel, quantised
+
+QUERY_KEY_VALUE = "query_key_value"
+
+
+def wanted(config: ExpertConfig) -> bool:
+  """Whether devices and shapes are such that the kernels are of use."""
+  width = config.head_dim
+  sizes = config.dim, config.ffn_dim, config.codebook_size, width
+  fits = all(size % 16 == 0 for size in sizes) and width & (width - 1) == 0
+  return bool(fits and tuning.current().fused_rows and meshes.whole_heads())
+
+
+def packed(layer: Any, int8: bool) -> Any:
+  """Parameters of one block, axis K first, as the kernels read them."""
+  pack = functools.partial(packed_kernel, int8=int8)
+  own = layer["self_attention"]
+  together = [transposed(own[name]) for name in ("query", "key", "value")]
+  side_by_side = jnp.concatenate(together, 1)
+  result = dict(layer)
+  result["ffn"] = {name: pack(kernel) for name, kernel in layer["ffn"].items()}
+  result["self_attention"] = {
+    QUERY_KEY_VALUE: quantised(side_by_side) if int8 else side_by_side,
+    "out": pack(own["out"]),
+  }
+  if "cross_attention" in layer:
+    cross = layer["cross_attention"]  # `prepare` reads the rest as it is.
+    moved = {name: pack(cross[name]) for name in ("query", "out")}
+    result["cross_attention"] = dict(cross) | moved
+  return result
+
+
+def unpacked(layer: Any, config: ExpertConfig, dtype: str) -> Any:
+  """What `packed` was given, but for what eight bits lost."""
+  heads, kv_heads, width = config.heads, config.kv_heads, config.head_dim
+  unpack = functools.partial(unpacked_kernel, dtype=dtype)
+  own = layer["self_attention"]
+  ends = heads * width, (heads + kv_heads) * width
+  query, key, value = jnp.split(unpack(own[QUERY_KEY_VALUE]), ends, 2)
+  by_head = *key.shape[:2], kv_heads
+  result = dict(layer)
+  result["ffn"] = {
+    name: unpack(kernel) for name, kernel in layer["ffn"].items()
+  }
+  result["self_attention"] = {
+    "query": query.reshape(*by_head, heads // kv_heads, width),
+    "key": key.reshape(*by_head, width),
+    "value": value.reshape(*by_head, width),
+    "out": unpack(own["out"]),
+  }
+  if "cross_attention" in layer:
+    cross = layer["cross_attention"]
+    query = unpack(cross["query"])
+    result["cross_attention"] = dict(cross) | {
+      "query": query.reshape(*query.shape[:2], heads, width),
+      "out": unpack(cross["out"]),
+    }
+  return result
+
+
+def packed_kernel(kernel: jax.Array, int8: bool) -> Kernel:
+  """[K, C, *E] to [K, E, C]."""
+  turned = transposed(kernel)
+  return quantised(turned) if int8 else turned
+
+
+def unpacked_kernel(kernel: Kernel, dtype: str) -> jax.Array:
+  """[K, E, C] to [K, C, E]."""
+  if isinstance(kernel, Int8):
+    kernel = kernel.whole(dtype)
+  return transposed(kernel)
+
+
+def transposed(kernel: jax.Array) -> jax.Array:
+  """[K, C, *E] to [K, E, C]."""
+  return kernel.reshape(*kernel.shape[:2], -1).swapaxes(1, 2)

@@ -1,0 +1,183 @@
+"""Products of one frame, each with what is around it, in one kernel.
+
+At a batch of one a frame takes the time of reading the weights and of starting
+its kernels. These read each weight once, and do what comes before and after a
+product in the same kernel: the norm, SwiGLU, bias, residual. They are written
+in Pallas for Triton; where there is no GPU they are interpreted, slowly.
+
+Axis M: ROWS rows, of which the first are used: as many as the matrix units of
+a GPU multiply at least. Kernels of products are stored transposed, [E, C]:
+what is summed over lies side by side. Axis C: what a product sums over; E: what
+it gives.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+
+from siren_jax.common import tuning
+
+ROWS = 16
+
+
+class Int8(NamedTuple):
+  """A kernel in eight bits, with a scale for each channel that it gives."""
+
+  values_KxExC: jax.Array
+  scale_KxE: jax.Array
+
+  def whole(self, dtype: Any) -> jax.Array:
+    """The kernel [K, E, C] that this stands for."""
+    values = self.values_KxExC.astype(jnp.float32)
+    return (values * self.scale_KxE[..., None]).astype(dtype)
+
+
+Kernel = jax.Array | Int8  # [K, E, C]
+
+
+def quantised(kernel_KxExC: jax.Array) -> Int8:
+  """The nearest kernel in eight bits; the largest value is 127 steps."""
+  kernel = kernel_KxExC.astype(jnp.float32)
+  scale_KxE = jnp.max(jnp.abs(kernel), 2) / 127
+  steps = kernel / jnp.maximum(scale_KxE, 1e-30)[..., None]
+  return Int8(jnp.round(steps).astype(jnp.int8), scale_KxE)
+
+
+class Norm(NamedTuple):
+  """An RMSNorm in front of a product: `scale_KxC`, and its epsilon."""
+
+  scale_KxC: jax.Array
+  eps: float
+
+
+def linear(
+  x_KxMxC: jax.Array,
+  kernel: Kernel,
+  *,
+  norm: Norm | None = None,
+  value: Kernel | None = None,
+  bias: jax.Array | None = None,
+  residual_KxMxE: jax.Array | None = None,
+  dtype: Any | None = None,
+) -> jax.Array:
+  """x times kernel, [K, M, E], with what is around it.
+
+  Args:
+    norm: of x. value: another kernel, for which the first is the gate of a
+      SwiGLU. bias: [K, 1, E] or [K, M, E]; it and residual_KxMxE are added.
+    dtype: of the result, by default that of x.
+  """
+  experts, _, width = x_KxMxC.shape
+  gate, gate_scale = parts(kernel)
+  out = gate.shape[1]
+  tile, step = block(out, 32), block(width, 128)
+  whole = pl.BlockSpec((None, ROWS, width), lambda k, _: (k, 0, 0))
+  rows = pl.BlockSpec((None, tile, width), lambda k, e: (k, e, 0))
+  part = pl.BlockSpec((None, ROWS, tile), lambda k, e: (k, 0, e))
+  one = pl.BlockSpec((None, 1, tile), lambda k, e: (k, 0, e))
+  optional = {
+    "scale": (
+      norm and norm.scale_KxC,
+      pl.BlockSpec((None, width), lambda k, _: (k, 0)),
+    ),
+    "gate_scale": (gate_scale, one),
+    "value": (None if value is None else parts(value)[0], rows),
+    "value_scale": (None if value is None else parts(value)[1], one),
+    "bias": (bias, part if bias is None or bias.shape[1] > 1 else one),
+    "residual": (residual_KxMxE, part),
+  }
+  given = {n: pair for n, pair in optional.items() if pair[0] is not None}
+  body = functools.partial(
+    _linear, tuple(given), width, step, norm.eps if norm else 0.0
+  )
+  shape = jax.ShapeDtypeStruct((experts, ROWS, out), dtype or x_KxMxC.dtype)
+  return pl.pallas_call(
+    body,
+    grid=(experts, out // tile),
+    in_specs=[whole, rows, *(spec for _, spec in given.values())],
+    out_specs=part,
+    out_shape=shape,
+    **options(),
+    name="linear",
+  )(x_KxMxC, gate, *(array for array, _ in given.values()))
+
+
+def parts(kernel: Kernel) -> tuple[jax.Array, jax.Array | None]:
+  """[K, E, C], and scales [K, 1, E] of what it gives, if it has some."""
+  if isinstance(kernel, Int8):
+    return kernel.values_KxExC, kernel.scale_KxE[:, None]
+  return kernel, None
+
+
+def _linear(
+  names: tuple[str, ...], width: int, step: int, eps: float, *refs: Any
+) -> None:
+  x_ref, kernel_ref, *others, out_ref = refs
+  given = dict(zip(names, others, strict=True))
+  inverse = None
+  if "scale" in given:
+
+    def square(i: jax.Array, total: jax.Array) -> jax.Array:
+      x = x_ref[:, pl.ds(i * step, step)].astype(jnp.float32)
+      return total + jnp.sum(x * x, 1)
+
+    power = jax.lax.fori_loop(
+      0, width // step, square, jnp.zeros(ROWS, jnp.float32)
+    )
+    inverse = jax.lax.rsqrt(power / width + eps)[:, None]
+
+  def inputs(i: jax.Array) -> jax.Array:
+    x = x_ref[:, pl.ds(i * step, step)]
+    if inverse is None:
+      return x
+    scale = given["scale"][pl.ds(i * step, step)].astype(jnp.float32)
+    return (x.astype(jnp.float32) * inverse * scale).astype(x.dtype)
+
+  def product(ref: Any, scale: str) -> jax.Array:
+    def add(i: jax.Array, total: jax.Array) -> jax.Array:
+      x, w = inputs(i), ref[:, pl.ds(i * step, step)]
+      return total + dot(x, w.astype(x.dtype))
+
+    start = jnp.zeros((ROWS, out_ref.shape[-1]), jnp.float32)
+    total = jax.lax.fori_loop(0, width // step, add, start)
+    return total * given[scale][...] if scale in given else total
+
+  y = product(kernel_ref, "gate_scale")
+  if "value" in given:
+    y = y * jax.nn.sigmoid(y) * product(given["value"], "value_scale")
+  for name in ("bias", "residual"):
+    if name in given:
+      y = y + given[name][...].astype(jnp.float32)
+  out_ref[...] = y.astype(out_ref.dtype)
+
+
+def options() -> dict[str, Any]:
+  """How they are compiled; where there is no GPU, they are interpreted."""
+  return {
+    "compiler_params": triton.CompilerParams(num_warps=4, num_stages=3),
+    "interpret": tuning.kind() != "gpu",
+  }
+
+
+def dot(x_MxC: jax.Array, w_ExC: jax.Array) -> jax.Array:
+  return jax.lax.dot_general(
+    x_MxC, w_ExC, (((1,), (1,)), ((), ())),
+    precision="highest" if x_MxC.dtype == jnp.float32 else None,
+    preferred_element_type=jnp.float32,
+  )  # fmt: skip
+
+
+def block(size: int, largest: int) -> int:
+  """The largest power of two, up to `largest`, that divides the size.
+
+  Raises:
+    ValueError: it is below 16, the least that matrix units multiply.
+  """
+  block = min(largest, size & -size)
+  if block < 16:
+    raise ValueError(f"{size} is no multiple of 16")
+  return block
