@@ -1,5 +1,6 @@
 """The interface of Python users."""
 
+import dataclasses
 import zlib
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 import siren_jax as sj
 from siren_jax import codec, sampling
 from siren_jax.audio import loudness
+from siren_jax.common import tuning
 from siren_jax.common.errors import UserError
 
 PROMPTS = ["a dog barking", "rain on a tin roof", "two short beeps"]
@@ -133,14 +135,30 @@ def test_without_a_loudness_a_sound_is_what_the_codec_gives(siren):
   assert np.abs(loud.decode(codes)).max() > 2
 
 
-def test_execution_is_given_at_load(tiny_bundle, siren):
-  execution = sj.Execution(dtype="bfloat16")
-  rounded = sj.load(tiny_bundle, execution=execution)
+@pytest.mark.parametrize(
+  "dtype", ["bfloat16", pytest.param("int8", marks=pytest.mark.long)]
+)
+def test_precision_is_given_at_load(tiny_bundle, siren, dtype):
+  rounded = sj.load(tiny_bundle, dtype=dtype)
+  assert rounded.bundle.execution == sj.Execution(dtype=dtype)
   audio_BxS = rounded.generate(PROMPTS[0], 0.2, key=5)
-  assert rounded.bundle.execution == execution
   assert np.isfinite(audio_BxS).all()
   exact_BxS = siren.generate(PROMPTS[0], 0.2, key=5)
   assert not np.array_equal(audio_BxS, exact_BxS)
+
+
+def test_devices_choose_the_precision_that_nobody_asks_for(
+  tiny_bundle, monkeypatch
+):
+  def precision(**options):
+    return sj.load(tiny_bundle, **options).bundle.execution.dtype
+
+  assert precision() == "float32"
+  as_on_gpu = dataclasses.replace(tuning.CPU, dtype="bfloat16")
+  monkeypatch.setattr(tuning, "current", lambda: as_on_gpu)
+  assert precision() == "bfloat16"
+  assert precision(dtype="float32") == "float32"
+  assert precision(execution=sj.Execution()) == "float32"
 
 
 def test_more_prompts_than_the_batch_size_are_all_made(tiny_bundle):

@@ -6,6 +6,7 @@ without a mesh, the devices of this process.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -29,6 +30,7 @@ class Tuning:
       transposed, for the gradient of the kernel below.
     fused_rows: up to so many rows a frame is made of the kernels in
       `sampling/gpu`; 0: never. Weights are packed for them.
+    compiler_options: of training and alignment steps.
   """
 
   dtype: str
@@ -38,7 +40,21 @@ class Tuning:
   experts_in_turn: bool
   ffn_barrier: bool
   fused_rows: int
+  compiler_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+
+# What each is worth: docs/scaling.md.
+_TPU_OPTIONS = {
+  # A product whose matrix is shared out over fsdp is left whole: cut up so that
+  # parts of the matrix can travel meanwhile, the sums go through memory three
+  # times as often.
+  "xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000,
+  # A gradient is laid out so that its sum can be scattered along any axis; else
+  # every device gets the whole sum of most and keeps its part.
+  "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
+  "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
+  "xla_tpu_assign_all_reduce_scatter_layout": True,
+}
 
 CPU = Tuning(
   dtype="float32",
@@ -66,6 +82,7 @@ TPU = Tuning(
   experts_in_turn=False,
   ffn_barrier=False,
   fused_rows=0,
+  compiler_options=_TPU_OPTIONS,
 )
 
 

@@ -20,6 +20,7 @@ from siren_jax.alignment.task import AlignTask
 from siren_jax.clap.laion import LaionConfig
 from siren_jax.codec.config import DacConfig, SpectralCodecConfig
 from siren_jax.common import mesh as meshes
+from siren_jax.common import tuning
 from siren_jax.common.errors import UserError
 from siren_jax.common.shards import block_size
 from siren_jax.experiments.stage1 import Stage1Experiment, task_of
@@ -54,7 +55,12 @@ def train(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   }
   function = trainer.make_update(task, state)
   codes = rows * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes, _options(mesh))
+  return Program(
+    function,
+    (state, batch, _key(mesh)),
+    codes,
+    tuning.current().compiler_options,
+  )
 
 
 def sample(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
@@ -121,7 +127,12 @@ def align(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   }
   function = trainer.make_update(task, state)
   codes = prompts * settings.group_size * config.num_codebooks * frames
-  return Program(function, (state, batch, _key(mesh)), codes, _options(mesh))
+  return Program(
+    function,
+    (state, batch, _key(mesh)),
+    codes,
+    tuning.current().compiler_options,
+  )
 
 
 TASKS = {"train": train, "sample": sample, "align": align}
@@ -199,11 +210,6 @@ def _whole(init: Callable, mesh: Mesh) -> Shapes:
 
 def _placed(shapes: Shapes, sharding: jax.sharding.Sharding) -> Shapes:
   return jax.tree.map(lambda x: x.update(sharding=sharding), shapes)
-
-
-def _options(mesh: Mesh) -> Mapping[str, Any]:
-  """What the trainer asks of the compiler for these devices."""
-  return trainer.COMPILER_OPTIONS.get(mesh.devices.flat[0].platform, {})
 
 
 def _rows(mesh: Mesh, dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:

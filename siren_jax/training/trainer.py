@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from siren_jax.common import mesh as meshes
-from siren_jax.common import paths
+from siren_jax.common import paths, tuning
 from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.common.signals import Repeats
@@ -26,20 +26,6 @@ from siren_jax.training.runlog import RunLog
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Batch, MeasuredTask, Metrics, Task
 
-# What each is worth: docs/scaling.md.
-COMPILER_OPTIONS = {
-  "tpu": {
-    # A product whose matrix is shared out over fsdp is left whole: cut up so
-    # that parts of the matrix can travel meanwhile, the sums go through memory
-    # three times as often.
-    "xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000,
-    # A gradient is laid out so that its sum can be scattered along any axis;
-    # else every device gets the whole sum of most and keeps its part.
-    "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
-    "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
-    "xla_tpu_assign_all_reduce_scatter_layout": True,
-  }
-}
 _WARM_UP = 2  # steps before a profile
 
 
@@ -175,7 +161,7 @@ def _measured(
   jitted = jax.jit(
     rollout,
     out_shardings=meshes.batch_sharding(mesh),
-    compiler_options=_compiler_options(),
+    compiler_options=tuning.current().compiler_options,
   )
 
   def measured(
@@ -224,13 +210,9 @@ def _compile_update(
   log.say("compiling the training step ...")
   start = time.monotonic()
   lowered = make_update(task, state).lower(state, batch, root)
-  compiled = lowered.compile(_compiler_options())
+  compiled = lowered.compile(tuning.current().compiler_options)
   log.say(f"compiled in {time.monotonic() - start:.1f} s")
   return compiled
-
-
-def _compiler_options() -> dict[str, Any] | None:
-  return COMPILER_OPTIONS.get(jax.default_backend())
 
 
 def _evaluator(
@@ -239,7 +221,9 @@ def _evaluator(
   """(state, batches) -> means over at most `eval_batches` batches."""
   log.say("compiling the evaluation with its first batch ...")
   measured = _measured(task, mesh, log)
-  jitted = jax.jit(task.evaluate, compiler_options=_compiler_options())
+  jitted = jax.jit(
+    task.evaluate, compiler_options=tuning.current().compiler_options
+  )
 
   def evaluate(state: TrainState, batches: Iterable[Any]) -> dict[str, float]:
     results = [

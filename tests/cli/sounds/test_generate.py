@@ -43,6 +43,7 @@ def test_one_prompt_gives_a_sound_and_its_facts(
   assert sidecar["version"] == siren_jax.__version__
   assert sidecar["clap_score"] is None  # nothing to choose from
   assert sidecar["loudness"] == -23
+  assert sidecar["dtype"] == "float32"
 
 
 @pytest.mark.long
@@ -137,21 +138,26 @@ def test_a_sound_that_is_not_written_leaves_nothing(
   assert names(tmp_path) == []
 
 
-def test_the_mesh_option_reaches_load(generate, tmp_path, monkeypatch, capsys):
-  """It reaches `load`; what that makes of it is tested in test_api."""
+def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
+  """What it makes of them is tested in test_api."""
   load, asked = api.load, []
 
-  def spy(model, mesh, batch_size):
-    asked.append(mesh)
-    return load(model, None, batch_size)
+  def spy(model, mesh, batch_size, dtype):
+    asked.append((mesh, dtype))
+    return load(model, None, batch_size, dtype=dtype)
 
   monkeypatch.setattr(api, "load", spy)
   assert generate("rain") == 0
-  assert generate("rain", "--mesh", "expert=2, data=4") == 0
-  assert asked == [None, siren_jax.MeshConfig(data=4, expert=2)]
-  assert "--mesh 'expert=2, data=4'" in capsys.readouterr().out
+  flags = "--mesh", "expert=2, data=4", "--dtype", "bfloat16"
+  assert generate("rain", *flags) == 0
+  mesh = siren_jax.MeshConfig(data=4, expert=2)
+  assert asked == [(None, None), (mesh, "bfloat16")]
+  out = capsys.readouterr().out
+  assert "--mesh 'expert=2, data=4' --dtype bfloat16" in out
   facts = json.loads((tmp_path / "rain-seed0-2.json").read_text())
-  assert "--mesh=expert=2, data=4" in shlex.split(facts["command"])
+  assert facts["dtype"] == "bfloat16"
+  command = shlex.split(facts["command"])
+  assert {"--mesh=expert=2, data=4", "--dtype=bfloat16"} < set(command)
 
 
 def test_a_long_sound_is_that_of_python(generate, tmp_path, tiny_bundle):
