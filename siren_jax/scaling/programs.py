@@ -138,12 +138,6 @@ def align(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
 TASKS = {"train": train, "sample": sample, "align": align}
 
 
-def as_on_accelerator(experiment: Stage1Experiment) -> Stage1Experiment:
-  """Settings that are chosen by the backend, as a TPU's or GPU's would be."""
-  loop = experiment.execution.expert_loop
-  return _replaced(experiment, expert_loop="vmap" if loop == "auto" else loop)
-
-
 def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
   """Keeps every activation: its operations are the useful ones."""
   return _replaced(experiment, remat=False)

@@ -107,7 +107,6 @@ def check(
       the mesh and the chips do not fit each other.
     DoesNotFit: the chips have not enough memory for the program.
   """
-  experiment = programs.as_on_accelerator(experiment)
   mesh = meshes.make_mesh(experiment.mesh, devices(topology))
   start = time.monotonic()
   with jax.set_mesh(mesh):
