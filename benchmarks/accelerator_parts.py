@@ -126,6 +126,8 @@ def parts(size: Size) -> dict[str, Part]:
   for batch in others[1:]:
     add(f"sample batch {batch}", sample, batch)
   add(f"sample batch {first}, guidance 3", sample, first, guidance=3.0)
+  for batch in size.batches:
+    add(f"sample batch {batch}, int8", sample, batch, dtype="int8")
   shallow = {"batch": first, "layers": size.layers}
   for name, flags in FLAGS.items():
     add(f"flags {name}", sample, flags=flags, **shallow)
@@ -180,29 +182,40 @@ def sample(
   layers: int | None = None,
   top_k: int | None = TOP_K,
   guidance: float | None = None,
+  dtype: str = "bfloat16",
 ) -> Figures:
-  """The sampler with random weights, in bfloat16."""
+  """The sampler with random weights, prepared as `load` does."""
   layers = layers or size.experts.temporal_layers
   config = dataclasses.replace(size.experts, temporal_layers=layers)
   method = SamplingConfig(top_k=top_k, guidance=guidance)
-  make = functools.partial(_weights, config=config, dtype=jnp.bfloat16)
+
+  def make(key: jax.Array) -> sampling.Weights:
+    variables = _weights(key, config, jnp.float32)
+    return sampling.prepare_weights(variables, config, Execution(dtype=dtype))
+
+  def begun(weights: sampling.Weights) -> tuple[Any, Any]:
+    prompted = sampling.prepare(weights, method, *prompts)
+    return prompted, sampling.start(prompted, size.frames)
+
   init = compiled(jax.jit(make), _key(0))
   prompts = _prompts(config, batch, size.prompt_tokens)
   keys = jax.random.split(_key(2), batch)
   begin = time.perf_counter()
-  shapes = jax.eval_shape(init.function, _key(0))
-  run = sampling.sample.lower(
-    shapes, config, method, *prompts, keys, size.frames, execution=EXECUTION
-  ).compile()
+  shapes = jax.eval_shape(begun, jax.eval_shape(make, _key(0)))
+  run = sampling.advance.lower(*shapes, keys, num_frames=size.frames).compile()
   yield {
     "layers": f"{layers} + {config.depth_layers}",
     "compile_s": time.perf_counter() - begin,
     **_program_memory(run),
   }
-  weights = init.run(_key(0))
-  seconds = median(lambda: run(weights, method, *prompts, keys), size.repeats)
-  a_frame = seconds / size.frames
-  read = bytes_a_frame(config, 2)
+  prompted, _ = begun(init.run(_key(0)))
+
+  def drawn() -> Any:
+    return run(prompted, sampling.start(prompted, size.frames), keys)
+
+  drawn()  # Compiles `start`.
+  a_frame = median(drawn, size.repeats) / size.frames
+  read = bytes_a_frame(config, 1 if dtype == "int8" else 2)
   rows = batch * (2 if guidance else 1)
   yield {
     "ms_a_frame": 1e3 * a_frame,

@@ -19,6 +19,8 @@ class Tuning:
     dtype: of the experts where a sound is made and nobody asks for another.
     cache_blocks: blocks of a key-value cache. A frame reads those up to its
       own, which takes a branch: a GPU would wait for its host.
+    single_row_axis: a batch of one is an axis of size one in the loop over
+      frames; on a CPU, XLA would copy caches that have one every frame.
     bisect: find the threshold of top-k and top-p bit by bit, in a loop of 32
       turns; else compare each code with each other, in one sum.
     draw_group: codes, in a draw, that are summed first by group and then in the
@@ -35,6 +37,7 @@ class Tuning:
 
   dtype: str
   cache_blocks: int
+  single_row_axis: bool
   bisect: bool
   draw_group: int
   experts_in_turn: bool
@@ -59,6 +62,7 @@ _TPU_OPTIONS = {
 CPU = Tuning(
   dtype="float32",
   cache_blocks=4,
+  single_row_axis=False,
   bisect=True,
   draw_group=32,
   experts_in_turn=True,
@@ -68,6 +72,7 @@ CPU = Tuning(
 GPU = Tuning(
   dtype="bfloat16",
   cache_blocks=1,
+  single_row_axis=True,
   bisect=False,
   draw_group=0,
   experts_in_turn=False,
@@ -77,6 +82,7 @@ GPU = Tuning(
 TPU = Tuning(
   dtype="bfloat16",
   cache_blocks=4,
+  single_row_axis=True,
   bisect=False,
   draw_group=0,
   experts_in_turn=False,

@@ -26,8 +26,7 @@ def temporal(
 ) -> tuple[jax.Array, list[Blocks]]:
   """The temporal paths of all experts for the next frame, before their norm.
 
-  A single row is no axis of caches, `cross` and mask: on a CPU, XLA would copy
-  caches that had an axis of size one every frame.
+  A single row need not be an axis of caches, `cross` and mask.
 
   Args:
     layers: parameters of each, axis K first.

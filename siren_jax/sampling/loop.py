@@ -138,7 +138,7 @@ def advance(
 class _Prompts(NamedTuple):
   """What frames read of `Prompted`, with axes I and B joined to R.
 
-  A single row is no axis of `cross`, `mask` and caches, see `frame.temporal`.
+  `tuning` says whether a single row is an axis of `cross`, `mask` and caches.
 
   Attributes:
     cross: for each layer, keys and values [K, R, H, P, A].
@@ -160,12 +160,10 @@ class _Frame(NamedTuple):
   caches: list[Blocks]
 
 
-def _join(
-  prompted: Prompted, state: State, always: bool
-) -> tuple[_Prompts, _Frame]:
-  """A single row is an axis, too, if `always`."""
+def _join(prompted: Prompted, state: State) -> tuple[_Prompts, _Frame]:
   experts, ways, batch, width = state.x_KxIxBxD.shape
-  rows = (ways * batch,) if always or ways * batch > 1 else ()
+  is_axis = ways * batch > 1 or tuning.current().single_row_axis
+  rows = (ways * batch,) if is_axis else ()
 
   def join(x: jax.Array) -> jax.Array:
     return x.reshape(experts, *rows, *x.shape[3:])
@@ -203,7 +201,7 @@ def _advance(
   rows = state.x_KxIxBxD.shape[1] * state.x_KxIxBxD.shape[2]
   if rows > tuning.current().fused_rows or not packing.wanted(weights.config):
     weights = weights.unpacked()
-  prompts, first = _join(prompted, state, weights.packed)
+  prompts, first = _join(prompted, state)
   draw = functools.partial(_draw, weights, method)
 
   def uniforms(frame: jax.Array) -> jax.Array:

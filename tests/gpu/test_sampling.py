@@ -35,9 +35,6 @@ EXCLUDED = pytest.mark.xfail(
   strict=True,
   reason="in bfloat16 the scorer has other codes among the best k",
 )
-TIES = pytest.mark.xfail(
-  strict=True, reason="logits in bfloat16 tie, and top-k keeps all that tie"
-)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +162,7 @@ def test_every_drawn_code_can_be_scored(compare, arithmetic, guidance):
   [
     pytest.param(HIGHEST, id="float32"),
     pytest.param(TF32, id="TF32"),
-    pytest.param(BFLOAT16, id="bfloat16", marks=TIES),
+    pytest.param(BFLOAT16, id="bfloat16"),
   ],
 )
 def test_top_k_keeps_k(compare, arithmetic, guidance):
@@ -195,6 +192,34 @@ def test_a_row_of_a_batch_is_the_prompt_alone(
       params, CONFIG, GUIDED, *one, FRAMES, execution=execution
     )
   np.testing.assert_array_equal(alone.codes_BxNxT[0], together[row])
+
+
+@pytest.mark.parametrize(
+  "arithmetic, mean, most",
+  [
+    pytest.param(HIGHEST, 5e-6, 5e-5, id="float32"),
+    pytest.param(BFLOAT16, 0.02, 0.2, id="bfloat16"),
+    pytest.param(("int8", "default"), 0.1, 1.0, id="int8"),
+  ],
+)
+def test_kernels_of_few_rows_agree(
+  params, prompt, keys, arithmetic, mean, most
+):
+  """Each of its own: with guidance, eight rows."""
+  few = [x[:4] for x in (*prompt, keys)]
+  method = SamplingConfig(guidance=3.0)
+  with computed_in(arithmetic) as execution:
+    weights = sampling.prepare_weights(params, CONFIG, execution)
+    drawn = sampling.sample(
+      params, CONFIG, method, *few, FRAMES, execution=execution
+    )
+    scores = sampling.score(
+      params, CONFIG, method, drawn.codes_BxNxT, *few[:2], execution=execution
+    )
+  assert weights.packed
+  apart = np.abs(drawn.log_probs_BxNxT - scores.log_probs_BxNxT)
+  assert apart.mean() <= 3 * mean
+  assert apart.max() <= 3 * most
 
 
 def test_padding_of_the_prompt_changes_nothing(compare, params, prompt, keys):

@@ -22,7 +22,9 @@ from siren_jax.sampling import (
 from siren_jax.sampling.gpu import packing
 
 FRAMES = 3
-AS_ON_GPU = dataclasses.replace(tuning.CPU, fused_rows=8, cache_blocks=1)
+AS_ON_GPU = dataclasses.replace(
+  tuning.CPU, fused_rows=8, cache_blocks=1, single_row_axis=True
+)
 
 
 @pytest.fixture(scope="module")
