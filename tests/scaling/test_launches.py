@@ -100,7 +100,7 @@ backend_config={"known_trip_count":{"n":"6"}}
 
 def test_kernels_of_a_turn_are_counted():
   started = launches.of(hlo.Program(HLO).part("frame"))
-  # In the frame 8; in loops 32 and 5; in either branch 1 or 3.
+  # In the frame 7; in loops 32 and 5; in either branch 1 or 3.
   assert started.kinds == {
     "fusion": 6 + 32 + 3 + 1 + 2,
     "custom-call": 1,
