@@ -105,6 +105,8 @@ def _moved(
     return sum(_hbm(a) for a in read[1]) + min(part, written)
   if _LIBRARY.search(instruction.attributes):
     written = _hbm(instruction.results[0])  # The rest is room to work in.
+  if instruction.kind == "custom-call":
+    written -= sum(_hbm(a) for a in _in_place(instruction))
   if instruction.kind not in FUSIONS:
     return written + sum(_hbm(a) for arrays in read for a in arrays)
   inside = program.computations[instruction.called()[0]]
@@ -118,6 +120,15 @@ def _moved(
     total += whole if used is None else min(used, whole)
   root = next(i for i in inside.values() if i.root)
   return total + min(written, _written(root, inside))
+
+
+def _in_place(instruction: Instruction) -> list[Array]:
+  """Results of a kernel that take an operand's place: little of each is new."""
+  match = re.search(
+    r"output_to_operand_aliasing=\{(.*?)\}\}?(?:, |$)", instruction.attributes
+  )
+  numbers = re.findall(r"\{(\d*)\}: \(", match[0]) if match else []
+  return [instruction.results[int(number or 0)] for number in numbers]
 
 
 def _part(parameter: Instruction, inside: Computation) -> int | None:

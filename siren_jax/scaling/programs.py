@@ -180,7 +180,7 @@ def _weights(
 
   params = _experts(config, mesh)
   shapes = jax.eval_shape(function, params)
-  if mesh.size == 1:
+  if meshes.alone():
     return _placed(shapes, meshes.replicated(mesh))
   shardings = function.lower(params).compile().output_shardings
   return jax.tree.map(lambda x, s: x.update(sharding=s), shapes, shardings)

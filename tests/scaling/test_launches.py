@@ -100,7 +100,7 @@ backend_config={"known_trip_count":{"n":"6"}}
 
 def test_kernels_of_a_turn_are_counted():
   started = launches.of(hlo.Program(HLO).part("frame"))
-  # In the frame 7; in loops 32 and 3; in either branch 1 or 3.
+  # In the frame 7; in loops 32 and 5; in either branch 1 or 3.
   assert started.kinds == {
     "fusion": 6 + 32 + 3 + 1 + 2,
     "custom-call": 1,
@@ -179,3 +179,22 @@ def test_products_of_libraries_count_without_their_workspace():
   x, k, y = 4 * 4101 * 64, 128 * 7 * 64, 4 * 2048 * 128
   product = 2 * (64 * 512 + 512 * 256) + 4 * 64 * 256
   assert counted.bytes == 3 * 4 * (x + k + y) + product
+
+
+IN_PLACE = """
+ENTRY %main (q: bf16[6,64], k: bf16[6,301,64]) -> bf16[6,64] {
+  %q = bf16[6,64]{1,0} parameter(0)
+  %k = bf16[6,301,64]{2,1,0} parameter(1)
+  %kernel = (bf16[6,64]{1,0}, bf16[6,301,64]{2,1,0}) custom-call(%q, %k), \
+custom_call_target="__gpu$xla.gpu.triton", \
+output_to_operand_aliasing={{1}: (1, {})}, api_version=API_VERSION_TYPED_FFI
+  ROOT %out = bf16[6,64]{1,0} get-tuple-element(%kernel), index=0
+}
+"""
+
+
+def test_what_a_kernel_updates_in_place_is_read_and_not_written():
+  small, cache = 2 * 6 * 64, 2 * 6 * 301 * 64
+  assert costs.of(IN_PLACE).bytes == small + cache + small
+  whole = IN_PLACE.replace("{{1}: (1, {})}", "{{1}: (1, {}), {0}: (0, {})}")
+  assert costs.of(whole).bytes == small + cache
