@@ -112,33 +112,6 @@ def test_two_processes_equal_one(straight):
 
 
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tiny_bundle, tmp_path):
-  """Each its own rollouts, on the host."""
-  rewards = []
-  for processes in (1, 2):
-    workdir = tmp_path / str(processes)
-    subprocess.run(
-      [
-        *(sys.executable, "launch/local.py", "--processes", str(processes)),
-        *("--", "align", "--config=configs/tiny_align.py"),
-        f"--workdir={workdir}",
-        f"--config.data.start={tiny_bundle}",
-        "--config.alignment.rewards=('verifiable',)",
-        "--config.alignment.weights=(1.0,)",
-        "--config.train.steps=1",
-      ],
-      cwd=ROOT,
-      check=True,
-      timeout=600,
-    )
-    with open(workdir / "metrics.csv", encoding="utf-8") as file:
-      rows = [row for row in csv.DictReader(file) if row["train/loss"]]
-    rewards.append([float(row["train/reward_verifiable"]) for row in rows])
-  assert len(rewards[0]) == 1 and rewards[0][0] > 0
-  np.testing.assert_allclose(*rewards, atol=1e-4)
-
-
-@pytest.mark.slow
 def test_another_number_of_processes_goes_on(start, straight, tmp_path):
   for processes, steps in ((4, 7), (2, 13), (4, STEPS)):
     finish(start(tmp_path, processes, steps))
