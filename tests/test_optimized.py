@@ -21,7 +21,7 @@ TESTED = (
 )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_programs_as_users_have_them():
   assert "optimization" in os.environ["XLA_FLAGS"]  # of this process
   options = ["-m", "optimized and not long", "-n", "0", "-v"]

@@ -21,6 +21,7 @@ from siren_jax.codec.quantizer import Codebook, ResidualQuantizer
 from siren_jax.common.precision import exact
 from siren_jax.evaluation import networks, scorers
 from siren_jax.experts.embedding import CodeEmbedding
+from siren_jax.sampling import state
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -114,6 +115,12 @@ def _total():
 
 AUDIO = _array(2, 16000)
 CASES = {
+  "embeddings in the sampler": lambda: (
+    state.embed,
+    _array(4, 8, 16),
+    _array(4, 16),
+    _array(2, 4, 8),
+  ),
   "resampling": lambda: (
     lambda x: resample.resample(x, 16000, 48000),
     AUDIO,

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from siren_jax.common import mesh as meshes
+from siren_jax.common.precision import exact
 from siren_jax.experts.attention import (
   Blocks,
   Cache,
@@ -323,6 +324,7 @@ def start(
   return run(prompted, jnp.int32(frame))
 
 
+@exact
 def embed(
   folded_Nx8xD: jax.Array, offset_NxD: jax.Array, entries_BxNx8: jax.Array
 ) -> jax.Array:

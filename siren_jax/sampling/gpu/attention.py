@@ -1,4 +1,8 @@
-"""Attention of one frame, in one kernel each; axis M as in `products`."""
+"""Attention of one frame, in one kernel each.
+
+Activations have ROWS rows, keys and values as many as are used. Axis I: what
+is attended to; of `qkv`: queries, keys and values, side by side.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -23,23 +27,23 @@ SLOTS = 64  # of a cache that are read at a time
 
 
 def attend_to_past(
-  qkv_KxMxExA: jax.Array,
-  k_KxRxJxIxA: jax.Array,
-  v_KxRxJxIxA: jax.Array,
+  qkv_KxBxIxA: jax.Array,
+  k_KxBxJxIxA: jax.Array,
+  v_KxBxJxIxA: jax.Array,
   position: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Attention of a new frame to itself and the frames before it.
 
   Args:
-    qkv_KxMxExA: its queries [H], keys [J] and values [J], side by side.
-    k_KxRxJxIxA, v_KxRxJxIxA: keys and values of the frames before; written to.
+    qkv_KxBxIxA: its queries [H], keys [J] and values [J], side by side.
+    k_KxBxJxIxA, v_KxBxJxIxA: keys and values of the frames before; written to.
     position: int32 scalar, how many there are.
 
   Returns:
-    [K, M, H, A], and keys and values with the new frame's in their place.
+    [K, B, H, A], and keys and values with the new frame's in their place.
   """
-  experts, rows, kv_heads, slots, width = k_KxRxJxIxA.shape
-  heads = qkv_KxMxExA.shape[2] - 2 * kv_heads
+  experts, rows, kv_heads, slots, width = k_KxBxJxIxA.shape
+  heads = qkv_KxBxIxA.shape[2] - 2 * kv_heads
   share = heads // kv_heads
 
   def of_frame(size: int | None, first: int) -> pl.BlockSpec:
@@ -50,7 +54,7 @@ def attend_to_past(
   cache = pl.BlockSpec(
     (None, None, None, slots, width), lambda k, r, j: (k, r, j, 0, 0)
   )
-  qkv = qkv_KxMxExA
+  qkv = qkv_KxBxIxA
   return pl.pallas_call(
     functools.partial(_attend_to_past, slots),
     grid=(experts, rows, kv_heads),
@@ -65,13 +69,13 @@ def attend_to_past(
     out_specs=[of_frame(share, 0), cache, cache],
     out_shape=[
       jax.ShapeDtypeStruct((experts, ROWS, heads, width), qkv.dtype),
-      jax.ShapeDtypeStruct(k_KxRxJxIxA.shape, k_KxRxJxIxA.dtype),
-      jax.ShapeDtypeStruct(v_KxRxJxIxA.shape, v_KxRxJxIxA.dtype),
+      jax.ShapeDtypeStruct(k_KxBxJxIxA.shape, k_KxBxJxIxA.dtype),
+      jax.ShapeDtypeStruct(v_KxBxJxIxA.shape, v_KxBxJxIxA.dtype),
     ],
     input_output_aliases={4: 1, 5: 2},
     **options(),
     name="attend_to_past",
-  )(position[None], qkv, qkv, qkv, k_KxRxJxIxA, v_KxRxJxIxA)
+  )(position[None], qkv, qkv, qkv, k_KxBxJxIxA, v_KxBxJxIxA)
 
 
 def _attend_to_past(
@@ -87,32 +91,32 @@ def _attend_to_past(
   v_out_ref: Any,
 ) -> None:
   position = position_ref[0]
-  q_GxA = _scaled(q_ref)
+  q_RxA = _scaled(q_ref)
   new_k, new_v = new_k_ref[...], new_v_ref[...]
-  itself_G = jnp.sum(q_GxA * new_k.astype(jnp.float32), 1)
-  values_GxA = jnp.broadcast_to(new_v.astype(jnp.float32), q_GxA.shape)
-  carry = itself_G, jnp.ones_like(itself_G), values_GxA
+  itself_R = jnp.sum(q_RxA * new_k.astype(jnp.float32), 1)
+  values_RxA = jnp.broadcast_to(new_v.astype(jnp.float32), q_RxA.shape)
+  carry = itself_R, jnp.ones_like(itself_R), values_RxA
   read = functools.partial(_slots, k_ref, v_ref, slots)
 
   def more(i: jax.Array, carry: Any) -> Any:
-    return _attend(q_GxA, *read(i, position), carry)
+    return _attend(q_RxA, *read(i, position), carry)
 
   count = (position + SLOTS - 1) // SLOTS
-  _, total_G, out_GxA = jax.lax.fori_loop(0, count, more, carry)
-  out_ref[...] = (out_GxA / total_G[:, None]).astype(out_ref.dtype)
+  _, total_R, out_RxA = jax.lax.fori_loop(0, count, more, carry)
+  out_ref[...] = (out_RxA / total_R[:, None]).astype(out_ref.dtype)
   slot = jnp.minimum(position, slots - 1)  # The last one is spare.
   k_out_ref[slot] = new_k
   v_out_ref[slot] = new_v
 
 
 def attend_to_prompt(
-  q_KxMxHxA: jax.Array,
-  k_KxRxHxPxA: jax.Array,
-  v_KxRxHxPxA: jax.Array,
-  mask_RxP: jax.Array,
+  q_KxBxHxA: jax.Array,
+  k_KxBxHxPxA: jax.Array,
+  v_KxBxHxPxA: jax.Array,
+  mask_BxP: jax.Array,
 ) -> jax.Array:
-  """Attention of a new frame to the tokens of the prompt, [K, M, H, A]."""
-  experts, rows, heads, tokens, width = k_KxRxHxPxA.shape
+  """Attention of a new frame to the tokens of the prompt, [K, B, H, A]."""
+  experts, rows, heads, tokens, width = k_KxBxHxPxA.shape
   of_frame = pl.BlockSpec((None, None, 1, width), lambda k, r, h: (k, r, h, 0))
   prompt = pl.BlockSpec(
     (None, None, None, tokens, width), lambda k, r, h: (k, r, h, 0, 0)
@@ -127,10 +131,10 @@ def attend_to_prompt(
       pl.BlockSpec((None, tokens), lambda k, r, h: (r, 0)),
     ],
     out_specs=of_frame,
-    out_shape=jax.ShapeDtypeStruct(q_KxMxHxA.shape, q_KxMxHxA.dtype),
+    out_shape=jax.ShapeDtypeStruct(q_KxBxHxA.shape, q_KxBxHxA.dtype),
     **options(),
     name="attend_to_prompt",
-  )(q_KxMxHxA, k_KxRxHxPxA, v_KxRxHxPxA, mask_RxP.astype(jnp.int32))
+  )(q_KxBxHxA, k_KxBxHxPxA, v_KxBxHxPxA, mask_BxP.astype(jnp.int32))
 
 
 def _attend_to_prompt(
@@ -154,12 +158,12 @@ def attend_to_tokens(
   counts: Sequence[int],
   heads: int,
   kernel: Kernel,
-  residual_MxD: jax.Array,
+  residual_BxD: jax.Array,
 ) -> jax.Array:
-  """Attention over a frame's tokens, times a kernel, plus a residual: [M, D].
+  """Attention over a frame's tokens, times a kernel, plus a residual: [B, D].
 
   Args:
-    qkv: queries, keys and values of some tokens, [M, E] each, token after
+    qkv: queries, keys and values of some tokens, [B, I] each, token after
       token. The tokens of the last one ask; each sees those up to itself.
     counts: how many tokens each holds.
     heads: H, of queries. kernel: [1, D, D].
@@ -183,10 +187,10 @@ def attend_to_tokens(
       part,
     ],
     out_specs=part,
-    out_shape=jax.ShapeDtypeStruct(residual_MxD.shape, residual_MxD.dtype),
+    out_shape=jax.ShapeDtypeStruct(residual_BxD.shape, residual_BxD.dtype),
     **options(),
     name="attend_to_tokens",
-  )(*qkv, *scales, values, residual_MxD)
+  )(*qkv, *scales, values, residual_BxD)
 
 
 def _attend_to_tokens(
@@ -214,12 +218,12 @@ def _attend_to_tokens(
         values.append(v.astype(jnp.float32))
     top = functools.reduce(jnp.maximum, scores)
     weights = [jnp.exp(score - top) for score in scores]
-    total_M = functools.reduce(jnp.add, weights)
+    total_B = functools.reduce(jnp.add, weights)
     seen = functools.reduce(
       jnp.add,
       [w[:, None] * v for w, v in zip(weights, values, strict=True)],
     )
-    seen = (seen / total_M[:, None]).astype(residual_ref.dtype)
+    seen = (seen / total_B[:, None]).astype(residual_ref.dtype)
     kernel = kernel_ref[:, pl.ds(head * width, width)]
     return total + dot(seen, kernel.astype(seen.dtype))
 
@@ -254,22 +258,22 @@ def _read(ref: Any, mask: jax.Array, *at: Any) -> jax.Array:
 
 
 def _attend(
-  q_GxA: jax.Array,
+  q_RxA: jax.Array,
   k_IxA: jax.Array,
   v_IxA: jax.Array,
   mask_I: jax.Array,
   carry: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """A running softmax: the largest score [G], sum of weights [G], of values."""
-  top_G, total_G, out_GxA = carry
-  scores_GxI = jnp.sum(q_GxA[:, None] * k_IxA[None], 2)
-  scores_GxI = jnp.where(mask_I[None], scores_GxI, NEGATIVE)
-  new_top_G = jnp.maximum(top_G, jnp.max(scores_GxI, 1))
-  weights_GxI = jnp.exp(scores_GxI - new_top_G[:, None])
-  fade_G = jnp.exp(top_G - new_top_G)
-  added_GxA = jnp.sum(weights_GxI[:, :, None] * v_IxA[None], 1)
+  """A running softmax: the largest score [R], sum of weights [R], of values."""
+  top_R, total_R, out_RxA = carry
+  scores_RxI = jnp.sum(q_RxA[:, None] * k_IxA[None], 2)
+  scores_RxI = jnp.where(mask_I[None], scores_RxI, NEGATIVE)
+  new_top_R = jnp.maximum(top_R, jnp.max(scores_RxI, 1))
+  weights_RxI = jnp.exp(scores_RxI - new_top_R[:, None])
+  fade_R = jnp.exp(top_R - new_top_R)
+  added_RxA = jnp.sum(weights_RxI[:, :, None] * v_IxA[None], 1)
   return (
-    new_top_G,
-    total_G * fade_G + jnp.sum(weights_GxI, 1),
-    out_GxA * fade_G[:, None] + added_GxA,
+    new_top_R,
+    total_R * fade_R + jnp.sum(weights_RxI, 1),
+    out_RxA * fade_R[:, None] + added_RxA,
   )

@@ -52,7 +52,7 @@ def temporal(
       seen.reshape(x.shape),
       prompted["out"],
       bias=prompted["out_bias"][:, None],
-      residual_KxMxE=x,
+      residual_KxBxI=x,
     )
     qkv = linear(
       x,
@@ -64,7 +64,7 @@ def temporal(
     x = linear(
       seen.reshape(x.shape),
       layer["self_attention"]["out"],
-      residual_KxMxE=x,
+      residual_KxBxI=x,
     )
     last = i + 1 == len(layers)
     x = _ffn(config, layer, x, None if last else places_Kx1xD)
@@ -86,9 +86,9 @@ def depth(
   places = sinusoid(before + jnp.arange(tokens), dim).astype(x_IxRxD.dtype)
   share = ROWS // TOKENS  # Rows of each token, of which R are used.
   spread = jnp.repeat(places, share, axis=0)
-  places_1xMxD = jnp.pad(spread, ((0, ROWS - len(spread)), (0, 0)))[None]
+  places_1xBxD = jnp.pad(spread, ((0, ROWS - len(spread)), (0, 0)))[None]
   x = jnp.pad(x_IxRxD, ((0, 0), (0, share - rows), (0, 0)))
-  x = _padded(x.reshape(1, -1, dim)) + places_1xMxD
+  x = _padded(x.reshape(1, -1, dim)) + places_1xBxD
   longer = []
   for i, layer in enumerate(layers):
     qkv = linear(
@@ -105,26 +105,26 @@ def depth(
       x[0],
     )[None]
     last = i + 1 == len(layers)
-    x = _ffn(config, layer, x, None if last else places_1xMxD)
-  logits_1xMxV = linear(
+    x = _ffn(config, layer, x, None if last else places_1xBxD)
+  logits_1xBxV = linear(
     x,
     head,
     norm=Norm(norm["scale"], config.norm_eps),
     dtype=jnp.float32,
   )
   first = share * (tokens - 1)
-  return logits_1xMxV[0, first : first + rows], longer
+  return logits_1xBxV[0, first : first + rows], longer
 
 
 def _ffn(
   config: ExpertConfig,
   layer: Any,
-  x_KxMxD: jax.Array,
+  x_KxBxD: jax.Array,
   places: jax.Array | None,
 ) -> jax.Array:
   """x plus the feed-forward of its norm, plus the next block's positions."""
   hidden = linear(
-    x_KxMxD,
+    x_KxBxD,
     layer["ffn"]["gate"],
     norm=Norm(layer["ffn_norm"]["scale"], config.norm_eps),
     value=layer["ffn"]["value"],
@@ -133,7 +133,7 @@ def _ffn(
     hidden,
     layer["ffn"]["down"],
     bias=places,
-    residual_KxMxE=x_KxMxD,
+    residual_KxBxI=x_KxBxD,
   )
 
 

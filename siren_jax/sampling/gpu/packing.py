@@ -74,18 +74,18 @@ def unpacked(layer: Any, config: ExpertConfig, dtype: str) -> Any:
 
 
 def packed_kernel(kernel: jax.Array, int8: bool) -> Kernel:
-  """[K, C, *E] to [K, E, C]."""
+  """[K, D, *I] to [K, I, D]."""
   turned = transposed(kernel)
   return quantised(turned) if int8 else turned
 
 
 def unpacked_kernel(kernel: Kernel, dtype: str) -> jax.Array:
-  """[K, E, C] to [K, C, E]."""
+  """[K, I, D] to [K, D, I]."""
   if isinstance(kernel, Int8):
     kernel = kernel.whole(dtype)
   return transposed(kernel)
 
 
 def transposed(kernel: jax.Array) -> jax.Array:
-  """[K, C, *E] to [K, E, C]."""
+  """[K, D, *I] to [K, I, D]."""
   return kernel.reshape(*kernel.shape[:2], -1).swapaxes(1, 2)

@@ -5,10 +5,10 @@ its kernels. These read each weight once, and do what comes before and after a
 product in the same kernel: the norm, SwiGLU, bias, residual. They are written
 in Pallas for Triton; where there is no GPU they are interpreted, slowly.
 
-Axis M: ROWS rows, of which the first are used: as many as the matrix units of
-a GPU multiply at least. Kernels of products are stored transposed, [E, C]:
-what is summed over lies side by side. Axis C: what a product sums over; E: what
-it gives.
+Activations have ROWS rows, B, of which the first are used: as many as the
+matrix units of a GPU multiply at least. Kernels of products are stored
+transposed, [I, D]: what is summed over lies side by side. Axis D: what a
+product sums over; I: what it gives.
 """
 
 import functools
@@ -27,51 +27,51 @@ ROWS = 16
 class Int8(NamedTuple):
   """A kernel in eight bits, with a scale for each channel that it gives."""
 
-  values_KxExC: jax.Array
-  scale_KxE: jax.Array
+  values_KxIxD: jax.Array
+  scale_KxI: jax.Array
 
   def whole(self, dtype: Any) -> jax.Array:
-    """The kernel [K, E, C] that this stands for."""
-    values = self.values_KxExC.astype(jnp.float32)
-    return (values * self.scale_KxE[..., None]).astype(dtype)
+    """The kernel [K, I, D] that this stands for."""
+    values = self.values_KxIxD.astype(jnp.float32)
+    return (values * self.scale_KxI[..., None]).astype(dtype)
 
 
-Kernel = jax.Array | Int8  # [K, E, C]
+Kernel = jax.Array | Int8  # [K, I, D]
 
 
-def quantised(kernel_KxExC: jax.Array) -> Int8:
+def quantised(kernel_KxIxD: jax.Array) -> Int8:
   """The nearest kernel in eight bits; the largest value is 127 steps."""
-  kernel = kernel_KxExC.astype(jnp.float32)
-  scale_KxE = jnp.max(jnp.abs(kernel), 2) / 127
-  steps = kernel / jnp.maximum(scale_KxE, 1e-30)[..., None]
-  return Int8(jnp.round(steps).astype(jnp.int8), scale_KxE)
+  kernel = kernel_KxIxD.astype(jnp.float32)
+  scale_KxI = jnp.max(jnp.abs(kernel), 2) / 127
+  steps = kernel / jnp.maximum(scale_KxI, 1e-30)[..., None]
+  return Int8(jnp.round(steps).astype(jnp.int8), scale_KxI)
 
 
 class Norm(NamedTuple):
-  """An RMSNorm in front of a product: `scale_KxC`, and its epsilon."""
+  """An RMSNorm in front of a product: `scale_KxD`, and its epsilon."""
 
-  scale_KxC: jax.Array
+  scale_KxD: jax.Array
   eps: float
 
 
 def linear(
-  x_KxMxC: jax.Array,
+  x_KxBxD: jax.Array,
   kernel: Kernel,
   *,
   norm: Norm | None = None,
   value: Kernel | None = None,
   bias: jax.Array | None = None,
-  residual_KxMxE: jax.Array | None = None,
+  residual_KxBxI: jax.Array | None = None,
   dtype: Any | None = None,
 ) -> jax.Array:
-  """x times kernel, [K, M, E], with what is around it.
+  """x times kernel, [K, B, I], with what is around it.
 
   Args:
     norm: of x. value: another kernel, for which the first is the gate of a
-      SwiGLU. bias: [K, 1, E] or [K, M, E]; it and residual_KxMxE are added.
+      SwiGLU. bias: [K, 1, I] or [K, B, I]; it and residual_KxBxI are added.
     dtype: of the result, by default that of x.
   """
-  experts, _, width = x_KxMxC.shape
+  experts, _, width = x_KxBxD.shape
   gate, gate_scale = parts(kernel)
   out = gate.shape[1]
   tile, step = block(out, 32), block(width, 128)
@@ -81,20 +81,20 @@ def linear(
   one = pl.BlockSpec((None, 1, tile), lambda k, e: (k, 0, e))
   optional = {
     "scale": (
-      norm and norm.scale_KxC,
+      norm and norm.scale_KxD,
       pl.BlockSpec((None, width), lambda k, _: (k, 0)),
     ),
     "gate_scale": (gate_scale, one),
     "value": (None if value is None else parts(value)[0], rows),
     "value_scale": (None if value is None else parts(value)[1], one),
     "bias": (bias, part if bias is None or bias.shape[1] > 1 else one),
-    "residual": (residual_KxMxE, part),
+    "residual": (residual_KxBxI, part),
   }
   given = {n: pair for n, pair in optional.items() if pair[0] is not None}
   body = functools.partial(
     _linear, tuple(given), width, step, norm.eps if norm else 0.0
   )
-  shape = jax.ShapeDtypeStruct((experts, ROWS, out), dtype or x_KxMxC.dtype)
+  shape = jax.ShapeDtypeStruct((experts, ROWS, out), dtype or x_KxBxD.dtype)
   return pl.pallas_call(
     body,
     grid=(experts, out // tile),
@@ -103,13 +103,13 @@ def linear(
     out_shape=shape,
     **options(),
     name="linear",
-  )(x_KxMxC, gate, *(array for array, _ in given.values()))
+  )(x_KxBxD, gate, *(array for array, _ in given.values()))
 
 
 def parts(kernel: Kernel) -> tuple[jax.Array, jax.Array | None]:
-  """[K, E, C], and scales [K, 1, E] of what it gives, if it has some."""
+  """[K, I, D], and scales [K, 1, I] of what it gives, if it has some."""
   if isinstance(kernel, Int8):
-    return kernel.values_KxExC, kernel.scale_KxE[:, None]
+    return kernel.values_KxIxD, kernel.scale_KxI[:, None]
   return kernel, None
 
 
@@ -163,10 +163,10 @@ def options() -> dict[str, Any]:
   }
 
 
-def dot(x_MxC: jax.Array, w_ExC: jax.Array) -> jax.Array:
+def dot(x_BxD: jax.Array, w_IxD: jax.Array) -> jax.Array:
   return jax.lax.dot_general(
-    x_MxC, w_ExC, (((1,), (1,)), ((), ())),
-    precision="highest" if x_MxC.dtype == jnp.float32 else None,
+    x_BxD, w_IxD, (((1,), (1,)), ((), ())),
+    precision="highest" if x_BxD.dtype == jnp.float32 else None,
     preferred_element_type=jnp.float32,
   )  # fmt: skip
 
