@@ -6,6 +6,7 @@ without a mesh, the devices of this process.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import jax
@@ -92,14 +93,30 @@ TPU = Tuning(
 )
 
 
+# Without bfloat16, or without proof that the kernels compile for it.
+OTHER_GPU = dataclasses.replace(GPU, dtype="float32", fused_rows=0)
+# From NVIDIA's Ampere (2020) on.
+_NEW_GPUS = re.compile(
+  r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00)\b"
+)
+
+
 def current() -> Tuning:
   """For the devices of the mesh, or of this process."""
-  return {"cpu": CPU, "gpu": GPU, "tpu": TPU}[kind()]
+  match kind():
+    case "cpu":
+      return CPU
+    case "tpu":
+      return TPU
+  return GPU if _NEW_GPUS.search(_name()) else OTHER_GPU
 
 
 def kind() -> str:
   """Of the devices of the mesh, or of this process: cpu, gpu or tpu."""
-  device = jax.sharding.get_abstract_mesh().abstract_device
-  name = jax.default_backend() if device is None else device.device_kind
-  name = name.lower().partition(" ")[0]
+  name = _name().lower().partition(" ")[0]
   return name if name in ("cpu", "tpu") else "gpu"
+
+
+def _name() -> str:
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  return (device or jax.devices()[0]).device_kind

@@ -15,7 +15,13 @@ from siren_jax.common import mesh, tuning
     ("TPU v5 lite", tuning.TPU),
     ("TPU v6e", tuning.TPU),
     ("NVIDIA H100 80GB HBM3", tuning.GPU),
-    ("AMD Instinct MI300X", tuning.GPU),
+    ("NVIDIA A100-SXM4-80GB", tuning.GPU),
+    ("NVIDIA L4", tuning.GPU),
+    ("NVIDIA GH200 480GB", tuning.GPU),
+    ("NVIDIA B200", tuning.GPU),
+    ("Tesla T4", tuning.OTHER_GPU),
+    ("Tesla V100-SXM2-16GB", tuning.OTHER_GPU),
+    ("AMD Instinct MI300X", tuning.OTHER_GPU),
   ],
 )
 def test_the_kind_of_device_chooses(monkeypatch, kind, expected):
