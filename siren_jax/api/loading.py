@@ -36,7 +36,7 @@ def load(
       which kept it.
     dtype: of the experts, instead of what `execution` says: float32, bfloat16,
       or int8 (see `Execution`). Where neither says another, it is bfloat16 on
-      a GPU or TPU, and float32 on a CPU.
+      TPUs and on NVIDIA's GPUs from Ampere on, and float32 elsewhere.
 
   Raises:
     UserError: there is no such bundle, or it is broken; the mesh does not fit

@@ -97,7 +97,8 @@ TPU = Tuning(
 OTHER_GPU = dataclasses.replace(GPU, dtype="float32", fused_rows=0)
 # From NVIDIA's Ampere (2020) on.
 _NEW_GPUS = re.compile(
-  r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00)\b"
+  r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00|RTX [345]0\d0"
+  r"|RTX A\d+|RTX \d000 Ada)\b"
 )
 
 

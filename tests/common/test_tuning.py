@@ -19,6 +19,8 @@ from siren_jax.common import mesh, tuning
     ("NVIDIA L4", tuning.GPU),
     ("NVIDIA GH200 480GB", tuning.GPU),
     ("NVIDIA B200", tuning.GPU),
+    ("NVIDIA GeForce RTX 4090", tuning.GPU),
+    ("NVIDIA GeForce RTX 2080 Ti", tuning.OTHER_GPU),
     ("Tesla T4", tuning.OTHER_GPU),
     ("Tesla V100-SXM2-16GB", tuning.OTHER_GPU),
     ("AMD Instinct MI300X", tuning.OTHER_GPU),

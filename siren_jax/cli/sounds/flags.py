@@ -91,8 +91,8 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     "--dtype",
     type=str,
     metavar="TYPE",
-    help="of the experts: float32 (default on a CPU), bfloat16 (on others),"
-    " int8 (half of the memory)",
+    help="of the experts: float32 (default on a CPU), bfloat16 (on newer"
+    " GPUs and TPUs) or int8 (half of the memory)",
   )
 
 
