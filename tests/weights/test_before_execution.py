@@ -68,7 +68,7 @@ def _check_sounds(bundle, expected):
 def test_a_bundle_is_run_as_it_was(expected):
   execution = siren_jax.load("bundle").bundle.execution
   assert execution == siren_jax.Execution(
-    dtype="bfloat16", scan_layers=True, remat=True
+    dtype="bfloat16", scan_layers=True, remat=True, expert_loop="map"
   )
   _check_sounds("bundle", expected)
 
