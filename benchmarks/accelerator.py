@@ -227,7 +227,8 @@ def main(argv: list[str] | None = None) -> int:
   args = parser.parse_args(argv)
   deadline = time.monotonic() + args.seconds
   # Imported late: what follows asks for a device, and this needs none.
-  from benchmarks.accelerator_parts import SECOND_TRY, SIZES, parts
+  from benchmarks.accelerator_parts import SECOND_TRY, parts
+  from benchmarks.accelerator_sizes import SIZES
 
   size = "tiny" if args.tiny or _platform() == "cpu" else "full"
   known = parts(SIZES[size])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import accelerator, filling, long_sounds
-from benchmarks.accelerator_parts import EXECUTION, FLAGS, SIZES, parts
+from benchmarks.accelerator_parts import EXECUTION, FLAGS, parts
+from benchmarks.accelerator_sizes import SIZES
 from benchmarks.shapes import SHAPES
 from siren_jax.experiments import config_files
 

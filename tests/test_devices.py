@@ -74,8 +74,8 @@ def test_nothing_is_uploaded_or_moved_unasked_over_a_mesh(
 ):
   siren = sj.load(tiny_bundle, mesh=sj.MeshConfig(data=4, expert=2))
   with jax.transfer_guard("disallow"):
-    made = siren.generate([PROMPT] * 2, SECONDS, candidates=2)
-    assert np.isfinite(made).all()
+    audio_BxS = siren.generate([PROMPT] * 2, SECONDS, candidates=2)
+    assert np.isfinite(audio_BxS).all()
     assert np.isfinite(siren.vary(recording, keep=2)).all()
     assert np.isfinite(siren.decode(siren.encode(recording))).all()
 

@@ -25,8 +25,8 @@ class Tuning:
     bisect: find the threshold of top-k and top-p bit by bit, in a loop of 32
       turns; else compare each code with each other, in one sum.
     draw_group: codes, in a draw, that are summed first by group and then in the
-      group chosen; about the root of their number. 0: all at once, by one
-      product.
+      group chosen; about the root of their number. 0: the running sums of all
+      at once, in one kernel.
     experts_in_turn: run the experts of one device one after the other: a
       batched product on a CPU takes 2.3 times as long as so many plain ones.
     ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,

@@ -300,10 +300,8 @@ def start(
 
   def start(prompted: Prompted, frame: jax.Array) -> State:
     config, weights = prompted.weights.config, prompted.weights
-    rows, dtype = (
-      prompted.summary_KxIxBxD.shape[:3],
-      weights.execution.activations,
-    )
+    rows = prompted.summary_KxIxBxD.shape[:3]
+    dtype = weights.execution.activations
 
     def empty(slots: int) -> jax.Array:
       shape = (*rows, config.kv_heads, slots, config.head_dim)

@@ -48,18 +48,18 @@ def attend_to_past(
 
   def of_frame(size: int | None, first: int) -> pl.BlockSpec:
     return pl.BlockSpec(
-      (None, None, size, width), lambda k, r, j: (k, r, first + j, 0)
+      (None, None, size, width), lambda k, b, j: (k, b, first + j, 0)
     )
 
   cache = pl.BlockSpec(
-    (None, None, None, slots, width), lambda k, r, j: (k, r, j, 0, 0)
+    (None, None, None, slots, width), lambda k, b, j: (k, b, j, 0, 0)
   )
   qkv = qkv_KxBxIxA
   return pl.pallas_call(
     functools.partial(_attend_to_past, slots),
     grid=(experts, rows, kv_heads),
     in_specs=[
-      pl.BlockSpec((1,), lambda k, r, j: (0,)),
+      pl.BlockSpec((1,), lambda k, b, j: (0,)),
       of_frame(share, 0),
       of_frame(None, heads),
       of_frame(None, heads + kv_heads),
@@ -117,9 +117,9 @@ def attend_to_prompt(
 ) -> jax.Array:
   """Attention of a new frame to the tokens of the prompt, [K, B, H, A]."""
   experts, rows, heads, tokens, width = k_KxBxHxPxA.shape
-  of_frame = pl.BlockSpec((None, None, 1, width), lambda k, r, h: (k, r, h, 0))
+  of_frame = pl.BlockSpec((None, None, 1, width), lambda k, b, h: (k, b, h, 0))
   prompt = pl.BlockSpec(
-    (None, None, None, tokens, width), lambda k, r, h: (k, r, h, 0, 0)
+    (None, None, None, tokens, width), lambda k, b, h: (k, b, h, 0, 0)
   )
   return pl.pallas_call(
     functools.partial(_attend_to_prompt, tokens),
@@ -128,7 +128,7 @@ def attend_to_prompt(
       of_frame,
       prompt,
       prompt,
-      pl.BlockSpec((None, tokens), lambda k, r, h: (r, 0)),
+      pl.BlockSpec((None, tokens), lambda k, b, h: (b, 0)),
     ],
     out_specs=of_frame,
     out_shape=jax.ShapeDtypeStruct(q_KxBxHxA.shape, q_KxBxHxA.dtype),
@@ -171,8 +171,8 @@ def attend_to_tokens(
   values, scale = parts(kernel)
   dim = values.shape[1]
   tile = block(dim, 32)
-  whole = pl.BlockSpec(qkv[0].shape, lambda e: (0, 0))
-  part = pl.BlockSpec((ROWS, tile), lambda e: (0, e))
+  whole = pl.BlockSpec(qkv[0].shape, lambda i: (0, 0))
+  part = pl.BlockSpec((ROWS, tile), lambda i: (0, i))
   body = functools.partial(
     _attend_to_tokens, tuple(counts), ROWS // max(counts), heads, dim // heads
   )
@@ -182,8 +182,8 @@ def attend_to_tokens(
     grid=(dim // tile,),
     in_specs=[
       *[whole for _ in qkv],
-      *[pl.BlockSpec((None, 1, tile), lambda e: (0, 0, e)) for _ in scales],
-      pl.BlockSpec((None, tile, dim), lambda e: (0, e, 0)),
+      *[pl.BlockSpec((None, 1, tile), lambda i: (0, 0, i)) for _ in scales],
+      pl.BlockSpec((None, tile, dim), lambda i: (0, i, 0)),
       part,
     ],
     out_specs=part,

@@ -18,12 +18,13 @@ from siren_jax.sampling.gpu.products import Int8, Kernel, quantised
 QUERY_KEY_VALUE = "query_key_value"
 
 
-def wanted(config: ExpertConfig) -> bool:
-  """Whether devices and shapes are such that the kernels are of use."""
+def wanted(config: ExpertConfig, rows: int = 1) -> bool:
+  """Whether so many rows are made by the kernels, on these devices."""
   width = config.head_dim
   sizes = config.dim, config.ffn_dim, config.codebook_size, width
   fits = all(size % 16 == 0 for size in sizes) and width & (width - 1) == 0
-  return bool(fits and tuning.current().fused_rows and meshes.whole_heads())
+  few = rows <= tuning.current().fused_rows
+  return fits and few and meshes.whole_heads()
 
 
 def packed(layer: Any, int8: bool) -> Any:

@@ -76,9 +76,9 @@ def linear(
   out = gate.shape[1]
   tile, step = block(out, 32), block(width, 128)
   whole = pl.BlockSpec((None, ROWS, width), lambda k, _: (k, 0, 0))
-  rows = pl.BlockSpec((None, tile, width), lambda k, e: (k, e, 0))
-  part = pl.BlockSpec((None, ROWS, tile), lambda k, e: (k, 0, e))
-  one = pl.BlockSpec((None, 1, tile), lambda k, e: (k, 0, e))
+  rows = pl.BlockSpec((None, tile, width), lambda k, i: (k, i, 0))
+  part = pl.BlockSpec((None, ROWS, tile), lambda k, i: (k, 0, i))
+  one = pl.BlockSpec((None, 1, tile), lambda k, i: (k, 0, i))
   optional = {
     "scale": (
       norm and norm.scale_KxD,
@@ -177,7 +177,7 @@ def block(size: int, largest: int) -> int:
   Raises:
     ValueError: it is below 16, the least that matrix units multiply.
   """
-  block = min(largest, size & -size)
-  if block < 16:
+  power = min(largest, size & -size)
+  if power < 16:
     raise ValueError(f"{size} is no multiple of 16")
-  return block
+  return power
