@@ -133,7 +133,7 @@ def check_codec(folder, clips, labels, held) -> dict[str, dict]:
 
 
 def check_generation(args, clips, labels, held) -> dict[str, dict]:
-  model = siren_jax.load(args.model)
+  model = siren_jax.load(args.model, dtype=args.dtype)
   settings = json.loads(args.settings)
   machine = classifier(clips[held], labels[held])
   free = {c: phrasebook.held_out(c) for c in PLAIN}
@@ -167,6 +167,7 @@ def main():
   parser.add_argument("--codec", help="checks a codec alone")
   parser.add_argument("--clips", type=int, default=10, help="a category")
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--dtype", help="of the experts; the machine's, if none")
   parser.add_argument("--settings", default="{}", help="of sampling, as JSON")
   args = parser.parse_args()
   clips, labels, folds = recordings(args.manifest)

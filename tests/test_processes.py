@@ -112,6 +112,41 @@ def test_two_processes_equal_one(straight):
 
 
 @pytest.mark.slow
+def test_two_processes_measure_their_own_rollouts(tiny_bundle, tmp_path):
+  """With a reward on the host they learn what one process learns."""
+  (tmp_path / "own_rewards.py").write_text(
+    "from siren_jax.alignment.rewards import OnHost\n\n"
+    "@OnHost\ndef high(rollout):\n"
+    "  return rollout.codes_BxNxT[:, 0].mean(-1)\n"
+  )
+  path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+  columns = "train/reward_own_rewards:high", "train/grad_norm"
+  rows = []
+  for processes in (1, 2):
+    workdir = tmp_path / str(processes)
+    subprocess.run(
+      [
+        *(sys.executable, "launch/local.py", "--processes", str(processes)),
+        *("--", "align", "--config=configs/tiny_align.py"),
+        f"--workdir={workdir}",
+        f"--config.data.start={tiny_bundle}",
+        "--config.alignment.rewards=('own_rewards:high',)",
+        "--config.alignment.weights=(1.0,)",
+        "--config.train.steps=1",
+      ],
+      cwd=ROOT,
+      env=os.environ | {"PYTHONPATH": path},
+      check=True,
+      timeout=600,
+    )
+    with open(workdir / "metrics.csv", encoding="utf-8") as file:
+      row = next(row for row in csv.DictReader(file) if row["train/loss"])
+    rows.append([float(row[name]) for name in columns])
+  assert min(rows[0]) > 0
+  np.testing.assert_allclose(*rows, rtol=1e-3)
+
+
+@pytest.mark.slow
 def test_another_number_of_processes_goes_on(start, straight, tmp_path):
   for processes, steps in ((4, 7), (2, 13), (4, STEPS)):
     finish(start(tmp_path, processes, steps))

@@ -7,7 +7,7 @@ without a mesh, the devices of this process.
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -31,6 +31,8 @@ class Tuning:
       batched product on a CPU takes 2.3 times as long as so many plain ones.
     ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
       transposed, for the gradient of the kernel below.
+    attention: implementation of `jax.nn.dot_product_attention` along time, on
+      one device, where it takes the shape; None: ours.
     fused_rows: up to so many rows a frame is made of the kernels in
       `sampling/gpu`; 0: never. Weights are packed for them.
     compiler_options: of training and alignment steps.
@@ -43,11 +45,20 @@ class Tuning:
   draw_group: int
   experts_in_turn: bool
   ffn_barrier: bool
+  attention: Literal["xla", "cudnn"] | None
   fused_rows: int
   compiler_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# What each is worth: docs/scaling.md.
+# What each is worth: docs/scaling.md and docs/benchmarks.md.
+#
+# Products by Eigen; those of YNNPACK, to which XLA hands them from jax 0.9 on,
+# make a Stage-1 step a tenth slower. Sums stay with YNNPACK.
+_CPU_OPTIONS = (
+  {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+  if jax.__version_info__ >= (0, 9)
+  else {}
+)
 _TPU_OPTIONS = {
   # A product whose matrix is shared out over fsdp is left whole: cut up so that
   # parts of the matrix can travel meanwhile, the sums go through memory three
@@ -68,7 +79,9 @@ CPU = Tuning(
   draw_group=32,
   experts_in_turn=True,
   ffn_barrier=True,
+  attention=None,
   fused_rows=0,
+  compiler_options=_CPU_OPTIONS,
 )
 GPU = Tuning(
   dtype="bfloat16",
@@ -78,6 +91,7 @@ GPU = Tuning(
   draw_group=0,
   experts_in_turn=False,
   ffn_barrier=False,
+  attention="cudnn",
   fused_rows=8,
 )
 TPU = Tuning(
@@ -88,13 +102,16 @@ TPU = Tuning(
   draw_group=0,
   experts_in_turn=False,
   ffn_barrier=False,
+  attention=None,
   fused_rows=0,
   compiler_options=_TPU_OPTIONS,
 )
 
 
 # Without bfloat16, or without proof that the kernels compile for it.
-OTHER_GPU = dataclasses.replace(GPU, dtype="float32", fused_rows=0)
+OTHER_GPU = dataclasses.replace(
+  GPU, dtype="float32", attention=None, fused_rows=0
+)
 # From NVIDIA's Ampere (2020) on.
 _NEW_GPUS = re.compile(
   r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00|RTX [345]0\d0"

@@ -1,7 +1,9 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax.codec.dac import Snake
 from siren_jax.codec.layers import ConvNeXtStack
 
 
@@ -15,3 +17,34 @@ def test_blocks_compute_in_the_type_of_their_parameters(dtype):
   output = module.apply(*cast)
   assert output.dtype == dtype
   np.testing.assert_allclose(output.astype("f4"), exact, atol=0.1)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 1.0, 30.0])
+def test_a_snake_is_what_its_paper_says(alpha):
+  """Values and derivatives, for arguments of many turns too."""
+  x_BxTxD = np.linspace(-40, 40, 20_001, dtype="f4")[None, :, None]
+  params = {"params": {"alpha": jnp.full(1, alpha)}}
+
+  def snake(x: jax.Array) -> jax.Array:
+    output: jax.Array = Snake().apply(params, x)
+    return output
+
+  argument = (np.float32(alpha) * x_BxTxD).astype("f8")
+  expected = x_BxTxD + np.sin(argument) ** 2 / alpha
+  np.testing.assert_allclose(
+    jax.jit(snake)(x_BxTxD), expected, rtol=1e-6, atol=1e-6 / min(1, alpha)
+  )
+  slope = jax.grad(lambda x: jnp.sum(snake(x)))(x_BxTxD)
+  np.testing.assert_allclose(slope, 1 + np.sin(2 * argument), atol=3e-6)
+
+
+def test_a_snake_keeps_bfloat16_to_its_own_precision():
+  x_BxTxD = np.linspace(-40, 40, 2_001).reshape(1, -1, 1).astype(jnp.bfloat16)
+  params = {"params": {"alpha": jnp.ones(1, jnp.bfloat16)}}
+  output = Snake().apply(params, x_BxTxD)
+  assert output.dtype == jnp.bfloat16
+  exact = x_BxTxD.astype("f8")
+  expected = exact + np.sin(exact) ** 2
+  np.testing.assert_allclose(
+    np.asarray(output, "f8"), expected, rtol=0.008, atol=0.01
+  )

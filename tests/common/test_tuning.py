@@ -3,6 +3,7 @@
 import types
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from siren_jax.common import mesh, tuning
@@ -38,3 +39,10 @@ def test_without_a_mesh_this_process_chooses():
   assert tuning.current() == tuning.CPU
   with jax.set_mesh(mesh.make_mesh(mesh.MeshConfig())):
     assert jax.jit(lambda: tuning.current().cache_blocks)() == 4
+
+
+def test_products_of_a_cpu_are_not_handed_to_ynnpack():
+  x, y = jnp.ones((8, 64)), jnp.ones((64, 256))
+  lowered = jax.jit(lambda x, y: jnp.tanh(x @ y)).lower(x, y)
+  compiled = lowered.compile(tuning.CPU.compiler_options)
+  assert "__ynn_fusion" not in compiled.as_text()

@@ -1,10 +1,14 @@
 """Attention's own derivative and its blocks, against plain softmax."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siren_jax.common import tuning
+from siren_jax.experts import attention
 from siren_jax.experts.attention import (
   NEGATIVE,
   QUERY_BLOCK,
@@ -23,13 +27,13 @@ def plain(q, k, v, mask):
   return jnp.einsum("bgrts,bsgh->btgrh", jax.nn.softmax(scores), v)
 
 
-def inputs(queries, keys, dtype=jnp.float32):
+def inputs(queries, keys, dtype=jnp.float32, dim=DIM):
   """q, k, v and the gradient of what comes out."""
   shapes = (
-    (BATCH, queries, HEADS, REPEATS, DIM),
-    (BATCH, keys, HEADS, DIM),
-    (BATCH, keys, HEADS, DIM),
-    (BATCH, queries, HEADS, REPEATS, DIM),
+    (BATCH, queries, HEADS, REPEATS, dim),
+    (BATCH, keys, HEADS, dim),
+    (BATCH, keys, HEADS, dim),
+    (BATCH, queries, HEADS, REPEATS, dim),
   )
   keys = jax.random.split(jax.random.key(0), len(shapes))
   draw = jax.random.normal
@@ -79,3 +83,16 @@ def test_half_precision_stays_near():
   q, k, v, d_out = inputs(20, 20, jnp.bfloat16)
   mask = causal_mask(jnp.ones((BATCH, 20), bool))
   assert_alike(attend_to_past, q, k, v, d_out, mask, 5e-2)
+
+
+@pytest.mark.parametrize(
+  "of_device", [False, pytest.param(True, marks=pytest.mark.gpu)]
+)
+def test_a_library_has_the_same_heads_masks_and_scale(of_device, monkeypatch):
+  implementation = of_device and tuning.current().attention or "xla"
+  tuned = dataclasses.replace(tuning.current(), attention=implementation)
+  monkeypatch.setattr(tuning, "current", lambda: tuned)
+  monkeypatch.setattr(attention, "attend", None)  # not ours
+  q, k, v, d_out = inputs(20, 20, jnp.bfloat16, dim=8)
+  frames = jnp.arange(20) < jnp.array([[20], [11]])
+  assert_alike(attend_to_past, q, k, v, d_out, causal_mask(frames), 5e-2)
