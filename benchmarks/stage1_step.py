@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from benchmarks.shapes import SHAPES, tables
 from siren_jax import experts
+from siren_jax.common import tuning
 from siren_jax.training import OptimizerConfig
 
 
@@ -53,7 +54,11 @@ def time_step(config: experts.ExpertConfig, args) -> tuple[float, float]:
     execution=experts.Execution(dtype=args.dtype, expert_loop=args.expert_loop),
   )
   state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
-  step = jax.jit(task.step, donate_argnums=0)
+  step = jax.jit(
+    task.step,
+    donate_argnums=0,
+    compiler_options=tuning.current().compiler_options,
+  )
   batch, tokens, keys = args.batch, 16, jax.random.split(jax.random.key(1))
   shape = (batch, config.num_codebooks, args.frames)
   data = {

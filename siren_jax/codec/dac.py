@@ -38,7 +38,7 @@ class Snake(nn.Module):
 
 
 def _squared_sine(x: jax.Array) -> jax.Array:
-  """sin(x)^2 in a ninth of the time that `jnp.sin` takes on a CPU.
+  """sin(x)^2, faster than by `jnp.sin`: a third of a decode on a CPU.
 
   The period is pi, so what is left of x needs no quadrant. In float32,
   whatever comes in.
