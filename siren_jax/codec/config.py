@@ -38,6 +38,7 @@ class SpectralCodecConfig:
     expansion: hidden over outer width of a block.
     kernel_size: frames that a block's depthwise filter sees.
     bands: of the synthesised spectra's envelope.
+    tones: whether there are oscillators beside the noise (codec/tones.py).
     num_codebooks, codebook_size, code_dim, feature_dim: residual quantizer.
   """
 
@@ -56,6 +57,7 @@ class SpectralCodecConfig:
   expansion: int = 3
   kernel_size: int = 7
   bands: int = 64
+  tones: bool = False
   num_codebooks: int = 12
   codebook_size: int = 1024
   code_dim: int = 8

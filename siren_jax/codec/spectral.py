@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.audio import mel, stft
+from siren_jax.codec import tones
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack, Span, span_of, within
 from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
+from siren_jax.codec.tones import Tones
 from siren_jax.common.precision import exact
 
 
@@ -33,7 +35,12 @@ class Encoder(nn.Module):
   @nn.compact
   def __call__(self, audio_BxS: jax.Array) -> jax.Array:
     c = self.config
-    x = _features(stft.stft(audio_BxS, c.fft_size, c.hop_length))
+    spectra = stft.stft(audio_BxS, c.fft_size, c.hop_length)
+    if c.tones:
+      measured = tones.analyse(c, audio_BxS)
+      x = _tone_features(c, stft.power(spectra), measured)
+    else:
+      x = _features(spectra)
     x = nn.Dense(c.frame_width, name="embed")(x)
     x = ConvNeXtStack(
       c.encoder_frame_layers, c.kernel_size, c.expansion, name="frames"
@@ -46,6 +53,9 @@ class Encoder(nn.Module):
     x = nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
     loudness = _loudness(c, audio_BxS)
     x += nn.Dense(c.feature_dim, name="loudness")(loudness)
+    if c.tones:
+      lines = _lines(c, measured.amplitude_BxTxK)
+      x += nn.Dense(c.feature_dim, name="lines")(lines)
     # Codes are matched by angle: that asks for latents of like length.
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1.0)
 
@@ -63,15 +73,22 @@ class NoiseShape(NamedTuple):
   steadiness_BxTxW: jax.Array
 
 
+class Shape(NamedTuple):
+  """What a decoder says: the shape of the noise, and tones if it has them."""
+
+  noise: NoiseShape
+  tones: Tones | None
+
+
 class Decoder(nn.Module):
-  """Latents [B, T, F] to the shape of the noise."""
+  """Latents [B, T, F] to the shape of the noise, and to tones."""
 
   config: SpectralCodecConfig
 
   @nn.compact
   def __call__(
     self, latents_BxTxF: jax.Array, span: Span | None = None
-  ) -> NoiseShape:
+  ) -> Shape:
     c = self.config
     x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
     x = ConvNeXtStack(
@@ -92,7 +109,17 @@ class Decoder(nn.Module):
     # Starts at a quiet level; the cap keeps a wild training step finite.
     gain = jnp.exp(jnp.minimum(level - 4.0, 2.0))
     steadiness = nn.sigmoid(steadiness - 2.0)
-    return NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
+    noise = NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
+    if not c.tones:
+      return Shape(noise, None)
+    bins = c.fft_size // 2 + 1
+    said = nn.Dense(2 * c.synthesis_stride * bins, name="tones")(x)
+    said = said.reshape(len(said), -1, 2 * bins)
+    level, offset = jnp.split(said, 2, axis=-1)
+    lines = nn.Dense(bins, name="lines")(latents_BxTxF)
+    level += jnp.repeat(lines, frames, 1)
+    amplitude = jnp.exp(jnp.minimum(2.0 * level - 6.0, 2.0))
+    return Shape(noise, Tones(amplitude, tones.REACH * jnp.tanh(offset)))
 
 
 class SpectralCodec(ResidualCodec):
@@ -148,29 +175,48 @@ class SpectralCodec(ResidualCodec):
     noise = within(noise.reshape(1, frames, -1), span)
     noise_BxS = jnp.broadcast_to(noise.reshape(1, -1), (batch, noise.size))
     shape = self.decoder(self.embed(codes_BxNxT), span)
-    return synthesise(self.config, shape, noise_BxS, span)
+    lines: jax.Array | float = 0.0
+    if shape.tones is not None:
+      turned = tones.advance(self.config, shape.tones.offset_BxTxK)
+      lines = tones.spectra(
+        self.config, shape.tones, turned + tones.start(self.config)
+      )
+    return synthesise(self.config, shape.noise, noise_BxS, lines, span)
 
   def renderings(
-    self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Two for the energy distance and one for the swing, each [B, S].
+    self,
+    latents_BxTxF: jax.Array,
+    noises_2xBxS: jax.Array,
+    phases_2xBxK: jax.Array,
+  ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Tones | None]:
+    """Two for the energy distance and one for the swing, each [B, S]; tones.
 
     The energy distance would have all noise white, so it sets the gain alone;
     the swing sets the steadiness alone.
     """
     shape = self.decoder(latents_BxTxF)
-    set_gain = shape._replace(
-      steadiness_BxTxW=jax.lax.stop_gradient(shape.steadiness_BxTxW)
+    noise = shape.noise
+    set_gain = noise._replace(
+      steadiness_BxTxW=jax.lax.stop_gradient(noise.steadiness_BxTxW)
     )
-    set_steadiness = shape._replace(
-      gain_BxTxW=jax.lax.stop_gradient(shape.gain_BxTxW)
+    set_steadiness = noise._replace(
+      gain_BxTxW=jax.lax.stop_gradient(noise.gain_BxTxW)
     )
     one, other = noises_2xBxS
+    lines: list = [0.0, 0.0]
+    if shape.tones is not None:
+      turned = tones.advance(self.config, shape.tones.offset_BxTxK)
+      lines = [
+        tones.spectra(self.config, shape.tones, turned + phase_BxK[:, None])
+        for phase_BxK in phases_2xBxK
+      ]
     return (
-      synthesise(self.config, set_gain, one),
-      synthesise(self.config, set_gain, other),
-      synthesise(self.config, set_steadiness, one),
-    )
+      synthesise(self.config, set_gain, one, lines[0]),
+      synthesise(self.config, set_gain, other, lines[1]),
+      synthesise(
+        self.config, set_steadiness, one, jax.lax.stop_gradient(lines[0])
+      ),
+    ), shape.tones
 
 
 def fixed_noise(
@@ -191,19 +237,20 @@ def synthesise(
   config: SpectralCodecConfig,
   shape: NoiseShape,
   noise_BxS: jax.Array,
+  lines_BxTxW: jax.Array | float = 0.0,
   span: Span | None = None,
 ) -> jax.Array:
-  """Waveform [B, S]: noise (white, of variance one), shaped."""
+  """Waveform [B, S]: noise (white, of variance one), shaped, and tones."""
   size, hop = config.fft_size, config.synthesis_hop
   spectra = stft.stft(noise_BxS, size, hop)
   window_power = jnp.sum(stft.hann(size) ** 2)
   flicker = stft.power(spectra) / window_power + 1e-6
   gain = shape.gain_BxTxW * flicker ** (-0.5 * shape.steadiness_BxTxW)
   if span is None:
-    return stft.istft(gain * spectra, size, hop)
+    return stft.istft(gain * spectra + lines_BxTxW, size, hop)
   frames_in_code = config.code_stride * config.synthesis_stride
   mask_T = span.at(frames_in_code).mask(spectra.shape[1])
-  return stft.istft(gain * spectra, size, hop, mask_T)
+  return stft.istft(gain * spectra + lines_BxTxW, size, hop, mask_T)
 
 
 def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:
@@ -231,6 +278,34 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
     spectra_BxTxW.imag * shrink,
   )
   return jnp.concatenate(parts, -1)
+
+
+def _tone_features(
+  config: SpectralCodecConfig, power_BxTxW: jax.Array, measured: Tones
+) -> jax.Array:
+  """Log power, and tones in the middle of an analysis frame: no phases."""
+  stride = config.synthesis_stride
+  amplitude = measured.amplitude_BxTxK[:, stride // 2 :: stride]
+  offset = measured.offset_BxTxK[:, stride // 2 :: stride]
+  power = amplitude**2
+  around = jnp.pad(power, ((0, 0), (0, 0), (4, 4)))
+  width = power.shape[-1]
+  near = sum(around[..., i : i + width] for i in range(9)) / 9
+  clear = power / (power + near + 1e-10)
+  parts = (
+    _log(power_BxTxW + 1e-8),
+    _log(power + 1e-10),
+    clear * jnp.clip(offset, -2.0, 2.0),
+  )
+  return jnp.concatenate(parts, -1)
+
+
+def _lines(config: SpectralCodecConfig, amplitude_BxTxK: jax.Array) -> jax.Array:
+  """Log power of the tones of a code frame, its mean over time [B, T, K]."""
+  frames = config.code_stride * config.synthesis_stride
+  batch, _, width = amplitude_BxTxK.shape
+  power = amplitude_BxTxK.reshape(batch, -1, frames, width) ** 2
+  return _log(jnp.mean(power, 2) + 1e-10)
 
 
 def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from siren_jax.codec import discriminators, losses
+from siren_jax.codec import discriminators, losses, tones
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import CodecConfig
 from siren_jax.codec.quantizer import Quantized
@@ -28,6 +28,7 @@ class CodecLossConfig:
 
   Attributes:
     swing: of the steadiness of the noise.
+    tuning, lines: of the frequencies of tones, and of their levels.
     commitment, codebook, rebuilding: of the quantizer.
     full_depth: part of the examples that use all codebooks.
     bypass: part that use none and keep their latents as they are; the rest
@@ -43,6 +44,8 @@ class CodecLossConfig:
   """
 
   swing: float = 20.0
+  tuning: float = 1.0
+  lines: float = 0.1
   commitment: float = 0.1
   codebook: float = 1.0
   rebuilding: float = 1.0
@@ -165,8 +168,12 @@ class CodecTask:
     noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
     if self.loss.lock_codes:
       quantized = jax.lax.stop_gradient(quantized)
-    renderings: Any = module.apply(
-      variables, quantized.latents_BxTxF, noises, method="renderings"
+    bins = self.config.fft_size // 2 + 1
+    phases = jax.random.bits(
+      named_key(key, "phase"), (2, len(audio_BxS), bins), jnp.uint32
+    )
+    renderings, said = module.apply(
+      variables, quantized.latents_BxTxF, noises, phases, method="renderings"
     )
     *rendered, for_swing = renderings
     target, one, other = (
@@ -185,7 +192,12 @@ class CodecTask:
       + self.loss.codebook * quantized.codebook
       + self.loss.rebuilding * quantized.rebuilding
     )
-    metrics = {
+    metrics = {}
+    if said is not None:
+      tuning, lines = losses.tone_losses(tones.analyse(self.config, audio_BxS), said)
+      total += self.loss.tuning * tuning + self.loss.lines * lines
+      metrics |= {"tuning": tuning, "lines": lines}
+    metrics |= {
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
       "swing": swing,
