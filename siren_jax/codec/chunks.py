@@ -74,21 +74,36 @@ class Decoding(NamedTuple):
     codes_BxNxT: codes whose audio is still to come, after those before them
       that it depends on.
     first: number of the frame whose audio is next.
+    phase_BxV: of the codec's voices in that frame; None: it has none.
   """
 
   codes_BxNxT: np.ndarray
   first: int
+  phase_BxV: np.ndarray | None
+
+  def after(self, frames: int, phase_BxV: np.ndarray | None) -> "Decoding":
+    """The state when so many frames were decoded."""
+    return Decoding(
+      self.codes_BxNxT[..., frames:], self.first + frames, phase_BxV
+    )
 
   def take(self, rows_B: np.ndarray) -> "Decoding":
     """The state of these rows; a row may be taken several times."""
-    return self._replace(codes_BxNxT=self.codes_BxNxT[rows_B])
+    phase_BxV = self.phase_BxV
+    return self._replace(
+      codes_BxNxT=self.codes_BxNxT[rows_B],
+      phase_BxV=None if phase_BxV is None else phase_BxV[rows_B],
+    )
 
 
 def start(codec: Codec, batch: int) -> Decoding:
   """State of sounds without codes yet."""
-  before = codec_model.module(codec.config).look_back
-  shape = batch, codec.config.num_codebooks, before
-  return Decoding(np.zeros(shape, np.int32), 0)
+  module = codec_model.module(codec.config)
+  shape = batch, codec.config.num_codebooks, module.look_back
+  phase_BxV = module.first_phase
+  if phase_BxV is not None:
+    phase_BxV = np.tile(phase_BxV, (batch, 1))
+  return Decoding(np.zeros(shape, np.int32), 0, phase_BxV)
 
 
 def push(
@@ -110,8 +125,8 @@ def push(
   codes = np.concatenate([state.codes_BxNxT, piece_BxNxT], 2)
   state, shares = state._replace(codes_BxNxT=codes), []
   while state.codes_BxNxT.shape[2] >= _window(codec, frames):
-    shares.append(_decoded(codec, state, frames, frames))
-    state = Decoding(state.codes_BxNxT[..., frames:], state.first + frames)
+    state, audio_BxS = _decoded(codec, state, frames, frames)
+    shares.append(audio_BxS)
   if not shares:
     return state, np.zeros((len(codes), 0), np.float32)
   return state, np.concatenate(shares, 1)
@@ -125,9 +140,7 @@ def flush(
   ready = frames - missing
   if ready <= 0:
     return state, np.zeros((len(state.codes_BxNxT), 0), np.float32)
-  audio_BxS = _decoded(codec, state, frames, ready)
-  state = Decoding(state.codes_BxNxT[..., ready:], state.first + ready)
-  return state, audio_BxS
+  return _decoded(codec, state, frames, ready)
 
 
 def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
@@ -140,7 +153,7 @@ def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
   left = state.codes_BxNxT.shape[2] - before
   if not left:
     return np.zeros((len(state.codes_BxNxT), 0), np.float32)
-  return _decoded(codec, state, frames, left)
+  return _decoded(codec, state, frames, left)[1]
 
 
 def _window(codec: Codec, frames: int) -> int:
@@ -151,7 +164,7 @@ def _window(codec: Codec, frames: int) -> int:
 
 def _decoded(
   codec: Codec, state: Decoding, frames: int, share: int
-) -> np.ndarray:
+) -> tuple[Decoding, np.ndarray]:
   """Audio [B, share * hop] of the next frames, in a window for `frames`."""
   before = codec_model.module(codec.config).look_back
   length, hop = _window(codec, frames), codec.config.hop
@@ -160,5 +173,12 @@ def _decoded(
   window = state.codes_BxNxT[..., :length]
   missing = length - window.shape[2]
   window = np.pad(window, ((0, 0), (0, 0), (0, missing)))
-  audio_BxS = jax.device_get(codec.decode(window, first, received))
-  return audio_BxS[:, before * hop : (before + share) * hop]
+  audio, phase_BxTxV = codec.decode_window(
+    window, first, received, state.phase_BxV, before
+  )
+  if phase_BxTxV is None:
+    phase_BxV = None
+  else:
+    phase_BxV = jax.device_get(phase_BxTxV[:, before + share])
+  audio_BxS = jax.device_get(audio)[:, before * hop : (before + share) * hop]
+  return state.after(share, phase_BxV), audio_BxS

@@ -14,6 +14,7 @@ _MOST = {
   "decoder_frame_layers": _LAYERS,
   "decoder_code_layers": _LAYERS,
   "bands": 1024,
+  "voices": 16,
   "num_codebooks": 64,
   "strides": 1024,
 }
@@ -38,7 +39,7 @@ class SpectralCodecConfig:
     expansion: hidden over outer width of a block.
     kernel_size: frames that a block's depthwise filter sees.
     bands: of the synthesised spectra's envelope.
-    tones: whether there are oscillators beside the noise (codec/tones.py).
+    voices: series of harmonics beside the noise (codec/voices.py).
     num_codebooks, codebook_size, code_dim, feature_dim: residual quantizer.
   """
 
@@ -57,7 +58,7 @@ class SpectralCodecConfig:
   expansion: int = 3
   kernel_size: int = 7
   bands: int = 64
-  tones: bool = False
+  voices: int = 0
   num_codebooks: int = 12
   codebook_size: int = 1024
   code_dim: int = 8

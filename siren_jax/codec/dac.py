@@ -11,7 +11,11 @@ import jax.numpy as jnp
 
 from siren_jax.codec.config import DacConfig
 from siren_jax.codec.layers import Span, span_of, within
-from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
+from siren_jax.codec.quantizer import (
+  Renderings,
+  ResidualCodec,
+  ResidualQuantizer,
+)
 
 _DILATIONS = (1, 3, 9)
 _KERNEL = 7
@@ -209,22 +213,29 @@ class Dac(ResidualCodec):
       last = (last + filters + -(-stride // 2)) // stride
     return edge - first, edge + last
 
-  def decode(
+  @property
+  def first_phase(self) -> None:
+    """There are no voices."""
+
+  def decode_window(
     self,
     codes_BxNxT: jax.Array,
-    first_frame: int | jax.Array = 0,
-    num_frames: int | jax.Array | None = None,
-  ) -> jax.Array:
-    """Audio [B, T * hop]; the last `rest` samples are zeros."""
+    first_frame: int | jax.Array,
+    num_frames: int | jax.Array | None,
+    phase_BxV: None,
+    known_frame: int | jax.Array,
+  ) -> tuple[jax.Array, None]:
+    """See `ResidualCodec.decode_window`; the last `rest` samples are zeros."""
+    del phase_BxV, known_frame
     span = span_of(first_frame, num_frames, codes_BxNxT.shape[2])
-    return self._whole(self.decoder(self.embed(codes_BxNxT), span))
+    return self._whole(self.decoder(self.embed(codes_BxNxT), span)), None
 
   def renderings(
-    self, latents_BxTxF: jax.Array, noises_2xBxS: jax.Array
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """As `SpectralCodec.renderings`; there is no noise, so they are one."""
-    del noises_2xBxS
-    return (self._whole(self.decoder(latents_BxTxF)),) * 3
+    self, latents_BxTxF: jax.Array, audio_BxS: jax.Array, key: jax.Array
+  ) -> Renderings:
+    """There is no noise: all are one."""
+    del audio_BxS, key
+    return Renderings(*(self._whole(self.decoder(latents_BxTxF)),) * 3, {})
 
   def _whole(self, audio_BxS: jax.Array) -> jax.Array:
     return jnp.pad(audio_BxS, ((0, 0), (0, self.config.rest)))

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.audio import mel, stft
-from siren_jax.codec import tones
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
@@ -79,26 +78,3 @@ def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   )
   levels_BxTxM = jnp.log(mel.bands(power, bank) + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)
-
-
-def tone_losses(
-  measured: tones.Tones, said: tones.Tones
-) -> tuple[jax.Array, jax.Array]:
-  """How far tones are off, in bins and in natural logs of amplitudes.
-
-  Weighted by how clearly a bin of the recording holds a tone: its frequency is
-  that of the frames around it, and it is not far below the loudest.
-  """
-  amplitude, offset = measured
-  near = jnp.abs(offset) <= tones.REACH
-  before = jnp.pad(offset, ((0, 0), (1, 0), (0, 0)), mode="edge")[:, :-1]
-  after = jnp.pad(offset, ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
-  unsteady = jnp.abs(after - before) + jnp.abs(offset - 0.5 * (before + after))
-  steady = near * jnp.exp(-((unsteady / 0.3) ** 2))
-  loudest = jnp.max(amplitude, -1, keepdims=True)
-  audible = jnp.sqrt(amplitude / (loudest + 1e-6)) * (amplitude > 1e-5)
-  weight = steady * audible
-  share = weight / (jnp.sum(weight) + 1e-6)
-  tuning = jnp.sum(share * jnp.abs(said.offset_BxTxK - offset))
-  level = jnp.log(said.amplitude_BxTxK + 1e-5) - jnp.log(amplitude + 1e-5)
-  return tuning, jnp.sum(share * jnp.abs(level))

@@ -39,27 +39,52 @@ def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
 
 
 def decode(
-  params: Any,
-  config: CodecConfig,
-  codes_BxNxT: jax.Array,
-  first_frame: int | jax.Array = 0,
-  num_frames: int | jax.Array | None = None,
+  params: Any, config: CodecConfig, codes_BxNxT: jax.Array
 ) -> jax.Array:
-  """Audio [B, T * hop] of codes; the same codes, the same audio.
+  """Audio [B, T * hop] of a sound's codes; the same codes, the same audio.
 
   Nothing is clipped: what lies beyond [-1, 1] is for the caller to scale.
-
-  Args:
-    codes_BxNxT: of a sound, or of a window of a longer one.
-    first_frame: where in the longer sound the window begins.
-    num_frames: of the longer sound. Frames of the window before 0 and from
-      there on count as not there. None: the window has none.
   """
   chex.assert_rank(codes_BxNxT, 3)
   audio: Any = module(config).apply(
-    {"params": params}, codes_BxNxT, first_frame, num_frames, method="decode"
+    {"params": params}, codes_BxNxT, method="decode"
   )
   return audio
+
+
+def decode_window(
+  params: Any,
+  config: CodecConfig,
+  codes_BxNxT: jax.Array,
+  first_frame: int | jax.Array,
+  num_frames: int | jax.Array,
+  phase_BxV: jax.Array | None,
+  known_frame: int | jax.Array,
+) -> tuple[jax.Array, jax.Array | None]:
+  """Audio [B, T * hop] of a window of a longer sound.
+
+  Args:
+    codes_BxNxT: of the window.
+    first_frame: where in the longer sound the window begins.
+    num_frames: of the longer sound. Frames of the window before 0 and from
+      there on count as not there.
+    phase_BxV: of the voices in `known_frame`; `first_phase` of the
+      codec's module at a sound's start. None: the codec has no voices.
+    known_frame: frame of the window.
+
+  Returns:
+    Audio, and the phases at the start of every frame [B, T, V] or None.
+  """
+  result: Any = module(config).apply(
+    {"params": params},
+    codes_BxNxT,
+    first_frame,
+    num_frames,
+    phase_BxV,
+    known_frame,
+    method="decode_window",
+  )
+  return result
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
@@ -115,15 +140,21 @@ class Codec:
     """Codes [B, N, T] int32 of audio [B, S] in [-1, 1]."""
     return _encode(self.params, self.config, meshes.put(audio_BxS))
 
-  def decode(
+  def decode(self, codes_BxNxT: jax.Array | np.ndarray) -> jax.Array:
+    """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
+    return _decode(self.params, self.config, meshes.put(codes_BxNxT))
+
+  def decode_window(
     self,
     codes_BxNxT: jax.Array | np.ndarray,
-    first_frame: int = 0,
-    num_frames: int | None = None,
-  ) -> jax.Array:
-    """Audio [B, T * hop] of codes [B, N, T]; see `decode`."""
-    window = meshes.put((codes_BxNxT, first_frame, num_frames))
-    return _decode(self.params, self.config, *window)
+    first_frame: int,
+    num_frames: int,
+    phase_BxV: np.ndarray | None,
+    known_frame: int,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """See `decode_window`."""
+    window = codes_BxNxT, first_frame, num_frames, phase_BxV, known_frame
+    return _decode_window(self.params, self.config, *meshes.put(window))
 
 
 def load(folder: str | os.PathLike) -> Codec:
@@ -139,3 +170,4 @@ def load(folder: str | os.PathLike) -> Codec:
 
 _encode = jax.jit(encode, static_argnames="config")
 _decode = jax.jit(decode, static_argnames="config")
+_decode_window = jax.jit(decode_window, static_argnames="config")

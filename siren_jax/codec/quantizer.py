@@ -41,6 +41,21 @@ class Quantized(NamedTuple):
   projected_NxBxTx8: jax.Array
 
 
+class Renderings(NamedTuple):
+  """Latents heard several times, for training.
+
+  Attributes:
+    one_BxS, other_BxS: two draws, for the energy distance.
+    steady_BxS: as the first, for the swing.
+    losses: of the voices, by name; none where there are no voices.
+  """
+
+  one_BxS: jax.Array
+  other_BxS: jax.Array
+  steady_BxS: jax.Array
+  losses: dict[str, jax.Array]
+
+
 def _unit(x: jax.Array) -> jax.Array:
   return x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
 
@@ -143,8 +158,8 @@ class ResidualQuantizer(nn.Module):
 class ResidualCodec(nn.Module):
   """What codecs share: an encoder, a residual quantizer and a decoder.
 
-  A codec sets up `encoder` and `quantizer`, and has `decode`, `reach` and
-  `context`.
+  A codec sets up `encoder` and `quantizer`, and has `decode_window`,
+  `renderings`, `reach`, `context` and `first_phase`.
   """
 
   config: CodecConfig
@@ -170,6 +185,14 @@ class ResidualCodec(nn.Module):
     """Codes [B, N, T] of audio [B, S]."""
     depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
     return self.quantize(audio_BxS, depth_B).codes_BxNxT
+
+  def decode(self, codes_BxNxT: jax.Array) -> jax.Array:
+    """Audio [B, T * hop]; the same codes, the same audio."""
+    phase_BxV = self.first_phase
+    if phase_BxV is not None:
+      rows = len(codes_BxNxT)
+      phase_BxV = jnp.broadcast_to(phase_BxV, (rows, *phase_BxV.shape))
+    return self.decode_window(codes_BxNxT, 0, None, phase_BxV, 0)[0]
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Latents [B, T, F] of codes; the first few codebooks will do."""

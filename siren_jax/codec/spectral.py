@@ -1,13 +1,13 @@
-"""The spectral codec: STFT in, ConvNeXt at the frame rate, shaped noise out.
+"""The spectral codec: STFT in, ConvNeXt at the frame rate, noise and tones out.
 
 Our design (docs/design.md, Decisions). At 3 kbit/s codes cannot spell out a
 waveform; they say how loud it is where, and how steadily. The decoder gives
 noise that shape: white noise is rain and surf, noise whose spectrum hardly
-flickers an engine.
+flickers an engine. Oscillators beside it (tones.py) are cries and notes.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,12 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.audio import mel, stft
-from siren_jax.codec import tones
+from siren_jax.codec import pitch, voices
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack, Span, span_of, within
-from siren_jax.codec.quantizer import ResidualCodec, ResidualQuantizer
-from siren_jax.codec.tones import Tones
+from siren_jax.codec.pitch import Pitch
+from siren_jax.codec.quantizer import (
+  Renderings,
+  ResidualCodec,
+  ResidualQuantizer,
+)
 from siren_jax.common.precision import exact
+from siren_jax.common.rng import named_key
 
 
 class Encoder(nn.Module):
@@ -36,9 +41,10 @@ class Encoder(nn.Module):
   def __call__(self, audio_BxS: jax.Array) -> jax.Array:
     c = self.config
     spectra = stft.stft(audio_BxS, c.fft_size, c.hop_length)
-    if c.tones:
-      measured = tones.analyse(c, audio_BxS)
-      x = _tone_features(c, stft.power(spectra), measured)
+    if c.voices:
+      lines_BxTxR = pitch.power(c, audio_BxS)
+      measured, periodicity = pitch.measure(c, lines_BxTxR)
+      x = _voice_features(stft.power(spectra), lines_BxTxR, periodicity)
     else:
       x = _features(spectra)
     x = nn.Dense(c.frame_width, name="embed")(x)
@@ -53,9 +59,12 @@ class Encoder(nn.Module):
     x = nn.Dense(c.feature_dim, name="out")(nn.LayerNorm(name="norm")(x))
     loudness = _loudness(c, audio_BxS)
     x += nn.Dense(c.feature_dim, name="loudness")(loudness)
-    if c.tones:
-      lines = _lines(c, measured.amplitude_BxTxK)
-      x += nn.Dense(c.feature_dim, name="lines")(lines)
+    if c.voices:
+      marks = measured.strength_BxTxV[..., None] * pitch.around(
+        measured.place_BxTxV, 3.0
+      )
+      marks = marks.reshape(*x.shape[:2], -1)
+      x += nn.Dense(c.feature_dim, name="pitch")(marks)
     # Codes are matched by angle: that asks for latents of like length.
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1.0)
 
@@ -73,22 +82,27 @@ class NoiseShape(NamedTuple):
   steadiness_BxTxW: jax.Array
 
 
-class Shape(NamedTuple):
-  """What a decoder says: the shape of the noise, and tones if it has them."""
+class VoiceShape(NamedTuple):
+  """What the voices do.
 
-  noise: NoiseShape
-  tones: Tones | None
+  Attributes:
+    logits_BxTxVxJ: of their pitches, in every analysis frame.
+    amplitude_BxTxVxW: of harmonics, in every bin of every inverse-STFT frame.
+  """
+
+  logits_BxTxVxJ: jax.Array
+  amplitude_BxTxVxW: jax.Array
 
 
 class Decoder(nn.Module):
-  """Latents [B, T, F] to the shape of the noise, and to tones."""
+  """Latents [B, T, F] to the shape of the noise, and to voices."""
 
   config: SpectralCodecConfig
 
   @nn.compact
   def __call__(
     self, latents_BxTxF: jax.Array, span: Span | None = None
-  ) -> Shape:
+  ) -> tuple[NoiseShape, VoiceShape | None]:
     c = self.config
     x = nn.Dense(c.code_width, name="embed")(latents_BxTxF)
     x = ConvNeXtStack(
@@ -102,7 +116,7 @@ class Decoder(nn.Module):
     x = nn.LayerNorm(name="norm")(x)
     frames = c.code_stride * c.synthesis_stride
     bands = nn.Dense(2 * c.synthesis_stride * c.bands, name="bands")(x)
-    bands = bands.reshape(*latents_BxTxF.shape[:2], frames, 2 * c.bands)
+    bands = bands.reshape(len(x), -1, 2 * c.bands)
     level, steadiness = jnp.split(bands, 2, axis=-1)
     loudness = nn.Dense(frames * c.bands, name="loudness")(latents_BxTxF)
     level += loudness.reshape(level.shape)
@@ -110,16 +124,24 @@ class Decoder(nn.Module):
     gain = jnp.exp(jnp.minimum(level - 4.0, 2.0))
     steadiness = nn.sigmoid(steadiness - 2.0)
     noise = NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
-    if not c.tones:
-      return Shape(noise, None)
-    bins = c.fft_size // 2 + 1
-    said = nn.Dense(2 * c.synthesis_stride * bins, name="tones")(x)
-    said = said.reshape(len(said), -1, 2 * bins)
-    level, offset = jnp.split(said, 2, axis=-1)
-    lines = nn.Dense(bins, name="lines")(latents_BxTxF)
-    level += jnp.repeat(lines, frames, 1)
-    amplitude = jnp.exp(jnp.minimum(2.0 * level - 6.0, 2.0))
-    return Shape(noise, Tones(amplitude, tones.REACH * jnp.tanh(offset)))
+    return noise, self._voices(latents_BxTxF, x) if c.voices else None
+
+  def _voices(self, latents_BxTxF: jax.Array, x_BxTxD: jax.Array) -> VoiceShape:
+    c = self.config
+    batch, _, width = x_BxTxD.shape
+    pitches, shape = len(pitch.scale()), (batch, -1, c.voices)
+    logits = nn.Dense(c.voices * pitches, name="pitch")(x_BxTxD)
+    linear = nn.Dense(c.code_stride * c.voices * pitches, name="pitch_linear")
+    logits += linear(latents_BxTxF).reshape(logits.shape)
+    levels = c.synthesis_stride * c.voices * c.bands
+    level = nn.Dense(levels, name="voices")(x_BxTxD)
+    linear = nn.Dense(c.code_stride * levels, name="voices_linear")
+    level += linear(latents_BxTxF).reshape(level.shape)
+    amplitude = jnp.exp(jnp.minimum(level - 4.0, 2.0))
+    return VoiceShape(
+      logits.reshape(*shape, pitches),
+      _to_bins(c, amplitude.reshape(*shape, c.bands)),
+    )
 
 
 class SpectralCodec(ResidualCodec):
@@ -140,7 +162,7 @@ class SpectralCodec(ResidualCodec):
     """Frames on either side that the codes of a frame depend on, at most."""
     c = self.config
     layers = c.encoder_code_layers + c.encoder_frame_layers / c.code_stride
-    window = c.fft_size / c.hop
+    window = (2 if c.voices else 1) * c.fft_size / c.hop
     return math.ceil(layers * (c.kernel_size // 2) + window) + 1
 
   @property
@@ -162,61 +184,125 @@ class SpectralCodec(ResidualCodec):
       last = last // stride + layers * after
     return -min(first, noise_first), max(last, noise_last)
 
-  def decode(
+  @property
+  def first_phase(self) -> np.ndarray | None:
+    """Of the voices at the start of a sound [V] uint32."""
+    voices = self.config.voices
+    return np.zeros(voices, np.uint32) if voices else None
+
+  def decode_window(
     self,
     codes_BxNxT: jax.Array,
-    first_frame: int | jax.Array = 0,
-    num_frames: int | jax.Array | None = None,
-  ) -> jax.Array:
-    """Audio [B, T * hop]; the same codes, the same audio."""
+    first_frame: int | jax.Array,
+    num_frames: int | jax.Array | None,
+    phase_BxV: jax.Array | None,
+    known_frame: int | jax.Array,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """See `ResidualCodec.decode_window`."""
+    c = self.config
     batch, _, frames = codes_BxNxT.shape
     span = span_of(first_frame, num_frames, frames)
-    noise = fixed_noise(self.config, frames, first_frame)
-    noise = within(noise.reshape(1, frames, -1), span)
-    noise_BxS = jnp.broadcast_to(noise.reshape(1, -1), (batch, noise.size))
-    shape = self.decoder(self.embed(codes_BxNxT), span)
-    lines: jax.Array | float = 0.0
-    if shape.tones is not None:
-      turned = tones.advance(self.config, shape.tones.offset_BxTxK)
-      lines = tones.spectra(
-        self.config, shape.tones, turned + tones.start(self.config)
-      )
-    return synthesise(self.config, shape.noise, noise_BxS, lines, span)
+    white = fixed_noise(c, frames, first_frame)
+    white = within(white.reshape(1, frames, -1), span)
+    noise_BxS = jnp.broadcast_to(white.reshape(1, -1), (batch, white.size))
+    noise, voiced = self.decoder(self.embed(codes_BxNxT), span)
+    if voiced is None:
+      return synthesise(c, noise, noise_BxS, 0.0, span), None
+    hertz = self._hertz(pitch.place_of(voiced.logits_BxTxVxJ))
+    stride = c.code_stride * c.synthesis_stride
+    phase = voices.phases(c, hertz)
+    known = jax.lax.dynamic_index_in_dim(phase, known_frame * stride, 1)
+    phase += phase_BxV[:, None] - known
+    harmonics = voices.harmonics(c, hertz)
+    lines = voices.spectra(c, harmonics, voiced.amplitude_BxTxVxW, phase)
+    audio_BxS = synthesise(c, noise, noise_BxS, lines, span)
+    return audio_BxS, phase[:, ::stride]
+
+  def _hertz(self, place_BxTxV: jax.Array) -> jax.Array:
+    """Pitches of inverse-STFT frames [B, T', V], of places in analysis."""
+    stride = self.config.synthesis_stride
+    return pitch.hertz(jnp.repeat(place_BxTxV, stride, 1))
 
   def renderings(
-    self,
-    latents_BxTxF: jax.Array,
-    noises_2xBxS: jax.Array,
-    phases_2xBxK: jax.Array,
-  ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Tones | None]:
-    """Two for the energy distance and one for the swing, each [B, S]; tones.
+    self, latents_BxTxF: jax.Array, audio_BxS: jax.Array, key: jax.Array
+  ) -> Renderings:
+    """With noise and phases drawn from the key; voices at their true pitch.
 
     The energy distance would have all noise white, so it sets the gain alone;
     the swing sets the steadiness alone.
     """
-    shape = self.decoder(latents_BxTxF)
-    noise = shape.noise
-    set_gain = noise._replace(
-      steadiness_BxTxW=jax.lax.stop_gradient(noise.steadiness_BxTxW)
-    )
-    set_steadiness = noise._replace(
-      gain_BxTxW=jax.lax.stop_gradient(noise.gain_BxTxW)
-    )
-    one, other = noises_2xBxS
-    lines: list = [0.0, 0.0]
-    if shape.tones is not None:
-      turned = tones.advance(self.config, shape.tones.offset_BxTxK)
+    c, stop = self.config, jax.lax.stop_gradient
+    shape = 2, *audio_BxS.shape
+    noise_2xBxS = jax.random.normal(named_key(key, "noise"), shape)
+    noise, voiced = self.decoder(latents_BxTxF)
+    set_gain = noise._replace(steadiness_BxTxW=stop(noise.steadiness_BxTxW))
+    set_steadiness = noise._replace(gain_BxTxW=stop(noise.gain_BxTxW))
+    lines: Any = (0.0, 0.0)
+    extra = {}
+    if voiced is not None:
+      power_BxTxR = pitch.power(c, audio_BxS)
+      measured, _ = pitch.measure(c, power_BxTxR)
+      hertz = self._hertz(measured.place_BxTxV)
+      harmonics = voices.harmonics(c, hertz)
+      shape = 2, len(audio_BxS), 1, c.voices
+      drawn = jax.random.bits(named_key(key, "phase"), shape, jnp.uint32)
+      amplitude = voiced.amplitude_BxTxVxW
       lines = [
-        tones.spectra(self.config, shape.tones, turned + phase_BxK[:, None])
-        for phase_BxK in phases_2xBxK
+        voices.spectra(c, harmonics, amplitude, voices.phases(c, hertz) + phase)
+        for phase in drawn
       ]
-    return (
-      synthesise(self.config, set_gain, one, lines[0]),
-      synthesise(self.config, set_gain, other, lines[1]),
-      synthesise(
-        self.config, set_steadiness, one, jax.lax.stop_gradient(lines[0])
-      ),
-    ), shape.tones
+      extra = {
+        "pitch": _pitch_loss(measured, voiced.logits_BxTxVxJ, power_BxTxR),
+        "lines": _lines_loss(c, measured, harmonics, amplitude, power_BxTxR),
+      }
+    return Renderings(
+      synthesise(c, set_gain, noise_2xBxS[0], lines[0]),
+      synthesise(c, set_gain, noise_2xBxS[1], lines[1]),
+      synthesise(c, set_steadiness, noise_2xBxS[0], stop(lines[0])),
+      extra,
+    )
+
+
+def _audible(power_BxTxR: jax.Array) -> jax.Array:
+  """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
+  total_BxT = jnp.sum(power_BxTxR, -1)
+  loudest = jnp.max(total_BxT, 1, keepdims=True)
+  return jnp.sqrt(jnp.sqrt(total_BxT / (loudest + 1e-6)))
+
+
+def _clear(strength: jax.Array) -> jax.Array:
+  return jnp.clip((strength - 0.35) / 0.4, 0.0, 1.0)
+
+
+def _pitch_loss(
+  measured: Pitch, logits_BxTxVxJ: jax.Array, power_BxTxR: jax.Array
+) -> jax.Array:
+  """Cross-entropy of the pitches, in nats, where there are any."""
+  target = pitch.around(measured.place_BxTxV)
+  entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxVxJ), -1)
+  weight = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  return jnp.sum(weight * entropy) / (jnp.sum(weight) + 1e-3)
+
+
+def _lines_loss(
+  config: SpectralCodecConfig,
+  measured: Pitch,
+  harmonics: voices.Harmonics,
+  amplitude_BxTxVxW: jax.Array,
+  power_BxTxR: jax.Array,
+) -> jax.Array:
+  """How far harmonics are from the measured ones, in nats of amplitude."""
+  stride = config.synthesis_stride
+  ratio = (power_BxTxR.shape[-1] - 1) * 2 / config.fft_size
+  places = np.round(np.arange(amplitude_BxTxVxW.shape[-1]) * ratio).astype(int)
+  level = 0.5 * jnp.log(power_BxTxR[..., places] + 1e-10)
+  level_BxTxW = jnp.repeat(level, stride, 1)
+  loudest = jnp.max(level_BxTxW, -1, keepdims=True)
+  weight = jnp.exp(0.5 * (level_BxTxW - loudest))[:, :, None] * harmonics.there
+  clear = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  weight *= jnp.repeat(clear, stride, 1)[..., None]
+  off = jnp.abs(jnp.log(amplitude_BxTxVxW + 1e-5) - level_BxTxW[:, :, None])
+  return jnp.sum(weight * off) / (jnp.sum(weight) + 1e-3)
 
 
 def fixed_noise(
@@ -265,7 +351,7 @@ def _to_bins(config: SpectralCodecConfig, bands_BxTxM: jax.Array) -> jax.Array:
   bank = _mel_filters(config)
   spread = bank / np.maximum(bank.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
-  return bands_BxTxM.reshape(len(bands_BxTxM), -1, config.bands) @ spread.T
+  return bands_BxTxM @ spread.T
 
 
 def _features(spectra_BxTxW: jax.Array) -> jax.Array:
@@ -280,32 +366,16 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
   return jnp.concatenate(parts, -1)
 
 
-def _tone_features(
-  config: SpectralCodecConfig, power_BxTxW: jax.Array, measured: Tones
+def _voice_features(
+  power_BxTxW: jax.Array, lines_BxTxR: jax.Array, periodicity: jax.Array
 ) -> jax.Array:
-  """Log power, and tones in the middle of an analysis frame: no phases."""
-  stride = config.synthesis_stride
-  amplitude = measured.amplitude_BxTxK[:, stride // 2 :: stride]
-  offset = measured.offset_BxTxK[:, stride // 2 :: stride]
-  power = amplitude**2
-  around = jnp.pad(power, ((0, 0), (0, 0), (4, 4)))
-  width = power.shape[-1]
-  near = sum(around[..., i : i + width] for i in range(9)) / 9
-  clear = power / (power + near + 1e-10)
+  """Log power in short and long windows, and periodicity: no phases."""
   parts = (
     _log(power_BxTxW + 1e-8),
-    _log(power + 1e-10),
-    clear * jnp.clip(offset, -2.0, 2.0),
+    _log(lines_BxTxR[..., ::2] + 1e-10),
+    periodicity.reshape(*periodicity.shape[:2], -1),
   )
   return jnp.concatenate(parts, -1)
-
-
-def _lines(config: SpectralCodecConfig, amplitude_BxTxK: jax.Array) -> jax.Array:
-  """Log power of the tones of a code frame, its mean over time [B, T, K]."""
-  frames = config.code_stride * config.synthesis_stride
-  batch, _, width = amplitude_BxTxK.shape
-  power = amplitude_BxTxK.reshape(batch, -1, frames, width) ** 2
-  return _log(jnp.mean(power, 2) + 1e-10)
 
 
 def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:

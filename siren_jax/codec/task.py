@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from siren_jax.codec import discriminators, losses, tones
+from siren_jax.codec import discriminators, losses
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import CodecConfig
 from siren_jax.codec.quantizer import Quantized
@@ -28,7 +28,7 @@ class CodecLossConfig:
 
   Attributes:
     swing: of the steadiness of the noise.
-    tuning, lines: of the frequencies of tones, and of their levels.
+    pitch, lines: of the pitches of voices, and of how loud their harmonics are.
     commitment, codebook, rebuilding: of the quantizer.
     full_depth: part of the examples that use all codebooks.
     bypass: part that use none and keep their latents as they are; the rest
@@ -44,8 +44,8 @@ class CodecLossConfig:
   """
 
   swing: float = 20.0
-  tuning: float = 1.0
-  lines: float = 0.1
+  pitch: float = 0.3
+  lines: float = 0.3
   commitment: float = 0.1
   codebook: float = 1.0
   rebuilding: float = 1.0
@@ -165,24 +165,19 @@ class CodecTask:
     quantized: Any = module.apply(
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
-    noises = jax.random.normal(named_key(key, "noise"), (2, *audio_BxS.shape))
     if self.loss.lock_codes:
       quantized = jax.lax.stop_gradient(quantized)
-    bins = self.config.fft_size // 2 + 1
-    phases = jax.random.bits(
-      named_key(key, "phase"), (2, len(audio_BxS), bins), jnp.uint32
+    rendered: Any = module.apply(
+      variables, quantized.latents_BxTxF, audio_BxS, key, method="renderings"
     )
-    renderings, said = module.apply(
-      variables, quantized.latents_BxTxF, noises, phases, method="renderings"
-    )
-    *rendered, for_swing = renderings
     target, one, other = (
-      losses.spectra(x, self.config.sample_rate) for x in (audio_BxS, *rendered)
+      losses.spectra(x, self.config.sample_rate)
+      for x in (audio_BxS, *rendered[:2])
     )
     energy = losses.energy_distance(target, one, other)
     swings_BxM = [
       losses.swing(x, self.config.hop_length, self.config.sample_rate)
-      for x in (audio_BxS, for_swing)
+      for x in (audio_BxS, rendered.steady_BxS)
     ]
     swing = jnp.mean(jnp.abs(swings_BxM[1] - swings_BxM[0]))
     total = (
@@ -192,12 +187,10 @@ class CodecTask:
       + self.loss.codebook * quantized.codebook
       + self.loss.rebuilding * quantized.rebuilding
     )
-    metrics = {}
-    if said is not None:
-      tuning, lines = losses.tone_losses(tones.analyse(self.config, audio_BxS), said)
-      total += self.loss.tuning * tuning + self.loss.lines * lines
-      metrics |= {"tuning": tuning, "lines": lines}
-    metrics |= {
+    for name, loss in rendered.losses.items():
+      total += getattr(self.loss, name) * loss
+    metrics = {
+      **rendered.losses,
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
       "swing": swing,
@@ -206,13 +199,13 @@ class CodecTask:
     }
     if adversary is not None:
       real, fake = (
-        self._features(adversary, x) for x in (audio_BxS, rendered[0])
+        self._features(adversary, x) for x in (audio_BxS, rendered.one_BxS)
       )
       total += self.loss.adversarial * (
         discriminators.fool_loss(fake)
         + self.loss.feature * discriminators.feature_loss(real, fake)
       )
-    return total, ({"loss": total, **metrics}, quantized, rendered[0])
+    return total, ({"loss": total, **metrics}, quantized, rendered.one_BxS)
 
   def _features(self, adversary: Any, audio_BxS: jax.Array) -> Any:
     """Of every layer of every discriminator."""

@@ -24,6 +24,7 @@ KINDS = {
   "dac of four strides": {"strides": (2, 4, 5, 8)},
   "dac of odd strides": {"strides": (5, 3)},
   "spectral": {},
+  "spectral with voices": {"voices": 2},
   "spectral of even filters": {"kernel_size": 4, "fft_size": 640},
   "spectral without filters": {"kernel_size": 1},
 }
@@ -53,7 +54,7 @@ def _model(kind, tiny):
   return codec.Codec(config, jax.tree.map_with_path(draw, shapes))
 
 
-@pytest.fixture(scope="module", params=["dac", "spectral"])
+@pytest.fixture(scope="module", params=["dac", "spectral", "spectral with voices"])
 def model(request, tiny):
   return _model(request.param, tiny)
 

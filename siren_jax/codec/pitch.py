@@ -1,0 +1,150 @@
+"""Pitch of several voices, by autocorrelation, as a codec needs it.
+
+After Boersma (1993): the autocorrelation of a windowed frame over that of the
+window. The second voice is that of what the harmonics of the first leave over.
+Frames are those of analysis, `hop_length` apart. J: pitches of a logarithmic
+scale; V: voices; R: bins of a power spectrum.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.audio import stft
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.common.precision import exact
+
+LOWEST_HZ, HIGHEST_HZ, STEP_CENTS = 50.0, 4000.0, 20
+# What the higher of two pitches that fit as well has in favour, an octave.
+_OCTAVE = 0.02
+_MAINLOBE_HZ = 30.0
+
+
+class Pitch(NamedTuple):
+  """Pitch of every voice in every frame.
+
+  Attributes:
+    place_BxTxV: on the scale: 0 is `LOWEST_HZ`, 1 a step higher.
+    strength_BxTxV: of its period, 0 (noise) to 1 (none of the power is else).
+  """
+
+  place_BxTxV: jax.Array
+  strength_BxTxV: jax.Array
+
+
+def scale() -> np.ndarray:
+  """The pitches, in Hz [J]."""
+  count = 1 + int(1200 * np.log2(HIGHEST_HZ / LOWEST_HZ) / STEP_CENTS)
+  return hertz(np.arange(count))
+
+
+def hertz(place: Any) -> Any:
+  """Frequency of places on the scale."""
+  return LOWEST_HZ * 2.0 ** (place * (STEP_CENTS / 1200))
+
+
+def power(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
+  """Power spectra [B, T, R] of long windows, to tell close partials apart."""
+  size, fft_size = _sizes(config)
+  spectra = stft.stft(audio_BxS, size, config.hop_length, fft_size=fft_size)
+  return stft.power(spectra) * (4 / size) ** 2
+
+
+def measure(
+  config: SpectralCodecConfig, power_BxTxR: jax.Array
+) -> tuple[Pitch, jax.Array]:
+  """Pitch, and the autocorrelations [B, T, V, J] that it was picked from."""
+  pitches, maps = [], []
+  for voice in range(config.voices):
+    periodicity_BxTxJ = _periodicity(config, power_BxTxR)
+    place, strength = _pick(periodicity_BxTxJ)
+    pitches.append((place, strength))
+    maps.append(periodicity_BxTxJ)
+    if voice + 1 < config.voices:
+      power_BxTxR = power_BxTxR * _between(config, hertz(place))
+  places, strengths = (jnp.stack(x, -1) for x in zip(*pitches, strict=True))
+  return Pitch(places, strengths), jnp.stack(maps, 2)
+
+
+def around(place_BxTxV: jax.Array, width: float = 1.0) -> jax.Array:
+  """Weights of the pitches near each place: [B, T, V, J], of sum one."""
+  grid_J = jnp.arange(len(scale()))
+  off = (grid_J - place_BxTxV[..., None]) / width
+  return jax.nn.softmax(-0.5 * off**2)
+
+
+def place_of(logits_BxTxVxJ: jax.Array) -> jax.Array:
+  """The likeliest place, to a fraction of a step: [B, T, V]."""
+  best = jnp.argmax(logits_BxTxVxJ, -1)
+  grid_J = jnp.arange(logits_BxTxVxJ.shape[-1])
+  near = jnp.abs(grid_J - best[..., None]) <= 3
+  share = jax.nn.softmax(jnp.where(near, logits_BxTxVxJ, -jnp.inf))
+  return jnp.sum(share * grid_J, -1)
+
+
+def _sizes(config: SpectralCodecConfig) -> tuple[int, int]:
+  """Samples of a window and of its transform: four periods and one more."""
+  size = 2 * config.fft_size
+  return size, size + config.fft_size // 2
+
+
+@functools.lru_cache
+def _waves(config: SpectralCodecConfig) -> np.ndarray:
+  """Cosines [R, J] that turn power spectra to autocorrelations at periods."""
+  _, fft_size = _sizes(config)
+  bins_R = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
+  waves = np.cos(2 * np.pi * bins_R[:, None] / scale())
+  waves[1:-1] *= 2
+  return waves.astype("f4")
+
+
+@exact
+def _periodicity(
+  config: SpectralCodecConfig, power_BxTxR: jax.Array
+) -> jax.Array:
+  size, fft_size = _sizes(config)
+  waves = _waves(config)
+  total = jnp.sum(power_BxTxR[..., 1:], -1, keepdims=True) * 2
+  window_R = np.abs(np.fft.rfft(stft.hann(size), fft_size)) ** 2
+  window_J = (window_R @ waves) / (2 * window_R.sum() - window_R[0])
+  level = power_BxTxR @ waves / (total + 1e-9)
+  return level / window_J.astype("f4")
+
+
+def _pick(periodicity_BxTxJ: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The place and strength of the best peak, with the frames beside it."""
+  count = periodicity_BxTxJ.shape[-1]
+  favour_J = _OCTAVE * np.log2(scale() / LOWEST_HZ).astype("f4")
+  level = periodicity_BxTxJ + favour_J
+  left, right = level[..., :-2], level[..., 2:]
+  middle = level[..., 1:-1]
+  peak = (middle >= left) & (middle >= right)
+  wide = jax.lax.reduce_window(
+    level, -jnp.inf, jax.lax.max, (1, 1, 7), (1, 1, 1), "same"
+  )
+  beside = jnp.pad(wide, ((0, 0), (1, 1), (0, 0)), mode="edge")
+  smooth = level + 0.5 * (beside[:, :-2] + beside[:, 2:])
+  best = 1 + jnp.argmax(jnp.where(peak, smooth[..., 1:-1], -9.0), -1)
+
+  def at(place: jax.Array) -> jax.Array:
+    place = jnp.clip(place, 0, count - 1)[..., None]
+    return jnp.take_along_axis(level, place, -1)[..., 0]
+
+  below, top, above = at(best - 1), at(best), at(best + 1)
+  bend = below - 2 * top + above
+  shift = jnp.where(bend < -1e-6, 0.5 * (below - above) / bend, 0.0)
+  strength = jnp.take_along_axis(periodicity_BxTxJ, best[..., None], -1)
+  place = best + jnp.clip(shift, -0.5, 0.5)
+  return place, jnp.clip(strength[..., 0], 0.0, 1.0)
+
+
+def _between(config: SpectralCodecConfig, hertz_BxT: jax.Array) -> jax.Array:
+  """1 between the harmonics of a pitch, 0 on them: [B, T, R]."""
+  _, fft_size = _sizes(config)
+  bins_R = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
+  order = jnp.maximum(jnp.round(bins_R / hertz_BxT[..., None]), 1.0)
+  off = jnp.abs(bins_R - order * hertz_BxT[..., None])
+  return (off > _MAINLOBE_HZ).astype(jnp.float32)

@@ -1,0 +1,117 @@
+"""Voices: series of harmonics whose phases run on from frame to frame.
+
+Our design (docs/design.md, Decisions). Noise alone makes cries and notes
+hoarse. A voice is said by its pitch and by how loud its harmonics are in
+bands; its phase is free and follows from the pitch, so codes need not spell it
+out. V: voices; W: bins of an inverse-STFT frame.
+"""
+
+import functools
+import operator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siren_jax.codec.config import SpectralCodecConfig
+
+_SIDE = 3  # bins on either side that a windowed sine reaches
+_TURN = 2.0**32  # of a phase in fixed point
+_QUIET_HZ = 250.0  # below half the sample rate: harmonics beyond are silent
+
+
+class Harmonics(NamedTuple):
+  """Which bins of a frame a voice's harmonics fall in; [B, T', V, W] each.
+
+  Attributes:
+    order: number of the harmonic nearest to the bin.
+    offset: bins that it lies above the bin.
+    there: 1 where the bin is the harmonic's nearest.
+  """
+
+  order: jax.Array
+  offset: jax.Array
+  there: jax.Array
+
+
+def harmonics(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> Harmonics:
+  """Of voices of these pitches."""
+  bin_hz = config.sample_rate / config.fft_size
+  bins_W = np.arange(config.fft_size // 2 + 1) * np.float32(bin_hz)
+  pitch = hertz_BxTxV[..., None]
+  order = jnp.maximum(jnp.round(bins_W / pitch), 1.0)
+  offset = (order * pitch - bins_W) / bin_hz
+  inside = order * pitch < 0.5 * config.sample_rate - _QUIET_HZ
+  there = (jnp.abs(offset) <= 0.5) & inside
+  return Harmonics(order, offset, there.astype(jnp.float32))
+
+
+def phases(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> jax.Array:
+  """Phases [B, T', V] uint32 of the first harmonics, 0 in frame 0.
+
+  2**32 are a turn. Whole numbers wrap around and add up exactly: a window of
+  a sound has the phases of the whole.
+  """
+  turns = hertz_BxTxV * (config.synthesis_hop / config.sample_rate)
+  steps = 0.5 * (turns[:, 1:] + turns[:, :-1])
+  whole = jnp.floor(steps)  # whole turns count for nothing
+  steps = jnp.round((steps - whole) * (_TURN / 256)).astype(jnp.uint32) * 256
+  return jnp.cumsum(
+    jnp.pad(steps, ((0, 0), (1, 0), (0, 0))), 1, dtype=jnp.uint32
+  )
+
+
+def spectra(
+  config: SpectralCodecConfig,
+  harmonics: Harmonics,
+  amplitude_BxTxVxW: jax.Array,
+  phase_BxTxV: jax.Array,
+) -> jax.Array:
+  """Complex spectra [B, T', W] for `stft.istft`: sums of windowed sines.
+
+  Gradients reach amplitudes alone: those of frequencies lead astray.
+  """
+  order, offset, there = jax.lax.stop_gradient(harmonics)
+  number = order.astype(jnp.uint32)
+  # Harmonics that all start together would be a train of clicks.
+  start = number * number * jnp.uint32(0x9E3779B1)
+  turn = (number * phase_BxTxV[..., None] + start).astype(jnp.float32)
+  turn = turn * np.float32(2 * np.pi / _TURN)
+  half = 0.5 * config.fft_size * there * amplitude_BxTxVxW
+  parts = (half * jnp.cos(turn), half * jnp.sin(turn))
+  # In the middle of a frame, where the window's spectrum is real, bin w has
+  # turned by w / 2.
+  parity_W = jnp.asarray((-1.0) ** np.arange(order.shape[-1]), jnp.float32)
+  kernels = _kernels(offset)
+  real, imag = (
+    parity_W
+    * functools.reduce(
+      operator.add,
+      (_shifted(jnp.sum(part * kernels[p], 2), p) for p in kernels),
+    )
+    for part in parts
+  )
+  return jax.lax.complex(real, imag)
+
+
+def _kernels(offset: jax.Array) -> dict[int, jax.Array]:
+  """Hann's spectrum in the bins from -_SIDE to _SIDE of a sine off its bin."""
+  wave = jnp.sin(np.pi * offset) / np.pi
+  sinc = {0: jnp.sinc(offset)}
+  for p in range(1, _SIDE + 2):
+    sign = (-1) ** (p + 1)
+    sinc[p] = sign * wave / (p - offset)
+    sinc[-p] = sign * wave / (-p - offset)
+  return {
+    p: 0.5 * sinc[p] + 0.25 * (sinc[p - 1] + sinc[p + 1])
+    for p in range(-_SIDE, _SIDE + 1)
+  }
+
+
+def _shifted(x_BxTxW: jax.Array, places: int) -> jax.Array:
+  """Along the last axis; zeros come in."""
+  width = x_BxTxW.shape[-1]
+  pad = ((0, 0), (0, 0), (max(places, 0), max(-places, 0)))
+  first = max(-places, 0)
+  return jnp.pad(x_BxTxW, pad)[..., first : first + width]
