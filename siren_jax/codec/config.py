@@ -67,7 +67,7 @@ class SpectralCodecConfig:
   def __post_init__(self) -> None:
     if self.kind != "spectral":
       raise UserError(f"codec kind {self.kind!r} is not known; use 'spectral'")
-    check_sizes("codec", self, **_MOST)
+    check_sizes("codec", self, optional=("voices",), **_MOST)
     if self.hop_length % self.synthesis_stride:
       raise UserError(
         f"codec hop_length {self.hop_length} is not a multiple of "

@@ -160,22 +160,28 @@ def check_number(subject: str, value: int | float) -> None:
     )
 
 
-def check_sizes(part: str, config: Any, **most: int) -> None:
+def check_sizes(
+  part: str, config: Any, optional: tuple[str, ...] = (), **most: int
+) -> None:
   """Refuses sizes that no model has, before anything is built of them.
 
   Args:
     part: for the message.
     config: a dataclass; its ints, alone or in tuples, are sizes.
+    optional: fields that may be 0, for none.
     **most: the largest of each field, where it is below a million.
 
   Raises:
-    UserError: a size is below 1 or too large; the message names it.
+    UserError: a size is too small or too large; the message names it.
   """
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
-    limit = most.get(field.name, _MAX_SIZE)
+    least, limit = 1, most.get(field.name, _MAX_SIZE)
+    if field.name in optional:
+      least = 0
     for size in value if isinstance(value, tuple) else (value,):
-      if type(size) is int and not 1 <= size <= limit:
+      if type(size) is int and not least <= size <= limit:
         raise UserError(
-          f"{part} {field.name}={value}: must be at least 1 and at most {limit}"
+          f"{part} {field.name}={value}: must be at least {least} and at most "
+          f"{limit}"
         )
