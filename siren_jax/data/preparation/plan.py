@@ -3,18 +3,22 @@
 Pure but for `with_usable`, which is given the question that reads audio.
 """
 
+import collections
 import dataclasses
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
 from siren_jax.common.errors import UserError
+from siren_jax.data.captions import phrasebook
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
 
 VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
+MOST_TAKES = 20  # of a recording, to balance kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +29,27 @@ class SplitPlan:
     recordings: those that can be used.
     synthetic: numbers of made-up sounds.
     mixtures: how many, each of two of the recordings.
+    sequences: how many, each of two or three of them.
+    takes: how often each recording of a kind is taken, where more than once.
+    layouts: whether short recordings are laid out.
   """
 
   recordings: tuple[Recording, ...] = ()
   synthetic: range = range(0)
   mixtures: int = 0
+  sequences: int = 0
+  takes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  layouts: bool = False
 
   @property
   def size(self) -> int:
-    return len(self.recordings) + len(self.synthetic) + self.mixtures
+    recordings = sum(map(self.takes_of, self.recordings))
+    composed = self.mixtures + self.sequences
+    return recordings + len(self.synthetic) + composed
+
+  def takes_of(self, recording: Recording) -> int:
+    """How often a recording is taken."""
+    return self.takes.get(kind_of(recording), 1)
 
 
 Plan = Mapping[str, SplitPlan]
@@ -50,7 +66,7 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
   count = config.synthetic
   if recordings:
     parts = assign_splits(recordings, config)
-    _check_mixtures(parts["train"], config)
+    _check_categories(parts["train"], config)
     held = 0
   elif count >= 2:
     parts = {"train": [], "validation": []}
@@ -62,7 +78,12 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
     )
   return {
     "train": SplitPlan(
-      tuple(parts["train"]), range(held, count), config.mixtures
+      tuple(parts["train"]),
+      range(held, count),
+      mixtures=config.mixtures,
+      sequences=config.sequences,
+      takes=_takes(parts["train"], config.balance),
+      layouts=config.layouts,
     ),
     "validation": SplitPlan(tuple(parts["validation"]), range(held)),
   }
@@ -144,20 +165,38 @@ def with_usable(
   }
 
 
+def kind_of(recording: Recording) -> str:
+  """Its category as the phrase book calls it, or its section."""
+  if not recording.category:
+    return recording.section
+  return phrasebook.canonical(recording.category)
+
+
 def hash_of(text: str) -> int:
   """32 bits that depend on the text alone, in every process."""
   return zlib.crc32(text.encode())
 
 
-def _check_mixtures(
+def _takes(recordings: Sequence[Recording], balance: int) -> dict[str, int]:
+  """How often recordings of a kind are taken for it to have `balance`."""
+  counts = collections.Counter(kind_of(r) for r in recordings)
+  return {
+    kind: min(MOST_TAKES, math.ceil(balance / count))
+    for kind, count in counts.items()
+    if kind and count < balance
+  }
+
+
+def _check_categories(
   recordings: Sequence[Recording], config: AudioConfig
 ) -> None:
-  count = len({r.category for r in recordings if r.category})
-  if config.mixtures and count < 2:
-    raise UserError(
-      f"mixtures={config.mixtures}: recordings of {count} categories; needs"
-      " two or more"
-    )
+  count = len({kind_of(r) for r in recordings if r.category})
+  for name in ("mixtures", "sequences"):
+    value = getattr(config, name)
+    if value and count < 2:
+      raise UserError(
+        f"{name}={value}: recordings of {count} categories; needs two or more"
+      )
 
 
 def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:

@@ -64,6 +64,8 @@ def _recording(
     section=_text(row, "section") or ("misc" if "section" in row else ""),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),
+    author=_text(row, "author"),
+    license=_text(row, "license", "licence"),
   )
   if not (recording.captions or recording.category or recording.section):
     title = recording.title
