@@ -11,6 +11,7 @@ from siren_jax.audio.sound_files import MAX_SECONDS
 from siren_jax.common.errors import UserError
 
 _FADED_SECONDS = 0.01  # loudness.level fades a sound in and out
+_BLOCK_SECONDS = 0.4  # of BS.1770; blocks of silence are not counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +80,14 @@ class AudioConfig:
   def levelled(self, audio_S: np.ndarray) -> np.ndarray:
     """The sound at the set's loudness, if it has one; float32.
 
-    A short sound is measured with the silence that will follow it.
+    A short sound is measured with some of the silence that will follow it.
     """
     if self.loudness is None:
       return audio_S
     # Silence at both ends, which is faded instead of the sound.
     before = round(_FADED_SECONDS * self.sample_rate)
-    after = max(before, self.size - audio_S.size)
+    is_short = audio_S.size < self.size
+    after = round(_BLOCK_SECONDS * self.sample_rate) if is_short else before
     padded_S = np.pad(audio_S, (before, after))
     padded_S = loudness.level(padded_S, self.sample_rate, self.loudness)
     return padded_S[before : before + audio_S.size]
