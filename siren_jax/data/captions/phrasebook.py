@@ -4,6 +4,7 @@ The words are those of `book`. Which of them are true of a recording depends on
 its kind, its title and what was measured in it: `wording`.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -118,7 +119,7 @@ def captions_for(
     x = choice(rng, singular if name == "takes" else nouns)
     return choice(rng, pools[name]).format(x=x, h=choice(rng, heads))
 
-  return _distinct(draw, n, kind.held_out)
+  return _distinct(draw, n)
 
 
 def mixture_captions(
@@ -241,19 +242,25 @@ def _pool(
   return names[int(rng.choice(len(names), p=shares / shares.sum()))]
 
 
-def _distinct(
-  draw: Callable[[], str], n: int, withheld: Sequence[str] = ()
-) -> tuple[str, ...]:
-  """`n` different draws; gives up where the words are running out."""
-  refused = {_normal(text) for text in withheld}
+def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
+  """`n` different draws; gives up where the words are running out.
+
+  Held-out phrasings are drawn again, whatever kind they are of.
+  """
   captions: dict[str, None] = {}
   for _ in range(20 * n):
     if len(captions) == n:
       break
     text = _written(draw())
-    if _normal(text) not in refused and not _ECHO.search(text):
+    if _normal(text) not in _withheld() and not _ECHO.search(text):
       captions[text] = None
   return tuple(captions)
+
+
+@functools.cache
+def _withheld() -> frozenset[str]:
+  kinds = book.kinds().values()
+  return frozenset(_normal(text) for kind in kinds for text in kind.held_out)
 
 
 def _written(text: str) -> str:

@@ -128,6 +128,27 @@ def test_captions_are_good_english_by_rule(facts):
     assert not wrong, category
 
 
+def test_any_template_fits_any_word():
+  def texts(part):
+    if isinstance(part, str):
+      return [part]
+    values = part.values() if isinstance(part, dict) else part
+    return [text for value in values for text in texts(value)]
+
+  words = "x y z h s who stem note one many number digit times".split()
+  for template in texts([book.shared()[k] for k in ("templates", "titles")]):
+    places = re.findall(r"\{(\w*)\}", template)
+    assert places and set(places) <= set(words), template
+    # What begins with an article, or with any letter, takes no article.
+    assert not re.search(r"\ban? \{|\bthe \{[^h]", template), template
+    assert template == " ".join(template.split())
+    assert template[-1] not in ",;:-"
+  for kind in book.kinds().values():
+    names = kind.event.names if kind.event else ()
+    for name in (*kind.heads, *(n for pair in names for n in pair)):
+      assert not re.match(r"(an?|the|one|two) ", name), name
+
+
 @pytest.mark.parametrize("category", ["dog bark", "piano", "mouse_pad"])
 def test_captions_are_different_and_repeatable(category):
   captions = many_captions(category, "Some_title 01.wav", some_facts(), n=40)
