@@ -127,6 +127,7 @@ def mixture_captions(
   second_category: str,
   rng: np.random.Generator,
   n: int,
+  counts: Sequence[int] = (0, 0),
 ) -> tuple[str, ...]:
   """At most `n` different captions of two sounds at once.
 
@@ -135,29 +136,28 @@ def mixture_captions(
     second_category: the background.
     rng: the source of every choice.
     n: how many.
+    counts: how many events are heard of each; 0: not known.
   """
-  first, second = book.kind(first_category), book.kind(second_category)
+  second = book.kind(second_category)
+  nouns, clauses = _words_of((first_category, second_category), counts)
   pools = {
     "mixture": templates("mixture"),
-    "clause": templates("clause"),
+    "clause": templates("clause") if all(clauses) else (),
     "setting": templates("setting") if second.settings else (),
   }
 
   def draw() -> str:
     name = _pool(rng, _MIXTURE_POOLS, pools)
-    is_clause = name == "clause"
-    return choice(rng, pools[name]).format(
-      x=choice(rng, first.clauses if is_clause else first.nouns),
-      y=choice(rng, second.clauses if is_clause else second.nouns),
-      s=choice(rng, second.settings) if name == "setting" else "",
-    )
+    x, y = (choice(rng, w) for w in (clauses if name == "clause" else nouns))
+    s = choice(rng, second.settings) if name == "setting" else ""
+    return choice(rng, pools[name]).format(x=x, y=y, s=s)
 
   return _distinct(draw, n)
 
 
 def sequence_captions(
   categories: Sequence[str],
-  takes: Sequence[int],
+  counts: Sequence[int],
   rng: np.random.Generator,
   n: int,
 ) -> tuple[str, ...]:
@@ -165,24 +165,21 @@ def sequence_captions(
 
   Args:
     categories: of two or three sounds, in their order.
-    takes: how often each is heard; 0: not known.
+    counts: how many events are heard of each; 0: not known.
     rng: the source of every choice.
     n: how many.
   """
-  kinds = [book.kind(category) for category in categories]
-  nouns = [
-    wording.nouns(kind, number or None)
-    for kind, number in zip(kinds, takes, strict=True)
-  ]
+  nouns, clauses = _words_of(categories, counts)
   pools = {
-    name: tuple(book.shared()["templates"][name][str(len(kinds))])
+    name: tuple(book.shared()["templates"][name][str(len(nouns))])
     for name in _SEQUENCE_POOLS
   }
+  if not all(clauses):
+    pools["clause sequence"] = ()
 
   def draw() -> str:
     name = _pool(rng, _SEQUENCE_POOLS, pools)
-    is_clause = name == "clause sequence"
-    words = [kind.clauses for kind in kinds] if is_clause else nouns
+    words = clauses if name == "clause sequence" else nouns
     drawn = (choice(rng, w) for w in words)
     return choice(rng, pools[name]).format(
       **dict(zip(_PLACES, drawn, strict=False))
@@ -229,6 +226,16 @@ def _instrument_name(
     if "_".join(parts[:end]) in names:
       return names["_".join(parts[:end])]
   return names.get(name, ())
+
+
+def _words_of(
+  categories: Sequence[str], counts: Sequence[int]
+) -> tuple[list[Pool], list[Pool]]:
+  """Nouns and clauses of each sound, by how many events are heard of it."""
+  kinds = [book.kind(category) for category in categories]
+  pairs = [(k, c or None) for k, c in zip(kinds, counts, strict=True)]
+  nouns = [wording.nouns(kind, number) for kind, number in pairs]
+  return nouns, [wording.clauses(kind, number) for kind, number in pairs]
 
 
 def _pool(

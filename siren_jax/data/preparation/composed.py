@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from siren_jax.data import augment
-from siren_jax.data.captions import book, phrasebook
+from siren_jax.data.captions import book, describe, phrasebook, wording
 from siren_jax.data.preparation import layouts
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.preparation.plan import kind_of
@@ -26,14 +26,15 @@ def mixture(
   config: AudioConfig,
 ) -> Record:
   """Two recordings at once, of which `sounds` are the audio."""
-  first, second = recordings
+  parts, counts = _parts(recordings, sounds, config.size, rng, config)
   first_S, second_S = (
-    augment.vary(audio_S, config.size, config.sample_rate, MIXED, rng)
-    for audio_S in sounds
+    augment.vary(part_S, config.size, config.sample_rate, MIXED, rng)
+    for part_S in parts
   )
   level_db = augment.uniform(MIXED.mix_db, rng)
+  first, second = recordings
   captions = phrasebook.mixture_captions(
-    first.category, second.category, rng, config.captions
+    first.category, second.category, rng, config.captions, counts
   )
   audio_S = augment.mix(first_S, second_S, level_db)
   return _record(name, recordings, audio_S, captions, " + ", config)
@@ -46,12 +47,28 @@ def sequence(
   rng: np.random.Generator,
   config: AudioConfig,
 ) -> Record:
-  """One recording after the other, in the order of the captions.
-
-  What comes in rows, such as steps, is heard several times where it fits.
-  """
+  """One recording after the other, in the order of the captions."""
   size = layouts.share(config.size, len(sounds), config.sample_rate)
-  parts, takes = [], []
+  parts, counts = _parts(recordings, sounds, size, rng, config)
+  captions = phrasebook.sequence_captions(
+    [r.category for r in recordings], counts, rng, config.captions
+  )
+  audio_S = layouts.in_order(parts, config.sample_rate, rng)
+  return _record(name, recordings, audio_S, captions, " > ", config)
+
+
+def _parts(
+  recordings: Sequence[Recording],
+  sounds: Sequence[np.ndarray],
+  size: int,
+  rng: np.random.Generator,
+  config: AudioConfig,
+) -> tuple[list[np.ndarray], list[int]]:
+  """At most `size` samples of each sound, and how many events are heard in it.
+
+  0 events: not known. What comes in rows, such as steps, is laid out in a row.
+  """
+  parts, counts = [], []
   for recording, audio_S in zip(recordings, sounds, strict=True):
     kind = book.kind(recording.category)
     part_S = layouts.trimmed(audio_S, config.sample_rate)
@@ -59,17 +76,17 @@ def sequence(
     if kind.rate and kind.one_shot:
       layout = layouts.repeated(part_S, size, config.sample_rate, 0.0, rng)
     if layout:
-      part_S = layout.audio_S
-    elif part_S.size > size:
-      is_whole = kind.one_shot or kind.pitched
-      part_S = part_S[:size] if is_whole else augment.crop(part_S, size, rng)
+      part_S, count = layout.audio_S, len(layout.spans)
+    else:
+      if part_S.size > size:
+        is_whole = kind.one_shot or kind.pitched
+        part_S = part_S[:size] if is_whole else augment.crop(part_S, size, rng)
+      padded_S = np.pad(part_S, (0, config.size - part_S.size))
+      facts = describe.facts(padded_S, config.sample_rate)
+      count = wording.count(facts, kind) or 0
     parts.append(part_S)
-    takes.append(len(layout.spans) if layout else 0)
-  captions = phrasebook.sequence_captions(
-    [r.category for r in recordings], takes, rng, config.captions
-  )
-  audio_S = layouts.in_order(parts, config.sample_rate, rng)
-  return _record(name, recordings, audio_S, captions, " > ", config)
+    counts.append(count)
+  return parts, counts
 
 
 def _record(

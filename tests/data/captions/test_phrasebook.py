@@ -306,12 +306,14 @@ def test_sequences_keep_the_order(names):
     assert not faults(text)
 
 
-def test_sequences_agree_with_the_number_of_takes():
+@pytest.mark.parametrize("count, other", [(4, "footstep"), (1, "footsteps")])
+def test_sounds_together_agree_with_their_number(count, other):
   rng = np.random.default_rng(1)
-  said = phrasebook.sequence_captions(
-    ["footsteps wood", "door close"], [4, 1], rng, 200
-  )
-  assert not any(re.search(r"footstep\b", text) for text in said)
+  names = ["footsteps wood", "door close"]
+  said = phrasebook.sequence_captions(names, [count, 1], rng, 200)
+  said += phrasebook.mixture_captions(*names, rng, 200, [count, 1])
+  assert len(said) > 300
+  assert not any(re.search(rf"{other}\b", text) for text in said)
 
 
 @pytest.mark.parametrize(
