@@ -197,6 +197,6 @@ def _counts(number: str) -> Pool:
 
 def _register(midi: float, kind: Kind) -> str:
   low, high = map(titles.midi, kind.middle)
-  if midi < low:
+  if round(midi) < low:
     return "low"
-  return "high" if midi > high else "middle"
+  return "high" if round(midi) > high else "middle"

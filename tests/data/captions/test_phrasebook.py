@@ -180,7 +180,7 @@ def test_one_step_is_not_called_many_nor_many_one():
   four = many_captions("footsteps gravel", "", laid_out)
   assert any(re.search("footsteps", text) for text in four)
   for text in four:  # one is named only where it is said to be repeated
-    repeated = r"four times|repeated|again|over and over|interval|spaced"
+    repeated = r"four times|repeated|again|over and over|interval|evenly"
     assert re.search(repeated, text) or not re.search(r"footstep\b", text), text
 
 
