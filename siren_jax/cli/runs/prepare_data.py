@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--balance",
     type=int,
     metavar="N",
-    help="take recordings of rare kinds again, until a kind has N",
+    help="copy recordings of rare kinds, until a kind has N",
   )
   audio.add_argument(
     "--loudness",

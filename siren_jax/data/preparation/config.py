@@ -27,8 +27,8 @@ class AudioConfig:
     sequences: number of sequences of two or three of them added.
     layouts: whether training recordings shorter than `seconds` are laid out:
       one-shots several times with gaps, steady sounds looped.
-    balance: training recordings of a kind that has fewer are taken again, with
-      other captions and layouts, up to this number; each 20 times at most.
+    balance: training recordings of a kind that has fewer are copied, with other
+      captions and layouts, up to this number; 20 copies of each at most.
     loudness: integrated, in LUFS, that sounds are brought to; None leaves them
       as they are.
     validation_fold: fold kept for validation; default the last one.

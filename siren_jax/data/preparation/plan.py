@@ -18,7 +18,7 @@ from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
 
 VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
-MOST_TAKES = 20  # of a recording, to balance kinds
+MOST_COPIES = 20  # of a recording, to balance kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SplitPlan:
     synthetic: numbers of made-up sounds.
     mixtures: how many, each of two of the recordings.
     sequences: how many, each of two or three of them.
-    takes: how often each recording of a kind is taken, where more than once.
+    copies: of each recording of a kind, where there is more than one.
     layouts: whether short recordings are laid out.
   """
 
@@ -38,18 +38,18 @@ class SplitPlan:
   synthetic: range = range(0)
   mixtures: int = 0
   sequences: int = 0
-  takes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  copies: Mapping[str, int] = dataclasses.field(default_factory=dict)
   layouts: bool = False
 
   @property
   def size(self) -> int:
-    recordings = sum(map(self.takes_of, self.recordings))
+    recordings = sum(map(self.copies_of, self.recordings))
     composed = self.mixtures + self.sequences
     return recordings + len(self.synthetic) + composed
 
-  def takes_of(self, recording: Recording) -> int:
-    """How often a recording is taken."""
-    return self.takes.get(kind_of(recording), 1)
+  def copies_of(self, recording: Recording) -> int:
+    """How many records, or sets of windows, are made of a recording."""
+    return self.copies.get(kind_of(recording), 1)
 
 
 Plan = Mapping[str, SplitPlan]
@@ -82,7 +82,7 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
       range(held, count),
       mixtures=config.mixtures,
       sequences=config.sequences,
-      takes=_takes(parts["train"], config.balance),
+      copies=_copies(parts["train"], config.balance),
       layouts=config.layouts,
     ),
     "validation": SplitPlan(tuple(parts["validation"]), range(held)),
@@ -177,11 +177,11 @@ def hash_of(text: str) -> int:
   return zlib.crc32(text.encode())
 
 
-def _takes(recordings: Sequence[Recording], balance: int) -> dict[str, int]:
-  """How often recordings of a kind are taken for it to have `balance`."""
+def _copies(recordings: Sequence[Recording], balance: int) -> dict[str, int]:
+  """Copies of the recordings of each kind that has fewer than `balance`."""
   counts = collections.Counter(kind_of(r) for r in recordings)
   return {
-    kind: min(MOST_TAKES, math.ceil(balance / count))
+    kind: min(MOST_COPIES, math.ceil(balance / count))
     for kind, count in counts.items()
     if kind and count < balance
   }

@@ -23,7 +23,7 @@ from siren_jax.data.sources.recording import Recording
 from siren_jax.data.synthetic import sounds
 
 DROPPED_TAIL = 0.25  # of a window: a rest shorter than this is left out
-LAID_OUT = 0.6  # share of the takes of a one-shot that are heard repeatedly
+LAID_OUT = 0.6  # share of the records of one-shots with several takes
 IN_ROWS = 0.85  # the same, of what comes in rows, such as steps
 
 _Result = TypeVar("_Result")
@@ -54,15 +54,15 @@ class RecordMaker:
     """The records of a split; `advance` is called before each planned item."""
     usable = []
     for recording in plan.recordings:
-      for take in range(plan.takes_of(recording)):
+      for copy in range(plan.copies_of(recording)):
         advance()
         make = functools.partial(
-          of_recording, take=take, is_laid_out=plan.layouts
+          of_recording, copy=copy, is_laid_out=plan.layouts
         )
         result = self._attempt(recording, make)
         if result is not None:
           records, notes = result
-          if not take:
+          if not copy:
             self.notes.update(notes)
             usable.append(recording)
           yield from records
@@ -166,7 +166,7 @@ def read(
 def of_recording(
   recording: Recording,
   config: AudioConfig,
-  take: int = 0,
+  copy: int = 0,
   is_laid_out: bool = False,
 ) -> tuple[list[Record], tuple[str, ...]]:
   """The windows of a recording that hold sound, and the reader's notes.
@@ -174,14 +174,14 @@ def of_recording(
   Args:
     recording: to read.
     config: what the set is made of.
-    take: another number draws other captions and another layout.
+    copy: another number draws other captions and another layout.
     is_laid_out: whether a short recording is laid out in its window.
 
   Raises:
     UserError: it cannot be read, or is silent.
   """
   audio_S, notes = read(recording, config)
-  name = f"{recording.id}@{take}" if take else recording.id
+  name = f"{recording.id}@{copy}" if copy else recording.id
   rng = _rng(name, config)
   windows = cut(audio_S, config.size)
   records = []
