@@ -143,6 +143,12 @@ def canonical(category: str) -> str:
   return _names().get(name, name)
 
 
+def spelled(category: str) -> str:
+  """The name of the kind of which it is another spelling, else as it is."""
+  name = _label(category)
+  return name if name in kinds() else category
+
+
 def kind(category: str) -> Kind:
   """The kind that `category` names, or one made of the label alone.
 

@@ -8,7 +8,7 @@ from siren_jax.data import augment
 from siren_jax.data.captions import book, describe, phrasebook, wording
 from siren_jax.data.preparation import layouts
 from siren_jax.data.preparation.config import AudioConfig
-from siren_jax.data.preparation.plan import kind_of
+from siren_jax.data.preparation.plan import label_of
 from siren_jax.data.sets.schema import Record, to_int16
 from siren_jax.data.sources.recording import Recording
 
@@ -107,7 +107,7 @@ def _record(
     audio_S=to_int16(config.levelled(audio_S)),
     sample_rate=config.sample_rate,
     captions=captions,
-    label=all_of(*map(kind_of, recordings)),
+    label=all_of(*map(label_of, recordings)),
     source=all_of(*(r.id for r in recordings)),
     title=all_of(*(r.title for r in recordings)),
     author=all_of(*(r.author for r in recordings)),

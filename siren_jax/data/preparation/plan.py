@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import logging
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.captions import phrasebook
+from siren_jax.data.captions import book
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
@@ -166,10 +166,15 @@ def with_usable(
 
 
 def kind_of(recording: Recording) -> str:
-  """Its category as the phrase book calls it, or its section."""
+  """The kind that its category names, or its section."""
   if not recording.category:
     return recording.section
-  return phrasebook.canonical(recording.category)
+  return book.canonical(recording.category)
+
+
+def label_of(recording: Recording) -> str:
+  """Its category, "dog_bark" as "dog bark", or its section."""
+  return book.spelled(recording.category) or recording.section
 
 
 def hash_of(text: str) -> int:

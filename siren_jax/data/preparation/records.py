@@ -16,7 +16,12 @@ from siren_jax.data.captions import book, describe, phrasebook
 from siren_jax.data.preparation import composed, layouts
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.preparation.layouts import Layout
-from siren_jax.data.preparation.plan import SplitPlan, hash_of, kind_of
+from siren_jax.data.preparation.plan import (
+  SplitPlan,
+  hash_of,
+  kind_of,
+  label_of,
+)
 from siren_jax.data.sets.schema import Record, to_int16
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
@@ -198,7 +203,7 @@ def of_recording(
       audio_S=to_int16(config.levelled(sound_S)),
       sample_rate=config.sample_rate,
       captions=captions_of(recording, window_S, rng, config, layout),
-      label=kind_of(recording),
+      label=label_of(recording),
       source=str(recording.path),
       title=recording.title,
       author=recording.author,
