@@ -67,6 +67,7 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
   if recordings:
     parts = assign_splits(recordings, config)
     _check_categories(parts["train"], config)
+    _warn_of_untrained(parts)
     held = 0
   elif count >= 2:
     parts = {"train": [], "validation": []}
@@ -202,6 +203,18 @@ def _check_categories(
       raise UserError(
         f"{name}={value}: recordings of {count} categories; needs two or more"
       )
+
+
+def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
+  train, validation = (
+    {kind_of(r) for r in parts[name] if r.category}
+    for name in ("train", "validation")
+  )
+  if untrained := sorted(validation - train):
+    logging.warning(
+      "kinds of the validation split alone, which are not trained on: %d, such"
+      " as %s", len(untrained), ", ".join(untrained[:3]),
+    )  # fmt: skip
 
 
 def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:

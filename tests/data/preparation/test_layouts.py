@@ -39,10 +39,10 @@ def test_layouts_differ_and_are_repeatable():
     rng = np.random.default_rng(seed)
     return layouts.repeated(burst(0.2), SIZE, RATE, 0.1, rng)
 
-  made = [layout(seed) for seed in range(40)]
-  assert {len(m.spans) for m in made} == set(range(2, 7))
-  assert {m.even for m in made} == {True, False}
-  np.testing.assert_array_equal(layout(3).audio_S, made[3].audio_S)
+  every = [layout(seed) for seed in range(40)]
+  assert {len(m.spans) for m in every} == set(range(2, 7))
+  assert {m.even for m in every} == {True, False}
+  np.testing.assert_array_equal(layout(3).audio_S, every[3].audio_S)
 
 
 def test_even_takes_have_a_rate_uneven_ones_none():
@@ -85,9 +85,9 @@ def test_sounds_follow_each_other_in_order_and_equally_loud():
   assert facts.count() == 3
   for (start, end), hz in zip(facts.events, (300, 900, 2700), strict=True):
     part_S = audio_S[round(start * RATE) : round(end * RATE)]
-    heard = describe.facts(part_S, RATE)
-    assert heard.centroid_hz == pytest.approx(hz, rel=0.1)
-    assert heard.loudness_dbfs == pytest.approx(-20, abs=4)
+    part = describe.facts(part_S, RATE)
+    assert part.centroid_hz == pytest.approx(hz, rel=0.1)
+    assert part.loudness_dbfs == pytest.approx(-20, abs=4)
 
 
 @pytest.mark.parametrize("count", [2, 3])
