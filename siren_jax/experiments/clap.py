@@ -180,11 +180,11 @@ class Labels:
         reader.texts(path, split, "captions", "label")
         for split in ("train", "validation")
       )
-      names = tuple(sorted({r["label"] for r in validation} - _NO_CLASS))
+      names = tuple(sorted({_kind(r["label"]) for r in validation} - _NO_CLASS))
       names = names if len(names) > 1 else ()
       for recording in (*validation, *train):
         for caption in recording["captions"]:
-          labels_of[caption].add(recording["label"])
+          labels_of[caption].add(_kind(recording["label"]))
     for name in (*names, *phrasebook.categories()):
       for caption in phrasebook.phrases(name):
         labels_of[caption].add(name)
@@ -221,6 +221,11 @@ class Labels:
       test_Q=np.array(test_Q),
       count=len(self.names),
     )
+
+
+def _kind(label: str) -> str:
+  """The kind that a label names, one that names no class as it is."""
+  return label if label in _NO_CLASS else phrasebook.canonical(label)
 
 
 class Batches:

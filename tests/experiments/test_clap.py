@@ -74,6 +74,15 @@ def test_captions_tell_their_class_if_they_tell_one(experiment):
   assert not set(labels.held_out) & {text.lower() for text in class_of}
 
 
+def test_labels_that_name_one_kind_are_one_class(tmp_path):
+  rows = [("sneeze", ["atchoo"]), ("dog_bark", ["woof"])]
+  rows += [("person sneeze", ["atchoo"]), ("dog bark", ["woof"])]
+  path = _save(tmp_path / "set", train=rows, validation=rows)
+  labels = experiments.Labels.of(path)
+  assert labels.names == ("dog bark", "person sneeze")
+  assert (labels.class_of["woof"], labels.class_of["atchoo"]) == (0, 1)
+
+
 def test_labels_that_all_agree_make_no_classes(tmp_path):
   rows = [("synthetic", ["a tone"]), ("synthetic", ["a click"])]
   path = _save(tmp_path / "set", train=rows, validation=rows)

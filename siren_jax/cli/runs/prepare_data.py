@@ -28,6 +28,10 @@ _AUDIO = (
   "captions",
   "synthetic",
   "mixtures",
+  "sequences",
+  "layouts",
+  "balance",
+  "loudness",
   "validation_fold",
   "max_seconds",
   "strict",
@@ -66,6 +70,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   audio.add_argument(
     "--mixtures", type=int, metavar="N", help="add N mixtures of two sounds"
+  )
+  audio.add_argument(
+    "--sequences",
+    type=int,
+    metavar="N",
+    help="add N sequences of two or three sounds",
+  )
+  audio.add_argument(
+    "--layouts",
+    action="store_true",
+    default=None,
+    help="lay short sounds out: one-shots repeated, steady ones looped",
+  )
+  audio.add_argument(
+    "--balance",
+    type=int,
+    metavar="N",
+    help="copy recordings of rare kinds, until a kind has N",
+  )
+  audio.add_argument(
+    "--loudness",
+    type=float,
+    metavar="LUFS",
+    help="bring all sounds to this loudness (default: as they are)",
   )
   audio.add_argument(
     "--validation-fold", metavar="FOLD", help="held out (default: the last)"

@@ -9,12 +9,17 @@ import dataclasses
 import chex
 import numpy as np
 
+from siren_jax.data.captions.pitch import Pitch, estimate_pitch
+
 _FRAME_SECONDS = 0.02
 _HOP_SECONDS = 0.01
 _ACTIVE_DB = 30.0  # frames within this of the loudest count as sound
 _EVENT_START_DB = 14.0  # an event rises to within this of the loudest frame,
 _EVENT_END_DB = 22.0  # lasts until it falls below this,
 _EVENT_CONTRAST_DB = 30.0  # and the floor between events is this far down
+# Events are counted where these thresholds find as many.
+_STRICT_START_DB, _STRICT_END_DB = 9.0, 15.0
+_SHORT_SECONDS, _LONG_SECONDS = 0.4, 3.0
 _LOUD_DBFS, _QUIET_DBFS = -14.0, -32.0
 _RATE_RANGE_HZ = (0.7, 12.0)
 _RATE_CLARITY = 0.45  # least autocorrelation of the envelope at the period
@@ -26,26 +31,44 @@ class Facts:
   """What was measured in one recording.
 
   Attributes:
-    loudness_dbfs: mean power of the active part.
+    loudness_dbfs: mean power of the active part; None where it says nothing,
+      because the sound was brought to a loudness.
     active_fraction: share of the time within 30 dB of the loudest moment.
     centroid_hz: centre of the power spectrum of the active part.
     events: (start, end) in seconds of the separate bursts; empty when the
       sound is continuous or its bursts do not stand out.
     rate_hz: bursts per second when they are regular, else None.
+    seconds: from the beginning to the end of the active part; 0: not known.
+    pitch: of a sound that has one, note or glide.
+    takes: how often a sound was laid out in the recording; 0: it was not.
+    even: whether its takes begin at regular intervals.
   """
 
-  loudness_dbfs: float
+  loudness_dbfs: float | None
   active_fraction: float
   centroid_hz: float
   events: tuple[tuple[float, float], ...]
   rate_hz: float | None
+  seconds: float = 0.0
+  pitch: Pitch | None = None
+  takes: int = 0
+  even: bool = False
 
   @property
   def level(self) -> str | None:
     """'loud', 'quiet', or None in between."""
+    if self.loudness_dbfs is None:
+      return None
     if self.loudness_dbfs > _LOUD_DBFS:
       return "loud"
     return "quiet" if self.loudness_dbfs < _QUIET_DBFS else None
+
+  @property
+  def length(self) -> str | None:
+    """'short', 'long', or None in between."""
+    if self.seconds > _LONG_SECONDS:
+      return "long"
+    return "short" if 0 < self.seconds < _SHORT_SECONDS else None
 
   def count(self, gap_seconds: float = 0.0) -> int:
     """How many events, those closer than `gap_seconds` taken as one."""
@@ -64,12 +87,15 @@ def facts(audio_S: np.ndarray, sample_rate: int) -> Facts:
   if peak < _SILENT_DBFS:
     return Facts(_SILENT_DBFS, 0.0, 0.0, (), None)
   active_T = level_T > peak - _ACTIVE_DB
+  first, last = np.flatnonzero(active_T)[[0, -1]]
   return Facts(
     loudness_dbfs=float(10 * np.log10(power_T[active_T].mean())),
     active_fraction=float(active_T.mean()),
     centroid_hz=_centroid(audio_S, sample_rate),
     events=_events(level_T - peak),
     rate_hz=_rate(level_T - peak),
+    seconds=float(last + 1 - first) * _HOP_SECONDS,
+    pitch=estimate_pitch(audio_S, sample_rate),
   )
 
 
@@ -149,10 +175,16 @@ def regular_rate(level_T: np.ndarray) -> tuple[float, float]:
 
 
 def _events(level_T: np.ndarray) -> tuple[tuple[float, float], ...]:
-  """Bursts in a level relative to its peak (dB), if they stand out."""
+  """Bursts in a level relative to its peak (dB), if they stand out.
+
+  None where it depends on the threshold how many there are.
+  """
   if np.percentile(level_T, 15) > -_EVENT_CONTRAST_DB:
     return ()
   frames = bursts(level_T, -_EVENT_START_DB, -_EVENT_END_DB)
+  strict = bursts(level_T, -_STRICT_START_DB, -_STRICT_END_DB)
+  if len(strict) != len(frames):
+    return ()
   return tuple((a * _HOP_SECONDS, b * _HOP_SECONDS) for a, b in frames)
 
 

@@ -3,9 +3,15 @@
 import dataclasses
 import math
 
+import numpy as np
+
+from siren_jax.audio import loudness
 from siren_jax.audio.decoding import RATES
 from siren_jax.audio.sound_files import MAX_SECONDS
 from siren_jax.common.errors import UserError
+
+_FADED_SECONDS = 0.01  # loudness.level fades a sound in and out
+_BLOCK_SECONDS = 0.4  # of BS.1770; blocks of silence are not counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +24,17 @@ class AudioConfig:
     captions: at most so many for each record.
     synthetic: number of procedural sounds added.
     mixtures: number of mixtures of two training recordings added.
+    sequences: number of sequences of two or three of them added.
+    layouts: whether training recordings shorter than `seconds` are laid out:
+      one-shots several times with gaps, steady sounds looped.
+    balance: training recordings of a kind that has fewer are copied, with other
+      captions and layouts, up to this number; 20 copies of each at most.
+    loudness: integrated, in LUFS, that sounds are brought to; None leaves them
+      as they are.
     validation_fold: fold kept for validation; default the last one.
     max_seconds: longer recordings are left out.
     strict: the first bad row or file ends the run.
-    seed: fixes captions, synthetic sounds and mixtures.
+    seed: fixes all that is drawn.
   """
 
   sample_rate: int = 16000
@@ -29,6 +42,10 @@ class AudioConfig:
   captions: int = 8
   synthetic: int = 0
   mixtures: int = 0
+  sequences: int = 0
+  layouts: bool = False
+  balance: int = 0
+  loudness: float | None = None
   validation_fold: str = ""
   max_seconds: float = MAX_SECONDS
   strict: bool = False
@@ -49,7 +66,8 @@ class AudioConfig:
         f"seconds={self.seconds}: must be one sample at least and"
         f" {MAX_SECONDS:g} s at most"
       )
-    for name in ("synthetic", "mixtures"):
+    loudness.check_target(self.loudness)
+    for name in ("synthetic", "mixtures", "sequences", "balance"):
       value = getattr(self, name)
       if value < 0:
         raise UserError(f"{name}={value}: must be 0 or more")
@@ -58,3 +76,18 @@ class AudioConfig:
   def size(self) -> int:
     """Samples of a window."""
     return round(self.seconds * self.sample_rate)
+
+  def levelled(self, audio_S: np.ndarray) -> np.ndarray:
+    """The sound at the set's loudness, if it has one; float32.
+
+    A short sound is measured with some of the silence that will follow it.
+    """
+    if self.loudness is None:
+      return audio_S
+    # Silence at both ends, which is faded instead of the sound.
+    before = round(_FADED_SECONDS * self.sample_rate)
+    is_short = audio_S.size < self.size
+    after = round(_BLOCK_SECONDS * self.sample_rate) if is_short else before
+    padded_S = np.pad(audio_S, (before, after))
+    padded_S = loudness.level(padded_S, self.sample_rate, self.loudness)
+    return padded_S[before : before + audio_S.size]

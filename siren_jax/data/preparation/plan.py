@@ -3,18 +3,22 @@
 Pure but for `with_usable`, which is given the question that reads audio.
 """
 
+import collections
 import dataclasses
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
 from siren_jax.common.errors import UserError
+from siren_jax.data.captions import book
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
 
 VALIDATION_SHARE = 0.05  # where no split and no fold says otherwise
+MOST_COPIES = 20  # of a recording, to balance kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +29,27 @@ class SplitPlan:
     recordings: those that can be used.
     synthetic: numbers of made-up sounds.
     mixtures: how many, each of two of the recordings.
+    sequences: how many, each of two or three of them.
+    copies: of each recording of a kind, where there is more than one.
+    layouts: whether short recordings are laid out.
   """
 
   recordings: tuple[Recording, ...] = ()
   synthetic: range = range(0)
   mixtures: int = 0
+  sequences: int = 0
+  copies: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  layouts: bool = False
 
   @property
   def size(self) -> int:
-    return len(self.recordings) + len(self.synthetic) + self.mixtures
+    recordings = sum(map(self.copies_of, self.recordings))
+    composed = self.mixtures + self.sequences
+    return recordings + len(self.synthetic) + composed
+
+  def copies_of(self, recording: Recording) -> int:
+    """How many records, or sets of windows, are made of a recording."""
+    return self.copies.get(kind_of(recording), 1)
 
 
 Plan = Mapping[str, SplitPlan]
@@ -50,7 +66,8 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
   count = config.synthetic
   if recordings:
     parts = assign_splits(recordings, config)
-    _check_mixtures(parts["train"], config)
+    _check_categories(parts["train"], config)
+    _warn_of_untrained(parts)
     held = 0
   elif count >= 2:
     parts = {"train": [], "validation": []}
@@ -62,7 +79,12 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
     )
   return {
     "train": SplitPlan(
-      tuple(parts["train"]), range(held, count), config.mixtures
+      tuple(parts["train"]),
+      range(held, count),
+      mixtures=config.mixtures,
+      sequences=config.sequences,
+      copies=_copies(parts["train"], config.balance),
+      layouts=config.layouts,
     ),
     "validation": SplitPlan(tuple(parts["validation"]), range(held)),
   }
@@ -144,20 +166,55 @@ def with_usable(
   }
 
 
+def kind_of(recording: Recording) -> str:
+  """The kind that its category names, or its section."""
+  if not recording.category:
+    return recording.section
+  return book.canonical(recording.category)
+
+
+def label_of(recording: Recording) -> str:
+  """Its category, "dog_bark" as "dog bark", or its section."""
+  return book.spelled(recording.category) or recording.section
+
+
 def hash_of(text: str) -> int:
   """32 bits that depend on the text alone, in every process."""
   return zlib.crc32(text.encode())
 
 
-def _check_mixtures(
+def _copies(recordings: Sequence[Recording], balance: int) -> dict[str, int]:
+  """Copies of the recordings of each kind that has fewer than `balance`."""
+  counts = collections.Counter(kind_of(r) for r in recordings)
+  return {
+    kind: min(MOST_COPIES, math.ceil(balance / count))
+    for kind, count in counts.items()
+    if kind and count < balance
+  }
+
+
+def _check_categories(
   recordings: Sequence[Recording], config: AudioConfig
 ) -> None:
-  count = len({r.category for r in recordings if r.category})
-  if config.mixtures and count < 2:
-    raise UserError(
-      f"mixtures={config.mixtures}: recordings of {count} categories; needs"
-      " two or more"
-    )
+  count = len({kind_of(r) for r in recordings if r.category})
+  for name in ("mixtures", "sequences"):
+    value = getattr(config, name)
+    if value and count < 2:
+      raise UserError(
+        f"{name}={value}: recordings of {count} categories; needs two or more"
+      )
+
+
+def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
+  train, validation = (
+    {kind_of(r) for r in parts[name] if r.category}
+    for name in ("train", "validation")
+  )
+  if untrained := sorted(validation - train):
+    logging.warning(
+      "kinds of the validation split alone, which are not trained on: %d, such"
+      " as %s", len(untrained), ", ".join(untrained[:3]),
+    )  # fmt: skip
 
 
 def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:

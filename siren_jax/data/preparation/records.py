@@ -1,6 +1,8 @@
 """What is planned becomes records: recordings, made-up sounds, mixtures."""
 
 import collections
+import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -10,18 +12,24 @@ import numpy as np
 from siren_jax.audio.sound_files import SILENCE, read_audio
 from siren_jax.common.errors import UserError
 from siren_jax.data import augment
-from siren_jax.data.captions import describe, phrasebook
+from siren_jax.data.captions import book, describe, phrasebook
+from siren_jax.data.preparation import composed, layouts
 from siren_jax.data.preparation.config import AudioConfig
-from siren_jax.data.preparation.plan import SplitPlan, hash_of
+from siren_jax.data.preparation.layouts import Layout
+from siren_jax.data.preparation.plan import (
+  SplitPlan,
+  hash_of,
+  kind_of,
+  label_of,
+)
 from siren_jax.data.sets.schema import Record, to_int16
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
 from siren_jax.data.synthetic import sounds
 
 DROPPED_TAIL = 0.25  # of a window: a rest shorter than this is left out
-MIXED = augment.AugmentConfig(
-  shift_seconds=1.0, fit="silence", mix_db=(-6.0, 3.0)
-)
+LAID_OUT = 0.6  # share of the records of one-shots with several takes
+IN_ROWS = 0.85  # the same, of what comes in rows, such as steps
 
 _Result = TypeVar("_Result")
 
@@ -51,17 +59,23 @@ class RecordMaker:
     """The records of a split; `advance` is called before each planned item."""
     usable = []
     for recording in plan.recordings:
-      advance()
-      result = self._attempt(recording, of_recording)
-      if result is not None:
-        records, notes = result
-        self.notes.update(notes)
-        yield from records
-        usable.append(recording)
+      for copy in range(plan.copies_of(recording)):
+        advance()
+        make = functools.partial(
+          of_recording, copy=copy, is_laid_out=plan.layouts
+        )
+        result = self._attempt(recording, make)
+        if result is not None:
+          records, notes = result
+          if not copy:
+            self.notes.update(notes)
+            usable.append(recording)
+          yield from records
     for number in plan.synthetic:
       advance()
       yield of_synthetic(number, self._config)
-    yield from self._mixtures(plan.mixtures, usable, advance)
+    yield from self._composed("mixture", plan.mixtures, usable, advance)
+    yield from self._composed("sequence", plan.sequences, usable, advance)
 
   def _attempt(
     self,
@@ -83,47 +97,58 @@ class RecordMaker:
     self._problems.add(problem)
     return None
 
-  def _mixtures(
+  def _composed(
     self,
+    what: str,
     count: int,
     recordings: Sequence[Recording],
     advance: Callable[[], object],
   ) -> Iterator[Record]:
-    """Mixtures of two recordings of different categories."""
-    by_category = collections.defaultdict(list)
+    """Mixtures or sequences of recordings of different categories."""
+    by_kind = collections.defaultdict(list)
     for recording in recordings:
       if recording.category:
-        by_category[recording.category].append(recording)
+        by_kind[kind_of(recording)].append(recording)
     for number in range(count):
       advance()
-      name = f"mixture/{number:06}"
-      record = self._mixture(name, by_category)
-      if record is None:
+      name = f"{what}/{number:06}"
+      rng = _rng(name, self._config)
+      compose, size = composed.mixture, 2
+      if what == "sequence":
+        compose = composed.sequence
+        size = int(rng.integers(composed.COUNTS[0], composed.COUNTS[1] + 1))
+      drawn = self._drawn(size, by_kind, rng)
+      if drawn is None:
         self._problems.add(
           f"{name} and later: usable recordings of fewer than two categories"
         )
         return
-      yield record
+      yield compose(name, *drawn, rng, self._config)
 
-  def _mixture(
-    self, name: str, by_category: dict[str, list[Recording]]
-  ) -> Record | None:
-    """Draws until two can be read; None if there are no two categories."""
-    rng = _rng(name, self._config)
-    while len(names := sorted(c for c in by_category if by_category[c])) > 1:
-      pair = [
-        by_category[category][rng.integers(len(by_category[category]))]
-        for category in rng.choice(names, 2, replace=False)
+  def _drawn(
+    self,
+    count: int,
+    by_kind: dict[str, list[Recording]],
+    rng: np.random.Generator,
+  ) -> tuple[list[Recording], list[np.ndarray]] | None:
+    """Recordings of `count` kinds, or of two where there are no more.
+
+    None if there are no two kinds of which a recording can be read.
+    """
+    while len(names := sorted(k for k in by_kind if by_kind[k])) > 1:
+      chosen = [
+        by_kind[kind][rng.integers(len(by_kind[kind]))]
+        for kind in rng.choice(names, min(count, len(names)), replace=False)
       ]
       audio = []
-      for recording in pair:
+      for recording in chosen:
         result = self._attempt(recording, read)
         if result is None:
-          by_category[recording.category].remove(recording)
+          by_kind[kind_of(recording)].remove(recording)
         else:
           audio.append(result[0])
-      if len(audio) == len(pair):
-        return of_pair(name, pair, audio, rng, self._config)
+      if len(audio) == len(chosen):
+        return chosen, audio
     return None
 
 
@@ -144,28 +169,45 @@ def read(
 
 
 def of_recording(
-  recording: Recording, config: AudioConfig
+  recording: Recording,
+  config: AudioConfig,
+  copy: int = 0,
+  is_laid_out: bool = False,
 ) -> tuple[list[Record], tuple[str, ...]]:
   """The windows of a recording that hold sound, and the reader's notes.
+
+  Args:
+    recording: to read.
+    config: what the set is made of.
+    copy: another number draws other captions and another layout.
+    is_laid_out: whether a short recording is laid out in its window.
 
   Raises:
     UserError: it cannot be read, or is silent.
   """
   audio_S, notes = read(recording, config)
-  rng = _rng(recording.id, config)
+  name = f"{recording.id}@{copy}" if copy else recording.id
+  rng = _rng(name, config)
   windows = cut(audio_S, config.size)
   records = []
   for number, window_S in enumerate(windows):
     if np.abs(window_S).max() < SILENCE:
       continue
+    layout = None
+    if is_laid_out and recording.category and window_S.size < config.size:
+      window_S, layout = _laid_out(recording, window_S, rng, config)
     suffix = f"#{number}" if len(windows) > 1 else ""
+    sound_S = layout.audio_S if layout else window_S
     record = Record(
-      id=recording.id + suffix,
-      audio_S=to_int16(window_S),
+      id=name + suffix,
+      audio_S=to_int16(config.levelled(sound_S)),
       sample_rate=config.sample_rate,
-      captions=captions_of(recording, window_S, rng, config),
-      label=recording.category or recording.section,
+      captions=captions_of(recording, window_S, rng, config, layout),
+      label=label_of(recording),
       source=str(recording.path),
+      title=recording.title,
+      author=recording.author,
+      license=recording.license,
     )
     records.append(record)
   if not records:
@@ -182,37 +224,11 @@ def of_synthetic(number: int, config: AudioConfig) -> Record:
   sound = sounds.make(seed, config.sample_rate, config.seconds)
   return Record(
     id=f"synthetic/{number:06}",
-    audio_S=to_int16(sound.audio_S),
+    audio_S=to_int16(config.levelled(sound.audio_S)),
     sample_rate=config.sample_rate,
     captions=sound.captions[: config.captions],
     label="synthetic",
     source=f"synthetic, seed {seed}",
-  )
-
-
-def of_pair(
-  name: str,
-  pair: Sequence[Recording],
-  audio: Sequence[np.ndarray],
-  rng: np.random.Generator,
-  config: AudioConfig,
-) -> Record:
-  """A mixture of two recordings, of which `audio` are the sounds."""
-  first, second = pair
-  first_S, second_S = (
-    augment.vary(audio_S, config.size, config.sample_rate, MIXED, rng)
-    for audio_S in audio
-  )
-  level_db = augment.uniform(MIXED.mix_db, rng)
-  return Record(
-    id=name,
-    audio_S=to_int16(augment.mix(first_S, second_S, level_db)),
-    sample_rate=config.sample_rate,
-    captions=phrasebook.mixture_captions(
-      first.category, second.category, rng, config.captions
-    ),
-    label=f"{first.category} + {second.category}",
-    source=f"{first.id} + {second.id}",
   )
 
 
@@ -233,18 +249,81 @@ def captions_of(
   audio_S: np.ndarray,
   rng: np.random.Generator,
   config: AudioConfig,
+  layout: Layout | None = None,
 ) -> tuple[str, ...]:
-  """The recording's own captions, or captions from what is known of it."""
+  """The recording's own captions, or captions from what is known of it.
+
+  Args:
+    recording: what its source says.
+    audio_S: the sound, one take where it is laid out.
+    rng: the source of every choice.
+    config: what the set is made of.
+    layout: of its takes.
+  """
   if recording.captions:
     return recording.captions[: config.captions]
   if recording.category:
-    facts = describe.facts(audio_S, config.sample_rate)
+    facts = facts_of(recording, audio_S, config, layout)
     return phrasebook.captions_for(
       recording.category, recording.title, facts, rng, config.captions
     )
   return phrasebook.instrument_captions(
     recording.title, recording.section, rng, config.captions
   )
+
+
+def facts_of(
+  recording: Recording,
+  audio_S: np.ndarray,
+  config: AudioConfig,
+  layout: Layout | None = None,
+) -> describe.Facts:
+  """What was measured in a sound and the silence after it, and its layout.
+
+  The events of a layout are its takes, where a take is one event.
+  """
+  padded_S = np.pad(audio_S, (0, max(0, config.size - audio_S.size)))
+  facts = describe.facts(padded_S, config.sample_rate)
+  if config.loudness is not None:
+    facts = dataclasses.replace(facts, loudness_dbfs=None)
+  if layout is None:
+    return facts
+  is_single = facts.count(book.kind(recording.category).gap_seconds) == 1
+  return dataclasses.replace(
+    facts,
+    events=layout.spans if is_single else (),
+    rate_hz=layout.rate_hz,
+    seconds=layout.spans[-1][1],
+    takes=len(layout.spans),
+    even=layout.even,
+  )
+
+
+def _laid_out(
+  recording: Recording,
+  audio_S: np.ndarray,
+  rng: np.random.Generator,
+  config: AudioConfig,
+) -> tuple[np.ndarray, Layout | None]:
+  """One take of the sound, and several of a one-shot at times.
+
+  A steady sound goes on through the window. Captions that a source gives are
+  true of the recording as it is: it stays so.
+  """
+  kind = book.kind(recording.category)
+  if recording.captions:
+    return audio_S, None
+  if kind.one_shot:
+    if rng.random() >= (IN_ROWS if kind.rate else LAID_OUT):
+      return audio_S, None
+    return audio_S, layouts.repeated(
+      audio_S, config.size, config.sample_rate, kind.gap_seconds, rng
+    )
+  if kind.pitched or kind.event:
+    return audio_S, None
+  if layouts.is_steady(audio_S, config.sample_rate):
+    audio_S = augment.fit(audio_S, config.size, "loop", 0)
+  return audio_S, None
 
 
 def _rng(name: str, config: AudioConfig) -> np.random.Generator:

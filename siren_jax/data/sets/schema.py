@@ -25,6 +25,9 @@ class Record:
     captions: what the sound is, in words; at least one, none blank.
     label: its class, or "" where it has none.
     source: where it comes from (a path, or how it was made).
+    title: what the recordist called it.
+    author: who made it, and `license`: under which it may be used; of a sound
+      made of several, all of them in its order.
 
   Raises:
     UserError: a field that breaks these rules.
@@ -36,6 +39,9 @@ class Record:
   captions: tuple[str, ...]
   label: str = ""
   source: str = ""
+  title: str = ""
+  author: str = ""
+  license: str = ""
 
   def __post_init__(self) -> None:
     if not self.id:
@@ -75,6 +81,9 @@ def to_example(record: Record) -> dict[str, Any]:
     "captions": list(record.captions),
     "label": record.label,
     "source": record.source,
+    "title": record.title,
+    "author": record.author,
+    "license": record.license,
   }
 
 
@@ -90,6 +99,9 @@ def audio_features() -> "tfds.features.FeaturesDict":
       "captions": tfds.features.Sequence(tfds.features.Text()),
       "label": tfds.features.Text(),
       "source": tfds.features.Text(),
+      "title": tfds.features.Text(),
+      "author": tfds.features.Text(),
+      "license": tfds.features.Text(),
     }
   )
 

@@ -9,6 +9,7 @@ from absl import logging
 
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, printable
+from siren_jax.data.captions import phrasebook
 from siren_jax.data.sources import captions, splits, tables
 from siren_jax.data.sources.problems import Problems
 from siren_jax.data.sources.recording import Recording
@@ -64,7 +65,11 @@ def _recording(
     section=_text(row, "section") or ("misc" if "section" in row else ""),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),
+    author=_text(row, "author"),
+    license=_text(row, "license", "licence"),
   )
+  if recording.category:
+    phrasebook.canonical(recording.category)  # refuses one without a word
   if not (recording.captions or recording.category or recording.section):
     title = recording.title
     words = title if " " in title else captions.title(title or path.stem)

@@ -17,6 +17,8 @@ class Recording:
     section: group of instrument sounds, such as "Hi-hats".
     split: "train", "validation" or "".
     fold: cross-validation fold, or "".
+    author: who made it.
+    license: under which it may be used.
   """
 
   id: str
@@ -27,3 +29,5 @@ class Recording:
   section: str = ""
   split: str = ""
   fold: str = ""
+  author: str = ""
+  license: str = ""

@@ -1,5 +1,7 @@
 """Facts measured in sounds whose facts are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,37 @@ def test_frame_power_is_the_mean_square():
   for t in (0, 7, len(power_T) - 1):
     frame_S = audio_S[160 * t : 160 * t + 320]
     assert power_T[t] == pytest.approx(np.mean(frame_S**2.0), rel=1e-6)
+
+
+def test_events_whose_number_is_unclear_are_not_counted():
+  audio_S = pulses([1.0, 2.0])
+  second = slice(round(1.9 * RATE), round(2.3 * RATE))
+  for gain, count in ((0.5, 2), (0.28, 0), (0.1, 1)):  # -6, -11 and -20 dB
+    changed_S = audio_S.copy()
+    changed_S[second] *= gain
+    assert describe.facts(changed_S, RATE).count() == count
+
+
+@pytest.mark.parametrize(
+  "seconds, length", [(0.2, "short"), (1.0, None), (4.0, "long")]
+)
+def test_length_is_that_of_the_active_part(seconds, length):
+  silence = np.zeros(RATE)
+  audio_S = np.concatenate([silence, sine(440, seconds), silence])
+  facts = describe.facts(audio_S, RATE)
+  assert facts.length == length
+  assert facts.seconds == pytest.approx(seconds, abs=0.03)
+
+
+def test_a_tone_has_a_pitch_and_noise_has_none():
+  assert describe.facts(sine(440, 1.0), RATE).pitch.hz == pytest.approx(
+    440, rel=0.01
+  )
+  rng = np.random.default_rng(0)
+  assert describe.facts(rng.standard_normal(RATE), RATE).pitch is None
+
+
+def test_a_level_that_is_not_known_is_not_said():
+  facts = describe.facts(sine(440, 1.0, 0.9), RATE)
+  assert facts.level == "loud"
+  assert dataclasses.replace(facts, loudness_dbfs=None).level is None

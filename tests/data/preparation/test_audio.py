@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from siren_jax.audio import sound_files
+from siren_jax.audio import loudness, sound_files
 from siren_jax.common.errors import UserError
+from siren_jax.data.captions import describe
 from siren_jax.data.preparation import audio, records
-from siren_jax.data.sets import reader
+from siren_jax.data.sets import reader, schema
 
 RATE = 8000
 SMALL = dict(sample_rate=RATE, seconds=1.0)
@@ -287,3 +288,112 @@ def test_a_set_is_replaced_only_when_told_to(clips, tmp_path):
   audio.prepare_audio([clips], tmp_path / "out", more, overwrite=True)
   assert any("synthetic" in name for name in read(tmp_path / "out", "train"))
   assert {p.name for p in tmp_path.iterdir()} == {clips.name, "out"}
+
+
+@pytest.fixture
+def one_shots(tmp_path):
+  """Bursts of 0.2 s: two gunshots, a cow, four of a label nobody knows."""
+  rows = ["file,category,fold,title,author,license"]
+  labels = ("gunshot", "gunshot", "cow_moo", *["zork"] * 4)
+  for i, label in enumerate(labels):
+    name = f"{i}.wav"
+    sound(tmp_path / "shots" / name, 0.2, seed=i)
+    rows.append(f"{name},{label},{1 + i % 2},a {label} {i},Ann,CC0")
+  sound(tmp_path / "shots" / "held.wav", 0.2, seed=9)
+  rows.append("held.wav,gunshot,3,a held one,Bob,MIT")
+  (tmp_path / "shots" / "manifest.csv").write_text("\n".join(rows))
+  return tmp_path / "shots"
+
+
+def test_kinds_that_are_rare_are_taken_more_often(one_shots, tmp_path):
+  train, validation, _ = prepared([one_shots], tmp_path / "out", balance=4)
+  labels = collections.Counter(
+    element["label"] for element in read(tmp_path / "out", "train").values()
+  )
+  assert labels == {"gunshot": 4, "cow moo": 4, "zork": 4}
+  assert {"shots/0.wav", "shots/0.wav@1", "shots/2.wav@3"} <= train
+  assert validation == {"shots/held.wav"}
+
+
+def test_no_recording_is_taken_more_than_twenty_times(one_shots, tmp_path):
+  train, _, _ = prepared([one_shots], tmp_path / "out", balance=1000)
+  times = collections.Counter(name.split("@")[0] for name in train)
+  assert set(times.values()) == {20}
+
+
+def test_layouts_are_as_their_captions_say(one_shots, tmp_path):
+  settings = dict(balance=40, layouts=True, seconds=3.0, captions=12)
+  prepared([one_shots], tmp_path / "out", **settings)
+  words = {"twice": 2, "three times": 3, "four times": 4, "five times": 5}
+  counts = set()
+  for element in read(tmp_path / "out", "train").values():
+    audio_S = np.pad(schema.to_float(element["audio"]), (0, 3 * RATE))
+    count = describe.facts(audio_S, RATE).count()
+    text = " | ".join(element["captions"])
+    said = [number for word, number in words.items() if word in text]
+    assert set(said) <= {count}
+    assert bool(re.search(r"a single|just one|once", text)) <= (count == 1)
+    if element["label"] == "zork":  # nobody knows whether it is a one-shot
+      assert count == 1
+    counts.add(count)
+  assert counts >= {1, 2, 3, 4, 5}
+  held = read(tmp_path / "out", "validation")["shots/held.wav"]
+  assert held["audio"].size == RATE // 5
+
+
+def test_steady_sounds_go_on(tmp_path):
+  for name, seconds in (("a.wav", 1.5), ("b.wav", 1.5), ("c.wav", 0.2)):
+    sound(tmp_path / "rain" / name, seconds)
+  rows = ["file,category,fold", "a.wav,rain,1", "b.wav,rain,2", "c.wav,rain,1"]
+  (tmp_path / "rain" / "manifest.csv").write_text("\n".join(rows))
+  prepared([tmp_path / "rain"], tmp_path / "out", layouts=True, seconds=3.0)
+  train = read(tmp_path / "out", "train")
+  assert train["rain/a.wav"]["audio"].size == 3 * RATE
+  assert train["rain/c.wav"]["audio"].size == RATE // 5
+  (held,) = read(tmp_path / "out", "validation").values()
+  assert held["audio"].size == 1.5 * RATE
+
+
+def test_sequences_keep_their_order_and_fit(one_shots, tmp_path):
+  settings = dict(sequences=12, seconds=2.0)
+  _, _, summary = prepared([one_shots], tmp_path / "out", **settings)
+  assert summary["train"] == 7 + 12
+  sizes = set()
+  for name, element in read(tmp_path / "out", "train").items():
+    if not name.startswith("sequence"):
+      continue
+    kinds = element["label"].split(" > ")
+    sizes.add(len(kinds))
+    assert len(set(kinds)) == len(kinds)
+    assert element["audio"].size <= 2 * RATE
+    count = describe.facts(schema.to_float(element["audio"]), RATE).count()
+    assert count in (0, len(kinds))  # 0: they run into each other
+    place = kinds.index("zork") if "zork" in kinds else None
+    for text in element["captions"]:
+      if place == 0:
+        assert text.index("zork") < 10 or "after" in text
+      elif place == len(kinds) - 1:
+        assert text.index("zork") > 10 or "after" in text
+  assert sizes == {2, 3}
+
+
+def test_all_sounds_are_brought_to_one_loudness(clips, tmp_path):
+  quiet_S, rate = soundfile.read(clips / "0.wav")
+  soundfile.write(clips / "0.wav", 0.01 * quiet_S, rate)
+  settings = dict(loudness=-23.0, mixtures=3, sequences=3, synthetic=2)
+  prepared([clips], tmp_path / "out", **settings)
+  for element in read(tmp_path / "out", "train").values():
+    audio_S = schema.to_float(element["audio"])
+    assert loudness.integrated(audio_S, RATE) == pytest.approx(-23, abs=1.5)
+    text = " ".join(element["captions"])
+    if element["label"] in ("rain", "dog bark"):
+      assert "distan" not in text and "close up" not in text
+
+
+def test_who_made_a_sound_is_kept(one_shots, tmp_path):
+  prepared([one_shots], tmp_path / "out", mixtures=1)
+  (held,) = read(tmp_path / "out", "validation").values()
+  names = ("title", "author", "license")
+  assert [held[n] for n in names] == ["a held one", "Bob", "MIT"]
+  mixture = read(tmp_path / "out", "train")["mixture/000000"]
+  assert (mixture["author"], mixture["license"]) == ("Ann + Ann", "CC0 + CC0")

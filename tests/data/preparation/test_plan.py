@@ -79,3 +79,23 @@ def test_few_recordings_are_tried_to_find_usable_ones():
   (moved,) = set(second["validation"].recordings) - {*clips[3:]}
   assert moved.id == tried[-1] in ("r1", "r2")
   assert set(second["train"].recordings) == {*clips[:3]} - {moved}
+
+
+def test_kinds_without_a_training_recording_are_named(caplog):
+  every = recordings(
+    4, fold=["1", "1", "2", "2"], category=["rain", "owl", "owl", "a_bee"]
+  )
+  plan.make_plan(every, AudioConfig())
+  assert "which are not trained on: 1, such as a bee" in caplog.text
+
+
+def test_copies_of_rare_kinds():
+  category = ["rain", "rain", "rain", "owl", "kick_drum", "bass drum"]
+  every = recordings(7, fold=["1"] * 6 + ["2"], category=[*category, "rain"])
+  planned = plan.make_plan(every, AudioConfig(balance=3))
+  copies = [planned["train"].copies_of(r) for r in planned["train"].recordings]
+  assert copies == [1, 1, 1, 3, 2, 2]
+  assert planned["train"].size == 10 and planned["validation"].size == 1
+  planned = plan.make_plan(every, AudioConfig(balance=1000))
+  copies = [planned["train"].copies_of(r) for r in planned["train"].recordings]
+  assert copies == [20] * 6

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -32,13 +34,21 @@ def test_bad_fields_are_named(field, value, message):
 
 
 def test_an_example_holds_all_of_its_record():
-  record = schema.Record(**GOOD, label="dog bark", source="x.wav")
+  record = schema.Record(
+    **GOOD,
+    label="dog bark",
+    source="x.wav",
+    title="Rex",
+    author="Ann",
+    license="CC0",
+  )
   example = schema.to_example(record)
   np.testing.assert_array_equal(example.pop("audio"), record.audio_S)
   assert example.pop("captions") == list(record.captions)
   assert example == {
-    name: getattr(record, name)
-    for name in ("id", "sample_rate", "label", "source")
+    field.name: getattr(record, field.name)
+    for field in dataclasses.fields(record)
+    if field.name not in ("audio_S", "captions")
   }
   assert record.seconds == 3 / 8000
 

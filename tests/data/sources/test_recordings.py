@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from siren_jax.common.errors import UserError
+from siren_jax.data.captions import phrasebook
 from siren_jax.data.sources import recordings
 from siren_jax.data.sources.problems import Problems
 
@@ -135,6 +136,15 @@ def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
   assert by_id(sonic)["ambi_choir.flac"].title == "ambi_choir"
   assert by_id(sonic)["ambi_choir.flac"].section == "Ambient"
   assert not any(r.captions for r in sonic)  # all come from the phrasebook
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
+def test_every_kind_of_the_open_recordings_is_in_the_phrase_book():
+  every = recordings.find(SHARED / "open", Problems(strict=True))
+  assert len(every) == 4311
+  kinds = {phrasebook.canonical(r.category) for r in every}
+  assert kinds == set(phrasebook.categories()) - {"baby cry"}  # of ESC-10
+  assert all(r.title and r.author and r.license and r.fold for r in every)
 
 
 def results_and_problems(source):
@@ -319,3 +329,23 @@ def test_a_table_without_rows_says_so(tmp_path):
   table.write_text("path,caption\n")
   with pytest.raises(UserError, match="no row below its line of column names"):
     recordings.find(table)
+
+
+def test_title_author_and_licence_are_kept(tmp_path):
+  touch(tmp_path, "a.wav")
+  (tmp_path / "manifest.csv").write_text(
+    "file,category,title,source,author,license,seconds,fold\n"
+    "a.wav,door_bell,a bell (C4),somewhere,Ann,CC-BY-3.0,2.5,3"
+  )
+  (bell,) = recordings.find(tmp_path)
+  assert (bell.category, bell.title) == ("door_bell", "a bell (C4)")
+  assert (bell.author, bell.license, bell.fold) == ("Ann", "CC-BY-3.0", "3")
+
+
+def test_a_category_without_a_word_costs_no_other_row(tmp_path):
+  touch(tmp_path, "a.wav", "b.wav")
+  (tmp_path / "manifest.csv").write_text("file,category\na.wav,--\nb.wav,rain")
+  problems = Problems()
+  (rain,) = recordings.find(tmp_path, problems)
+  assert rain.category == "rain"
+  assert "manifest.csv:2: category '--' holds no word" in problems.messages[0]
