@@ -4,10 +4,10 @@
     --manifest ESC10/manifest.csv --cache runs/judge
 
 Kernel ridge regression over statistics of a clip's spectrogram, for few clips
-a kind. It knows nothing of the project's CLAP, and hears neither how loud a
-clip is nor when its sounds come. It is trained on all folds but the held-out
-one, each clip with varied copies (repeated with gaps, faster or slower, through
-another equaliser, with hiss), and names the clips of the held-out fold.
+a kind. It knows nothing of the project's CLAP, nor of how loud a clip is. It is
+trained on all folds but the held-out one, each clip with varied copies
+(repeated with gaps, faster or slower, through another equaliser, with hiss),
+and names the clips of the held-out fold.
 
   top 1, top 5   share of clips whose kind is its first guess, or one of five
 

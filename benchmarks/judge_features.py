@@ -1,6 +1,6 @@
 """What the judge of kinds hears in a clip: statistics of its spectrogram.
 
-Neither how loud a clip is nor when its sounds come makes a difference.
+How loud a clip is makes no difference; when its sounds come, next to none.
 """
 
 import functools
@@ -31,39 +31,44 @@ def _mel_bank() -> np.ndarray:
 
 
 def features(audio_S: np.ndarray) -> np.ndarray:
-  """Statistics [F] of the frames that are heard, and of the rhythm."""
+  """Statistics [F] of the audible frames, and of the rhythm."""
   spectra = librosa.stft(
-    audio_S, n_fft=_FFT, win_length=_WINDOW, hop_length=_HOP,
+    at_full_scale(audio_S), n_fft=_FFT, win_length=_WINDOW, hop_length=_HOP,
     pad_mode="constant",
   )  # fmt: skip
   power_TxW = np.abs(spectra.T) ** 2 + 1e-10
   log_TxM = librosa.power_to_db(power_TxW @ _mel_bank().T, ref=np.max)
   log_TxM = np.maximum(log_TxM, -_RANGE_DB) / 20
   level_T = librosa.power_to_db(power_TxW.sum(1), ref=np.max) / 20
-  heard_T = level_T > -_AUDIBLE_DB / 20
-  weight_T = heard_T * 10**level_T
+  audible_T = level_T > -_AUDIBLE_DB / 20
+  weight_T = audible_T * 10**level_T
   weight_T = weight_T / weight_T.sum()
   mfcc_TxC = librosa.feature.mfcc(S=log_TxM.T, n_mfcc=_MFCCS).T / 8
   change_TxM, change_TxC = _changes(log_TxM), _changes(mfcc_TxC)
-  log, mfcc = log_TxM[heard_T], mfcc_TxC[heard_T]
+  log, mfcc = log_TxM[audible_T], mfcc_TxC[audible_T]
   parts = [
     log.mean(0),
     log.std(0),
     log.max(0),
     *np.percentile(log, [10, 50, 90], axis=0),
     weight_T @ log_TxM,
-    np.abs(change_TxM[heard_T]).mean(0),
-    change_TxM[heard_T].std(0),
+    np.abs(change_TxM[audible_T]).mean(0),
+    change_TxM[audible_T].std(0),
     mfcc.mean(0),
     mfcc.std(0),
     weight_T @ mfcc_TxC,
-    np.abs(change_TxC[heard_T]).mean(0),
-    change_TxC[heard_T].std(0),
+    np.abs(change_TxC[audible_T]).mean(0),
+    change_TxC[audible_T].std(0),
     _rhythm(log_TxM, level_T),
-    _envelope(level_T, heard_T),
-    _tonality(power_TxW, heard_T, weight_T),
+    _envelope(level_T, audible_T),
+    _tonality(power_TxW, audible_T, weight_T),
   ]
   return np.concatenate(parts).astype(np.float32)
+
+
+def at_full_scale(audio_S: np.ndarray) -> np.ndarray:
+  """Silence stays silence."""
+  return audio_S / (np.abs(audio_S).max() + 1e-9)
 
 
 def _changes(values_TxC: np.ndarray) -> np.ndarray:
@@ -80,15 +85,15 @@ def _rhythm(log_TxM: np.ndarray, level_T: np.ndarray) -> np.ndarray:
   return np.log10(sums / np.diff(edges)[:, None] + 1).ravel()
 
 
-def _envelope(level_T: np.ndarray, heard_T: np.ndarray) -> np.ndarray:
-  """How much is heard, how suddenly it begins and ends."""
+def _envelope(level_T: np.ndarray, audible_T: np.ndarray) -> np.ndarray:
+  """How much is audible, how suddenly it begins and ends."""
   step_T = np.diff(level_T, prepend=level_T[0])
   return np.array(
     [
-      heard_T.mean(),
-      np.log10(heard_T.sum()),
-      level_T[heard_T].mean(),
-      level_T[heard_T].std(),
+      audible_T.mean(),
+      np.log10(audible_T.sum()),
+      level_T[audible_T].mean(),
+      level_T[audible_T].std(),
       np.sqrt((np.maximum(step_T, 0) ** 2).mean()),
       np.sqrt((np.minimum(step_T, 0) ** 2).mean()),
       (step_T > _RISE_DB / 20).mean(),
@@ -97,7 +102,7 @@ def _envelope(level_T: np.ndarray, heard_T: np.ndarray) -> np.ndarray:
 
 
 def _tonality(
-  power_TxW: np.ndarray, heard_T: np.ndarray, weight_T: np.ndarray
+  power_TxW: np.ndarray, audible_T: np.ndarray, weight_T: np.ndarray
 ) -> np.ndarray:
   """Flatness of the spectrum; height and lag of the autocorrelation's peak."""
   flat_T = np.log10(
@@ -107,7 +112,7 @@ def _tonality(
   peaks_TxS = correlation_TxS[:, _PITCH_LAGS] / correlation_TxS[:, :1]
   height_T = peaks_TxS.max(1)
   lag_T = np.log2(peaks_TxS.argmax(1) + _PITCH_LAGS.start)
-  flat, height, lag = (x[heard_T] for x in (flat_T, height_T, lag_T))
+  flat, height, lag = (x[audible_T] for x in (flat_T, height_T, lag_T))
   return np.array(
     [
       *(flat.mean(), flat.std(), weight_T @ flat_T),
@@ -129,4 +134,4 @@ def laid_out(audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def copy_of(audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """Laid out, through another equaliser, and `quality.varied`."""
   audio_S = librosa.effects.preemphasis(audio_S, coef=rng.uniform(-0.5, 0.5))
-  return varied(laid_out(audio_S / (np.abs(audio_S).max() + 1e-6), rng), rng)
+  return varied(laid_out(at_full_scale(audio_S), rng), rng)
