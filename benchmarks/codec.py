@@ -123,7 +123,7 @@ def measure(args, judge: kinds_judge.Judge, held: Recordings) -> dict:
     str(name): mel_N[held.sets == name].mean() for name in np.unique(held.sets)
   }
   named = {
-    "originals": shares(judge.ranks(clips, held.kinds)),
+    "originals": shares(judge.ranks_of(held)),
     "reconstructions": shares(judge.ranks(decoded, held.kinds)),
   }
   before, after = named.values()
@@ -163,6 +163,7 @@ def main():
   kinds_judge.add_arguments(parser)
   add = parser.add_argument
   add("--codec", required=True, help="bundle or work directory")
+  add("--seed", type=int, default=0)
   add("--clips", type=int, help="so many of the fold, drawn by --seed")
   add("--pitch-clips", type=int, default=100, help="pyin takes its time")
   args = parser.parse_args()

@@ -112,7 +112,15 @@ class Judge:
 
   def ranks(self, clips: Iterable[np.ndarray], kinds: Iterable) -> np.ndarray:
     """Number of kinds [N] that it prefers to the right one, by clip."""
-    scores = self._machine.predict(np.stack([features(x) for x in clips]))
+    return self._ranks([features(x) for x in clips], kinds)
+
+  def ranks_of(self, recordings: Recordings) -> np.ndarray:
+    """The same of recordings."""
+    rows = [self._rows(path)[0] for path in recordings.paths]
+    return self._ranks(rows, recordings.kinds)
+
+  def _ranks(self, rows: list[np.ndarray], kinds: Iterable) -> np.ndarray:
+    scores = self._machine.predict(np.stack(rows))
     right = np.searchsorted(self.kinds, list(kinds))
     return (scores > np.take_along_axis(scores, right[:, None], 1)).sum(1)
 
@@ -144,21 +152,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--manifest", type=pathlib.Path, action="append", required=True)
   add("--fold", default="4", help="withheld from the judge")
   add("--cache", type=pathlib.Path, help="folder of the judge's features")
-  add("--seed", type=int, default=0)
   add("--json", type=pathlib.Path, help="where all figures are written")
 
 
-def trained(args) -> tuple[Judge, Recordings]:
-  """The judge, and the withheld clips of the kinds that it knows."""
+def trained(args, swap: bool = False) -> tuple[Judge, Recordings]:
+  """The judge, and all other clips of the kinds that it knows.
+
+  It learns from all folds but the withheld one, or from that one (`swap`).
+  """
   recordings = Recordings.of(args.manifest)
-  held = recordings.folds == args.fold
+  learned = (recordings.folds != args.fold) ^ swap
   start = time.perf_counter()
-  judge = Judge(recordings[~held], args.cache)
+  judge = Judge(recordings[learned], args.cache)
   print(
-    f"judge: {len(judge.kinds)} kinds of {(~held).sum()} clips,"
+    f"judge: {len(judge.kinds)} kinds of {learned.sum()} clips,"
     f" {time.perf_counter() - start:.0f} s"
   )
-  return judge, recordings[held & np.isin(recordings.kinds, judge.kinds)]
+  known = np.isin(recordings.kinds, judge.kinds)
+  return judge, recordings[~learned & known]
 
 
 def line(name: str, row: dict[str, float]) -> str:
@@ -176,7 +187,7 @@ def main():
   add_arguments(parser)
   args = parser.parse_args()
   judge, held = trained(args)
-  ranks = judge.ranks(map(read, held.paths), held.kinds)
+  ranks = judge.ranks_of(held)
   table = {"all": shares(ranks), "kinds": by(held.kinds, ranks)}
   print(head("kind"))
   for name, row in table["kinds"].items():

@@ -1,5 +1,6 @@
 """Benchmarks of kinds of sound: the judge, codecs, generated sounds."""
 
+import argparse
 import csv
 
 import numpy as np
@@ -47,9 +48,12 @@ def test_the_judge_names_what_it_never_learned_from(manifest, tmp_path):
   held = recordings.folds == "4"
   for _ in range(2):  # the second from the cache
     machine = judge.Judge(recordings[~held], tmp_path / "cache")
-    clips = [judge.read(path) for path in recordings[held].paths]
-    ranks = machine.ranks(clips, recordings.kinds[held])
+    ranks = machine.ranks_of(recordings[held])
     assert judge.shares(ranks) == {"top 1": 1, "top 5": 1, "clips": 3}
+  clips = [judge.read(path) for path in recordings[held].paths]
+  np.testing.assert_array_equal(
+    machine.ranks(clips, recordings.kinds[held]), ranks
+  )
   wrong = np.roll(recordings.kinds[held], 1)
   assert judge.shares(machine.ranks(clips, wrong))["top 1"] == 0
 
@@ -136,6 +140,15 @@ def test_prompts_that_speak_of_level_do_not_count_for_loudness():
   for clip in clips[:2]:
     clip[1:-1] = np.sin(np.arange(RATE - 2) / 3) / 2
   signal = kinds.signal(sounds, clips)
-  assert signal["clips measured so"] == 2 and signal["spread, LU"] == 0
+  assert signal["LUFS, sounds"] == 2 and signal["LUFS, spread"] == 0
   assert signal["highest constant part"] == 0.25
   assert signal["highest first or last sample"] == 0.25
+
+
+def test_the_judge_learns_from_other_folds_or_from_the_withheld_one(manifest):
+  args = argparse.Namespace(manifest=[manifest], fold="4", cache=None)
+  for swap, count in ((False, 3), (True, 9)):
+    machine, others = judge.trained(args, swap)
+    assert len(others) == count
+    assert (others.folds == "4").all() != swap
+    assert judge.shares(machine.ranks_of(others))["top 1"] == 1
