@@ -80,8 +80,8 @@ def _rhythm(log_TxM: np.ndarray, level_T: np.ndarray) -> np.ndarray:
   bands_TxC = log_TxM.reshape(len(log_TxM), 8, -1).mean(2)
   bands_TxC = np.column_stack([bands_TxC, np.maximum(level_T, -3.5)])
   spectra = np.abs(np.fft.rfft(bands_TxC - bands_TxC.mean(0), 1024, axis=0))
-  edges = np.unique(np.geomspace(1, 257, 17).astype(int))
-  sums = np.add.reduceat(spectra[:257], edges[:-1], axis=0)
+  edges = np.unique(np.geomspace(1, 257, 17).round().astype(int))
+  sums = np.add.reduceat(spectra[: edges[-1]], edges[:-1], axis=0)
   return np.log10(sums / np.diff(edges)[:, None] + 1).ravel()
 
 
