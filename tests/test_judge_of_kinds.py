@@ -1,0 +1,154 @@
+"""Benchmarks of kinds of sound: the judge, codecs, generated sounds."""
+
+import argparse
+import csv
+
+import numpy as np
+import pytest
+
+from benchmarks import codec, judge, judge_features, kinds
+from benchmarks.quality import RATE
+from siren_jax.audio.sound_files import write_audio
+from siren_jax.data.captions import phrasebook
+
+KINDS = ("dog bark", "rain", "clock tick")
+
+
+def _clip(kind: str, rng: np.random.Generator) -> np.ndarray:
+  """Bursts of a tone, noise, or clicks; another level each time."""
+  t_S = np.arange(2 * RATE) / RATE
+  noise_S = rng.normal(size=t_S.size)
+  audio_S = {
+    "dog bark": (np.sin(2 * np.pi * rng.uniform(380, 420) * t_S))
+    * (t_S % 0.5 < 0.2),
+    "rain": noise_S,
+    "clock tick": noise_S * (t_S % 0.25 < 0.005),
+  }[kind]
+  audio_S = audio_S / np.abs(audio_S).max() + 1e-4 * noise_S
+  return (rng.uniform(0.05, 0.9) * audio_S).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("clips")
+  rng = np.random.default_rng(0)
+  with (folder / "manifest.csv").open("w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(("file", "category", "fold"))
+    for fold in "1234":
+      for kind in KINDS:
+        name = f"{kind}-{fold}.wav"
+        write_audio(folder / name, _clip(kind, rng), RATE)
+        writer.writerow((name, kind, fold))
+  return folder / "manifest.csv"
+
+
+def test_the_judge_names_what_it_never_learned_from(manifest, tmp_path):
+  recordings = judge.Recordings.of([manifest])
+  held = recordings.folds == "4"
+  for _ in range(2):  # the second from the cache
+    machine = judge.Judge(recordings[~held], tmp_path / "cache")
+    ranks = machine.ranks_of(recordings[held])
+    assert judge.shares(ranks) == {"top 1": 1, "top 5": 1, "clips": 3}
+  clips = [judge.read(path) for path in recordings[held].paths]
+  np.testing.assert_array_equal(
+    machine.ranks(clips, recordings.kinds[held]), ranks
+  )
+  wrong = np.roll(recordings.kinds[held], 1)
+  assert judge.shares(machine.ranks(clips, wrong))["top 1"] == 0
+
+
+def test_neither_level_nor_time_makes_a_difference():
+  rng = np.random.default_rng(0)
+  clip = np.zeros(5 * RATE, np.float32)
+  clip[8000:24000] = _clip("dog bark", rng)[:16000]
+  features = judge_features.features(clip)
+  quiet = judge_features.features(0.01 * clip)
+  later = judge_features.features(np.roll(clip, 160 * 100))
+  np.testing.assert_allclose(quiet, features, atol=1e-3)
+  assert np.abs(later - features).mean() < 0.02
+  other = judge_features.features(_clip("rain", rng))
+  assert np.abs(other - features).mean() > 0.2
+
+
+def test_a_short_clip_comes_again_with_gaps_or_once():
+  clip = np.ones(RATE)
+  shares = {
+    round(judge_features.laid_out(clip, np.random.default_rng(i)).mean(), 2)
+    for i in range(9)
+  }
+  assert 0.2 in shares  # once
+  assert max(shares) > 0.35
+
+
+def test_pitch_errors_are_cents_and_shares_of_frames():
+  t_S = np.arange(RATE) / RATE
+  note, sharp = (
+    np.sin(2 * np.pi * hz * t_S) for hz in (440, 440 * 2 ** (50 / 1200))
+  )
+  pairs = [(codec.pitch(note), codec.pitch(sharp))]
+  assert codec.pitch_errors(pairs)["cents"]["median"] == pytest.approx(
+    50, abs=5
+  )
+  one = np.array([0.0, 10, np.nan, np.nan])
+  other = np.array([30.0, np.nan, 5, np.nan])
+  table = codec.pitch_errors([(one, other)])
+  assert table["cents"] == {"median": 30, "90 %": 30, "n": 1}
+  assert table["voicing"] == {"%": 50, "frames": 4}
+
+
+def test_distances_of_a_clip_and_itself_are_zero():
+  clip = _clip("rain", np.random.default_rng(0))[: RATE + 100]
+  assert codec.mel_distance(clip, clip) == 0
+  assert codec.mel_distance(clip, 0.5 * clip) > 0.2
+  assert codec.loudness_error(clip, 0.5 * clip) == pytest.approx(6.02, abs=0.01)
+  assert codec.loudness_error(0 * clip, 0 * clip) == 0
+
+
+def test_kinds_with_withheld_clips_come_first(manifest):
+  held = judge.Recordings.of([manifest])
+  known = [*phrasebook.categories(), "no kind of the book"]
+  few, many = (kinds.chosen_kinds(known, held, n, seed=1) for n in (5, 40))
+  assert set(few[:3]) == set(KINDS)
+  assert many[:5] == few and len(set(many)) == 40
+
+
+def test_figures_are_means_over_kinds_and_ratios_of_the_real_ones():
+  hit, miss = ({"top 1": x, "top 5": 1.0, "clips": 1} for x in (1.0, 0.0))
+  half = {"top 1": 0.5, "top 5": 1.0, "clips": 4}
+  table = kinds.figures(
+    {
+      "real": {"rain": half, "dog bark": hit},
+      "plain": {"rain": miss, "dog bark": hit, "wind": miss},
+      "free": {"rain": hit, "dog bark": hit, "wind": hit},
+    }
+  )
+  assert table["real"]["all"] == {"top 1": 0.75, "top 5": 1, "clips": 5}
+  assert table["plain"]["of real"] == {
+    "top 1": pytest.approx(2 / 3),
+    "top 5": 1,
+  }
+  assert table["plain"]["groups"][phrasebook.group("wind")]["top 1"] == 0
+
+
+def test_prompts_that_speak_of_level_do_not_count_for_loudness():
+  sounds = [
+    kinds.Wanted("rain", "free", i, text)
+    for i, text in enumerate(("rain", "a farm fan", "Quiet rain", "far away"))
+  ]
+  clips = [np.full(RATE, x) for x in (0.0, 0.0, 0.0, 0.25)]
+  for clip in clips[:2]:
+    clip[1:-1] = np.sin(np.arange(RATE - 2) / 3) / 2
+  signal = kinds.signal(sounds, clips)
+  assert signal["LUFS, sounds"] == 2 and signal["LUFS, spread"] == 0
+  assert signal["highest constant part"] == 0.25
+  assert signal["highest first or last sample"] == 0.25
+
+
+def test_the_judge_learns_from_other_folds_or_from_the_withheld_one(manifest):
+  args = argparse.Namespace(manifest=[manifest], fold="4", cache=None)
+  for swap, count in ((False, 3), (True, 9)):
+    machine, others = judge.trained(args, swap)
+    assert len(others) == count
+    assert (others.folds == "4").all() != swap
+    assert judge.shares(machine.ranks_of(others))["top 1"] == 1
