@@ -19,7 +19,7 @@ from siren_jax.common.precision import exact
 
 LOWEST_HZ, HIGHEST_HZ, STEP_CENTS = 50.0, 4000.0, 20
 # What the higher of two pitches that fit as well has in favour, an octave.
-_OCTAVE = 0.02
+_OCTAVE = 0.05
 _MAINLOBE_HZ = 30.0
 
 
@@ -69,11 +69,11 @@ def measure(
   return Pitch(places, strengths), jnp.stack(maps, 2)
 
 
-def around(place_BxTxV: jax.Array, width: float = 1.0) -> jax.Array:
-  """Weights of the pitches near each place: [B, T, V, J], of sum one."""
+def around(place_BxTxV: jax.Array, width: float) -> jax.Array:
+  """Bells around places, in steps, of height one: [B, T, V, J]."""
   grid_J = jnp.arange(len(scale()))
   off = (grid_J - place_BxTxV[..., None]) / width
-  return jax.nn.softmax(-0.5 * off**2)
+  return jnp.exp(-0.5 * off**2)
 
 
 def place_of(logits_BxTxVxJ: jax.Array) -> jax.Array:

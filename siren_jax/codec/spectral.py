@@ -60,8 +60,11 @@ class Encoder(nn.Module):
     loudness = _loudness(c, audio_BxS)
     x += nn.Dense(c.feature_dim, name="loudness")(loudness)
     if c.voices:
-      marks = measured.strength_BxTxV[..., None] * pitch.around(
-        measured.place_BxTxV, 3.0
+      # Five: about as much as the loudness adds, before anything is learned.
+      marks = (
+        5.0
+        * measured.strength_BxTxV[..., None]
+        * pitch.around(measured.place_BxTxV, 3.0)
       )
       marks = marks.reshape(*x.shape[:2], -1)
       x += nn.Dense(c.feature_dim, name="pitch")(marks)
@@ -278,7 +281,8 @@ def _pitch_loss(
   measured: Pitch, logits_BxTxVxJ: jax.Array, power_BxTxR: jax.Array
 ) -> jax.Array:
   """Cross-entropy of the pitches, in nats, where there are any."""
-  target = pitch.around(measured.place_BxTxV)
+  target = pitch.around(measured.place_BxTxV, 1.0)
+  target /= jnp.sum(target, -1, keepdims=True)
   entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxVxJ), -1)
   weight = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
   return jnp.sum(weight * entropy) / (jnp.sum(weight) + 1e-3)

@@ -26,7 +26,7 @@ class Harmonics(NamedTuple):
 
   Attributes:
     order: number of the harmonic nearest to the bin.
-    offset: bins that it lies above the bin.
+    offset: bins that it lies above the bin, where it is there.
     there: 1 where the bin is the harmonic's nearest.
   """
 
@@ -44,6 +44,7 @@ def harmonics(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> Harmonics:
   offset = (order * pitch - bins_W) / bin_hz
   inside = order * pitch < 0.5 * config.sample_rate - _QUIET_HZ
   there = (jnp.abs(offset) <= 0.5) & inside
+  offset = jnp.where(there, offset, 0.0)
   return Harmonics(order, offset, there.astype(jnp.float32))
 
 

@@ -54,7 +54,9 @@ def _model(kind, tiny):
   return codec.Codec(config, jax.tree.map_with_path(draw, shapes))
 
 
-@pytest.fixture(scope="module", params=["dac", "spectral", "spectral with voices"])
+@pytest.fixture(
+  scope="module", params=["dac", "spectral", "spectral with voices"]
+)
 def model(request, tiny):
   return _model(request.param, tiny)
 

@@ -33,6 +33,7 @@ _AUDIO = (
   "balance",
   "loudness",
   "validation_fold",
+  "every_kind",
   "max_seconds",
   "strict",
 )
@@ -97,6 +98,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   audio.add_argument(
     "--validation-fold", metavar="FOLD", help="held out (default: the last)"
+  )
+  audio.add_argument(
+    "--every-kind",
+    action="store_true",
+    default=None,
+    help="train on kinds that the validation fold alone has",
   )
   audio.add_argument(
     "--max-seconds",

@@ -32,6 +32,8 @@ class AudioConfig:
     loudness: integrated, in LUFS, that sounds are brought to; None leaves them
       as they are.
     validation_fold: fold kept for validation; default the last one.
+    every_kind: whether recordings of kinds that validation alone would have
+      are trained on instead.
     max_seconds: longer recordings are left out.
     strict: the first bad row or file ends the run.
     seed: fixes all that is drawn.
@@ -47,6 +49,7 @@ class AudioConfig:
   balance: int = 0
   loudness: float | None = None
   validation_fold: str = ""
+  every_kind: bool = False
   max_seconds: float = MAX_SECONDS
   strict: bool = False
   seed: int = 0

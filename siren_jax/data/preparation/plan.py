@@ -116,6 +116,8 @@ def assign_splits(
   else:
     held = _lowest_hashes(recordings)
   parts: dict[str, list[Recording]] = {"train": [], "validation": []}
+  if config.every_kind:
+    held = _without_lone_kinds(recordings, held)
   for recording, is_held in zip(recordings, held, strict=True):
     parts["validation" if is_held else "train"].append(recording)
   for name, part in parts.items():
@@ -213,8 +215,20 @@ def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
   if untrained := sorted(validation - train):
     logging.warning(
       "kinds of the validation split alone, which are not trained on: %d, such"
-      " as %s", len(untrained), ", ".join(untrained[:3]),
+      " as %s; --every-kind trains on them", len(untrained), ", ".join(untrained[:3]),
     )  # fmt: skip
+
+
+def _without_lone_kinds(
+  recordings: Sequence[Recording], held: Sequence[bool]
+) -> list[bool]:
+  """What is held, but for kinds of which nothing else would be left."""
+  pairs = list(zip(recordings, held, strict=True))
+  trained = {kind_of(r) for r, is_held in pairs if not is_held}
+  return [
+    is_held and not (r.category and kind_of(r) not in trained)
+    for r, is_held in pairs
+  ]
 
 
 def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:

@@ -89,6 +89,17 @@ def test_kinds_without_a_training_recording_are_named(caplog):
   assert "which are not trained on: 1, such as a bee" in caplog.text
 
 
+def test_every_kind_can_be_trained_on():
+  every = recordings(
+    5,
+    fold=["1", "2", "2", "2", "2"],
+    category=["rain", "rain", "owl", "owl", ""],
+  )
+  parts = plan.assign_splits(every, AudioConfig(every_kind=True))
+  assert ids(parts["train"]) == ["r0", "r2", "r3"]
+  assert ids(parts["validation"]) == ["r1", "r4"]
+
+
 def test_copies_of_rare_kinds():
   category = ["rain", "rain", "rain", "owl", "kick_drum", "bass drum"]
   every = recordings(7, fold=["1"] * 6 + ["2"], category=[*category, "rain"])
