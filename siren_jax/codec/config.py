@@ -7,14 +7,14 @@ from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 
 _LAYERS = 256
-_MOST = {
+_LIMITS: dict[str, int | tuple[int, int]] = {
   "fft_size": 65536,
   "encoder_frame_layers": _LAYERS,
   "encoder_code_layers": _LAYERS,
   "decoder_frame_layers": _LAYERS,
   "decoder_code_layers": _LAYERS,
   "bands": 1024,
-  "voices": 16,
+  "voices": (0, 16),
   "num_codebooks": 64,
   "strides": 1024,
 }
@@ -67,7 +67,7 @@ class SpectralCodecConfig:
   def __post_init__(self) -> None:
     if self.kind != "spectral":
       raise UserError(f"codec kind {self.kind!r} is not known; use 'spectral'")
-    check_sizes("codec", self, optional=("voices",), **_MOST)
+    check_sizes("codec", self, **_LIMITS)
     if self.hop_length % self.synthesis_stride:
       raise UserError(
         f"codec hop_length {self.hop_length} is not a multiple of "
@@ -120,7 +120,7 @@ class DacConfig:
   def __post_init__(self) -> None:
     if not 1 <= len(self.strides) <= 16:
       raise UserError(f"codec strides={self.strides}: give 1 to 16 of them")
-    check_sizes("codec", self, **_MOST)
+    check_sizes("codec", self, **_LIMITS)
 
   @property
   def feature_dim(self) -> int:

@@ -1,12 +1,16 @@
-"""Spectral distances between waveforms."""
+"""Distances of spectra, and of voices from those of a recording."""
 
 import functools
 import operator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from siren_jax.audio import mel, stft
+from siren_jax.codec import pitch, voices
+from siren_jax.codec.config import SpectralCodecConfig
+from siren_jax.codec.pitch import Pitch
 
 # Window sizes of the distance and mel bands of each.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
@@ -78,3 +82,46 @@ def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   )
   levels_BxTxM = jnp.log(mel.bands(power, bank) + _FLOOR**2)
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)
+
+
+def _audible(power_BxTxR: jax.Array) -> jax.Array:
+  """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
+  total_BxT = jnp.sum(power_BxTxR, -1)
+  loudest = jnp.max(total_BxT, 1, keepdims=True)
+  return jnp.sqrt(jnp.sqrt(total_BxT / (loudest + 1e-6)))
+
+
+def _clear(strength: jax.Array) -> jax.Array:
+  return jnp.clip((strength - 0.35) / 0.4, 0.0, 1.0)
+
+
+def pitch_loss(
+  measured: Pitch, logits_BxTxVxJ: jax.Array, power_BxTxR: jax.Array
+) -> jax.Array:
+  """Cross-entropy of the pitches, in nats, where there are any."""
+  target = pitch.around(measured.place_BxTxV, 1.0)
+  target /= jnp.sum(target, -1, keepdims=True)
+  entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxVxJ), -1)
+  weight = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  return jnp.sum(weight * entropy) / (jnp.sum(weight) + 1e-3)
+
+
+def lines_loss(
+  config: SpectralCodecConfig,
+  measured: Pitch,
+  harmonics: voices.Harmonics,
+  amplitude_BxTxVxW: jax.Array,
+  power_BxTxR: jax.Array,
+) -> jax.Array:
+  """How far harmonics are from the measured ones, in nats of amplitude."""
+  stride = config.synthesis_stride
+  ratio = (power_BxTxR.shape[-1] - 1) * 2 / config.fft_size
+  places = np.round(np.arange(amplitude_BxTxVxW.shape[-1]) * ratio).astype(int)
+  level = 0.5 * jnp.log(power_BxTxR[..., places] + 1e-10)
+  level_BxTxW = jnp.repeat(level, stride, 1)
+  loudest = jnp.max(level_BxTxW, -1, keepdims=True)
+  weight = jnp.exp(0.5 * (level_BxTxW - loudest))[:, :, None] * harmonics.there
+  clear = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  weight *= jnp.repeat(clear, stride, 1)[..., None]
+  off = jnp.abs(jnp.log(amplitude_BxTxVxW + 1e-5) - level_BxTxW[:, :, None])
+  return jnp.sum(weight * off) / (jnp.sum(weight) + 1e-3)

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.audio import mel, stft
-from siren_jax.codec import pitch, voices
+from siren_jax.codec import losses, pitch, voices
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.layers import ConvNeXtStack, Span, span_of, within
-from siren_jax.codec.pitch import Pitch
 from siren_jax.codec.quantizer import (
   Renderings,
   ResidualCodec,
@@ -215,7 +214,7 @@ class SpectralCodec(ResidualCodec):
     stride = c.code_stride * c.synthesis_stride
     phase = voices.phases(c, hertz)
     known = jax.lax.dynamic_index_in_dim(phase, known_frame * stride, 1)
-    phase += phase_BxV[:, None] - known
+    phase += jnp.expand_dims(jnp.asarray(phase_BxV), 1) - known
     harmonics = voices.harmonics(c, hertz)
     lines = voices.spectra(c, harmonics, voiced.amplitude_BxTxVxW, phase)
     audio_BxS = synthesise(c, noise, noise_BxS, lines, span)
@@ -255,8 +254,12 @@ class SpectralCodec(ResidualCodec):
         for phase in drawn
       ]
       extra = {
-        "pitch": _pitch_loss(measured, voiced.logits_BxTxVxJ, power_BxTxR),
-        "lines": _lines_loss(c, measured, harmonics, amplitude, power_BxTxR),
+        "pitch": losses.pitch_loss(
+          measured, voiced.logits_BxTxVxJ, power_BxTxR
+        ),
+        "lines": losses.lines_loss(
+          c, measured, harmonics, amplitude, power_BxTxR
+        ),
       }
     return Renderings(
       synthesise(c, set_gain, noise_2xBxS[0], lines[0]),
@@ -264,49 +267,6 @@ class SpectralCodec(ResidualCodec):
       synthesise(c, set_steadiness, noise_2xBxS[0], stop(lines[0])),
       extra,
     )
-
-
-def _audible(power_BxTxR: jax.Array) -> jax.Array:
-  """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
-  total_BxT = jnp.sum(power_BxTxR, -1)
-  loudest = jnp.max(total_BxT, 1, keepdims=True)
-  return jnp.sqrt(jnp.sqrt(total_BxT / (loudest + 1e-6)))
-
-
-def _clear(strength: jax.Array) -> jax.Array:
-  return jnp.clip((strength - 0.35) / 0.4, 0.0, 1.0)
-
-
-def _pitch_loss(
-  measured: Pitch, logits_BxTxVxJ: jax.Array, power_BxTxR: jax.Array
-) -> jax.Array:
-  """Cross-entropy of the pitches, in nats, where there are any."""
-  target = pitch.around(measured.place_BxTxV, 1.0)
-  target /= jnp.sum(target, -1, keepdims=True)
-  entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxVxJ), -1)
-  weight = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
-  return jnp.sum(weight * entropy) / (jnp.sum(weight) + 1e-3)
-
-
-def _lines_loss(
-  config: SpectralCodecConfig,
-  measured: Pitch,
-  harmonics: voices.Harmonics,
-  amplitude_BxTxVxW: jax.Array,
-  power_BxTxR: jax.Array,
-) -> jax.Array:
-  """How far harmonics are from the measured ones, in nats of amplitude."""
-  stride = config.synthesis_stride
-  ratio = (power_BxTxR.shape[-1] - 1) * 2 / config.fft_size
-  places = np.round(np.arange(amplitude_BxTxVxW.shape[-1]) * ratio).astype(int)
-  level = 0.5 * jnp.log(power_BxTxR[..., places] + 1e-10)
-  level_BxTxW = jnp.repeat(level, stride, 1)
-  loudest = jnp.max(level_BxTxW, -1, keepdims=True)
-  weight = jnp.exp(0.5 * (level_BxTxW - loudest))[:, :, None] * harmonics.there
-  clear = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
-  weight *= jnp.repeat(clear, stride, 1)[..., None]
-  off = jnp.abs(jnp.log(amplitude_BxTxVxW + 1e-5) - level_BxTxW[:, :, None])
-  return jnp.sum(weight * off) / (jnp.sum(weight) + 1e-3)
 
 
 def fixed_noise(

@@ -161,27 +161,26 @@ def check_number(subject: str, value: int | float) -> None:
 
 
 def check_sizes(
-  part: str, config: Any, optional: tuple[str, ...] = (), **most: int
+  part: str, config: Any, **limits: int | tuple[int, int]
 ) -> None:
   """Refuses sizes that no model has, before anything is built of them.
 
   Args:
     part: for the message.
     config: a dataclass; its ints, alone or in tuples, are sizes.
-    optional: fields that may be 0, for none.
-    **most: the largest of each field, where it is below a million.
+    **limits: the largest of each field, where it is below a million; or the
+      smallest, where it is not 1, and the largest.
 
   Raises:
     UserError: a size is too small or too large; the message names it.
   """
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
-    least, limit = 1, most.get(field.name, _MAX_SIZE)
-    if field.name in optional:
-      least = 0
+    limit = limits.get(field.name, _MAX_SIZE)
+    least, most = limit if isinstance(limit, tuple) else (1, limit)
     for size in value if isinstance(value, tuple) else (value,):
-      if type(size) is int and not least <= size <= limit:
+      if type(size) is int and not least <= size <= most:
         raise UserError(
-          f"{part} {field.name}={value}: must be at least {least} and at most "
-          f"{limit}"
+          f"{part} {field.name}={value}: must be at least {least} and at most"
+          f" {most}"
         )

@@ -89,12 +89,14 @@ def _stream(model, codes, frames, *lengths):
 
 @pytest.mark.parametrize("frames", [7, 60])
 def test_codes_are_those_of_the_whole(model, frames):
-  size = 130 * model.config.hop - 3
-  audio = np.random.default_rng(0).normal(0, 0.2, (2, size)).astype("f4")
+  hop = model.config.hop
+  rng = np.random.default_rng(0)
+  loudness = np.repeat(10 ** rng.uniform(-4, 0, (2, 130)), hop, 1)
+  audio = (loudness * rng.normal(size=loudness.shape)).astype("f4")[:, :-3]
   codes = np.asarray(model.encode(audio))
   assert len(np.unique(codes)) > 8
   np.testing.assert_array_equal(chunks.encode(model, audio, frames), codes)
-  few = audio[:, : 5 * model.config.hop]
+  few = audio[:, : 5 * hop]
   np.testing.assert_array_equal(chunks.encode(model, few), model.encode(few))
 
 
@@ -123,7 +125,10 @@ def test_audio_depends_on_its_context_and_no_more(any_model):
   changed[..., after + 2] = (codes[..., after + 2] + 1) % 16
   audio, other = (np.asarray(any_model.decode(x)) for x in (codes, changed))
   moved = (audio != other).any(0).reshape(codes.shape[2], -1).any(1)
-  assert np.flatnonzero(moved)[[0, -1]].tolist() == [2, 2 + after + before]
+  first, last = np.flatnonzero(moved)[[0, -1]]
+  assert first == 2
+  if module.first_phase is None:  # else another pitch shifts all that follows
+    assert last == 2 + after + before
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -215,7 +215,8 @@ def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
   if untrained := sorted(validation - train):
     logging.warning(
       "kinds of the validation split alone, which are not trained on: %d, such"
-      " as %s; --every-kind trains on them", len(untrained), ", ".join(untrained[:3]),
+      " as %s; --every-kind trains on them",
+      len(untrained), ", ".join(untrained[:3]),
     )  # fmt: skip
 
 
