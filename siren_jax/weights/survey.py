@@ -142,15 +142,15 @@ def neighbours(
   chosen = [own[_spread(text_IxE[own], PHRASES)] for own in rows]
   kind_I = np.repeat(np.arange(len(phrases)), list(map(len, chosen)))
   other = _other_words(clap, texts)
-  other_IxE = embed(clap, other) if other else text_IxE[:0]
-  nearest_I = np.array([(text_IxE @ word_E).max() for word_E in other_IxE])
-  is_other = nearest_I < _SAME
-  if not is_other.any():
+  if not other:
     raise UserError(
       "the tokenizer has no word but those of the captions: what is far from"
       " them cannot be measured; train CLAP with its teacher, or leave the"
       " manifests out"
     )
+  other_IxE = embed(clap, other)
+  nearest_I = np.array([(text_IxE @ word_E).max() for word_E in other_IxE])
+  is_other = nearest_I <= max(_SAME, nearest_I.min())  # one at least
   return (
     stored(text_IxE[np.concatenate(chosen)]),
     kind_I.astype(np.int32),

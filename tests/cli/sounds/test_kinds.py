@@ -1,6 +1,5 @@
 """`siren-jax kinds`, and what `generate` says of prompts that are far."""
 
-import dataclasses
 import json
 import re
 
@@ -137,9 +136,13 @@ def test_flags_of_manifests_need_one(flags, tiny_bundle, tmp_path, user_error):
   assert not (tmp_path / "out").exists()
 
 
-def test_a_manifest_without_kinds_is_refused(tiny_model):
-  from siren_jax.weights import survey
-
-  no_words = dataclasses.replace(tiny_model.clap)
-  with pytest.raises(UserError, match="no such file"):
-    survey.of_manifests(["nowhere.csv"], no_words)
+def test_a_manifest_without_categories_is_refused(
+  tiny_bundle, tmp_path, user_error
+):
+  for name in "ab":
+    soundfile.write(tmp_path / f"{name}.wav", np.full(80, 0.1), 16000)
+  rows = "file,caption\na.wav,a dog barks\nb.wav,it rains"
+  (tmp_path / "clips.csv").write_text(rows)
+  argv = ["export", "--experts", tiny_bundle, "--out", tmp_path / "out"]
+  message = user_error([*argv, "--manifest", tmp_path / "clips.csv"])
+  assert "category" in message and not (tmp_path / "out").exists()
