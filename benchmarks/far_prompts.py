@@ -6,7 +6,9 @@ Prompts for things that are not in the data should be flagged, prompts for the
 kinds that are should not. `far_prompts.json` has both as people type them,
 and prompts of several sounds, for a model of the 516 kinds; the phrase book has
 phrasings of each kind that no training caption uses, which share few words with
-any. Every second prompt tunes the threshold; the others test it.
+any. Prompts for kinds that the model was not trained on are left out.
+
+Every second prompt tunes the threshold; the others test it.
 """
 
 import argparse
@@ -38,6 +40,8 @@ def roc(known: np.ndarray, unknown: np.ndarray) -> list[tuple[float, float]]:
 def margins(model: bundle.Bundle) -> dict[str, np.ndarray]:
   """Margins of all prompts, by what they are."""
   prompts = json.loads(PROMPTS.read_text("utf-8"))
+  names = {kind.name for kind in model.repertoire.kinds}
+  prompts["known"] = [p for p, k in prompts["known"].items() if k in names]
   prompts["held out"] = [
     text
     for kind in model.repertoire.kinds
@@ -61,10 +65,11 @@ def main() -> None:
   tune, test = {}, {}
   for name, values in margins(model).items():
     tune[name], test[name] = values[::2], values[1::2]
+  every_known = np.concatenate([tune["known"], tune["mixed"]])
   print("flagged, of prompts known and unknown, on the half that tunes:")
-  for known, unknown in roc(tune["known"], tune["unknown"]):
+  for known, unknown in roc(every_known, tune["unknown"]):
     print(f"  {known:6.1%} {unknown:6.1%}")
-  chosen = best_threshold(tune["known"], tune["unknown"])
+  chosen = best_threshold(every_known, tune["unknown"])
   print(f"threshold {chosen:.3f}; that of the bundle:", end=" ")
   print(f"{model.repertoire.far_threshold:.3f}")
   print("flagged on the half that tests, with each:")

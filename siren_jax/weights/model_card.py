@@ -108,8 +108,8 @@ _NOT_NAMED = "not named"
 _MEASURED = (
   ", and of the clips that it makes the share that a classifier takes for it"
 )
-_RECORDINGS = """No recording is in this folder. The model was trained on these, \
-by licence:
+_RECORDINGS = """No recording is in this folder. Those that the model was \
+trained on, by licence:
 
 | licence | clips |
 |---|---:|"""
