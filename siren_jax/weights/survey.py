@@ -85,7 +85,7 @@ def _kind(
   return Kind(
     name,
     phrasebook.group(name) or _OTHER_GROUP,
-    phrasebook.example(name) if in_book else phrases[0],
+    phrasebook.example(name) if in_book else min(phrases, key=len),
     clips=len(recordings),
     seconds=round(sum(r.seconds for r in recordings), 1),
   )
