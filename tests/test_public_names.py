@@ -29,13 +29,14 @@ NAMES = {
 }
 METHODS = (
   "generate clips sounds encode decode sample_rate sampling_config"
-  " num_candidates"
+  " num_candidates closest"
 )
 _TRAINING = "--config --workdir --distributed"
 VERBS = {
   "generate": "prompts --prompts --seconds --seed --num-samples --sample"
   " --candidates --temperature --top-k --top-p --guidance --loudness --out"
   " --spectrogram --model --mesh --batch-size",
+  "kinds": "words --group --model --json",
   "prepare-data": "sources --manifest --out --overwrite --seconds --seed"
   " --synthetic --mixtures --validation-fold --max-seconds --sample-rate"
   " --captions --strict --codec --clap --views --batch-records"
@@ -51,7 +52,8 @@ VERBS = {
   " --batch-seconds --batch-texts",
   "import-weights": "kind source --out",
   "export": "--experts --format --codec --clap --name --out --notes"
-  " --max-seconds --candidates --temperature --top-k --top-p --guidance",
+  " --max-seconds --candidates --temperature --top-k --top-p --guidance"
+  " --manifest --validation-fold --far-threshold --quality",
   "average": "models --start --share --name --out",
   "encode": "audio --out --model",
   "decode": "codes --out --model",

@@ -11,9 +11,11 @@ import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
 from siren_jax.api import recordings
+from siren_jax.api.sounds import Closest
 from siren_jax.clap import tokenizer
 from siren_jax.codec import model as codec_model
 from siren_jax.common import mesh as meshes
+from siren_jax.common.errors import UserError
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
 
@@ -81,6 +83,26 @@ class Model:
       self._clap.tokenizer, prompts, self._clap.config.text.max_tokens
     )
     return {"ids_BxP": ids_BxP, "mask_BxP": mask_BxP}
+
+  def closest(self, prompt: str, count: int) -> Closest:
+    """At most `count` kinds nearest to a prompt, and whether it is far.
+
+    Raises:
+      UserError: the bundle has no repertoire.
+    """
+    if (repertoire := self.bundle.repertoire) is None:
+      raise UserError(
+        f"{self.bundle.name} does not say what it was trained on; make it again"
+        " with siren-jax export --manifest"
+      )
+    with self._over_mesh():
+      text_E = jax.device_get(self._clap.encode_text([prompt])[2])[0]
+    margin = repertoire.margin(text_E)
+    return Closest(
+      kinds=repertoire.closest(text_E, count),
+      is_far=margin < repertoire.far_threshold,
+      margin=margin,
+    )
 
   def known(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
     """What sounds that go on from a recording begin with, for `Request`."""

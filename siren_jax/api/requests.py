@@ -134,6 +134,33 @@ def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
   return audio
 
 
+def checked_batch(audio: jax.Array | np.ndarray) -> np.ndarray:
+  """Sounds, float32 [B, S], of [B, S] or [S].
+
+  Raises:
+    UserError: they are no such array, or empty.
+  """
+  audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
+  if audio_BxS.ndim != 2 or not audio_BxS.size:
+    raise UserError(
+      f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
+    )
+  return audio_BxS
+
+
+def check_hole(start: float, end: float, length: float) -> None:
+  """Refuses a hole that is not within a recording; all in seconds.
+
+  Raises:
+    UserError: it is not.
+  """
+  if not 0 <= start < end <= length:
+    raise UserError(
+      f"hole from {start} to {end} s: must begin at 0 or later, and end after"
+      f" that and by the end of the recording, {length:.3f} s"
+    )
+
+
 def num_samples_in(seconds: float, sample_rate: int) -> int:
   """Audio samples in so many seconds, at least one.
 

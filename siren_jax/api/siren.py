@@ -11,7 +11,7 @@ import numpy as np
 from siren_jax import sampling
 from siren_jax.api import recordings, requests
 from siren_jax.api.model import BATCH_SIZE, Model
-from siren_jax.api.sounds import Batch, Sound
+from siren_jax.api.sounds import Batch, Closest, Sound
 from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
@@ -295,12 +295,7 @@ class Siren:
       UserError: as `generate`; or there is no such hole.
     """
     audio_S = requests.checked_audio(audio)
-    length = len(audio_S) / self.sample_rate
-    if not 0 <= start < end <= length:
-      raise UserError(
-        f"hole from {start} to {end} s: must begin at 0 or later, and end after"
-        f" that and by the end of the recording, {length:.3f} s"
-      )
+    requests.check_hole(start, end, len(audio_S) / self.sample_rate)
     first, last = round(start * self.sample_rate), round(end * self.sample_rate)
     request = self._of_recording(
       audio_S, prompt, key, sample, candidates, settings
@@ -316,14 +311,18 @@ class Siren:
       audio_S, filled_S, first, last, self.sample_rate
     )
 
+  def closest(self, prompt: str, count: int = 3) -> Closest:
+    """The kinds of sound nearest to a prompt, and whether it is far from all.
+
+    Raises:
+      UserError: the prompt is blank, or the bundle has no repertoire.
+    """
+    (prompt,) = requests.checked_prompts([prompt])
+    return self._model.closest(prompt, count)
+
   def encode(self, audio: jax.Array | np.ndarray) -> np.ndarray:
     """Codes [B, N, T] int32 of audio [B, S] or [S] at `sample_rate`."""
-    audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
-    if audio_BxS.ndim != 2 or not audio_BxS.size:
-      raise UserError(
-        f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
-      )
-    return self._model.encode(audio_BxS)
+    return self._model.encode(requests.checked_batch(audio))
 
   def decode(self, codes: jax.Array | np.ndarray) -> np.ndarray:
     """Audio [B, T * hop] float32 of codes [B, N, T] or [N, T], not clipped."""

@@ -1,4 +1,4 @@
-"""What `Siren` makes: whole sounds, and those drawn together."""
+"""What `Siren` gives: sounds, and what it knows of a prompt."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siren_jax.sampling import pieces
+from siren_jax.weights.repertoire import Kind
 
 
 class Sound(NamedTuple):
@@ -24,6 +25,22 @@ class Sound(NamedTuple):
   prompt: str
   sample: int
   clap_score: float | None
+
+
+class Closest(NamedTuple):
+  """What of a bundle's kinds a prompt is near to.
+
+  Attributes:
+    kinds: the nearest first.
+    is_far: whether the prompt is far from everything that the bundle knows:
+      what it will make is a guess.
+    margin: how much nearer it is to those kinds than to words outside, a
+      difference of cosines; the prompt is far below a bundle's `far_threshold`.
+  """
+
+  kinds: tuple[Kind, ...]
+  is_far: bool
+  margin: float
 
 
 class Batch(NamedTuple):

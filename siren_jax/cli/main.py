@@ -17,6 +17,7 @@ from siren_jax.common.errors import UserError
 # says what a signal leaves behind. Modules import what is slow in `run`.
 VERBS = {
   "generate": "sounds",
+  "kinds": "sounds",
   "prepare-data": "runs",
   "train-codec": "runs",
   "train-clap": "runs",

@@ -15,6 +15,7 @@ from siren_jax.sampling import GenerateConfig
 from siren_jax.storage import components, folders, old_settings, run_config
 from siren_jax.storage.fingerprint import short
 from siren_jax.storage.folders import Folder, FolderKind
+from siren_jax.weights import repertoire as repertoires
 from siren_jax.weights.bundle import (
   Bundle,
   check_components,
@@ -23,6 +24,7 @@ from siren_jax.weights.bundle import (
   read_config,
   read_execution,
 )
+from siren_jax.weights.repertoire import Repertoire
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class TrainedExperts:
     execution: how they were run when they were trained.
     generate: what `generate` does with them by default.
     codec, clap: what made the codes and prompts that they were trained on.
+    repertoire: what they know, as `clap` embeds it; None: it is not known.
   """
 
   config: experts.ExpertConfig
@@ -56,6 +59,7 @@ class TrainedExperts:
   generate: GenerateConfig
   codec: Place
   clap: Place
+  repertoire: Repertoire | None = None
 
 
 def assemble(
@@ -92,6 +96,7 @@ def assemble(
     config=trained.config,
     params=trained.params,
     execution=trained.execution,
+    repertoire=None if clap_folder else trained.repertoire,
     **(generate | settings),
   )
   check_components(model)
@@ -119,7 +124,10 @@ def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
     generate = generate_config(folder)
     execution = read_execution(folder, read_config(folder))
   own = Place(str(folder.path))
-  return TrainedExperts(config, params, execution, generate, own, own)
+  return TrainedExperts(
+    config, params, execution, generate, own, own,
+    repertoire=repertoires.load(folder.path),
+  )  # fmt: skip
 
 
 def _of_run(folder: Folder) -> TrainedExperts:

@@ -7,6 +7,7 @@ clap.safetensors      likewise
 experts.safetensors   likewise, the experts stacked on the leading axis
 tokenizer.json        the text tower's BPE
 README.md             model card
+kinds.json, kinds.safetensors   see `repertoire`; not in all bundles
 """
 
 import dataclasses
@@ -27,6 +28,8 @@ from siren_jax.common.errors import UserError, about
 from siren_jax.sampling import GenerateConfig, Models, SamplingConfig
 from siren_jax.storage import components, folders, old_settings, tensors
 from siren_jax.storage.folders import Folder, FolderKind
+from siren_jax.weights import repertoire as repertoires
+from siren_jax.weights.repertoire import Repertoire
 
 FORMAT = 1
 _KEYS = (
@@ -80,6 +83,7 @@ class Bundle:
       are drawn in windows of that length.
     candidates: drawn for each sound by default; the one that CLAP finds
       nearest to the prompt is kept.
+    repertoire: what the experts were trained on; None: it is not known.
   """
 
   name: str
@@ -91,6 +95,7 @@ class Bundle:
   sampling: SamplingConfig
   max_seconds: float = 30.0
   candidates: int = 1
+  repertoire: Repertoire | None = None
   execution: experts.Execution = experts.Execution()
 
   def __post_init__(self) -> None:
@@ -157,6 +162,7 @@ def load(
     sampling=generate.sampling,
     max_seconds=generate.max_seconds,
     candidates=generate.candidates,
+    repertoire=repertoires.load(folder.path),
     execution=execution or read_execution(folder, settings),
   )
   with about(folder.path):
@@ -251,6 +257,8 @@ def _write(folder: pathlib.Path, bundle: Bundle, card: str) -> None:
     "sampling": configs.to_dict(bundle.sampling),
   }
   _write_json(folder / folders.CONFIG, settings)
+  if bundle.repertoire is not None:
+    repertoires.save(folder, bundle.repertoire)
   (folder / "README.md").write_text(card, "utf-8")
 
 
@@ -293,8 +301,9 @@ def check_components(bundle: Bundle) -> None:
   """Refuses components that were not made for each other.
 
   Raises:
-    UserError: the experts' frozen tables are not the codec's, or the text
-      tower's tokens are not as wide as the experts' prompts.
+    UserError: the experts' frozen tables are not the codec's, the text tower's
+      tokens are not as wide as the experts' prompts, or the embeddings of the
+      repertoire are not as wide as its own.
   """
   tables = codec.embedding_tables(bundle.codec.params)
   flat = flax.traverse_util.flatten_dict(bundle.params["frozen"])
@@ -314,3 +323,5 @@ def check_components(bundle: Bundle) -> None:
       f"the experts read prompts {bundle.config.prompt_dim} wide, this CLAP "
       f"makes them {width} wide; give --clap the one of their code set"
     )
+  if bundle.repertoire is not None:
+    bundle.repertoire.check(bundle.clap.config.embed_dim)

@@ -1,8 +1,11 @@
 """Model cards: the README.md of a bundle."""
 
+import collections
 import dataclasses
+import itertools
 import os
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -10,6 +13,7 @@ import jax
 import siren_jax
 from siren_jax.common import text
 from siren_jax.weights.bundle import Bundle
+from siren_jax.weights.repertoire import Kind, Repertoire
 
 
 def notes(folder: str | os.PathLike) -> str | None:
@@ -22,6 +26,7 @@ def notes(folder: str | os.PathLike) -> str | None:
   if not path.is_file() or not path.stat().st_size:
     return None
   card = "\n".join(text.lines(text.read_text(path)))
+  card = re.sub(f"\n?{_BEGIN}.*?{_END}\n?", "", card, flags=re.DOTALL)
   _, heading, rest = card.partition("\n## ")
   return heading.strip() + " " + rest if rest else None
 
@@ -50,9 +55,67 @@ def render(model: Bundle, notes: str | None) -> str:
     settings=", ".join(f"{k} {v}" for k, v in settings.items()),
     seconds=model.max_seconds,
     candidates=model.candidates,
-    notes=(notes or NO_NOTES).strip(),
+    notes=(notes or ("" if model.repertoire else NO_NOTES)).strip(),
+    known=_known(model.repertoire) if model.repertoire else "",
   )
 
+
+def _known(repertoire: Repertoire) -> str:
+  """The sections on kinds and on recordists."""
+  kinds, credits = repertoire.kinds, repertoire.credits
+  measured = any(kind.quality is not None for kind in kinds)
+  lines = [
+    _BEGIN,
+    "## Kinds of sound",
+    "",
+    f"{len(kinds)} kinds in {len(repertoire.groups)} groups, of"
+    f" {sum(kind.clips for kind in kinds):,} clips: the name of each with the"
+    f" number of its clips{_MEASURED if measured else ''}. A prompt for each:"
+    " `siren-jax kinds`.",
+  ]
+  for group, members in repertoire.groups.items():
+    listed = ", ".join(map(_counted, members))
+    lines += ["", f"**{_escaped(group)}**: {listed}."]
+  lines += ["", "## Recordings", "", _RECORDINGS]
+  licenses = collections.Counter[str]()
+  for credit in credits:
+    licenses[credit.license or _NOT_NAMED] += credit.clips
+  for license, clips in licenses.most_common():
+    lines.append(f"| {_escaped(license)} | {clips:,} |")
+  lines += ["", "### Authors", ""]
+  by_source = itertools.groupby(credits, key=lambda credit: credit.source)
+  for source, of_source in by_source:
+    listed = ", ".join(
+      f"{_escaped(c.author or _NOT_NAMED)}"
+      f" ({_escaped(c.license or _NOT_NAMED)}, {c.clips})"
+      for c in of_source
+    )
+    lines.append(f"- **{_escaped(source or 'no source named')}**: {listed}")
+  return "\n".join(["", *lines, _END, ""])
+
+
+def _counted(kind: Kind) -> str:
+  quality = "" if kind.quality is None else f", {kind.quality:.0%}"
+  return f"{_escaped(kind.name)} ({kind.clips}{quality})"
+
+
+def _escaped(text: str) -> str:
+  """Text that Markdown shows as it is, on one line."""
+  return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+_NOT_NAMED = "not named"
+_MEASURED = (
+  ", and of the clips that it makes the share that a classifier takes for it"
+)
+_RECORDINGS = """No recording is in this folder. Those that the model was \
+trained on, by licence:
+
+| licence | clips |
+|---|---:|"""
+
+# What is between these is written anew with every card.
+_BEGIN, _END = "<!-- begin of kinds.json -->", "<!-- end of kinds.json -->"
 
 NO_NOTES = """## Data and licences
 
@@ -78,4 +141,4 @@ length. Weights are
 stored in float16.
 
 {notes}
-"""
+{known}"""

@@ -7,8 +7,13 @@ The bundle is one folder that `siren-jax generate --model` and
 `siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
 or the bundle's own, unless --codec and --clap name others; imported experts
 need both. How `generate` draws is what the run's config says
-(`--config.generate`), or the bundle, unless a flag says otherwise. For the code
-of the paper's authors:
+(`--config.generate`), or the bundle, unless a flag says otherwise.
+
+--manifest names the recordings that prepare-data was given, once for each
+source. The bundle then says what kinds of sound it knows (siren-jax kinds) and
+who recorded them, and generate says when a prompt is far from all of them.
+
+For the code of the paper's authors:
 
   siren-jax export --experts runs/experts --format siren-stage1 --out theirs
 """
@@ -19,11 +24,22 @@ import pathlib
 from typing import Any
 
 from siren_jax.cli import runtime
-from siren_jax.common.errors import UserError
+from siren_jax.common.errors import UserError, about
 from siren_jax.common.text import read_text
 
 INTERRUPTED = runtime.NOTHING_WRITTEN
-_OF_BUNDLES = ("codec", "clap", "name", "notes", "max_seconds", "candidates")
+_OF_BUNDLES = (
+  "codec",
+  "clap",
+  "name",
+  "notes",
+  "max_seconds",
+  "candidates",
+  "manifest",
+  "validation_fold",
+  "far_threshold",
+  "quality",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +64,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--notes",
     metavar="FILE",
     help="Markdown for the model card: data, licences, authors, limits",
+  )
+  add(
+    "--manifest",
+    action="append",
+    metavar="FILE",
+    help="of the training data; may be given again (default: as the bundle)",
+  )
+  add(
+    "--validation-fold",
+    metavar="FOLD",
+    help="of the manifests, not trained on (default: the last)",
+  )
+  add(
+    "--far-threshold",
+    type=float,
+    help="of prompts: benchmarks/far_prompts.py measures it",
+  )
+  add(
+    "--quality",
+    metavar="JSON",
+    help="share of clips that sound like their kind, by kind",
   )
   add(
     "--max-seconds",
@@ -88,10 +125,43 @@ def run(args: argparse.Namespace) -> None:
     **runtime.given(args, "max_seconds", "candidates"),
   )
   changed = runtime.given(args, *runtime.SAMPLING_FLAGS)
-  settings = dataclasses.replace(model.sampling, **changed)
+  model = dataclasses.replace(
+    model,
+    sampling=dataclasses.replace(model.sampling, **changed),
+    repertoire=_repertoire(args, model),
+  )
   if notes is None and folder.kind is folders.FolderKind.BUNDLE:
     notes = model_card.notes(folder.path)
-  save(args.out, dataclasses.replace(model, sampling=settings), notes)
+  save(args.out, model, notes)
+
+
+def _repertoire(args: argparse.Namespace, model: Any) -> Any:
+  """What the bundle will know: of the manifests, or as it was."""
+  from siren_jax.common import files
+
+  repertoire = model.repertoire
+  if args.manifest:
+    from siren_jax.weights import survey
+
+    repertoire = survey.of_manifests(
+      args.manifest, model.clap, args.validation_fold or ""
+    )
+  for name in runtime.given(
+    args, "validation_fold", "far_threshold", "quality"
+  ):
+    if repertoire is None or (name == "validation_fold" and not args.manifest):
+      raise UserError(
+        f"--{name.replace('_', '-')} without --manifest: what the model was"
+        " trained on is not known; give its manifests"
+      )
+  repertoire = repertoire and dataclasses.replace(
+    repertoire, **runtime.given(args, "far_threshold")
+  )
+  if args.quality:
+    shares = files.read_json(args.quality, 'give JSON such as {"rain": 0.9}')
+    with about(args.quality):
+      repertoire = repertoire.measured(shares)
+  return repertoire
 
 
 def _save_theirs(

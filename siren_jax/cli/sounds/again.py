@@ -50,6 +50,7 @@ class Facts:
   model_fingerprint: str | None = None
   sample_rate: int | None = None
   clap_score: float | None = None
+  closest: tuple[str, ...] | None = None
   command: str = ""
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import siren_jax
 from siren_jax.cli import outputs, runtime
-from siren_jax.cli.sounds import flags
+from siren_jax.cli.sounds import closest, flags
 from siren_jax.cli.sounds.recordings import Recording
 from siren_jax.storage import folders
 
@@ -76,6 +76,7 @@ def sounds(
     if recording.verb != "continue":
       seconds = len(audio_S) / siren.sample_rate
   clock = runtime.CompileClock()
+  far = closest.say_far(siren, prompts)
   loaded = time.perf_counter()
   runtime.say("getting ready; new settings compile once ...")
   facts = _facts(siren, model, options, has_words=bool(prompts)) | {
@@ -96,7 +97,7 @@ def sounds(
       drawn = _changed(
         siren, prompts, recording, audio_S, options, path_of, bar
       )
-    _write_all(drawn, count, facts, spectrogram, bar)
+    _write_all(drawn, count, facts, far, spectrogram, bar)
   making = time.perf_counter() - loaded - clock.seconds
   print(
     f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
@@ -178,14 +179,20 @@ def _write_all(
   drawn: Iterator[Drawn],
   count: int,
   facts: Mapping[str, Any],
+  far: Mapping[str, Sequence[str]],
   picture: bool,
   bar: runtime.SecondsBar,
 ) -> None:
-  """Writes sounds as they come; says how many, where it is interrupted."""
+  """Writes sounds as they come; says how many, where it is interrupted.
+
+  Args:
+    far: of `closest.say_far`.
+  """
   written = 0
   try:
     for sound in drawn:
-      bar.write(_write(sound, facts, picture))
+      known = {"closest": far.get(sound.prompt)}
+      bar.write(_write(sound, {**facts, **known}, picture))
       written += 1
   except KeyboardInterrupt as stop:
     stop.add_note(f"{written} of {count} sounds are written")

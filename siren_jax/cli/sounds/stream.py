@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from siren_jax.cli import outputs, runtime
-from siren_jax.cli.sounds import flags
+from siren_jax.cli.sounds import closest, flags
 from siren_jax.cli.sounds.recordings import Recording
 from siren_jax.common.errors import UserError
 
@@ -43,6 +43,7 @@ def write(
 
     siren = api.load(model, flags.mesh(mesh), dtype=dtype)
     rate = siren.sample_rate
+    closest.say_far(siren, prompts)
     limiter = loudness.Limiter(rate, gain)
     total = seconds
     if recording is not None:

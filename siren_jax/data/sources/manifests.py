@@ -1,6 +1,7 @@
 """A manifest: a table with a sound and what is known of it in each row."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def _recording(
     fold=_text(row, "fold"),
     author=_text(row, "author"),
     license=_text(row, "license", "licence"),
+    source=_text(row, "source"),
+    seconds=_seconds(_text(row, "seconds")),
   )
   if recording.category:
     phrasebook.canonical(recording.category)  # refuses one without a word
@@ -87,6 +90,15 @@ def _text(row: tables.Row, *columns: str) -> str:
     if value := captions.cleaned(value, column):
       return value
   return ""
+
+
+def _seconds(number: str) -> float:
+  """A length; 0 for what is none."""
+  try:
+    seconds = float(number)
+  except ValueError:
+    return 0.0
+  return seconds if 0 < seconds < math.inf else 0.0
 
 
 def _split(name: str) -> str:

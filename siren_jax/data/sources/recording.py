@@ -19,6 +19,8 @@ class Recording:
     fold: cross-validation fold, or "".
     author: who made it.
     license: under which it may be used.
+    source: collection that it was taken from.
+    seconds: how long its source says that it is; 0: it does not say.
   """
 
   id: str
@@ -31,3 +33,5 @@ class Recording:
   fold: str = ""
   author: str = ""
   license: str = ""
+  source: str = ""
+  seconds: float = 0.0

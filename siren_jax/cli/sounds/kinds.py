@@ -1,0 +1,95 @@
+"""list the kinds of sound that a model knows, with a prompt for each
+
+  siren-jax kinds
+  siren-jax kinds drum
+  siren-jax kinds --group birds --json
+
+WORD leaves the kinds that have it in their name, group or prompt. Kinds are
+those of the recordings that the model was trained on; `generate` takes any
+words, and says when they are far from all of them.
+"""
+
+import argparse
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from siren_jax.common.errors import UserError
+
+_WIDTH = 79
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("words", type=str, nargs="*", metavar="WORD", help="only kinds with it")
+  add("--group", type=str, help="only kinds of this group")
+  add("--model", help="bundle folder, or the name of one that ships")
+  add("--json", action="store_true", help="all that is known of each")
+
+
+def run(args: argparse.Namespace) -> None:
+  from siren_jax.storage import folders
+  from siren_jax.weights import repertoire
+
+  folder = folders.identify(args.model or None)
+  known = repertoire.load(folder.path)
+  if known is None:
+    raise UserError(
+      f"{folder.path.name} does not say what it was trained on; make it again"
+      " with siren-jax export --manifest"
+    )
+  groups = _chosen(args, known.groups)
+  kinds = [kind for group in groups.values() for kind in group]
+  if args.json:
+    print(json.dumps([dataclasses.asdict(k) for k in kinds], indent=2))
+    return
+  for name, group in groups.items():
+    print(f"{name} ({len(group)})")
+    _print_table(group)
+    print()
+  print(f"{len(kinds)} of {len(known.kinds)} kinds, each with a prompt")
+  model = f" --model {shlex.quote(args.model)}" if args.model else ""
+  prompt = shlex.quote(kinds[0].example)
+  print(f"try next: siren-jax generate {prompt}{model}")
+
+
+def _chosen(
+  args: argparse.Namespace, groups: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Any]]:
+  """The kinds that were asked for, by group; no group is empty.
+
+  Raises:
+    UserError: there are none.
+  """
+  words = " ".join(args.words).lower().split()
+
+  def is_chosen(kind: Any) -> bool:
+    text = f"{kind.name} {kind.group} {kind.example}".lower()
+    return all(word in text for word in words)
+
+  if args.group is not None and args.group not in groups:
+    raise UserError(
+      f"--group {args.group}: no such group; there are {', '.join(groups)}"
+    )
+  chosen = {
+    name: list(filter(is_chosen, group))
+    for name, group in groups.items()
+    if args.group in (None, name)
+  }
+  chosen = {name: group for name, group in chosen.items() if group}
+  if not chosen:
+    raise UserError(
+      f"no kind with {' and '.join(map(repr, words))}; leave the words out to"
+      " see all"
+    )
+  return chosen
+
+
+def _print_table(kinds: Sequence[Any]) -> None:
+  """A line for each: its name and its prompt, cut at 79 columns."""
+  width = max(len(kind.name) for kind in kinds)
+  for kind in kinds:
+    line = f"  {kind.name:{width}}  {kind.example}"
+    print(line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}...")

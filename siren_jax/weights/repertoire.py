@@ -1,0 +1,234 @@
+"""What a bundle knows: its kinds of sound, and whose recordings they were.
+
+kinds.json           {"far_threshold", "kinds": [...], "credits": [...]}
+kinds.safetensors    embeddings of length one, times 127, int8: `known_IxE` of
+                     phrases, `kind_I`: the kind that each names, `other_IxE`
+                     of words that no recording was called
+
+A bundle may lack both. Axis I: phrases, or other words.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from siren_jax.common import config as configs
+from siren_jax.common import files
+from siren_jax.common.errors import UserError, about
+from siren_jax.storage import tensors
+
+TEXT, EMBEDDINGS = "kinds.json", "kinds.safetensors"
+FAR = 0.12  # measured by benchmarks/far_prompts.py
+_REMEDY = "get both from the same export, or remove both"
+_SHARPNESS = 20.0  # of the soft maximum of cosines
+_SCALE = 127
+_RANKS = {"known_IxE": 2, "kind_I": 1, "other_IxE": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """A kind of sound that a model was trained on.
+
+  Attributes:
+    name: as its data set calls it.
+    group: that it is shown in.
+    example: a prompt for it.
+    clips: training recordings.
+    seconds: of them all; 0 where the manifest does not say.
+    quality: share of generated clips that a classifier takes for this kind;
+      None: not measured.
+  """
+
+  name: str
+  group: str
+  example: str
+  clips: int
+  seconds: float = 0.0
+  quality: float | None = None
+
+  def __post_init__(self) -> None:
+    if self.clips < 1 or self.seconds < 0:
+      raise UserError(
+        f"kind {self.name!r}: {self.clips} clips of {self.seconds:g} s; must be"
+        " at least 1 and 0"
+      )
+    if self.quality is not None and not 0 <= self.quality <= 1:
+      raise UserError(
+        f"kind {self.name!r}: quality {self.quality:g}; must be 0 to 1"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Credit:
+  """An author, a licence and a source of recordings; "" where not known."""
+
+  author: str
+  license: str
+  source: str
+  clips: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Text:
+  """Content of kinds.json."""
+
+  far_threshold: float
+  kinds: tuple[Kind, ...]
+  credits: tuple[Credit, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Repertoire:
+  """Kinds and credits, and where the kinds lie among words.
+
+  Attributes:
+    kinds: at least one.
+    credits: of all training recordings.
+    known_IxE, kind_I, other_IxE: as stored.
+    far_threshold: a prompt of a smaller `margin` is far from all kinds.
+  """
+
+  kinds: tuple[Kind, ...]
+  credits: tuple[Credit, ...]
+  known_IxE: np.ndarray
+  kind_I: np.ndarray
+  other_IxE: np.ndarray
+  far_threshold: float = FAR
+
+  def __post_init__(self) -> None:
+    for name, rank in _RANKS.items():
+      array = getattr(self, name)
+      if array.ndim != rank or not np.issubdtype(array.dtype, np.integer):
+        raise UserError(
+          f"{name} of type {array.dtype} and shape {list(array.shape)}: must be"
+          f" integers of {rank} axes; {_REMEDY}"
+        )
+    sizes = len(self.known_IxE), len(self.kind_I), len(self.other_IxE)
+    if not all(sizes) or sizes[0] != sizes[1]:
+      raise UserError(
+        f"{sizes[0]} phrases of {sizes[1]} kinds beside {sizes[2]} words;"
+        f" {_REMEDY}"
+      )
+    if self.kind_I.min() < 0 or self.kind_I.max() >= len(self.kinds):
+      raise UserError(
+        f"phrases of kinds {self.kind_I.min()} to {self.kind_I.max()}, but"
+        f" there are {len(self.kinds)}; {_REMEDY}"
+      )
+
+  def measured(self, quality: Any) -> "Repertoire":
+    """With the quality of these kinds: a share by name.
+
+    Raises:
+      UserError: it is something else, there is no such kind, or a share is not
+        0 to 1.
+    """
+    if not isinstance(quality, Mapping) or not all(
+      type(share) in (int, float) for share in quality.values()
+    ):
+      raise UserError(
+        f"quality {quality!r:.60}: must be a share from 0 to 1 for each kind,"
+        ' such as {"rain": 0.9}'
+      )
+    unknown = sorted(set(quality) - {kind.name for kind in self.kinds})
+    if unknown:
+      raise UserError(
+        f"kind {unknown[0]!r}: the model does not know it; remove it, or give"
+        " the manifest that has it"
+      )
+    kinds = tuple(
+      dataclasses.replace(kind, quality=quality.get(kind.name, kind.quality))
+      for kind in self.kinds
+    )
+    return dataclasses.replace(self, kinds=kinds)
+
+  @property
+  def groups(self) -> Mapping[str, Sequence[Kind]]:
+    """The kinds by group, both in alphabetical order."""
+    groups = collections.defaultdict(list)
+    for kind in sorted(self.kinds, key=lambda kind: (kind.group, kind.name)):
+      groups[kind.group].append(kind)
+    return groups
+
+  def margin(self, text_E: np.ndarray) -> float:
+    """How much nearer a text is to what is known than to other words."""
+    return _nearness(self.known_IxE, text_E) - _nearness(self.other_IxE, text_E)
+
+  def closest(self, text_E: np.ndarray, count: int) -> tuple[Kind, ...]:
+    """The kinds with a phrase nearest to a text, the nearest first.
+
+    Args:
+      text_E: embedding of length one.
+      count: how many, at most.
+    """
+    nearness = np.full(len(self.kinds), -np.inf)
+    np.maximum.at(nearness, self.kind_I, _cosines(self.known_IxE, text_E))
+    return tuple(self.kinds[k] for k in np.argsort(-nearness)[:count])
+
+  def check(self, width: int) -> None:
+    """Refuses embeddings of another CLAP's width.
+
+    Raises:
+      UserError: they are not `width` wide.
+    """
+    for name in ("known_IxE", "other_IxE"):
+      if (own := getattr(self, name).shape[1]) != width:
+        raise UserError(
+          f"{name} is {own} wide, embeddings of this CLAP are {width} wide;"
+          f" {_REMEDY}"
+        )
+
+
+def load(folder: str | os.PathLike) -> Repertoire | None:
+  """What the bundle in `folder` knows; None where it does not say.
+
+  Raises:
+    UserError: one of the two files is missing or broken, or they do not fit
+      each other.
+  """
+  folder = pathlib.Path(folder)
+  path = folder / TEXT
+  if not path.exists() and not (folder / EMBEDDINGS).exists():
+    return None
+  content = files.read_json(path, _REMEDY)
+  with about(path):
+    text = configs.from_dict(_Text, content)
+  arrays = tensors.read(folder / EMBEDDINGS)
+  with about(folder / EMBEDDINGS):
+    if set(arrays) != set(_RANKS):
+      raise UserError(
+        f"tensors {', '.join(sorted(arrays)) or 'none'}: expected"
+        f" {', '.join(_RANKS)}; {_REMEDY}"
+      )
+    return Repertoire(
+      text.kinds, text.credits, **arrays, far_threshold=text.far_threshold
+    )
+
+
+def save(folder: pathlib.Path, repertoire: Repertoire) -> None:
+  """Writes both files into a folder."""
+  text = _Text(repertoire.far_threshold, repertoire.kinds, repertoire.credits)
+  content = json.dumps(configs.to_dict(text), indent=1, ensure_ascii=False)
+  (folder / TEXT).write_text(content + "\n", "utf-8")
+  arrays: dict[str, Any] = {name: getattr(repertoire, name) for name in _RANKS}
+  tensors.save(folder / EMBEDDINGS, arrays)
+
+
+def stored(text_IxE: np.ndarray) -> np.ndarray:
+  """Embeddings of length one, as `Repertoire` has them."""
+  return np.round(text_IxE * _SCALE).astype(np.int8)
+
+
+def _cosines(stored_IxE: np.ndarray, text_E: np.ndarray) -> np.ndarray:
+  return stored_IxE @ np.asarray(text_E, np.float32) / _SCALE
+
+
+def _nearness(stored_IxE: np.ndarray, text_E: np.ndarray) -> float:
+  """Soft maximum of the cosines: many near phrases count more than one."""
+  cosines_I = _cosines(stored_IxE, text_E)
+  return float(np.logaddexp.reduce(_SHARPNESS * cosines_I) / _SHARPNESS)

@@ -1,0 +1,186 @@
+"""What a bundle will know, out of the manifests of its training data.
+
+The kinds are those of the recordings that `prepare-data` trains on. What is far
+from them is measured in the text tower's space: a kind's phrases there, and the
+words of the tokenizer that no phrase has. Nothing needs to be heard for it.
+"""
+
+import collections
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from siren_jax.clap import Clap
+from siren_jax.common.errors import UserError
+from siren_jax.data.captions import phrasebook
+from siren_jax.data.preparation.config import AudioConfig
+from siren_jax.data.preparation.plan import assign_splits, kind_of
+from siren_jax.data.sources import recordings as sources
+from siren_jax.data.sources.problems import Problems
+from siren_jax.data.sources.recording import Recording
+from siren_jax.weights.repertoire import (
+  FAR,
+  Credit,
+  Kind,
+  Repertoire,
+  stored,
+)
+
+# With these sizes a bundle grows by a megabyte, and more tell no better.
+PHRASES = 8  # of a kind
+OTHER_WORDS = 3500
+_SAME = 0.75  # cosine from which a word means what a phrase does
+_SAMPLE_CAPTIONS = 8  # of an instrument sample, which has no category
+_OTHER_GROUP = "other"
+_BATCH = 512
+
+
+def of_manifests(
+  manifests: Sequence[str | os.PathLike],
+  clap: Clap,
+  validation_fold: str = "",
+  far_threshold: float = FAR,
+) -> Repertoire:
+  """Kinds and credits of what `prepare-data` trains on of these sources.
+
+  Args:
+    manifests: as of `prepare-data`; folders too.
+    clap: whose text tower reads the prompts.
+    validation_fold: as of `prepare-data`.
+    far_threshold: see `Repertoire`.
+
+  Raises:
+    UserError: a manifest cannot be read, or no row has a category.
+  """
+  every = sources.find_all(manifests, Problems())
+  config = AudioConfig(validation_fold=validation_fold)
+  trained = assign_splits(every, config)["train"]
+  by_kind = collections.defaultdict(list)
+  for recording in trained:
+    if name := kind_of(recording):
+      by_kind[name.lower()].append(recording)
+  if not by_kind:
+    raise UserError(
+      f"{manifests[0]}: no recording has a category; add a column category, or"
+      " leave the manifest out"
+    )
+  phrases = {name: _phrases(name, rs) for name, rs in by_kind.items()}
+  known_IxE, kind_I, other_IxE = neighbours(clap, phrases)
+  return Repertoire(
+    tuple(_kind(name, rs, phrases[name]) for name, rs in by_kind.items()),
+    _credits(trained),
+    known_IxE,
+    kind_I,
+    other_IxE,
+    far_threshold,
+  )
+
+
+def _kind(
+  name: str, recordings: Sequence[Recording], phrases: Sequence[str]
+) -> Kind:
+  in_book = recordings[0].category
+  return Kind(
+    name,
+    phrasebook.group(name) or _OTHER_GROUP,
+    phrasebook.example(name) if in_book else min(phrases, key=len),
+    clips=len(recordings),
+    seconds=round(sum(r.seconds for r in recordings), 1),
+  )
+
+
+def _phrases(name: str, recordings: Sequence[Recording]) -> list[str]:
+  """What the kind is called in captions."""
+  if recordings[0].category:
+    return list(phrasebook.phrases(name))
+  rng = np.random.default_rng(0)
+  captions = (
+    phrasebook.instrument_captions(r.title, r.section, rng, _SAMPLE_CAPTIONS)
+    for r in recordings
+  )
+  return list(dict.fromkeys(text for texts in captions for text in texts))
+
+
+def _credits(recordings: Iterable[Recording]) -> tuple[Credit, ...]:
+  """Clips by author, licence and source, in alphabetical order."""
+  clips = collections.Counter(
+    (r.author, r.license, _collection(r.source)) for r in recordings
+  )
+  # Settings hold no URL; the name of a site is enough.
+  rows = [
+    Credit(_without_scheme(author), license, source, count)
+    for (author, license, source), count in clips.items()
+  ]
+  return tuple(sorted(rows, key=lambda c: (c.source, c.author, c.license)))
+
+
+def _collection(source: str) -> str:
+  """The site of a URL; other sources are what they are called."""
+  host = re.match(r"\w+://([^/]+)", source)
+  return host[1] if host else source
+
+
+def _without_scheme(text: str) -> str:
+  return re.sub(r"\b\w+://", "", text)
+
+
+def neighbours(
+  clap: Clap, phrases: Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """`known_IxE`, `kind_I` and `other_IxE` of `Repertoire`.
+
+  Args:
+    clap: whose embeddings they are.
+    phrases: of each kind, in the order of their numbers.
+  """
+  texts = [text for kind in phrases.values() for text in kind]
+  counts = [len(kind) for kind in phrases.values()]
+  text_IxE = embed(clap, texts)
+  rows = np.split(np.arange(len(texts)), np.cumsum(counts)[:-1])
+  chosen = [own[_spread(text_IxE[own], PHRASES)] for own in rows]
+  kind_I = np.repeat(np.arange(len(phrases)), list(map(len, chosen)))
+  other = _other_words(clap, texts)
+  if not other:
+    raise UserError(
+      "the tokenizer has no word but those of the captions: what is far from"
+      " them cannot be measured; train CLAP with its teacher, or leave the"
+      " manifests out"
+    )
+  other_IxE = embed(clap, other)
+  nearest_I = np.array([(text_IxE @ word_E).max() for word_E in other_IxE])
+  is_other = nearest_I <= max(_SAME, nearest_I.min())  # one at least
+  return (
+    stored(text_IxE[np.concatenate(chosen)]),
+    kind_I.astype(np.int32),
+    stored(other_IxE[is_other][:OTHER_WORDS]),
+  )
+
+
+def _spread(text_IxE: np.ndarray, count: int) -> np.ndarray:
+  """Rows that lie far apart: the middle one, then the farthest, and so on."""
+  rows = [int((text_IxE @ text_IxE.mean(0)).argmax())]
+  nearest_I = text_IxE @ text_IxE[rows[0]]
+  while len(rows) < min(count, len(text_IxE)):
+    rows.append(int(nearest_I.argmin()))
+    nearest_I = np.maximum(nearest_I, text_IxE @ text_IxE[rows[-1]])
+  return np.array(rows)
+
+
+def _other_words(clap: Clap, phrases: Iterable[str]) -> list[str]:
+  """Words of the tokenizer that no phrase has, important ones first."""
+  vocabulary = clap.tokenizer.get_vocab()
+  used = set(re.findall(r"[a-z]+", " ".join(phrases).lower()))
+  words = sorted(vocabulary, key=vocabulary.__getitem__)
+  return [w for w in words if re.fullmatch("[a-z]{3,}", w) and w not in used]
+
+
+def embed(clap: Clap, texts: Sequence[str]) -> np.ndarray:
+  """Embeddings [I, E] of texts, in batches of one size."""
+  parts = []
+  for start in range(0, len(texts), _BATCH):
+    batch = list(texts[start : start + _BATCH])
+    filled = batch + batch[-1:] * (_BATCH - len(batch))
+    parts.append(np.asarray(clap.encode_text(filled)[2])[: len(batch)])
+  return np.concatenate(parts)

@@ -1,0 +1,148 @@
+"""`siren-jax kinds`, and what `generate` says of prompts that are far."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from siren_jax import api
+from siren_jax.cli.main import main
+from siren_jax.common.errors import UserError
+from siren_jax.weights import bundle
+
+ROWS = (
+  ("dog bark", "Ada", "CC0", "a", "1"),
+  ("dog bark", "Ada", "CC0", "a", "1"),
+  ("dog_bark", "Bo", "CC-BY", "http://freesound.org/people/Bo/", "1"),
+  ("rain", "Ada", "CC0", "a", "1"),
+  ("hail", "Cy", "CC0", "", "2"),
+)
+
+
+@pytest.fixture(scope="module")
+def knowing(tiny_bundle, tmp_path_factory):
+  """A bundle exported with a manifest: dogs and rain; hail is held out."""
+  folder = tmp_path_factory.mktemp("knowing")
+  lines = ["file,category,author,license,source,fold,seconds"]
+  for number, row in enumerate(ROWS):
+    soundfile.write(folder / f"{number}.wav", np.full(80, 0.1), 16000)
+    lines.append(",".join([f"{number}.wav", *row, "2.5"]))
+  (folder / "clips.csv").write_text("\n".join(lines))
+  (folder / "quality.json").write_text('{"rain": 0.5}')
+  argv = ["export", "--experts", tiny_bundle, "--out", folder / "out"]
+  argv += ["--manifest", folder / "clips.csv"]
+  argv += ["--quality", folder / "quality.json", "--far-threshold", "0.2"]
+  assert main([str(a) for a in argv]) == 0
+  return folder / "out"
+
+
+def test_an_export_keeps_what_was_trained_on(knowing):
+  known = bundle.load(knowing).repertoire
+  dogs, rain = known.kinds
+  assert (dogs.name, dogs.clips, dogs.seconds) == ("dog bark", 3, 7.5)
+  assert dogs.quality is None and rain.quality == 0.5
+  assert known.far_threshold == 0.2
+  assert [(c.author, c.license, c.source, c.clips) for c in known.credits] == [
+    ("Ada", "CC0", "a", 3),
+    ("Bo", "CC-BY", "freesound.org", 1),
+  ]
+  card = (knowing / "README.md").read_text()
+  assert "dog bark (3)" in card and "hail" not in card
+
+
+def test_kinds_are_listed_by_group_with_a_prompt(knowing, capsys):
+  assert main(["kinds", "--model", str(knowing)]) == 0
+  out = capsys.readouterr().out
+  assert re.search(r"^  dog bark +\w", out, re.M)
+  assert "2 of 2 kinds" in out
+  assert f"--model {knowing}" in out.splitlines()[-1]
+  assert max(map(len, out.splitlines()[:-1])) < 80
+
+
+def test_words_and_groups_choose(knowing, capsys, user_error):
+  model = ["--model", str(knowing)]
+  assert main(["kinds", "BARK", "--json", *model]) == 0
+  (dogs,) = json.loads(capsys.readouterr().out)
+  assert dogs["name"] == "dog bark" and dogs["clips"] == 3
+  assert main(["kinds", "--group", dogs["group"], *model]) == 0
+  out = capsys.readouterr().out
+  assert "dog bark" in out and "rain" not in out
+  assert "'zebra'" in user_error(["kinds", "zebra", *model])
+  assert dogs["group"] in user_error(["kinds", "--group", "none", *model])
+
+
+def test_a_model_that_does_not_say_is_named(tiny_bundle, user_error):
+  message = user_error(["kinds", "--model", tiny_bundle])
+  assert "export --manifest" in message
+  with pytest.raises(UserError, match="export --manifest"):
+    api.load(tiny_bundle).closest("rain")
+
+
+def _with_threshold(folder, threshold):
+  content = json.loads((folder / "kinds.json").read_text())
+  content["far_threshold"] = threshold
+  (folder / "kinds.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("is_far", [True, False])
+def test_generate_says_what_is_far(is_far, knowing, tmp_path, capsys):
+  _with_threshold(knowing, 10 if is_far else -10)
+  argv = ["generate", " a walrus", "--seconds", "0.2", "--out", str(tmp_path)]
+  assert main([*argv, "--model", str(knowing)]) == 0
+  captured = capsys.readouterr()
+  assert "closest sounds" not in captured.out
+  said = [line for line in captured.err.splitlines() if "closest" in line]
+  (path,) = tmp_path.glob("*.json")
+  facts = json.loads(path.read_text())
+  if not is_far:
+    assert said == [] and facts["closest"] is None
+    return
+  (line,) = said
+  assert line.startswith("closest sounds I know: ") and '"a walrus"' in line
+  assert len(facts["closest"]) == 2
+  assert all(example in line for example in facts["closest"])
+  again = ["generate", "--again", str(path), "--out", str(tmp_path / "again")]
+  assert main([*again, "--model", str(knowing)]) == 0
+
+
+def test_the_closest_kind_of_a_phrase_is_its_own(knowing):
+  siren = api.load(knowing)
+  for kind in siren.bundle.repertoire.kinds:
+    near = siren.closest(kind.example, count=1)
+    assert near.kinds == (kind,)
+  with pytest.raises(UserError, match="empty"):
+    siren.closest(" ")
+
+
+def test_a_bundle_of_another_clap_knows_nothing(knowing, tiny_bundle, tmp_path):
+  """The embeddings are those of the CLAP that it had."""
+  export = ["export", "--experts", str(knowing), "--out"]
+  assert main([*export, str(tmp_path / "same")]) == 0
+  other = [str(tmp_path / "other"), "--clap", str(tiny_bundle)]
+  assert main([*export, *other]) == 0
+  same, other = (bundle.load(tmp_path / n) for n in ("same", "other"))
+  assert other.repertoire is None
+  assert same.repertoire.kinds == bundle.load(knowing).repertoire.kinds
+
+
+@pytest.mark.parametrize(
+  "flags", [["--far-threshold", "1"], ["--validation-fold", "1"]]
+)
+def test_flags_of_manifests_need_one(flags, tiny_bundle, tmp_path, user_error):
+  argv = ["export", "--experts", tiny_bundle, "--out", tmp_path / "out"]
+  assert "--manifest" in user_error([*argv, *flags])
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_manifest_without_categories_is_refused(
+  tiny_bundle, tmp_path, user_error
+):
+  for name in "ab":
+    soundfile.write(tmp_path / f"{name}.wav", np.full(80, 0.1), 16000)
+  rows = "file,caption\na.wav,a dog barks\nb.wav,it rains"
+  (tmp_path / "clips.csv").write_text(rows)
+  argv = ["export", "--experts", tiny_bundle, "--out", tmp_path / "out"]
+  message = user_error([*argv, "--manifest", tmp_path / "clips.csv"])
+  assert "category" in message and not (tmp_path / "out").exists()

@@ -1,0 +1,143 @@
+"""What a bundle knows: kept, checked, and shown in its model card."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from siren_jax.common.errors import UserError
+from siren_jax.weights import model_card, repertoire
+from siren_jax.weights.repertoire import Credit, Kind, Repertoire
+
+
+def make(width=4):
+  """Dogs lie along the first axis, rain along the second, words elsewhere."""
+  axes = repertoire.stored(np.eye(width))
+  return Repertoire(
+    kinds=(
+      Kind("dog bark", "animals", "a dog barking", 2, 7.5, 0.25),
+      Kind("rain", "weather", "rain on a roof", 3),
+    ),
+    credits=(
+      Credit("", "CC0", "", 2),
+      Credit("A*B [x]\n(y)", "CC-BY-4.0", "github:a/b_c", 3),
+    ),
+    known_IxE=axes[[0, 1]],
+    kind_I=np.array([0, 1], np.int32),
+    other_IxE=axes[[2, 3]],
+  )
+
+
+def test_what_is_saved_comes_back(tmp_path):
+  before = make()
+  repertoire.save(tmp_path, before)
+  after = repertoire.load(tmp_path)
+  assert after.kinds == before.kinds and after.credits == before.credits
+  assert after.far_threshold == before.far_threshold
+  np.testing.assert_array_equal(after.known_IxE, before.known_IxE)
+  assert after.known_IxE.dtype == np.int8
+
+
+def test_a_bundle_of_before_says_nothing(tmp_path):
+  assert repertoire.load(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["kinds.json", "kinds.safetensors"])
+def test_one_file_without_the_other_is_refused(name, tmp_path):
+  repertoire.save(tmp_path, make())
+  (tmp_path / name).unlink()
+  with pytest.raises(UserError, match=name):
+    repertoire.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("place", "value", "message"),
+  [
+    (("kinds", 0, "clips"), 0, "clips"),
+    (("kinds", 0, "clips"), "many", "clips"),
+    (("kinds", 1, "quality"), 1.5, "quality"),
+    (("credits", 0, "author"), 7, "author"),
+    (("far_threshold",), None, "far_threshold"),
+    (("kinds",), [], "kinds"),
+    (("more",), 1, "more"),
+  ],
+)
+def test_text_that_is_wrong_is_named(place, value, message, tmp_path):
+  repertoire.save(tmp_path, make())
+  content = json.loads((tmp_path / "kinds.json").read_text())
+  *outer, last = place
+  part = content
+  for key in outer:
+    part = part[key]
+  part[last] = value
+  (tmp_path / "kinds.json").write_text(json.dumps(content))
+  with pytest.raises(UserError, match=message) as error:
+    repertoire.load(tmp_path)
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"kind_I": np.array([0, 2], np.int32)}, "kinds"),
+    ({"kind_I": np.array([0], np.int32)}, "phrases"),
+    ({"known_IxE": np.zeros((2, 4), np.float32)}, "known_IxE"),
+    ({"other_IxE": np.zeros(4, np.int8)}, "other_IxE"),
+    ({"fourth": np.zeros(4, np.int8)}, "fourth"),
+  ],
+)
+def test_embeddings_that_are_wrong_are_named(changes, message, tmp_path):
+  repertoire.save(tmp_path, make())
+  arrays = {n: getattr(make(), n) for n in ("known_IxE", "kind_I", "other_IxE")}
+  save_file(arrays | changes, tmp_path / "kinds.safetensors")
+  with pytest.raises(UserError, match=message):
+    repertoire.load(tmp_path)
+
+
+def test_embeddings_of_another_clap_are_refused():
+  make(width=4).check(4)
+  with pytest.raises(UserError, match="4 wide.*8 wide"):
+    make(width=4).check(8)
+
+
+def test_a_text_is_near_its_kind_and_far_among_other_words():
+  known = make()
+  near_E, far_E = np.array([0.8, 0.6, 0, 0]), np.array([0.1, 0, 1, 0.1])
+  assert known.margin(near_E) > known.far_threshold > known.margin(far_E)
+  assert [k.name for k in known.closest(near_E, 5)] == ["dog bark", "rain"]
+  assert [k.name for k in known.closest(near_E[[1, 0, 2, 3]], 1)] == ["rain"]
+
+
+def test_quality_is_that_of_known_kinds():
+  measured = make().measured({"rain": 1})
+  assert [kind.quality for kind in measured.kinds] == [0.25, 1]
+  for wrong in ({"hail": 0.5}, {"rain": 2}, {"rain": "good"}, [0.5]):
+    with pytest.raises(UserError, match="hail|quality"):
+      make().measured(wrong)
+
+
+def test_the_card_lists_kinds_and_recordists_once(tiny_model, tmp_path):
+  model = dataclasses.replace(tiny_model, repertoire=make())
+  card = model_card.render(model, None)
+  assert "dog bark (2, 25%)" in card and "rain (3)" in card
+  assert "2 kinds in 2 groups, of 5 clips" in card
+  assert "| CC0 | 2 |" in card and "| CC-BY-4.0 | 3 |" in card
+  assert r"- **github:a/b\_c**: A\*B \[x\] (y) (CC-BY-4.0, 3)" in card
+  assert "has not said" not in card
+  # Notes of an exported bundle go into the next card; its kinds are its own.
+  (tmp_path / "README.md").write_text(
+    model_card.render(model, "## Limits\n\nIt is small.")
+  )
+  notes = model_card.notes(tmp_path)
+  assert notes.strip() == "## Limits\n\nIt is small."
+  assert model_card.render(model, notes).count("## Kinds of sound") == 1
+
+
+def test_no_groups_are_lost():
+  groups = make().groups
+  assert {n: [k.name for k in g] for n, g in groups.items()} == {
+    "animals": ["dog bark"],
+    "weather": ["rain"],
+  }
