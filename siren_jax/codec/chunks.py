@@ -74,25 +74,25 @@ class Decoding(NamedTuple):
     codes_BxNxT: codes whose audio is still to come, after those before them
       that it depends on.
     first: number of the frame whose audio is next.
-    phase_BxV: of the codec's voices in that frame; None: it has none.
+    phase_BxY: of the codec's voices in that frame; None: it has none.
   """
 
   codes_BxNxT: np.ndarray
   first: int
-  phase_BxV: np.ndarray | None
+  phase_BxY: np.ndarray | None
 
-  def after(self, frames: int, phase_BxV: np.ndarray | None) -> "Decoding":
+  def after(self, frames: int, phase_BxY: np.ndarray | None) -> "Decoding":
     """The state when so many frames were decoded."""
     return Decoding(
-      self.codes_BxNxT[..., frames:], self.first + frames, phase_BxV
+      self.codes_BxNxT[..., frames:], self.first + frames, phase_BxY
     )
 
   def take(self, rows_B: np.ndarray) -> "Decoding":
     """The state of these rows; a row may be taken several times."""
-    phase_BxV = self.phase_BxV
+    phase_BxY = self.phase_BxY
     return self._replace(
       codes_BxNxT=self.codes_BxNxT[rows_B],
-      phase_BxV=None if phase_BxV is None else phase_BxV[rows_B],
+      phase_BxY=None if phase_BxY is None else phase_BxY[rows_B],
     )
 
 
@@ -100,10 +100,10 @@ def start(codec: Codec, batch: int) -> Decoding:
   """State of sounds without codes yet."""
   module = codec_model.module(codec.config)
   shape = batch, codec.config.num_codebooks, module.look_back
-  phase_BxV = module.first_phase
-  if phase_BxV is not None:
-    phase_BxV = np.tile(phase_BxV, (batch, 1))
-  return Decoding(np.zeros(shape, np.int32), 0, phase_BxV)
+  phase_BxY = module.first_phase
+  if phase_BxY is not None:
+    phase_BxY = np.tile(phase_BxY, (batch, 1))
+  return Decoding(np.zeros(shape, np.int32), 0, phase_BxY)
 
 
 def push(
@@ -173,12 +173,12 @@ def _decoded(
   window = state.codes_BxNxT[..., :length]
   missing = length - window.shape[2]
   window = np.pad(window, ((0, 0), (0, 0), (0, missing)))
-  audio, phase_BxTxV = codec.decode_window(
-    window, first, received, state.phase_BxV, before
+  audio, phase_BxTxY = codec.decode_window(
+    window, first, received, state.phase_BxY, before
   )
-  if phase_BxTxV is None:
-    phase_BxV = None
+  if phase_BxTxY is None:
+    phase_BxY = None
   else:
-    phase_BxV = jax.device_get(phase_BxTxV[:, before + share])
+    phase_BxY = jax.device_get(phase_BxTxY[:, before + share])
   audio_BxS = jax.device_get(audio)[:, before * hop : (before + share) * hop]
-  return state.after(share, phase_BxV), audio_BxS
+  return state.after(share, phase_BxY), audio_BxS

@@ -222,11 +222,11 @@ class Dac(ResidualCodec):
     codes_BxNxT: jax.Array,
     first_frame: int | jax.Array,
     num_frames: int | jax.Array | None,
-    phase_BxV: None,
+    phase_BxY: None,
     known_frame: int | jax.Array,
   ) -> tuple[jax.Array, None]:
     """See `ResidualCodec.decode_window`; the last `rest` samples are zeros."""
-    del phase_BxV, known_frame
+    del phase_BxY, known_frame
     span = span_of(first_frame, num_frames, codes_BxNxT.shape[2])
     return self._whole(self.decoder(self.embed(codes_BxNxT), span)), None
 

@@ -84,9 +84,9 @@ def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)
 
 
-def _audible(power_BxTxR: jax.Array) -> jax.Array:
+def _audible(power_BxTxW: jax.Array) -> jax.Array:
   """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
-  total_BxT = jnp.sum(power_BxTxR, -1)
+  total_BxT = jnp.sum(power_BxTxW, -1)
   loudest = jnp.max(total_BxT, 1, keepdims=True)
   return jnp.sqrt(jnp.sqrt(total_BxT / (loudest + 1e-6)))
 
@@ -96,13 +96,13 @@ def _clear(strength: jax.Array) -> jax.Array:
 
 
 def pitch_loss(
-  measured: Pitch, logits_BxTxVxJ: jax.Array, power_BxTxR: jax.Array
+  measured: Pitch, logits_BxTxYxI: jax.Array, power_BxTxW: jax.Array
 ) -> jax.Array:
   """Cross-entropy of the pitches, in nats, where there are any."""
-  target = pitch.around(measured.place_BxTxV, 1.0)
+  target = pitch.around(measured.place_BxTxY, 1.0)
   target /= jnp.sum(target, -1, keepdims=True)
-  entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxVxJ), -1)
-  weight = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxYxI), -1)
+  weight = _clear(measured.strength_BxTxY) * _audible(power_BxTxW)[..., None]
   return jnp.sum(weight * entropy) / (jnp.sum(weight) + 1e-3)
 
 
@@ -110,18 +110,18 @@ def lines_loss(
   config: SpectralCodecConfig,
   measured: Pitch,
   harmonics: voices.Harmonics,
-  amplitude_BxTxVxW: jax.Array,
-  power_BxTxR: jax.Array,
+  amplitude_BxTxYxW: jax.Array,
+  power_BxTxW: jax.Array,
 ) -> jax.Array:
   """How far harmonics are from the measured ones, in nats of amplitude."""
   stride = config.synthesis_stride
-  ratio = (power_BxTxR.shape[-1] - 1) * 2 / config.fft_size
-  places = np.round(np.arange(amplitude_BxTxVxW.shape[-1]) * ratio).astype(int)
-  level = 0.5 * jnp.log(power_BxTxR[..., places] + 1e-10)
+  ratio = (power_BxTxW.shape[-1] - 1) * 2 / config.fft_size
+  places = np.round(np.arange(amplitude_BxTxYxW.shape[-1]) * ratio).astype(int)
+  level = 0.5 * jnp.log(power_BxTxW[..., places] + 1e-10)
   level_BxTxW = jnp.repeat(level, stride, 1)
   loudest = jnp.max(level_BxTxW, -1, keepdims=True)
   weight = jnp.exp(0.5 * (level_BxTxW - loudest))[:, :, None] * harmonics.there
-  clear = _clear(measured.strength_BxTxV) * _audible(power_BxTxR)[..., None]
+  clear = _clear(measured.strength_BxTxY) * _audible(power_BxTxW)[..., None]
   weight *= jnp.repeat(clear, stride, 1)[..., None]
-  off = jnp.abs(jnp.log(amplitude_BxTxVxW + 1e-5) - level_BxTxW[:, :, None])
+  off = jnp.abs(jnp.log(amplitude_BxTxYxW + 1e-5) - level_BxTxW[:, :, None])
   return jnp.sum(weight * off) / (jnp.sum(weight) + 1e-3)

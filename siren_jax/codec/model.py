@@ -58,7 +58,7 @@ def decode_window(
   codes_BxNxT: jax.Array,
   first_frame: int | jax.Array,
   num_frames: int | jax.Array,
-  phase_BxV: jax.Array | None,
+  phase_BxY: jax.Array | None,
   known_frame: int | jax.Array,
 ) -> tuple[jax.Array, jax.Array | None]:
   """Audio [B, T * hop] of a window of a longer sound.
@@ -68,19 +68,19 @@ def decode_window(
     first_frame: where in the longer sound the window begins.
     num_frames: of the longer sound. Frames of the window before 0 and from
       there on count as not there.
-    phase_BxV: of the voices in `known_frame`; `first_phase` of the
+    phase_BxY: of the voices in `known_frame`; `first_phase` of the
       codec's module at a sound's start. None: the codec has no voices.
     known_frame: frame of the window.
 
   Returns:
-    Audio, and the phases at the start of every frame [B, T, V] or None.
+    Audio, and the phases at the start of every frame [B, T, Y] or None.
   """
   result: Any = module(config).apply(
     {"params": params},
     codes_BxNxT,
     first_frame,
     num_frames,
-    phase_BxV,
+    phase_BxY,
     known_frame,
     method="decode_window",
   )
@@ -149,11 +149,11 @@ class Codec:
     codes_BxNxT: jax.Array | np.ndarray,
     first_frame: int,
     num_frames: int,
-    phase_BxV: np.ndarray | None,
+    phase_BxY: np.ndarray | None,
     known_frame: int,
   ) -> tuple[jax.Array, jax.Array | None]:
     """See `decode_window`."""
-    window = codes_BxNxT, first_frame, num_frames, phase_BxV, known_frame
+    window = codes_BxNxT, first_frame, num_frames, phase_BxY, known_frame
     return _decode_window(self.params, self.config, *meshes.put(window))
 
 

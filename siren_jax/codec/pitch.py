@@ -2,8 +2,8 @@
 
 After Boersma (1993): the autocorrelation of a windowed frame over that of the
 window. The second voice is that of what the harmonics of the first leave over.
-Frames are those of analysis, `hop_length` apart. J: pitches of a logarithmic
-scale; V: voices; R: bins of a power spectrum.
+Frames are those of analysis, `hop_length` apart. I: pitches of a logarithmic
+scale.
 """
 
 import functools
@@ -27,16 +27,16 @@ class Pitch(NamedTuple):
   """Pitch of every voice in every frame.
 
   Attributes:
-    place_BxTxV: on the scale: 0 is `LOWEST_HZ`, 1 a step higher.
-    strength_BxTxV: of its period, 0 (noise) to 1 (none of the power is else).
+    place_BxTxY: on the scale: 0 is `LOWEST_HZ`, 1 a step higher.
+    strength_BxTxY: of its period, 0 (noise) to 1 (none of the power is else).
   """
 
-  place_BxTxV: jax.Array
-  strength_BxTxV: jax.Array
+  place_BxTxY: jax.Array
+  strength_BxTxY: jax.Array
 
 
 def scale() -> np.ndarray:
-  """The pitches, in Hz [J]."""
+  """The pitches, in Hz [I]."""
   count = 1 + int(1200 * np.log2(HIGHEST_HZ / LOWEST_HZ) / STEP_CENTS)
   return hertz(np.arange(count))
 
@@ -47,42 +47,42 @@ def hertz(place: Any) -> Any:
 
 
 def power(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
-  """Power spectra [B, T, R] of long windows, to tell close partials apart."""
+  """Power spectra [B, T, W] of long windows, to tell close partials apart."""
   size, fft_size = _sizes(config)
   spectra = stft.stft(audio_BxS, size, config.hop_length, fft_size=fft_size)
   return stft.power(spectra) * (4 / size) ** 2
 
 
 def measure(
-  config: SpectralCodecConfig, power_BxTxR: jax.Array
+  config: SpectralCodecConfig, power_BxTxW: jax.Array
 ) -> tuple[Pitch, jax.Array]:
-  """Pitch, and the autocorrelations [B, T, V, J] that it was picked from."""
+  """Pitch, and the autocorrelations [B, T, Y, I] that it was picked from."""
   pitches, maps = [], []
   for voice in range(config.voices):
-    periodicity_BxTxJ = _periodicity(config, power_BxTxR)
-    place, strength = _pick(periodicity_BxTxJ)
+    periodicity_BxTxI = _periodicity(config, power_BxTxW)
+    place, strength = _pick(periodicity_BxTxI)
     pitches.append((place, strength))
-    maps.append(periodicity_BxTxJ)
+    maps.append(periodicity_BxTxI)
     if voice + 1 < config.voices:
-      power_BxTxR = power_BxTxR * _between(config, hertz(place))
+      power_BxTxW = power_BxTxW * _between(config, hertz(place))
   places, strengths = (jnp.stack(x, -1) for x in zip(*pitches, strict=True))
   return Pitch(places, strengths), jnp.stack(maps, 2)
 
 
-def around(place_BxTxV: jax.Array, width: float) -> jax.Array:
-  """Bells around places, in steps, of height one: [B, T, V, J]."""
-  grid_J = jnp.arange(len(scale()))
-  off = (grid_J - place_BxTxV[..., None]) / width
+def around(place_BxTxY: jax.Array, width: float) -> jax.Array:
+  """Bells around places, in steps, of height one: [B, T, Y, I]."""
+  grid_I = jnp.arange(len(scale()))
+  off = (grid_I - place_BxTxY[..., None]) / width
   return jnp.exp(-0.5 * off**2)
 
 
-def place_of(logits_BxTxVxJ: jax.Array) -> jax.Array:
-  """The likeliest place, to a fraction of a step: [B, T, V]."""
-  best = jnp.argmax(logits_BxTxVxJ, -1)
-  grid_J = jnp.arange(logits_BxTxVxJ.shape[-1])
-  near = jnp.abs(grid_J - best[..., None]) <= 3
-  share = jax.nn.softmax(jnp.where(near, logits_BxTxVxJ, -jnp.inf))
-  return jnp.sum(share * grid_J, -1)
+def place_of(logits_BxTxYxI: jax.Array) -> jax.Array:
+  """The likeliest place, to a fraction of a step: [B, T, Y]."""
+  best = jnp.argmax(logits_BxTxYxI, -1)
+  grid_I = jnp.arange(logits_BxTxYxI.shape[-1])
+  near = jnp.abs(grid_I - best[..., None]) <= 3
+  share = jax.nn.softmax(jnp.where(near, logits_BxTxYxI, -jnp.inf))
+  return jnp.sum(share * grid_I, -1)
 
 
 def _sizes(config: SpectralCodecConfig) -> tuple[int, int]:
@@ -93,32 +93,32 @@ def _sizes(config: SpectralCodecConfig) -> tuple[int, int]:
 
 @functools.lru_cache
 def _waves(config: SpectralCodecConfig) -> np.ndarray:
-  """Cosines [R, J] that turn power spectra to autocorrelations at periods."""
+  """Cosines [W, I] that turn power spectra to autocorrelations at periods."""
   _, fft_size = _sizes(config)
-  bins_R = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
-  waves = np.cos(2 * np.pi * bins_R[:, None] / scale())
+  bins_W = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
+  waves = np.cos(2 * np.pi * bins_W[:, None] / scale())
   waves[1:-1] *= 2
   return waves.astype("f4")
 
 
 @exact
 def _periodicity(
-  config: SpectralCodecConfig, power_BxTxR: jax.Array
+  config: SpectralCodecConfig, power_BxTxW: jax.Array
 ) -> jax.Array:
   size, fft_size = _sizes(config)
   waves = _waves(config)
-  total = jnp.sum(power_BxTxR[..., 1:], -1, keepdims=True) * 2
-  window_R = np.abs(np.fft.rfft(stft.hann(size), fft_size)) ** 2
-  window_J = (window_R @ waves) / (2 * window_R.sum() - window_R[0])
-  level = power_BxTxR @ waves / (total + 1e-9)
-  return level / window_J.astype("f4")
+  total = jnp.sum(power_BxTxW[..., 1:], -1, keepdims=True) * 2
+  window_W = np.abs(np.fft.rfft(stft.hann(size), fft_size)) ** 2
+  window_I = (window_W @ waves) / (2 * window_W.sum() - window_W[0])
+  level = power_BxTxW @ waves / (total + 1e-9)
+  return level / window_I.astype("f4")
 
 
-def _pick(periodicity_BxTxJ: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _pick(periodicity_BxTxI: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The place and strength of the best peak, with the frames beside it."""
-  count = periodicity_BxTxJ.shape[-1]
-  favour_J = _OCTAVE * np.log2(scale() / LOWEST_HZ).astype("f4")
-  level = periodicity_BxTxJ + favour_J
+  count = periodicity_BxTxI.shape[-1]
+  favour_I = _OCTAVE * np.log2(scale() / LOWEST_HZ).astype("f4")
+  level = periodicity_BxTxI + favour_I
   left, right = level[..., :-2], level[..., 2:]
   middle = level[..., 1:-1]
   peak = (middle >= left) & (middle >= right)
@@ -136,15 +136,15 @@ def _pick(periodicity_BxTxJ: jax.Array) -> tuple[jax.Array, jax.Array]:
   below, top, above = at(best - 1), at(best), at(best + 1)
   bend = below - 2 * top + above
   shift = jnp.where(bend < -1e-6, 0.5 * (below - above) / bend, 0.0)
-  strength = jnp.take_along_axis(periodicity_BxTxJ, best[..., None], -1)
+  strength = jnp.take_along_axis(periodicity_BxTxI, best[..., None], -1)
   place = best + jnp.clip(shift, -0.5, 0.5)
   return place, jnp.clip(strength[..., 0], 0.0, 1.0)
 
 
 def _between(config: SpectralCodecConfig, hertz_BxT: jax.Array) -> jax.Array:
-  """1 between the harmonics of a pitch, 0 on them: [B, T, R]."""
+  """1 between the harmonics of a pitch, 0 on them: [B, T, W]."""
   _, fft_size = _sizes(config)
-  bins_R = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
-  order = jnp.maximum(jnp.round(bins_R / hertz_BxT[..., None]), 1.0)
-  off = jnp.abs(bins_R - order * hertz_BxT[..., None])
+  bins_W = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
+  order = jnp.maximum(jnp.round(bins_W / hertz_BxT[..., None]), 1.0)
+  off = jnp.abs(bins_W - order * hertz_BxT[..., None])
   return (off > _MAINLOBE_HZ).astype(jnp.float32)

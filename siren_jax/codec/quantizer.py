@@ -188,11 +188,11 @@ class ResidualCodec(nn.Module):
 
   def decode(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Audio [B, T * hop]; the same codes, the same audio."""
-    phase_BxV = self.first_phase
-    if phase_BxV is not None:
+    phase_BxY = self.first_phase
+    if phase_BxY is not None:
       rows = len(codes_BxNxT)
-      phase_BxV = jnp.broadcast_to(phase_BxV, (rows, *phase_BxV.shape))
-    return self.decode_window(codes_BxNxT, 0, None, phase_BxV, 0)[0]
+      phase_BxY = jnp.broadcast_to(phase_BxY, (rows, *phase_BxY.shape))
+    return self.decode_window(codes_BxNxT, 0, None, phase_BxY, 0)[0]
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Latents [B, T, F] of codes; the first few codebooks will do."""

@@ -41,9 +41,9 @@ class Encoder(nn.Module):
     c = self.config
     spectra = stft.stft(audio_BxS, c.fft_size, c.hop_length)
     if c.voices:
-      lines_BxTxR = pitch.power(c, audio_BxS)
-      measured, periodicity = pitch.measure(c, lines_BxTxR)
-      x = _voice_features(stft.power(spectra), lines_BxTxR, periodicity)
+      lines_BxTxW = pitch.power(c, audio_BxS)
+      measured, periodicity = pitch.measure(c, lines_BxTxW)
+      x = _voice_features(stft.power(spectra), lines_BxTxW, periodicity)
     else:
       x = _features(spectra)
     x = nn.Dense(c.frame_width, name="embed")(x)
@@ -62,8 +62,8 @@ class Encoder(nn.Module):
       # Five: about as much as the loudness adds, before anything is learned.
       marks = (
         5.0
-        * measured.strength_BxTxV[..., None]
-        * pitch.around(measured.place_BxTxV, 3.0)
+        * measured.strength_BxTxY[..., None]
+        * pitch.around(measured.place_BxTxY, 3.0)
       )
       marks = marks.reshape(*x.shape[:2], -1)
       x += nn.Dense(c.feature_dim, name="pitch")(marks)
@@ -88,12 +88,12 @@ class VoiceShape(NamedTuple):
   """What the voices do.
 
   Attributes:
-    logits_BxTxVxJ: of their pitches, in every analysis frame.
-    amplitude_BxTxVxW: of harmonics, in every bin of every inverse-STFT frame.
+    logits_BxTxYxI: of their pitches, in every analysis frame.
+    amplitude_BxTxYxW: of harmonics, in every bin of every inverse-STFT frame.
   """
 
-  logits_BxTxVxJ: jax.Array
-  amplitude_BxTxVxW: jax.Array
+  logits_BxTxYxI: jax.Array
+  amplitude_BxTxYxW: jax.Array
 
 
 class Decoder(nn.Module):
@@ -188,7 +188,7 @@ class SpectralCodec(ResidualCodec):
 
   @property
   def first_phase(self) -> np.ndarray | None:
-    """Of the voices at the start of a sound [V] uint32."""
+    """Of the voices at the start of a sound [Y] uint32."""
     voices = self.config.voices
     return np.zeros(voices, np.uint32) if voices else None
 
@@ -197,7 +197,7 @@ class SpectralCodec(ResidualCodec):
     codes_BxNxT: jax.Array,
     first_frame: int | jax.Array,
     num_frames: int | jax.Array | None,
-    phase_BxV: jax.Array | None,
+    phase_BxY: jax.Array | None,
     known_frame: int | jax.Array,
   ) -> tuple[jax.Array, jax.Array | None]:
     """See `ResidualCodec.decode_window`."""
@@ -210,20 +210,20 @@ class SpectralCodec(ResidualCodec):
     noise, voiced = self.decoder(self.embed(codes_BxNxT), span)
     if voiced is None:
       return synthesise(c, noise, noise_BxS, 0.0, span), None
-    hertz = self._hertz(pitch.place_of(voiced.logits_BxTxVxJ))
+    hertz = self._hertz(pitch.place_of(voiced.logits_BxTxYxI))
     stride = c.code_stride * c.synthesis_stride
     phase = voices.phases(c, hertz)
     known = jax.lax.dynamic_index_in_dim(phase, known_frame * stride, 1)
-    phase += jnp.expand_dims(jnp.asarray(phase_BxV), 1) - known
+    phase += jnp.expand_dims(jnp.asarray(phase_BxY), 1) - known
     harmonics = voices.harmonics(c, hertz)
-    lines = voices.spectra(c, harmonics, voiced.amplitude_BxTxVxW, phase)
+    lines = voices.spectra(c, harmonics, voiced.amplitude_BxTxYxW, phase)
     audio_BxS = synthesise(c, noise, noise_BxS, lines, span)
     return audio_BxS, phase[:, ::stride]
 
-  def _hertz(self, place_BxTxV: jax.Array) -> jax.Array:
-    """Pitches of inverse-STFT frames [B, T', V], of places in analysis."""
+  def _hertz(self, place_BxTxY: jax.Array) -> jax.Array:
+    """Pitches of inverse-STFT frames [B, T', Y], of places in analysis."""
     stride = self.config.synthesis_stride
-    return pitch.hertz(jnp.repeat(place_BxTxV, stride, 1))
+    return pitch.hertz(jnp.repeat(place_BxTxY, stride, 1))
 
   def renderings(
     self, latents_BxTxF: jax.Array, audio_BxS: jax.Array, key: jax.Array
@@ -242,23 +242,23 @@ class SpectralCodec(ResidualCodec):
     lines: Any = (0.0, 0.0)
     extra = {}
     if voiced is not None:
-      power_BxTxR = pitch.power(c, audio_BxS)
-      measured, _ = pitch.measure(c, power_BxTxR)
-      hertz = self._hertz(measured.place_BxTxV)
+      power_BxTxW = pitch.power(c, audio_BxS)
+      measured, _ = pitch.measure(c, power_BxTxW)
+      hertz = self._hertz(measured.place_BxTxY)
       harmonics = voices.harmonics(c, hertz)
       shape = 2, len(audio_BxS), 1, c.voices
       drawn = jax.random.bits(named_key(key, "phase"), shape, jnp.uint32)
-      amplitude = voiced.amplitude_BxTxVxW
+      amplitude = voiced.amplitude_BxTxYxW
       lines = [
         voices.spectra(c, harmonics, amplitude, voices.phases(c, hertz) + phase)
         for phase in drawn
       ]
       extra = {
         "pitch": losses.pitch_loss(
-          measured, voiced.logits_BxTxVxJ, power_BxTxR
+          measured, voiced.logits_BxTxYxI, power_BxTxW
         ),
         "lines": losses.lines_loss(
-          c, measured, harmonics, amplitude, power_BxTxR
+          c, measured, harmonics, amplitude, power_BxTxW
         ),
       }
     return Renderings(
@@ -331,12 +331,12 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
 
 
 def _voice_features(
-  power_BxTxW: jax.Array, lines_BxTxR: jax.Array, periodicity: jax.Array
+  power_BxTxW: jax.Array, lines_BxTxW: jax.Array, periodicity: jax.Array
 ) -> jax.Array:
   """Log power in short and long windows, and periodicity: no phases."""
   parts = (
     _log(power_BxTxW + 1e-8),
-    _log(lines_BxTxR[..., ::2] + 1e-10),
+    _log(lines_BxTxW[..., ::2] + 1e-10),
     periodicity.reshape(*periodicity.shape[:2], -1),
   )
   return jnp.concatenate(parts, -1)

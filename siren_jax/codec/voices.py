@@ -3,7 +3,7 @@
 Our design (docs/design.md, Decisions). Noise alone makes cries and notes
 hoarse. A voice is said by its pitch and by how loud its harmonics are in
 bands; its phase is free and follows from the pitch, so codes need not spell it
-out. V: voices; W: bins of an inverse-STFT frame.
+out.
 """
 
 import functools
@@ -22,7 +22,7 @@ _QUIET_HZ = 250.0  # below half the sample rate: harmonics beyond are silent
 
 
 class Harmonics(NamedTuple):
-  """Which bins of a frame a voice's harmonics fall in; [B, T', V, W] each.
+  """Which bins of a frame a voice's harmonics fall in; [B, T', Y, W] each.
 
   Attributes:
     order: number of the harmonic nearest to the bin.
@@ -35,11 +35,11 @@ class Harmonics(NamedTuple):
   there: jax.Array
 
 
-def harmonics(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> Harmonics:
+def harmonics(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> Harmonics:
   """Of voices of these pitches."""
   bin_hz = config.sample_rate / config.fft_size
   bins_W = np.arange(config.fft_size // 2 + 1) * np.float32(bin_hz)
-  pitch = hertz_BxTxV[..., None]
+  pitch = hertz_BxTxY[..., None]
   order = jnp.maximum(jnp.round(bins_W / pitch), 1.0)
   offset = (order * pitch - bins_W) / bin_hz
   inside = order * pitch < 0.5 * config.sample_rate - _QUIET_HZ
@@ -48,13 +48,13 @@ def harmonics(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> Harmonics:
   return Harmonics(order, offset, there.astype(jnp.float32))
 
 
-def phases(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> jax.Array:
-  """Phases [B, T', V] uint32 of the first harmonics, 0 in frame 0.
+def phases(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> jax.Array:
+  """Phases [B, T', Y] uint32 of the first harmonics, 0 in frame 0.
 
   2**32 are a turn. Whole numbers wrap around and add up exactly: a window of
   a sound has the phases of the whole.
   """
-  turns = hertz_BxTxV * (config.synthesis_hop / config.sample_rate)
+  turns = hertz_BxTxY * (config.synthesis_hop / config.sample_rate)
   steps = 0.5 * (turns[:, 1:] + turns[:, :-1])
   whole = jnp.floor(steps)  # whole turns count for nothing
   steps = jnp.round((steps - whole) * (_TURN / 256)).astype(jnp.uint32) * 256
@@ -66,8 +66,8 @@ def phases(config: SpectralCodecConfig, hertz_BxTxV: jax.Array) -> jax.Array:
 def spectra(
   config: SpectralCodecConfig,
   harmonics: Harmonics,
-  amplitude_BxTxVxW: jax.Array,
-  phase_BxTxV: jax.Array,
+  amplitude_BxTxYxW: jax.Array,
+  phase_BxTxY: jax.Array,
 ) -> jax.Array:
   """Complex spectra [B, T', W] for `stft.istft`: sums of windowed sines.
 
@@ -77,9 +77,9 @@ def spectra(
   number = order.astype(jnp.uint32)
   # Harmonics that all start together would be a train of clicks.
   start = number * number * jnp.uint32(0x9E3779B1)
-  turn = (number * phase_BxTxV[..., None] + start).astype(jnp.float32)
+  turn = (number * phase_BxTxY[..., None] + start).astype(jnp.float32)
   turn = turn * np.float32(2 * np.pi / _TURN)
-  half = 0.5 * config.fft_size * there * amplitude_BxTxVxW
+  half = 0.5 * config.fft_size * there * amplitude_BxTxYxW
   parts = (half * jnp.cos(turn), half * jnp.sin(turn))
   # In the middle of a frame, where the window's spectrum is real, bin w has
   # turned by w / 2.

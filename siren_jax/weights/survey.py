@@ -40,7 +40,7 @@ _BATCH = 512
 def of_manifests(
   manifests: Sequence[str | os.PathLike],
   clap: Clap,
-  validation_fold: str = "",
+  config: AudioConfig = AudioConfig(),
   far_threshold: float = FAR,
 ) -> Repertoire:
   """Kinds and credits of what `prepare-data` trains on of these sources.
@@ -48,14 +48,13 @@ def of_manifests(
   Args:
     manifests: as of `prepare-data`; folders too.
     clap: whose text tower reads the prompts.
-    validation_fold: as of `prepare-data`.
+    config: what `prepare-data` was given; it says what was trained on.
     far_threshold: see `Repertoire`.
 
   Raises:
     UserError: a manifest cannot be read, or no row has a category.
   """
   every = sources.find_all(manifests, Problems())
-  config = AudioConfig(validation_fold=validation_fold)
   trained = assign_splits(every, config)["train"]
   by_kind = collections.defaultdict(list)
   for recording in trained:

@@ -20,10 +20,10 @@ def _note(hertz, seconds=1.0, harmonics=6):
 def _measured(audio_S):
   power = pitch.power(CONFIG, audio_S[None])
   measured, _ = pitch.measure(CONFIG, power)
-  middle = measured.place_BxTxV.shape[1] // 2
+  middle = measured.place_BxTxY.shape[1] // 2
   return (
-    np.asarray(pitch.hertz(measured.place_BxTxV))[0, middle],
-    np.asarray(measured.strength_BxTxV)[0, middle],
+    np.asarray(pitch.hertz(measured.place_BxTxY))[0, middle],
+    np.asarray(measured.strength_BxTxY)[0, middle],
   )
 
 

@@ -37,6 +37,7 @@ _OF_BUNDLES = (
   "candidates",
   "manifest",
   "validation_fold",
+  "every_kind",
   "far_threshold",
   "quality",
 )
@@ -75,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--validation-fold",
     metavar="FOLD",
     help="of the manifests, not trained on (default: the last)",
+  )
+  add(
+    "--every-kind",
+    action="store_true",
+    default=None,
+    help="kinds that the validation fold alone has were trained on",
   )
   add(
     "--far-threshold",
@@ -140,16 +147,15 @@ def _repertoire(args: argparse.Namespace, model: Any) -> Any:
   from siren_jax.common import files
 
   repertoire = model.repertoire
+  of_manifests = ("validation_fold", "every_kind")
   if args.manifest:
+    from siren_jax.data.preparation.config import AudioConfig
     from siren_jax.weights import survey
 
-    repertoire = survey.of_manifests(
-      args.manifest, model.clap, args.validation_fold or ""
-    )
-  for name in runtime.given(
-    args, "validation_fold", "far_threshold", "quality"
-  ):
-    if repertoire is None or (name == "validation_fold" and not args.manifest):
+    config = AudioConfig(**runtime.given(args, *of_manifests))
+    repertoire = survey.of_manifests(args.manifest, model.clap, config)
+  for name in runtime.given(args, *of_manifests, "far_threshold", "quality"):
+    if repertoire is None or (name in of_manifests and not args.manifest):
       raise UserError(
         f"--{name.replace('_', '-')} without --manifest: what the model was"
         " trained on is not known; give its manifests"

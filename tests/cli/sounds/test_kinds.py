@@ -128,7 +128,8 @@ def test_a_bundle_of_another_clap_knows_nothing(knowing, tiny_bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "flags", [["--far-threshold", "1"], ["--validation-fold", "1"]]
+  "flags",
+  [["--far-threshold", "1"], ["--validation-fold", "1"], ["--every-kind"]],
 )
 def test_flags_of_manifests_need_one(flags, tiny_bundle, tmp_path, user_error):
   argv = ["export", "--experts", tiny_bundle, "--out", tmp_path / "out"]
