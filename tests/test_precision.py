@@ -130,7 +130,7 @@ CASES = {
     AUDIO,
   ),
   "spectra that codecs are compared by": lambda: (
-    lambda x: (losses.spectra(x, 16000), losses.swing(x, 640, 16000)),
+    lambda x: (losses.spectra(x, 16000), losses.band_levels(x, 640, 16000)),
     AUDIO,
   ),
   "noise shaped by the spectral codec": lambda: (

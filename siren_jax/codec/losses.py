@@ -69,19 +69,32 @@ def energy_distance(target: list, one: list, other: list) -> jax.Array:
   return distance(target, one) + distance(target, other) - distance(one, other)
 
 
-def swing(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
-  """How much the level of each band changes from frame to frame: [B, M].
-
-  Mean absolute step of its natural log power, every `hop` samples. White noise
-  swings by its chance; an engine's hum hardly at all.
-  """
+def band_levels(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
+  """Natural log power of bands, every `hop` samples: [B, T, M]."""
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % hop)))
   power = _power(audio, 2 * hop, hop)
   bank = mel.filters(
     sample_rate, 2 * hop, _SWING_BANDS, scale="htk", norm="sum"
   )
-  levels_BxTxM = jnp.log(mel.bands(power, bank) + _FLOOR**2)
+  return jnp.log(mel.bands(power, bank) + _FLOOR**2)
+
+
+def swing(levels_BxTxM: jax.Array) -> jax.Array:
+  """How much the level of each band changes from frame to frame: [B, M].
+
+  Mean absolute step. White noise swings by its chance; an engine's hum hardly
+  at all.
+  """
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)
+
+
+def loudness(levels_BxTxM: jax.Array) -> jax.Array:
+  """Natural log of the mean power of each band: [B, M].
+
+  The distances are of logarithms, which what is unforeseen draws down.
+  """
+  count = levels_BxTxM.shape[1]
+  return jax.nn.logsumexp(levels_BxTxM, 1) - jnp.log(count)
 
 
 def _audible(power_BxTxW: jax.Array) -> jax.Array:

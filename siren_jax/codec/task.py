@@ -1,6 +1,7 @@
 """Training a codec: energy distance, codebooks, and an adversary if wanted."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ class CodecLossConfig:
 
   Attributes:
     swing: of the steadiness of the noise.
+    loudness: of the mean power of bands.
     pitch, lines: of the pitches of voices, and of how loud their harmonics are.
     commitment, codebook, rebuilding: of the quantizer.
     full_depth: part of the examples that use all codebooks.
@@ -44,6 +46,7 @@ class CodecLossConfig:
   """
 
   swing: float = 20.0
+  loudness: float = 0.0
   pitch: float = 0.3
   lines: float = 0.3
   commitment: float = 0.1
@@ -175,14 +178,16 @@ class CodecTask:
       for x in (audio_BxS, *rendered[:2])
     )
     energy = losses.energy_distance(target, one, other)
-    swings_BxM = [
-      losses.swing(x, self.config.hop_length, self.config.sample_rate)
-      for x in (audio_BxS, rendered.steady_BxS)
-    ]
-    swing = jnp.mean(jnp.abs(swings_BxM[1] - swings_BxM[0]))
+    measured, drawn, steady = (
+      losses.band_levels(x, self.config.hop_length, self.config.sample_rate)
+      for x in (audio_BxS, rendered.one_BxS, rendered.steady_BxS)
+    )
+    swing = _mean_error(losses.swing, measured, steady)
+    loudness = _mean_error(losses.loudness, measured, drawn)
     total = (
       energy
       + self.loss.swing * swing
+      + self.loss.loudness * loudness
       + self.loss.commitment * quantized.commitment
       + self.loss.codebook * quantized.codebook
       + self.loss.rebuilding * quantized.rebuilding
@@ -194,6 +199,7 @@ class CodecTask:
       "energy_distance": energy,
       "mel_distance": losses.mel_distance(target, one),
       "swing": swing,
+      "loudness": loudness,
       "codebook": quantized.codebook,
       "residual": quantized.residual,
     }
@@ -283,6 +289,13 @@ class CodecTask:
     rate = self.config.sample_rate
     spectra = [losses.spectra(x, rate) for x in (audio_BxS, audio)]
     return {"mel_distance": losses.mel_distance(*spectra)}
+
+
+def _mean_error(
+  measure: Callable[[jax.Array], jax.Array], one: jax.Array, other: jax.Array
+) -> jax.Array:
+  """Mean absolute difference of what is measured in both."""
+  return jnp.mean(jnp.abs(measure(one) - measure(other)))
 
 
 def _of_decoder(path: tuple[Any, ...]) -> bool:

@@ -91,6 +91,20 @@ def test_shaped_noise_has_the_level_and_colour_of_its_envelope(tiny):
   assert levels[1][0] < 0.1 * levels[1][1]
 
 
+def _levels(config, audio_BxS):
+  return losses.band_levels(audio_BxS, config.hop_length, config.sample_rate)
+
+
+def test_loudness_is_of_mean_power(tiny, audio_BxS):
+  """Not of mean levels: half the time silent is half the power."""
+  whole = losses.loudness(_levels(tiny, audio_BxS))
+  half = audio_BxS.at[:, : audio_BxS.shape[1] // 2].set(0)
+  half = losses.loudness(_levels(tiny, half))
+  np.testing.assert_allclose((whole - half).mean(), np.log(2), atol=0.1)
+  louder = losses.loudness(_levels(tiny, 2 * audio_BxS))
+  np.testing.assert_allclose(louder - whole, np.log(4), atol=0.02)
+
+
 def test_steady_noise_swings_less_and_is_as_loud(tiny):
   frames, bins = 400, tiny.fft_size // 2 + 1
   noise = jax.random.normal(jax.random.key(0), (1, frames * tiny.synthesis_hop))
@@ -100,8 +114,7 @@ def test_steady_noise_swings_less_and_is_as_loud(tiny):
     for s in (0.0, 1.0)
   )
   swings = [
-    losses.swing(x, tiny.hop_length, tiny.sample_rate).mean()
-    for x in (noise, white, steady)
+    losses.swing(_levels(tiny, x)).mean() for x in (noise, white, steady)
   ]
   np.testing.assert_allclose(swings[1], swings[0], rtol=0.02)
   assert swings[2] < 0.8 * swings[1]
