@@ -95,7 +95,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
 def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   """The config of the run in `workdir`, as it was begun or last resumed.
 
-  What was saved under an old name has its new one.
+  What was saved under an old name has its new one, and what came later is
+  there.
 
   Raises:
     UserError: its config.json is missing or broken.
@@ -107,7 +108,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   values = read_json(path, remedy)
   if not isinstance(values, dict):
     raise UserError(f"{path}: no settings by name; {remedy}")
-  return old_settings.renamed(values)
+  return old_settings.completed(old_settings.renamed(values))
 
 
 def _is_free(name: str) -> bool:

@@ -118,6 +118,7 @@ def test_every_verb_says_what_an_interrupt_leaves(verb, monkeypatch, capsys):
     "decode": ["a"],
     "compile-check": ["--config=a", "--topology=b"],
     "generate": [],
+    "kinds": [],
     "inspect": [],
   }
   argv = required.get(verb, ["--config=a", "--workdir=b"])

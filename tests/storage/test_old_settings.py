@@ -57,3 +57,13 @@ def test_an_alignment_from_before_goes_on(tmp_path):
   run_config.record(tmp_path, saved, resumed=False)
   now = saved | {"execution": dataclasses.asdict(ExecutionChanges())}
   assert run_config.record(tmp_path, now, resumed=True) == ""
+
+
+def test_what_came_later_is_as_runs_did_before():
+  codec = {"kind": "spectral", "bands": 64}
+  now = old_settings.completed({"codec": codec, "loss": {"swing": 5.0}})
+  assert now["codec"] == {**codec, "voices": 0}
+  assert now["loss"]["loudness"] == 0.0 and now["loss"]["swing"] == 5.0
+  assert old_settings.completed(now) == now
+  dac = {"codec": {"kind": "dac", "strides": [2]}}
+  assert old_settings.completed(dac) == dac
