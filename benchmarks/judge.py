@@ -33,6 +33,7 @@ from benchmarks import judge_features
 from benchmarks.judge_features import COPIES, features, rows_of
 from benchmarks.quality import RATE, SECONDS
 from siren_jax.audio.sound_files import read_audio
+from siren_jax.common.errors import UserError
 from siren_jax.data.captions import phrasebook
 from siren_jax.evaluation.cache import Cache
 from siren_jax.storage import fingerprint
@@ -55,15 +56,21 @@ class Recordings:
     columns = []
     for manifest in manifests:
       with manifest.open(newline="") as file:
-        columns += [
-          (
-            manifest.parent / row["file"],
-            manifest.parent.name,
-            phrasebook.canonical(row["category"]),
-            row["fold"],
+        rows = list(csv.DictReader(file))
+      for name in ("file", "category", "fold"):
+        if not rows or name not in rows[0]:
+          raise UserError(
+            f"{manifest}: no column {name}; leave this manifest out"
           )
-          for row in csv.DictReader(file)
-        ]
+      columns += [
+        (
+          manifest.parent / row["file"],
+          manifest.parent.name,
+          phrasebook.canonical(row["category"]),
+          row["fold"],
+        )
+        for row in rows
+      ]
     return cls(*map(np.array, zip(*columns, strict=True)))
 
   def __getitem__(self, chosen) -> "Recordings":

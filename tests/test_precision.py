@@ -4,6 +4,7 @@ On a CPU they are in any case, so the programs are read: an accelerator would
 round what goes into a product that does not say otherwise.
 """
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -151,6 +152,9 @@ CASES = {
     _array(3, 8),
   ),
   "codes of the spectral codec": lambda: _encode(SPECTRAL),
+  "codes of a spectral codec with voices": lambda: _encode(
+    dataclasses.replace(SPECTRAL, voices=2)
+  ),
   "codes of DAC": lambda: _encode(DAC),
   "the nearest code": lambda: _module(
     Codebook(16, 8, 12), _array(2, 5, 8), method="nearest"

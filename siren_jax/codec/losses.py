@@ -101,10 +101,11 @@ def _audible(power_BxTxW: jax.Array) -> jax.Array:
   """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
   total_BxT = jnp.sum(power_BxTxW, -1)
   loudest = jnp.max(total_BxT, 1, keepdims=True)
-  return jnp.sqrt(jnp.sqrt(total_BxT / (loudest + 1e-6)))
+  return (total_BxT / (loudest + 1e-6)) ** 0.25
 
 
 def _clear(strength: jax.Array) -> jax.Array:
+  """0 where a pitch may be chance, as in noise; 1 where it is beyond doubt."""
   return jnp.clip((strength - 0.35) / 0.4, 0.0, 1.0)
 
 

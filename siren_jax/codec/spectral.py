@@ -1,9 +1,9 @@
-"""The spectral codec: STFT in, ConvNeXt at the frame rate, noise and tones out.
+"""The spectral codec: STFT in, ConvNeXt at the frame rate, sound out.
 
 Our design (docs/design.md, Decisions). At 3 kbit/s codes cannot spell out a
 waveform; they say how loud it is where, and how steadily. The decoder gives
 noise that shape: white noise is rain and surf, noise whose spectrum hardly
-flickers an engine. Oscillators beside it (tones.py) are cries and notes.
+flickers an engine. Voices beside it (voices.py) are cries and notes.
 """
 
 import math
@@ -41,9 +41,9 @@ class Encoder(nn.Module):
     c = self.config
     spectra = stft.stft(audio_BxS, c.fft_size, c.hop_length)
     if c.voices:
-      lines_BxTxW = pitch.power(c, audio_BxS)
-      measured, periodicity = pitch.measure(c, lines_BxTxW)
-      x = _voice_features(stft.power(spectra), lines_BxTxW, periodicity)
+      long_BxTxW = pitch.power(c, audio_BxS)
+      measured, periodicity = pitch.measure(c, long_BxTxW)
+      x = _voice_features(stft.power(spectra), long_BxTxW, periodicity)
     else:
       x = _features(spectra)
     x = nn.Dense(c.frame_width, name="embed")(x)
@@ -130,8 +130,7 @@ class Decoder(nn.Module):
 
   def _voices(self, latents_BxTxF: jax.Array, x_BxTxD: jax.Array) -> VoiceShape:
     c = self.config
-    batch, _, width = x_BxTxD.shape
-    pitches, shape = len(pitch.scale()), (batch, -1, c.voices)
+    pitches, shape = len(pitch.scale()), (len(x_BxTxD), -1, c.voices)
     logits = nn.Dense(c.voices * pitches, name="pitch")(x_BxTxD)
     linear = nn.Dense(c.code_stride * c.voices * pitches, name="pitch_linear")
     logits += linear(latents_BxTxF).reshape(logits.shape)
@@ -189,8 +188,8 @@ class SpectralCodec(ResidualCodec):
   @property
   def first_phase(self) -> np.ndarray | None:
     """Of the voices at the start of a sound [Y] uint32."""
-    voices = self.config.voices
-    return np.zeros(voices, np.uint32) if voices else None
+    count = self.config.voices
+    return np.zeros(count, np.uint32) if count else None
 
   def decode_window(
     self,
@@ -290,7 +289,10 @@ def synthesise(
   lines_BxTxW: jax.Array | float = 0.0,
   span: Span | None = None,
 ) -> jax.Array:
-  """Waveform [B, S]: noise (white, of variance one), shaped, and tones."""
+  """Waveform [B, S]: noise (white, of variance one), shaped, and `lines`.
+
+  These are spectra of the voices; 0: there are none.
+  """
   size, hop = config.fft_size, config.synthesis_hop
   spectra = stft.stft(noise_BxS, size, hop)
   window_power = jnp.sum(stft.hann(size) ** 2)
@@ -331,12 +333,12 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
 
 
 def _voice_features(
-  power_BxTxW: jax.Array, lines_BxTxW: jax.Array, periodicity: jax.Array
+  power_BxTxW: jax.Array, long_BxTxW: jax.Array, periodicity: jax.Array
 ) -> jax.Array:
   """Log power in short and long windows, and periodicity: no phases."""
   parts = (
     _log(power_BxTxW + 1e-8),
-    _log(lines_BxTxW[..., ::2] + 1e-10),
+    _log(long_BxTxW[..., ::2] + 1e-10),
     periodicity.reshape(*periodicity.shape[:2], -1),
   )
   return jnp.concatenate(parts, -1)

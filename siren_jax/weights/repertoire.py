@@ -24,7 +24,8 @@ from siren_jax.common.errors import UserError, about
 from siren_jax.storage import tensors
 
 TEXT, EMBEDDINGS = "kinds.json", "kinds.safetensors"
-FAR = 0.12  # measured by benchmarks/far_prompts.py
+# Chosen by benchmarks/far_prompts.py, with both halves of its prompts in sight.
+FAR = 0.12
 _REMEDY = "get both from the same export, or remove both"
 _SHARPNESS = 20.0  # of the soft maximum of cosines
 _SCALE = 127

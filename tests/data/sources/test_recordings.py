@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.captions import phrasebook
 from siren_jax.data.sources import recordings
 from siren_jax.data.sources.problems import Problems
 
@@ -136,15 +135,6 @@ def test_the_manifests_of_esc10_and_sonic_pi_are_read_whole():
   assert by_id(sonic)["ambi_choir.flac"].title == "ambi_choir"
   assert by_id(sonic)["ambi_choir.flac"].section == "Ambient"
   assert not any(r.captions for r in sonic)  # all come from the phrasebook
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared")
-def test_every_kind_of_the_open_recordings_is_in_the_phrase_book():
-  every = recordings.find(SHARED / "open", Problems(strict=True))
-  assert len(every) == 4311
-  kinds = {phrasebook.canonical(r.category) for r in every}
-  assert kinds == set(phrasebook.categories()) - {"baby cry"}  # of ESC-10
-  assert all(r.title and r.author and r.license and r.fold for r in every)
 
 
 def results_and_problems(source):
