@@ -17,10 +17,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from siren_jax.clap.config import ClapConfig
 from siren_jax.clap.corpus import Corpus
 from siren_jax.clap.model import TRAINING_ONLY, ClapModel, init, normalize
+from siren_jax.common.errors import UserError
 from siren_jax.common.masks import masked_mean
 from siren_jax.common.mesh import with_values
 from siren_jax.common.rng import named_key
@@ -47,6 +49,9 @@ class ClapLossConfig:
     relation: cosines of the texts of a batch against the teacher's.
     classes: the class that a text names; where none is known, how the teacher
       would guess. What people call our classes then falls apart cleanly.
+    clip_classes: the class that a clip's caption names, among all of them: a
+      batch has few negatives where classes are many. Only with `lock_text`,
+      which keeps the texts of a class where they are.
     scale: starting value of the logit scale (inverse temperature).
     lock_text: train the audio side alone, to a text tower that stays as it
       started (Zhai et al. 2022): experts trained on its tokens stay valid.
@@ -57,8 +62,16 @@ class ClapLossConfig:
   token: float = 0.3
   relation: float = 5.0
   classes: float = 0.3
+  clip_classes: float = 0.0
   scale: float = 10.0
   lock_text: bool = False
+
+  def __post_init__(self) -> None:
+    if self.clip_classes and not self.lock_text:
+      raise UserError(
+        f"loss clip_classes={self.clip_classes}: needs texts that stay where"
+        " they are; set loss.lock_text=True, or clip_classes=0"
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +127,10 @@ class ClapTask:
         classes.count,
       )
     self._start = start or {}
+    self._prompts_OxE = None
+    if loss.clip_classes and classes is not None:
+      _, text_QxE = jax.jit(self._class_texts)(self._start)
+      self._prompts_OxE = _prompt_means(text_QxE, classes)
     self._ema = ema_decay > 0
     self._tx = make_optimizer(
       optimizer, trains=_of_sound if loss.lock_text else None
@@ -153,24 +170,30 @@ class ClapTask:
     del key
     parts = {} if self._loss.lock_text else self._words(params, batch)
     if "audio_BxS" in batch:
-      parts["contrast"] = self._contrast(params, batch)
+      parts |= self._sounds(params, batch)
     loss = sum(getattr(self._loss, name) * parts[name] for name in parts)
     return loss, parts
 
-  def _contrast(self, params: Params, batch: Batch) -> jax.Array:
+  def _sounds(self, params: Params, batch: Batch) -> Metrics:
+    """Losses of clips: which caption is theirs, and which class."""
     audio_BxE = normalize(self._audio(params, batch["audio_BxS"]))
-    ids_BxP = batch["ids_BxP"]
+    ids_BxP, label_B = batch["ids_BxP"], batch["label_B"]
     text_BxE = self._text(params, ids_BxP, batch["text_mask_BxP"])[1]
-    scale = jnp.exp(params[TRAINING_ONLY]["log_scale"])
-    logits_BxB = audio_BxE @ normalize(text_BxE).T * jnp.minimum(scale, 100.0)
+    scale = jnp.minimum(jnp.exp(params[TRAINING_ONLY]["log_scale"]), 100.0)
+    logits_BxB = scale * audio_BxE @ normalize(text_BxE).T
     # Two dogs are no negatives of each other, nor are two equal captions.
-    label_B = batch["label_B"]
     same_BxB = (label_B[:, None] == label_B) & (label_B >= 0)
     same_BxB |= (ids_BxP[:, None] == ids_BxP).all(-1)
     target_BxB = same_BxB / same_BxB.sum(-1, keepdims=True)
     by_clip = _cross_entropy(logits_BxB, target_BxB)
     by_text = _cross_entropy(logits_BxB.T, target_BxB)
-    return (by_clip + by_text) / 2
+    parts = {"contrast": (by_clip + by_text) / 2}
+    if self._prompts_OxE is not None:
+      loss_B = optax.softmax_cross_entropy_with_integer_labels(
+        scale * audio_BxE @ self._prompts_OxE.T, jnp.maximum(label_B, 0)
+      )
+      parts["clip_classes"] = masked_mean(loss_B, label_B >= 0)
+    return parts
 
   def _words(self, params: Params, batch: Batch) -> Metrics:
     """Losses of texts alone: what the teacher says, which class they tell."""
@@ -208,21 +231,29 @@ class ClapTask:
   def _classification(
     self, params: Params, batch: Batch, c: TextClasses
   ) -> Metrics:
-    tokens_QxPxC, text_QxE = self._text(params, c.ids_QxP, c.mask_QxP)
-    mask_QxP = jnp.asarray(c.mask_QxP)
-    mean_QxC = masked_mean(tokens_QxPxC, mask_QxP[..., None], axis=1)
+    mean_QxC, text_QxE = self._class_texts(params)
     metrics = {}
     for name, x in (("token", mean_QxC), ("text", text_QxE)):
       centre, means = _class_means(x, c.prompt_Q, c.count)
       guess_Q = (normalize(x - centre) @ means.T).argmax(-1)
       metrics[f"{name}_accuracy"] = _accuracy(guess_Q, jnp.asarray(c.test_Q))
     if "audio_BxS" in batch:
-      member_OxQ = jnp.arange(c.count)[:, None] == c.prompt_Q
-      prompt_OxE = normalize(member_OxQ @ normalize(text_QxE))
       audio_BxE = self._audio(params, batch["audio_BxS"])
-      guess_B = (audio_BxE @ prompt_OxE.T).argmax(-1)
+      guess_B = (audio_BxE @ _prompt_means(text_QxE, c).T).argmax(-1)
       metrics["audio_accuracy"] = _accuracy(guess_B, batch["label_B"])
     return metrics
+
+  def _class_texts(self, params: Params) -> tuple[jax.Array, jax.Array]:
+    """Means of the tokens, and embeddings, of the texts of all classes."""
+
+    def one(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+      ids_P, mask_P = row
+      tokens_1xPxC, text_1xE = self._text(params, ids_P[None], mask_P[None])
+      return masked_mean(tokens_1xPxC[0], mask_P[:, None], axis=0), text_1xE[0]
+
+    c = self._classes
+    # Of 500 classes there are thousands: in parts, for the sake of memory.
+    return jax.lax.map(one, (c.ids_QxP, c.mask_QxP), batch_size=256)
 
   def _text(self, params: Params, ids: Any, mask: Any) -> Any:
     """Tokens and embeddings of texts."""
@@ -252,6 +283,12 @@ def _class_means(
   means_OxZ = member_OxQ.astype(np.float32) @ x_QxZ
   centre_Z = means_OxZ.mean(0)
   return centre_Z, normalize(means_OxZ - centre_Z)
+
+
+def _prompt_means(text_QxE: jax.Array, c: TextClasses) -> jax.Array:
+  """Mean of the prompts of every class [O, E], of length one."""
+  member_OxQ = jnp.arange(c.count)[:, None] == c.prompt_Q
+  return normalize(member_OxQ @ normalize(text_QxE))
 
 
 def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:

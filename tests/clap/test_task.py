@@ -9,6 +9,7 @@ import pytest
 from siren_jax import clap
 from siren_jax.clap import task as tasks
 from siren_jax.clap.corpus import Corpus
+from siren_jax.common.errors import UserError
 from siren_jax.training import OptimizerConfig
 
 
@@ -91,10 +92,13 @@ def test_accuracies_are_those_of_the_nearest_class(config):
   # Rows 6 to 12 are tested; three of them are said to be of the next class.
   place = np.where(np.isin(np.arange(24), [7, 9, 10]), 1, 0)
   x_QxE = np.eye(10, dtype="f4")[(texts.label_Q + place) % 3] + 5
-  task._text = lambda p, ids, mask: (
-    np.repeat(x_QxE[:, None], 5, 1)[: len(ids)],
-    x_QxE[: len(ids)],
-  )
+
+  def text(params, ids_BxP, mask_BxP):
+    same_BxQ = (ids_BxP[:, None] == texts.ids_QxP).all(-1)
+    x_BxE = jnp.asarray(x_QxE)[same_BxQ.argmax(1)]
+    return jnp.repeat(x_BxE[:, None], 5, 1), x_BxE
+
+  task._text = text
   task._audio = lambda p, audio: x_QxE[jnp.array([0, 1, 2, 0, 0, 0])]
   task._words = lambda p, b: {}
   metrics = task.evaluate(state, batch)
@@ -124,15 +128,17 @@ def test_clips_of_one_class_are_no_negatives_of_each_other(config):
   params["training"]["log_scale"] = jnp.log(50.0)
   # Twins tie: the best there is leaves the entropy of the two, not more.
   np.testing.assert_allclose(
-    task._contrast(params, batch), np.log(2), atol=1e-3
+    task._sounds(params, batch)["contrast"], np.log(2), atol=1e-3
   )
   alone = batch | {"label_B": jnp.full(6, -1)}
-  assert task._contrast(params, alone) > 0.69
+  assert task._sounds(params, alone)["contrast"] > 0.69
   # Of unknown class only the diagonal counts, unless the captions are equal.
   same = alone | {"ids_BxP": jnp.ones((6, 5), jnp.int32)}
   task._audio = lambda p, audio: jnp.ones((6, 10))
   task._text = lambda p, ids, mask: (None, jnp.ones((6, 10)))
-  np.testing.assert_allclose(task._contrast(params, same), np.log(6), atol=1e-3)
+  np.testing.assert_allclose(
+    task._sounds(params, same)["contrast"], np.log(6), atol=1e-3
+  )
 
 
 @pytest.mark.long
@@ -177,6 +183,38 @@ def test_a_locked_text_tower_stays_bit_for_bit(config, params):
       jax.tree.map(np.testing.assert_array_equal, tree[part], params[part])
   old, moved = params["project_audio"], new.params["project_audio"]
   assert np.abs(moved["kernel"] - old["kernel"]).max() > 1e-4
+
+
+def test_clips_learn_their_class_among_all(config, params):
+  texts = _texts()
+  loss = tasks.ClapLossConfig(lock_text=True, contrast=0.0, clip_classes=1.0)
+  task = _task(config, texts, start=params, loss=loss)
+  state, batch, step = _init(task), _batch(texts), jax.jit(task.step)
+  _, first = step(state, batch, jax.random.key(0))
+  # As from the definition: the mean prompts of all classes as logits.
+  _, text_QxE = clap.encode_text(
+    params, config, texts.ids_QxP[:6], texts.mask_QxP[:6]
+  )
+  unit_QxE = text_QxE / np.linalg.norm(text_QxE, axis=1, keepdims=True)
+  prompts_OxE = np.stack(
+    [unit_QxE[texts.label_Q[:6] == k].sum(0) for k in range(3)]
+  )
+  prompts_OxE /= np.linalg.norm(prompts_OxE, axis=1, keepdims=True)
+  audio_BxE = clap.encode_audio(params, config, batch["audio_BxS"])
+  audio_BxE /= np.linalg.norm(audio_BxE, axis=1, keepdims=True)
+  log_BxO = jax.nn.log_softmax(10.0 * audio_BxE @ prompts_OxE.T)
+  expected = -np.mean(log_BxO[np.arange(6), batch["label_B"]])
+  np.testing.assert_allclose(first["clip_classes"], expected, rtol=1e-4)
+  for i in range(20):
+    state, last = step(state, batch, jax.random.key(i))
+  assert last["clip_classes"] < first["clip_classes"] - 0.1
+  unnamed = batch | {"label_B": jnp.full(6, -1)}
+  assert step(state, unnamed, jax.random.key(0))[1]["clip_classes"] == 0
+
+
+def test_classes_of_clips_need_texts_that_stay():
+  with pytest.raises(UserError, match="lock_text"):
+    tasks.ClapLossConfig(clip_classes=1.0)
 
 
 def test_the_heads_of_training_do_not_ship(config):
