@@ -161,7 +161,8 @@ class Labels:
   """Classes of a data set, and which caption is of which class.
 
   Attributes:
-    names: the classes: labels of the validation recordings.
+    names: the classes: labels of the validation recordings, and kinds of the
+      phrase book that training recordings have.
     class_of: the class that a caption is of, -1 for none or several. Holds
       the captions of the set and the phrasings of the phrase book.
     held_out: phrasings kept from training.
@@ -180,7 +181,9 @@ class Labels:
         reader.texts(path, split, "captions", "label")
         for split in ("train", "validation")
       )
-      names = tuple(sorted({_kind(r["label"]) for r in validation} - _NO_CLASS))
+      known = {_kind(r["label"]) for r in train} & set(names)
+      known |= {_kind(r["label"]) for r in validation} - _NO_CLASS
+      names = tuple(sorted(known))
       names = names if len(names) > 1 else ()
       for recording in (*validation, *train):
         for caption in recording["captions"]:

@@ -83,6 +83,16 @@ def test_labels_that_name_one_kind_are_one_class(tmp_path):
   assert (labels.class_of["woof"], labels.class_of["atchoo"]) == (0, 1)
 
 
+def test_kinds_that_are_only_trained_on_are_classes(tmp_path):
+  rows = [("rain", ["it pours"]), ("flute", ["a flute"])]
+  mixed = [("rain + flute", ["rain and a flute"]), ("my box", ["a box"])]
+  path = _save(tmp_path / "set", train=rows + mixed, validation=VALIDATION)
+  labels = experiments.Labels.of(path)
+  assert labels.names == ("dog bark", "flute", "rain")
+  assert labels.class_of["a flute"] == 1
+  assert labels.class_of["rain and a flute"] == labels.class_of["a box"] == -1
+
+
 def test_labels_that_all_agree_make_no_classes(tmp_path):
   rows = [("synthetic", ["a tone"]), ("synthetic", ["a click"])]
   path = _save(tmp_path / "set", train=rows, validation=rows)
