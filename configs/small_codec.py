@@ -1,4 +1,4 @@
-"""The codec of the default model: 16 kHz, 25 frames a second, 12 x 1024, voices.
+"""The codec of the default model: 16 kHz, 25 frames a second, two voices.
 
   siren-jax train-codec --config=configs/small_codec.py \\
     --workdir=runs/small/codec --config.data.path=runs/small/audio
@@ -19,7 +19,7 @@ STEPS = 8000
 def get_config():
   return to_config_dict(
     CodecExperiment(
-      codec=SpectralCodecConfig(voices=2, feature_dim=128),
+      codec=SpectralCodecConfig(voices=2, feature_dim=128, beam=4),
       loss=CodecLossConfig(swing=5.0, loudness=0.5, pitch=0.2),
       optimizer=OptimizerConfig(
         learning_rate=1e-3,

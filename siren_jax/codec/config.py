@@ -16,6 +16,7 @@ _LIMITS: dict[str, int | tuple[int, int]] = {
   "bands": 1024,
   "voices": (0, 16),
   "num_codebooks": 64,
+  "beam": 64,
   "strides": 1024,
 }
 
@@ -41,6 +42,7 @@ class SpectralCodecConfig:
     bands: of the synthesised spectra's envelope.
     voices: series of harmonics beside the noise (codec/voices.py).
     num_codebooks, codebook_size, code_dim, feature_dim: residual quantizer.
+    beam: sequences of codes that are kept while a frame is encoded.
   """
 
   kind: str = "spectral"
@@ -63,6 +65,7 @@ class SpectralCodecConfig:
   codebook_size: int = 1024
   code_dim: int = 8
   feature_dim: int = 96
+  beam: int = 1
 
   def __post_init__(self) -> None:
     if self.kind != "spectral":

@@ -77,10 +77,15 @@ class Codebook(nn.Module):
     self.project_out = nn.Dense(self.feature_dim, kernel_init=small)
 
   @exact
-  def nearest(self, projected: jax.Array) -> jax.Array:
-    """Index of the code of smallest angle."""
-    similarity = _unit(projected) @ _unit(self.codebook).T
-    return jnp.argmax(similarity, -1).astype(jnp.int32)
+  def similarity(self, projected: jax.Array) -> jax.Array:
+    """Cosines with the codes [..., V]."""
+    return _unit(projected) @ _unit(self.codebook).T
+
+  @exact
+  def nearest(self, residual: jax.Array, count: int) -> jax.Array:
+    """The `count` codes of smallest angle (or all), the nearest first."""
+    similarity = self.similarity(self.project_in(residual))
+    return jax.lax.top_k(similarity, min(count, self.size))[1]
 
   @exact
   def embed(self, codes: jax.Array) -> jax.Array:
@@ -92,7 +97,7 @@ class Codebook(nn.Module):
     self, residual_BxTxF: jax.Array
   ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     projected = self.project_in(residual_BxTxF)
-    codes_BxT = self.nearest(projected)
+    codes_BxT = jnp.argmax(self.similarity(projected), -1).astype(jnp.int32)
     chosen = self.codebook[codes_BxT]
     straight = projected + jax.lax.stop_gradient(chosen - projected)
     return self.project_out(straight), codes_BxT, projected, chosen
@@ -148,6 +153,33 @@ class ResidualQuantizer(nn.Module):
       projected_NxBxTx8=jnp.stack(projections),
     )
 
+  def search(self, x_BxTxF: jax.Array, beam: int) -> jax.Array:
+    """Codes [B, N, T] whose sum is near to the latents.
+
+    A beam search: of the `beam` nearest codes of each of the best sequences,
+    those sequences are kept that leave the least energy over. A beam of 1
+    gives the codes of `__call__`. Axis I: sequences.
+    """
+    residual_BxTxIxF = x_BxTxF[:, :, None]
+    codes_BxTxIxN = jnp.zeros((*residual_BxTxIxF.shape[:3], 0), jnp.int32)
+    for stage in self.stages:
+      new = stage.nearest(residual_BxTxIxF, beam)
+      left = residual_BxTxIxF[..., None, :] - stage.embed(new)
+      old = jnp.broadcast_to(
+        codes_BxTxIxN[..., None, :], (*new.shape, codes_BxTxIxN.shape[-1])
+      )
+      codes = jnp.concatenate([old, new[..., None]], -1)
+      # The candidates of all sequences, side by side.
+      left, codes = (
+        x.reshape(*x_BxTxF.shape[:2], -1, x.shape[-1]) for x in (left, codes)
+      )
+      energy_BxTxI = jnp.sum(left**2, -1)
+      _, kept = jax.lax.top_k(-energy_BxTxI, min(beam, left.shape[2]))
+      residual_BxTxIxF, codes_BxTxIxN = (
+        jnp.take_along_axis(x, kept[..., None], 2) for x in (left, codes)
+      )
+    return jnp.swapaxes(codes_BxTxIxN[:, :, 0], 1, 2)
+
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
@@ -163,6 +195,11 @@ class ResidualCodec(nn.Module):
   """
 
   config: CodecConfig
+
+  @property
+  def beam(self) -> int:
+    """Of `ResidualQuantizer.search`."""
+    return 1
 
   @property
   def look_back(self) -> int:
@@ -183,8 +220,8 @@ class ResidualCodec(nn.Module):
 
   def encode(self, audio_BxS: jax.Array) -> jax.Array:
     """Codes [B, N, T] of audio [B, S]."""
-    depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
-    return self.quantize(audio_BxS, depth_B).codes_BxNxT
+    codes: jax.Array = self.quantizer.search(self.encoder(audio_BxS), self.beam)
+    return codes
 
   def decode(self, codes_BxNxT: jax.Array) -> jax.Array:
     """Audio [B, T * hop]; the same codes, the same audio."""

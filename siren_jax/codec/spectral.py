@@ -159,6 +159,11 @@ class SpectralCodec(ResidualCodec):
     self.decoder = Decoder(c)
 
   @property
+  def beam(self) -> int:
+    """Of `ResidualQuantizer.search`."""
+    return self.config.beam
+
+  @property
   def reach(self) -> int:
     """Frames on either side that the codes of a frame depend on, at most."""
     c = self.config

@@ -168,8 +168,12 @@ class CodecTask:
     quantized: Any = module.apply(
       variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
     )
-    if self.loss.lock_codes:
-      quantized = jax.lax.stop_gradient(quantized)
+    if self.loss.lock_codes:  # The codes are those that are encoded.
+      codes = codec_model.encode(params, self.config, audio_BxS)
+      latents = module.apply(variables, codes, method="embed")
+      quantized = jax.lax.stop_gradient(
+        quantized._replace(latents_BxTxF=latents)
+      )
     rendered: Any = module.apply(
       variables, quantized.latents_BxTxF, audio_BxS, key, method="renderings"
     )

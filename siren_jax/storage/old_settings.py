@@ -14,7 +14,7 @@ NEW_NAMES = {f"experts.{name}": f"execution.{name}" for name in _EXECUTION}
 # Settings that came later, in a part that has the other setting: the values
 # by which a run goes on as it was begun.
 _LATER: dict[tuple[str, str], dict[str, Any]] = {
-  ("codec", "bands"): {"voices": 0},
+  ("codec", "bands"): {"voices": 0, "beam": 1},
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
 }
 

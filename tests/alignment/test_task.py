@@ -280,7 +280,12 @@ def test_the_mismatch_is_that_before_any_update(make, batch):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-  "sizes", [dict(data=1), dict(data=2, expert=2, fsdp=2)], ids=str
+  "sizes",
+  [
+    pytest.param(dict(data=1), marks=pytest.mark.slow),
+    dict(data=2, expert=2, fsdp=2),
+  ],
+  ids=str,
 )
 def test_a_reward_on_the_host_is_as_good_as_one_on_a_device(make, batch, sizes):
   """Rollouts, then the host, then the update: what one program does."""

