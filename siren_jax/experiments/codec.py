@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from siren_jax.codec import model as codec_model
-from siren_jax.codec.config import CodecConfig, SpectralCodecConfig
+from siren_jax.codec.config import (
+  CodecConfig,
+  DacConfig,
+  SpectralCodecConfig,
+)
 from siren_jax.codec.task import CodecLossConfig, CodecTask
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
@@ -97,9 +101,16 @@ def start_of(e: CodecExperiment) -> Any:
   if not e.data.start:
     return None
   start = codec_model.load(e.data.start)
-  if start.config != e.codec:
+  if _sizes(start.config) != _sizes(e.codec):
     raise UserError(
       f"data.start={e.data.start}: its codec has other sizes than this config;"
       " train with the config it was trained with"
     )
   return start.params
+
+
+def _sizes(config: CodecConfig) -> CodecConfig:
+  """The config without how codes are searched, which may change."""
+  if isinstance(config, DacConfig):
+    return config
+  return dataclasses.replace(config, beam=1)

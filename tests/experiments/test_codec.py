@@ -1,5 +1,7 @@
 """Starting from a codec that is there already."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,9 @@ def test_starts_from_a_bundle_of_the_same_sizes(tiny_bundle):
   data = experiments.CodecDataConfig(path="", start=str(tiny_bundle))
   with pytest.raises(UserError, match="other sizes"):
     experiments.start_of(experiments.CodecExperiment(data=data))
+  searching = dataclasses.replace(start.config, beam=3)
   params = experiments.start_of(
-    experiments.CodecExperiment(codec=start.config, data=data)
+    experiments.CodecExperiment(codec=searching, data=data)
   )
   np.testing.assert_array_equal(
     params["decoder"]["bands"]["bias"],
