@@ -1,32 +1,36 @@
 """A picture of a sound: mel bands in decibels over time."""
 
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from siren_jax.audio import mel, stft
+from siren_jax.audio.loudness import Samples
+
 _FLOOR_DB = -80.0
+_FULL = 100.0  # power at 0 dB: an absolute scale, so that pictures compare
 _BANDS = 96
 _FFT, _HOP = 2048, 512
 _COLUMNS = 1000  # about what the picture has pixels
 _FRAMES_AT_ONCE = 1024
+_KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)
 
 
-def save(file: IO[bytes], sound: Any, sample_rate: int, title: str) -> None:
+def save(
+  file: IO[bytes], sound: Samples, sample_rate: int, title: str = ""
+) -> None:
   """Writes the mel spectrogram of a sound as PNG.
 
-  Args:
-    sound: `audio.loudness.Samples`; read a block at a time.
+  A sound that lies on disk is read a block at a time.
   """
-  import librosa
   from matplotlib import figure
 
   mel_MxX = _columns(sound, sample_rate)
-  # An absolute scale, so that two pictures can be compared.
-  db_MxX = librosa.power_to_db(mel_MxX, ref=100.0, top_db=None)
+  floor = _FULL * 10 ** (_FLOOR_DB / 10)
   fig = figure.Figure(figsize=(6, 3), layout="constrained")
   axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
   axes.imshow(
-    np.maximum(db_MxX, _FLOOR_DB),
+    10 * np.log10(np.maximum(mel_MxX, floor) / _FULL),
     origin="lower",
     aspect="auto",
     cmap="magma",
@@ -34,22 +38,21 @@ def save(file: IO[bytes], sound: Any, sample_rate: int, title: str) -> None:
     vmax=0,
     extent=(0, len(sound) / sample_rate, 0, _BANDS),
   )
-  centres_M = librosa.mel_frequencies(_BANDS, fmax=sample_rate / 2)
-  kilohertz = [0.25, 0.5, 1, 2, 4, 8]
+  highest = mel.from_hz(sample_rate / 2, "slaney")
+  centres_M = mel.to_hz(np.linspace(0, highest, _BANDS), "slaney")
+  ticks = [k for k in _KILOHERTZ if 2000 * k <= sample_rate]
   axes.set_yticks(
-    np.interp(np.array(kilohertz) * 1e3, centres_M, np.arange(_BANDS)),
-    [f"{k:g}" for k in kilohertz],
+    np.interp(np.array(ticks) * 1e3, centres_M, np.arange(_BANDS)),
+    [f"{k:g}" for k in ticks],
   )
   fig.savefig(file, format="png", dpi=120)
 
 
-def _columns(sound: Any, sample_rate: int) -> np.ndarray:
+def _columns(sound: Samples, sample_rate: int) -> np.ndarray:
   """Power [M, X] of mel bands, one column for one frame or a mean of several.
 
   Frames are centred on every `_HOP`-th sample; beyond the ends is silence.
   """
-  import librosa
-
   frames = 1 + len(sound) // _HOP
   each = -(-frames // _COLUMNS)  # frames of a column
   at_once = max(1, _FRAMES_AT_ONCE // each) * each
@@ -62,15 +65,10 @@ def _columns(sound: Any, sample_rate: int) -> np.ndarray:
       sound[max(0, start) : stop],
       (max(0, -start), max(0, stop - len(sound))),
     )
-    mel_MxT = librosa.feature.melspectrogram(
-      y=audio_S,
-      sr=sample_rate,
-      n_fft=_FFT,
-      hop_length=_HOP,
-      n_mels=_BANDS,
-      center=False,
-    )
+    windowed_TxW = stft.frame(audio_S, _FFT, _HOP, "valid") * stft.hann(_FFT)
+    power_TxW = stft.power(np.fft.rfft(windowed_TxW))
+    power_TxM = power_TxW @ mel.filters(sample_rate, _FFT, _BANDS)
     starts = np.arange(0, count, each)
     sizes = np.diff(starts, append=count)
-    columns.append(np.add.reduceat(mel_MxT, starts, axis=1) / sizes)
-  return np.concatenate(columns, axis=1)
+    columns.append(np.add.reduceat(power_TxM, starts) / sizes[:, None])
+  return np.concatenate(columns).T
