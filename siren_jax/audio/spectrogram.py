@@ -1,6 +1,6 @@
 """A picture of a sound: mel bands in decibels over time."""
 
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,16 +19,22 @@ _KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)
 def save(
   file: IO[bytes], sound: Samples, sample_rate: int, title: str = ""
 ) -> None:
-  """Writes the mel spectrogram of a sound as PNG.
+  """Writes the mel spectrogram of a sound as PNG."""
+  from matplotlib import figure
+
+  fig = figure.Figure(figsize=(6, 3), layout="constrained")
+  axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
+  draw(axes, sound, sample_rate)
+  fig.savefig(file, format="png", dpi=120)
+
+
+def draw(axes: Any, sound: Samples, sample_rate: int) -> None:
+  """Draws the mel spectrogram of a sound into Matplotlib's `Axes`.
 
   A sound that lies on disk is read a block at a time.
   """
-  from matplotlib import figure
-
   mel_MxX = _columns(sound, sample_rate)
   floor = _FULL * 10 ** (_FLOOR_DB / 10)
-  fig = figure.Figure(figsize=(6, 3), layout="constrained")
-  axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
   axes.imshow(
     10 * np.log10(np.maximum(mel_MxX, floor) / _FULL),
     origin="lower",
@@ -45,7 +51,6 @@ def save(
     np.interp(np.array(ticks) * 1e3, centres_M, np.arange(_BANDS)),
     [f"{k:g}" for k in ticks],
   )
-  fig.savefig(file, format="png", dpi=120)
 
 
 def _columns(sound: Samples, sample_rate: int) -> np.ndarray:
