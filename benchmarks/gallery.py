@@ -5,14 +5,13 @@ python benchmarks/gallery.py --out docs/spectrograms.png
 
 import argparse
 
-import librosa
 import matplotlib
-import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 import siren_jax
+from siren_jax.audio import spectrogram
 
 PROMPTS = (
   "a dog barking",
@@ -38,16 +37,7 @@ def main():
   clips = siren.generate(list(PROMPTS), seconds=5, key=args.seed)
   figure, axes = pyplot.subplots(2, 5, figsize=(14, 4.4), sharex=True)
   for axis, prompt, audio_S in zip(axes.flat, PROMPTS, clips, strict=True):
-    power = librosa.feature.melspectrogram(
-      y=audio_S, sr=siren.sample_rate, n_fft=1024, hop_length=160, n_mels=80
-    )
-    axis.imshow(
-      librosa.power_to_db(power, ref=np.max, top_db=70),
-      origin="lower",
-      aspect="auto",
-      extent=(0, len(audio_S) / siren.sample_rate, 0, 80),
-      cmap="magma",
-    )
+    spectrogram.draw(axis, audio_S, siren.sample_rate)
     axis.set_title(prompt, fontsize=10)
     axis.set_yticks([])
   figure.supxlabel("seconds", fontsize=9)

@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 _HOMES = {
   "Siren": "siren_jax.api",
   "load": "siren_jax.api",
+  "play": "siren_jax.api",
+  "save": "siren_jax.api",
+  "show": "siren_jax.api",
   "Execution": "siren_jax.experts",
   "ExpertConfig": "siren_jax.experts",
   "MeshConfig": "siren_jax.common.mesh",

@@ -1,12 +1,14 @@
 """What users ask for, checked, as rows and keys of the sampler."""
 
 import collections
+import dataclasses
 import functools
 import itertools
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import EllipsisType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ import numpy as np
 from siren_jax.audio import loudness as levels
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
+from siren_jax.sampling import SamplingConfig
 
 MAX_SEED = 2**32
 MAX_SAMPLE = 2**31
@@ -191,3 +194,20 @@ def loudness_of(
     return None if recording else levels.TARGET
   levels.check_target(loudness)
   return loudness
+
+
+def changed(
+  method: SamplingConfig, settings: Mapping[str, Any]
+) -> SamplingConfig:
+  """A method with some of its settings changed.
+
+  Raises:
+    UserError: there is no such setting, or a value is out of its range.
+  """
+  try:
+    return dataclasses.replace(method, **settings)
+  except TypeError as error:
+    names = [f.name for f in dataclasses.fields(method)]
+    raise UserError(
+      f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
+    ) from error

@@ -1,6 +1,7 @@
 """A bundle ready for use: sounds of words, and of recordings."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 
 from siren_jax import sampling
-from siren_jax.api import recordings, requests
+from siren_jax.api import notebook, recordings, requests
 from siren_jax.api.model import BATCH_SIZE, Model
 from siren_jax.api.sounds import Batch, Closest, Sound
 from siren_jax.audio import loudness as levels
@@ -35,6 +36,12 @@ class Siren:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
     self._model, self._batch_size = Model(bundle, mesh), batch_size
     self.bundle = self._model.bundle
+
+  def __repr__(self) -> str:
+    return notebook.text(self)
+
+  def _repr_html_(self) -> str:
+    return notebook.table(self)
 
   @property
   def sample_rate(self) -> int:
@@ -71,8 +78,7 @@ class Siren:
     **options: Any,
   ) -> Iterator[np.ndarray]:
     """As `generate`, one audio_S after the other."""
-    sounds = self.sounds(prompts, seconds, **options)
-    return (sound.audio_S for sound in sounds)
+    return (s.audio_S for s in self.sounds(prompts, seconds, **options))
 
   def sounds(
     self,
@@ -213,9 +219,8 @@ class Siren:
       total = len(before_S) + new
     method = self._method(words, settings)
     known = self._model.known(before_S, bool(words[0]))
-    request = self._request(
-      rows, requests.root_key(key), 1, method, total, known
-    )
+    root = requests.root_key(key)
+    request = self._request(rows, root, 1, method, total, known)
     drawn = self._model.draw(request, share=STREAM_FRAMES, chunk=STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
@@ -311,6 +316,10 @@ class Siren:
       audio_S, filled_S, first, last, self.sample_rate
     )
 
+  def save(self, audio: notebook.Audio, path: str | os.PathLike) -> None:
+    """Writes a sound to a file; see `siren_jax.save`."""
+    notebook.save(audio, path, self.sample_rate)
+
   def closest(self, prompt: str, count: int = 3) -> Closest:
     """The kinds of sound nearest to a prompt, and whether it is far from all.
 
@@ -333,13 +342,7 @@ class Siren:
 
   def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:
     """The bundle's sampling settings, with `settings` in place of its own."""
-    try:
-      return dataclasses.replace(self.bundle.sampling, **settings)
-    except TypeError as error:
-      names = [f.name for f in dataclasses.fields(self.bundle.sampling)]
-      raise UserError(
-        f"unknown setting in {sorted(settings)}; known: {', '.join(names)}"
-      ) from error
+    return requests.changed(self.bundle.sampling, settings)
 
   def num_candidates(self, candidates: int | None = None) -> int:
     """How many are drawn for each sound; None: as the bundle says."""

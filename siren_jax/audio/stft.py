@@ -73,7 +73,7 @@ def stft(
   return by_rows(functools.partial(jnp.fft.rfft, n=fft_size), windowed)
 
 
-def power(spectra: jax.Array) -> jax.Array:
+def power(spectra: Array) -> Array:
   """Squared magnitudes of complex spectra."""
   return spectra.real**2 + spectra.imag**2
 

@@ -87,7 +87,7 @@ def write(
     with files.replacing(path.with_suffix(".json")) as file:
       file.write(f"{json.dumps(facts, indent=2)}\n".encode())
     if picture:
-      from siren_jax.cli import spectrogram
+      from siren_jax.audio import spectrogram
 
       with files.replacing(path.with_suffix(".png")) as file:
         spectrogram.save(file, sound, rate, facts["prompt"])

@@ -88,7 +88,7 @@ class SecondsBar:
 
   def __init__(self, total: float | None):
     """A bar that ends at so many seconds; None: at no time."""
-    import tqdm
+    from tqdm.auto import tqdm
 
     end = "" if total is None else "/{total:.1f}"
     left = "" if total is None else "<{remaining}"
@@ -96,7 +96,7 @@ class SecondsBar:
     form = f"{{n:.1f}}{end} s of sound [{{elapsed}}{left}, {{rate_noinv_fmt}}]"
     if total is not None:
       form = "{percentage:3.0f}%|{bar}| " + form
-    self._bar = tqdm.tqdm(total=total, unit="s", bar_format=form, disable=None)
+    self._bar = tqdm(total=total, unit="s", bar_format=form, disable=None)
 
   def __enter__(self) -> "SecondsBar":
     return self

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError

@@ -6,6 +6,7 @@ there to be overridden, and its default is written down in the dataclass alone.
 
 import dataclasses
 import logging
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from siren_jax.common.errors import UserError
 from siren_jax.experiments.kinds import from_mapping, kind_of
 from siren_jax.storage import old_settings
 
+SHIPPED = pathlib.Path(__file__).parents[1] / "configs"
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,15 +31,17 @@ def to_config_dict(experiment: Any) -> ConfigDict:
 
 
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
-  """The experiment in config file `path`, with `--config.a.b=v` applied.
+  """The experiment in a config file, with `--config.a.b=v` applied.
 
   A setting under an old name is taken, with a warning that has the new one.
+
+  Args:
+    path: of the file; or the name of one that ships, such as "nano".
 
   Raises:
     UserError: no such file, an unknown key, or a value that does not fit.
   """
-  if not paths.local(path).is_file():
-    raise UserError(f"no config file {path}; the ones that ship: configs/*.py")
+  path = _find(path)
   if stand_in := sniff.describe(path):
     raise UserError(f"{path}: no config file ({stand_in}); get it again")
   config = _parse(path, [])
@@ -51,6 +56,23 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   for name in old_settings.old_names(values):
     _warn_of_old_name(name)
   return from_mapping(values, path)
+
+
+def _find(path: str) -> str:
+  """Path of a config file: `path` itself, or one that ships by this name.
+
+  Raises:
+    UserError: there is neither.
+  """
+  if paths.local(path).is_file():
+    return path
+  shipped = {file.stem: str(file) for file in sorted(SHIPPED.glob("*.py"))}
+  if path not in shipped:
+    raise UserError(
+      f"no config file {path}; give a path, or one that ships:"
+      f" {', '.join(shipped)}"
+    )
+  return shipped[path]
 
 
 def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:

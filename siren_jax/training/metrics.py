@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
@@ -123,7 +125,7 @@ class Pace:
 
 
 class Progress:
-  """A bar with rate and time left on a terminal, plain lines elsewhere."""
+  """A bar on a terminal and in a notebook, plain lines elsewhere."""
 
   def __init__(
     self,
@@ -135,11 +137,9 @@ class Progress:
     self._total, self._what = total, what
     self._pace = Pace(clock)
     self.pause = self._pace.pause
-    self._bar = None
-    if sys.stderr.isatty():
-      from tqdm import tqdm  # A batch machine need not have it.
-
-      self._bar = tqdm(total=total, initial=initial, desc=what, bar_format=_BAR)
+    self._bar = tqdm(
+      total=total, initial=initial, desc=what, bar_format=_BAR, disable=None
+    )
 
   def advance(
     self, step: int, scalars: Mapping[str, float] | None = None
@@ -150,7 +150,7 @@ class Progress:
     if rate:
       left = _duration((self._total - step) / rate)
       pace = f"  {rate:.3g} steps/s, {left} left"
-    if self._bar:
+    if not self._bar.disable:
       if scalars:
         self._bar.set_postfix_str(_show(scalars) + pace, refresh=False)
       self._bar.update(step - self._bar.n)
@@ -159,15 +159,14 @@ class Progress:
 
   def say(self, line: str) -> None:
     """Prints a line without tearing the bar."""
-    if self._bar:
+    if not self._bar.disable:
       self._bar.write(line, file=sys.stderr)
     else:
       print(line, file=sys.stderr, flush=True)
 
   def close(self) -> None:
     """Leaves the bar as it stands."""
-    if self._bar:
-      self._bar.close()
+    self._bar.close()
 
 
 def _show(scalars: Mapping[str, float]) -> str:

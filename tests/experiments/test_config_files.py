@@ -71,6 +71,24 @@ def test_an_alignment_says_how_experts_are_run():
     config_files.from_file(path, ["--config.experts.dtype=bfloat16"])
 
 
+def test_a_config_that_ships_has_a_name(tmp_path, monkeypatch):
+  of_file = config_files.from_file(TINY, ["--config.train.steps=7"])
+  monkeypatch.chdir(tmp_path)
+  assert config_files.from_file("tiny", ["--config.train.steps=7"]) == of_file
+  with pytest.raises(UserError, match="no config file tony; .*nano, .*tiny"):
+    config_files.from_file("tony")
+  # A file that is there comes first.
+  (tmp_path / "tiny").write_text("def get_config():\n  return 3")
+  with pytest.raises(UserError):
+    config_files.from_file("tiny")
+
+
+def test_every_config_ships():
+  assert {p.name for p in config_files.SHIPPED.glob("*.py")} == {
+    p.name for p in CONFIGS.glob("*.py")
+  }
+
+
 def test_overrides_of_lists():
   path = str(CONFIGS / "tiny_codec.py")
   experiment = config_files.from_file(

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--config",
     required=True,
     metavar="FILE",
-    help="config file of Stage 1; --config.a.b=v after it changes a setting",
+    help="config file of Stage 1, or the name of one that ships;"
+    " --config.a.b=v after it changes a setting",
   )
   add(
     "--topology",

@@ -170,7 +170,7 @@ def _audio(args: argparse.Namespace) -> None:
   runtime.print_examples(args.out)
   print(
     f"{args.out} is ready; try next: siren-jax train-codec "
-    f"--config=configs/nano_codec.py --config.data.path={args.out} "
+    f"--config=nano_codec --config.data.path={args.out} "
     "--workdir=runs/codec"
   )
 
@@ -215,7 +215,7 @@ def _codes(args: argparse.Namespace) -> None:
   name = "siren_1_6b" if codec_model.config.kind == "dac" else "nano"
   print(
     f"{args.out} is ready; try next: siren-jax train "
-    f"--config=configs/{name}.py --config.data.path={args.out} "
+    f"--config={name} --config.data.path={args.out} "
     "--workdir=runs/experts"
   )
 

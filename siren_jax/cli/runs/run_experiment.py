@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--config",
     required=True,
     metavar="FILE",
-    help="config file; --config.a.b=v after it changes one of its settings",
+    help="config file, or the name of one that ships, such as nano;"
+    " --config.a.b=v after it changes one of its settings",
   )
   parser.add_argument(
     "--workdir",

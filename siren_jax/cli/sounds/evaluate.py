@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
 
   compilation.use_cache()
   import platformdirs
-  import tqdm
+  from tqdm.auto import tqdm
 
   from siren_jax.evaluation import report
 
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     args.cache or platformdirs.user_cache_path("siren-jax") / "heard"
   )
   total = (len(generated) + len(reference)) * len(panel.scorers)
-  with tqdm.tqdm(total=total, unit="clip", disable=None) as bar:
+  with tqdm(total=total, unit="clip", disable=None) as bar:
     ours, real = (
       report.extract(side, panel, results, bar.update, log, batch)
       for side in (generated, reference)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from siren_jax.data.preparation.config import AudioConfig
 from siren_jax.data.preparation.plan import (

@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 import soundfile
-import tqdm
+import tqdm.auto
 
 import siren_jax
 from siren_jax import api
@@ -173,12 +173,12 @@ def test_a_long_sound_is_that_of_python(generate, tmp_path, tiny_bundle):
 def test_progress_is_in_seconds_of_sound(generate, monkeypatch):
   bars = []
 
-  class Bar(tqdm.tqdm):
+  class Bar(tqdm.auto.tqdm):
     def __init__(self, **options):
       super().__init__(**options | {"disable": False, "file": io.StringIO()})
       bars.append(self)
 
-  monkeypatch.setattr(tqdm, "tqdm", Bar)
+  monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
   assert generate("rain", "--num-samples", "5", "--seconds", "0.21") == 0
   assert bars[0].total == pytest.approx(1.05)
   assert bars[0].n == pytest.approx(1.05)

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from siren_jax.cli import spectrogram
+from siren_jax.audio import spectrogram
 
 RATE = 16000
 
