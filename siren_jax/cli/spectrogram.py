@@ -4,7 +4,10 @@ from typing import IO, Any
 
 import numpy as np
 
-_FLOOR_DB = -80.0
+from siren_jax.audio import mel, stft
+
+_FLOOR_DB = -80.0  # below _FULL_POWER
+_FULL_POWER = 100.0
 _BANDS = 96
 _FFT, _HOP = 2048, 512
 _COLUMNS = 1000  # about what the picture has pixels
@@ -17,16 +20,15 @@ def save(file: IO[bytes], sound: Any, sample_rate: int, title: str) -> None:
   Args:
     sound: `audio.loudness.Samples`; read a block at a time.
   """
-  import librosa
   from matplotlib import figure
 
-  mel_MxX = _columns(sound, sample_rate)
   # An absolute scale, so that two pictures can be compared.
-  db_MxX = librosa.power_to_db(mel_MxX, ref=100.0, top_db=None)
+  power_MxX = _columns(sound, sample_rate) / _FULL_POWER
+  db_MxX = 10 * np.log10(np.maximum(power_MxX, 10 ** (_FLOOR_DB / 10)))
   fig = figure.Figure(figsize=(6, 3), layout="constrained")
   axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
   axes.imshow(
-    np.maximum(db_MxX, _FLOOR_DB),
+    db_MxX,
     origin="lower",
     aspect="auto",
     cmap="magma",
@@ -34,7 +36,8 @@ def save(file: IO[bytes], sound: Any, sample_rate: int, title: str) -> None:
     vmax=0,
     extent=(0, len(sound) / sample_rate, 0, _BANDS),
   )
-  centres_M = librosa.mel_frequencies(_BANDS, fmax=sample_rate / 2)
+  top = mel.from_hz(sample_rate / 2, "slaney")
+  centres_M = mel.to_hz(np.linspace(0, top, _BANDS + 2)[1:-1], "slaney")
   kilohertz = [0.25, 0.5, 1, 2, 4, 8]
   axes.set_yticks(
     np.interp(np.array(kilohertz) * 1e3, centres_M, np.arange(_BANDS)),
@@ -48,8 +51,7 @@ def _columns(sound: Any, sample_rate: int) -> np.ndarray:
 
   Frames are centred on every `_HOP`-th sample; beyond the ends is silence.
   """
-  import librosa
-
+  filters_WxM = mel.filters(sample_rate, _FFT, _BANDS)
   frames = 1 + len(sound) // _HOP
   each = -(-frames // _COLUMNS)  # frames of a column
   at_once = max(1, _FRAMES_AT_ONCE // each) * each
@@ -62,14 +64,8 @@ def _columns(sound: Any, sample_rate: int) -> np.ndarray:
       sound[max(0, start) : stop],
       (max(0, -start), max(0, stop - len(sound))),
     )
-    mel_MxT = librosa.feature.melspectrogram(
-      y=audio_S,
-      sr=sample_rate,
-      n_fft=_FFT,
-      hop_length=_HOP,
-      n_mels=_BANDS,
-      center=False,
-    )
+    frames_TxW = stft.frame(audio_S, _FFT, _HOP, "valid") * stft.hann(_FFT)
+    mel_MxT = (stft.power(np.fft.rfft(frames_TxW)) @ filters_WxM).T
     starts = np.arange(0, count, each)
     sizes = np.diff(starts, append=count)
     columns.append(np.add.reduceat(mel_MxT, starts, axis=1) / sizes)
