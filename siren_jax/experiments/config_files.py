@@ -26,7 +26,9 @@ _log = logging.getLogger(__name__)
 def to_config_dict(experiment: Any) -> "ConfigDict":
   """What a config file returns for `experiment`, with its kind noted."""
   config_dict = extras.load("ml_collections.config_dict")
-  return config_dict.ConfigDict({"kind": kind_of(experiment), **_open(experiment)})
+  return config_dict.ConfigDict(
+    {"kind": kind_of(experiment), **_open(experiment)}
+  )
 
 
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
