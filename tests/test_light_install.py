@@ -61,7 +61,7 @@ def test_requirements_are_those_of_the_project():
 
 
 def test_a_light_install_lacks_the_packages_of_every_extra():
-  names = {re.split(r"\W", d, 1)[0] for d in PROJECT["dependencies"]}
+  names = {re.split(r"\W", d, maxsplit=1)[0] for d in PROJECT["dependencies"]}
   assert not names & EXTRAS
   for extra, packages in extras.PACKAGES.items():
     assert set(packages) <= EXTRAS, extra
