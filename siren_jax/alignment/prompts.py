@@ -12,7 +12,6 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.shards import WHOLE_BATCH, Shard
 from siren_jax.data.sets import reader
-from siren_jax.data.sources import tables
 from siren_jax.data.synthetic import sounds
 
 
@@ -31,6 +30,8 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   """
   path = paths.local(path)
   if path.is_file():
+    from siren_jax.data.sources import tables  # takes soundfile
+
     texts = list(dict.fromkeys(tables.read_prompts(path)))
   else:
     texts = reader.captions(path, split)

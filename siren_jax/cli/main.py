@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 
 import siren_jax
 from siren_jax.cli import runtime, terminal
+from siren_jax.common import extras
 from siren_jax.common.config import check_number
 from siren_jax.common.errors import UserError
 
 # A verb is a module of a package here, with `add_arguments(parser)` and
 # `run(args)`; the first line of its docstring is its help, its `INTERRUPTED`
-# says what a signal leaves behind. Modules import what is slow in `run`.
+# says what a signal leaves behind, its `EXTRA` which extra it cannot do
+# without. Modules import what is slow in `run`.
 VERBS = {
   "generate": "sounds",
   "kinds": "sounds",
@@ -59,6 +61,8 @@ def _run(argv: list[str]) -> int:
   try:
     try:
       args = _parse(argv)
+      if args.extra:
+        extras.check(args.extra)
       return args.run(args) or 0
     finally:
       terminal.flush()
@@ -148,6 +152,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     verb.set_defaults(
       run=module.run,
       interrupted=getattr(module, "INTERRUPTED", _INTERRUPTED),
+      extra=getattr(module, "EXTRA", None),
     )
   args, rest = parser.parse_known_args(argv)
   if rest and not (hasattr(args, "config") and rest[0].startswith("--config.")):

@@ -7,7 +7,6 @@ import dataclasses
 import math
 
 import numpy as np
-import soxr
 
 from siren_jax.common.errors import UserError
 
@@ -98,6 +97,8 @@ def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
   """Plays faster (or slower), so with higher (or lower) pitch."""
   if abs(speed - 1) < 1e-3:
     return audio_S
+  import soxr  # A training step is imported where there is none.
+
   return soxr.resample(audio_S, speed, 1.0, quality="LQ")
 
 

@@ -8,26 +8,30 @@ import dataclasses
 import logging
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
-from ml_collections import config_dict as placeholders
 
 from siren_jax.common import config as configs
-from siren_jax.common import paths, sniff
+from siren_jax.common import extras, paths, sniff
 from siren_jax.common.errors import UserError
 from siren_jax.experiments.kinds import from_mapping, kind_of
 from siren_jax.storage import old_settings
+
+if TYPE_CHECKING:
+  from ml_collections import ConfigDict
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "configs"
 
 _log = logging.getLogger(__name__)
 
 
-def to_config_dict(experiment: Any) -> ConfigDict:
+def to_config_dict(experiment: Any) -> "ConfigDict":
   """What a config file returns for `experiment`, with its kind noted."""
-  return ConfigDict({"kind": kind_of(experiment), **_open(experiment)})
+  config_dict = extras.load("ml_collections.config_dict")
+  return config_dict.ConfigDict(
+    {"kind": kind_of(experiment), **_open(experiment)}
+  )
 
 
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
@@ -75,7 +79,8 @@ def _find(path: str) -> str:
   return shipped[path]
 
 
-def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
+def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":
+  config_flags = extras.load("ml_collections.config_flags")
   argv = ["siren-jax", f"--config={path}", *overrides]
   values = flags.FlagValues()  # Ours alone: absl's are one for the process.
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
@@ -92,9 +97,13 @@ def _parse(path: str, overrides: Sequence[str]) -> ConfigDict:
     raise UserError(
       f"{path}: {type(error).__name__} ({error}); mend the file"
     ) from error
-  if not isinstance(config, ConfigDict):
+  if not _is_config_dict(config):
     raise UserError(f"{path}: get_config() gives no ConfigDict")
   return config
+
+
+def _is_config_dict(value: Any) -> bool:
+  return isinstance(value, extras.load("ml_collections").ConfigDict)
 
 
 def _gist(error: Exception) -> str:
@@ -107,14 +116,14 @@ def _gist(error: Exception) -> str:
 def _check_key(config: Any, flag: str) -> None:
   _, *names = flag.split(".")
   for i, name in enumerate(names):
-    known = list(config) if isinstance(config, ConfigDict) else []
+    known = list(config) if _is_config_dict(config) else []
     if name not in known:
       full = ".".join(names[: i + 1])
       raise UserError(configs.unknown_key(full, name, known))
     config = config[name]
 
 
-def _under_new_name(config: ConfigDict, override: str) -> str:
+def _under_new_name(config: "ConfigDict", override: str) -> str:
   """A flag whose setting the config has under another name by now, under it."""
   flag, equals, value = override.partition("=")
   prefix, _, name = flag.partition(".")
@@ -138,7 +147,8 @@ def _open(experiment: Any) -> dict[str, Any]:
   def value(v: Any) -> Any:
     if dataclasses.is_dataclass(v):
       return _open(v)
-    return placeholders.placeholder(object) if v is None else v
+    return placeholder(object) if v is None else v
 
+  placeholder = extras.load("ml_collections.config_dict").placeholder
   fields = dataclasses.fields(experiment)
   return {f.name: value(getattr(experiment, f.name)) for f in fields}

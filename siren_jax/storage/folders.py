@@ -1,7 +1,7 @@
 """What a folder or a name is: a bundle, a work directory, a data set ...
 
-The one place that asks. A name becomes a folder in `find`: names of other
-places than this machine and the bundles that ship are to be answered there.
+The one place that asks. A name becomes a folder in `find`, be it of this
+machine, of a bundle that ships or of the hub.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 from siren_jax.storage import fingerprint as fingerprints
+from siren_jax.storage import hub
 
 # Bundles that ship, each a folder.
 SHIPPED = Path(__file__).parents[1] / "bundles"
@@ -120,13 +121,15 @@ class Folder:
 def find(name_or_path: str | os.PathLike | None) -> Path:
   """A folder of this machine, or else the bundle of that name that ships.
 
-  None is the default bundle.
+  None is the default bundle; hub:OWNER/NAME is fetched, see `hub.fetch`.
 
   Raises:
     UserError: there is neither; the message lists the names that ship.
   """
   if name_or_path is None:
     name_or_path = DEFAULT
+  if os.fspath(name_or_path).startswith(hub.PREFIX):
+    return hub.fetch(os.fspath(name_or_path))
   if os.fspath(name_or_path):  # No name is no folder, also not this one.
     path = paths.local(name_or_path)
     for folder in (path, SHIPPED / path):

@@ -20,6 +20,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.text import read_text
 
 INTERRUPTED = run_experiment.INTERRUPTED
+EXTRA = run_experiment.EXTRA
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

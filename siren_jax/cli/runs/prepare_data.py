@@ -22,6 +22,7 @@ from typing import Any
 from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
+EXTRA = "train"
 INTERRUPTED = "no data set was written; run the same command again"
 _AUDIO = (
   "sample_rate",

@@ -11,6 +11,7 @@ from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 from siren_jax.storage import run_config
 
+EXTRA = "train"
 INTERRUPTED = "the same command goes on from the last checkpoint"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from siren_jax.common import extras
 from siren_jax.common.errors import UserError
 from siren_jax.common.shards import Shard
 from siren_jax.data.sets.reader import Element, Source
@@ -130,7 +131,7 @@ def _grain(
   order: Order,
   reading: ReadConfig,
 ) -> "grain.DatasetIterator[dict[str, np.ndarray]]":
-  import grain  # slow to import
+  grain = extras.load("grain")  # slow to import
 
   class OurRows(grain.MapDataset):
     """Blocks of each batch, not every n-th row: the assembled batch has the

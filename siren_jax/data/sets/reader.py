@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from siren_jax.common import paths, sniff
+from siren_jax.common import extras, paths, sniff
 from siren_jax.common.errors import UserError
 from siren_jax.storage import folders
 
@@ -48,8 +48,7 @@ def texts(path: str | os.PathLike, split: str, *names: str) -> list[Element]:
 
   The other fields, such as the sound, are neither decoded nor kept.
   """
-  import tensorflow_datasets as tfds
-
+  tfds = extras.load("tensorflow_datasets")
   path = paths.local(path)
   builder = _tfds_builder(path)
   _check_split(path, split, builder.info.splits)
@@ -102,10 +101,9 @@ def previous(path: Path) -> Path:
 
 
 def _tfds_builder(path: Path) -> Any:
-  import tensorflow_datasets as tfds  # slow to import
-
   if not (path / folders.DATASET_INFO).exists():
     raise no_set(path)
+  tfds = extras.load("tensorflow_datasets")  # slow to import
   with _reading(path):
     return tfds.builder_from_directory(path)
 

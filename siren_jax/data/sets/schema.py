@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from siren_jax.common import extras
 from siren_jax.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ def to_example(record: Record) -> dict[str, Any]:
 
 def audio_features() -> "tfds.features.FeaturesDict":
   """Features of an audio set: the fields of `Record`."""
-  import tensorflow_datasets as tfds  # slow to import
-
+  tfds = extras.load("tensorflow_datasets")
   return tfds.features.FeaturesDict(
     {
       "id": tfds.features.Text(),
@@ -110,8 +110,7 @@ def code_features(
   views: int, codebooks: int, frames: int, tokens: int, width: int
 ) -> "tfds.features.FeaturesDict":
   """Features of a code set: codes [views, N, T], prompts [captions, P, C]."""
-  import tensorflow_datasets as tfds
-
+  tfds = extras.load("tensorflow_datasets")
   return tfds.features.FeaturesDict(
     {
       "id": tfds.features.Text(),
@@ -129,8 +128,7 @@ def _tensor(
   shape: tuple[int | None, ...], dtype: type[np.generic]
 ) -> "tfds.features.Tensor":
   """Stored as bytes: as numbers of a protocol buffer it reads 10x slower."""
-  import tensorflow_datasets as tfds
-
+  tfds = extras.load("tensorflow_datasets")
   return tfds.features.Tensor(
     shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES
   )

@@ -11,11 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tensorflow_datasets as tfds
-
-from siren_jax.common import paths
+from siren_jax.common import extras, paths
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import index
 from siren_jax.data.sets.index import SplitIndex
@@ -23,40 +21,10 @@ from siren_jax.data.sets.reader import previous
 from siren_jax.storage import folders
 from siren_jax.storage.lock import exclusive
 
+if TYPE_CHECKING:
+  import tensorflow_datasets as tfds
+
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
-
-
-class _Builder(  # type: ignore[call-arg]  # TFDS takes skip_registration.
-  tfds.core.GeneratorBasedBuilder, skip_registration=True
-):
-  """Writes splits that are iterables made elsewhere, and indexes them."""
-
-  name = "siren"
-  VERSION = tfds.core.Version("1.0.0")
-  # TFDS 4.9.10 needs importlib_resources to find it, and does not ask for it.
-  code_path = None
-
-  def __init__(
-    self,
-    features: tfds.features.FeaturesDict,
-    splits: Mapping[str, Examples],
-    folder: str,
-  ) -> None:
-    self._features, self._splits = features, splits
-    self.indices = {name: SplitIndex() for name in splits}
-    super().__init__(data_dir=folder, file_format="array_record")
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(builder=self, features=self._features)
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-    del dl_manager  # nothing is downloaded
-    return {name: self._generate_examples(name) for name in self._splits}
-
-  def _generate_examples(self, split: str) -> Examples:
-    for key, example in self._splits[split]:
-      self.indices[split].add(example)
-      yield key, example
 
 
 @contextlib.contextmanager
@@ -84,7 +52,7 @@ def claim(out: str | os.PathLike, overwrite: bool = False) -> Iterator[None]:
 
 def write(
   out: str | os.PathLike,
-  features: tfds.features.FeaturesDict,
+  features: "tfds.features.FeaturesDict",
   splits: Mapping[str, Examples],
   finish: Callable[[Path], None] | None = None,
 ) -> dict[str, SplitIndex]:
@@ -109,13 +77,12 @@ def write(
     with tempfile.TemporaryDirectory(
       prefix=_scratch(out), dir=out.parent
     ) as scratch:
-      builder = _Builder(features, splits, scratch)
-      folder = _build(builder)
-      index.write(folder, builder.indices)
+      folder, indices = _build(features, splits, scratch)
+      index.write(folder, indices)
       if finish:
         finish(folder)
       _replace(folder, out)
-      return builder.indices
+      return indices
   except OSError as error:
     raise UserError(
       f"{out}: cannot write ({error.strerror or error}); free space or choose"
@@ -134,11 +101,38 @@ def check_target(out: str | os.PathLike) -> None:
     )
 
 
-def _build(builder: _Builder) -> Path:
+def _build(
+  features: "tfds.features.FeaturesDict",
+  splits: Mapping[str, Examples],
+  data_dir: str,
+) -> tuple[Path, dict[str, SplitIndex]]:
+  """Writes splits that are made elsewhere; their folder, and what it holds."""
+  tfds = extras.load("tensorflow_datasets")  # slow to import
+  indices = {name: SplitIndex() for name in splits}
+
+  class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    name = "siren"
+    VERSION = tfds.core.Version("1.0.0")
+    # TFDS 4.9.10 needs importlib_resources to find it, and does not ask for it.
+    code_path = None
+
+    def _info(self) -> Any:
+      return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
+      del dl_manager  # nothing is downloaded
+      return {name: self._generate_examples(name) for name in splits}
+
+    def _generate_examples(self, split: str) -> Examples:
+      for key, example in splits[split]:
+        indices[split].add(example)
+        yield key, example
+
+  builder = Builder(data_dir=data_dir, file_format="array_record")
   tfds.disable_progress_bar()  # the caller shows one, over all splits
   with contextlib.redirect_stdout(io.StringIO()):  # download messages
     builder.download_and_prepare()
-  return Path(builder.data_dir)
+  return Path(builder.data_dir), indices
 
 
 def _scratch(out: Path) -> str:

@@ -1,0 +1,47 @@
+"""Packages of the extras in pyproject.toml, which a light install lacks."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from siren_jax.common.errors import UserError
+
+# By extra: what of it is imported here. Whoever only listens takes none.
+PACKAGES = {
+  "train": ("grain", "ml_collections", "tensorflow_datasets"),
+}
+
+
+def load(name: str) -> Any:
+  """Imports a module of one of `PACKAGES`.
+
+  Raises:
+    UserError: it is not installed; the message says how to install it.
+  """
+  package = name.partition(".")[0]
+  extra = next(e for e, packages in PACKAGES.items() if package in packages)
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    raise _missing(error.name or package, extra) from error
+
+
+def check(extra: str) -> None:
+  """Looks for the packages of an extra, and imports none of them.
+
+  Raises:
+    UserError: as `load`; better known before the work than after it.
+  """
+  for package in PACKAGES[extra]:
+    try:
+      spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError as error:
+      raise _missing(package, extra) from error
+    if spec is None:
+      raise _missing(package, extra)
+
+
+def _missing(package: str, extra: str) -> UserError:
+  return UserError(
+    f"{package} is not installed; pip install 'siren-jax[{extra}]'"
+  )
