@@ -129,7 +129,7 @@ class ClapTask:
     self._start = start or {}
     self._prompts_OxE = None
     if loss.clip_classes and classes is not None:
-      _, text_QxE = jax.jit(self._class_texts)(self._start)
+      _, text_QxE = self._class_texts(self._start, classes)
       self._prompts_OxE = _prompt_means(text_QxE, classes)
     self._ema = ema_decay > 0
     self._tx = make_optimizer(
@@ -231,7 +231,7 @@ class ClapTask:
   def _classification(
     self, params: Params, batch: Batch, c: TextClasses
   ) -> Metrics:
-    mean_QxC, text_QxE = self._class_texts(params)
+    mean_QxC, text_QxE = self._class_texts(params, c)
     metrics = {}
     for name, x in (("token", mean_QxC), ("text", text_QxE)):
       centre, means = _class_means(x, c.prompt_Q, c.count)
@@ -243,7 +243,9 @@ class ClapTask:
       metrics["audio_accuracy"] = _accuracy(guess_B, batch["label_B"])
     return metrics
 
-  def _class_texts(self, params: Params) -> tuple[jax.Array, jax.Array]:
+  def _class_texts(
+    self, params: Params, c: TextClasses
+  ) -> tuple[jax.Array, jax.Array]:
     """Means of the tokens, and embeddings, of the texts of all classes."""
 
     def one(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -251,7 +253,6 @@ class ClapTask:
       tokens_1xPxC, text_1xE = self._text(params, ids_P[None], mask_P[None])
       return masked_mean(tokens_1xPxC[0], mask_P[:, None], axis=0), text_1xE[0]
 
-    c = self._classes
     # Of 500 classes there are thousands: in parts, for the sake of memory.
     return jax.lax.map(one, (c.ids_QxP, c.mask_QxP), batch_size=256)
 

@@ -132,8 +132,9 @@ def _grain(
   reading: ReadConfig,
 ) -> "grain.DatasetIterator[dict[str, np.ndarray]]":
   grain = extras.load("grain")  # slow to import
+  base: Any = grain.MapDataset
 
-  class OurRows(grain.MapDataset):
+  class OurRows(base):
     """Blocks of each batch, not every n-th row: the assembled batch has the
     same order whatever the number of processes."""
 

@@ -108,9 +108,11 @@ def _build(
 ) -> tuple[Path, dict[str, SplitIndex]]:
   """Writes splits that are made elsewhere; their folder, and what it holds."""
   tfds = extras.load("tensorflow_datasets")  # slow to import
+  base: Any = tfds.core.GeneratorBasedBuilder
   indices = {name: SplitIndex() for name in splits}
 
-  class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  # TFDS takes skip_registration.
+  class Builder(base, skip_registration=True):  # type: ignore[call-arg]
     name = "siren"
     VERSION = tfds.core.Version("1.0.0")
     # TFDS 4.9.10 needs importlib_resources to find it, and does not ask for it.
