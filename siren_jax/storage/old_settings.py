@@ -16,6 +16,7 @@ NEW_NAMES = {f"experts.{name}": f"execution.{name}" for name in _EXECUTION}
 _LATER: dict[tuple[str, str], dict[str, Any]] = {
   ("codec", "bands"): {"voices": 0, "beam": 1},
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
+  ("loss", "lock_text"): {"clip_classes": 0.0},
 }
 
 

@@ -62,8 +62,10 @@ def test_an_alignment_from_before_goes_on(tmp_path):
 def test_what_came_later_is_as_runs_did_before():
   codec = {"kind": "spectral", "bands": 64}
   now = old_settings.completed({"codec": codec, "loss": {"swing": 5.0}})
-  assert now["codec"] == {**codec, "voices": 0}
+  assert now["codec"] == {**codec, "voices": 0, "beam": 1}
   assert now["loss"]["loudness"] == 0.0 and now["loss"]["swing"] == 5.0
   assert old_settings.completed(now) == now
+  clap = old_settings.completed({"loss": {"lock_text": True}})
+  assert clap["loss"] == {"lock_text": True, "clip_classes": 0.0}
   dac = {"codec": {"kind": "dac", "strides": [2]}}
   assert old_settings.completed(dac) == dac
