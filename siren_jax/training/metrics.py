@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
@@ -137,9 +135,11 @@ class Progress:
     self._total, self._what = total, what
     self._pace = Pace(clock)
     self.pause = self._pace.pause
-    self._bar = tqdm(
-      total=total, initial=initial, desc=what, bar_format=_BAR, disable=None
-    )
+    self._bar = None
+    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+      from tqdm.auto import tqdm  # A batch machine need not have it.
+
+      self._bar = tqdm(total=total, initial=initial, desc=what, bar_format=_BAR)
 
   def advance(
     self, step: int, scalars: Mapping[str, float] | None = None
@@ -150,7 +150,7 @@ class Progress:
     if rate:
       left = _duration((self._total - step) / rate)
       pace = f"  {rate:.3g} steps/s, {left} left"
-    if not self._bar.disable:
+    if self._bar:
       if scalars:
         self._bar.set_postfix_str(_show(scalars) + pace, refresh=False)
       self._bar.update(step - self._bar.n)
@@ -159,14 +159,15 @@ class Progress:
 
   def say(self, line: str) -> None:
     """Prints a line without tearing the bar."""
-    if not self._bar.disable:
+    if self._bar:
       self._bar.write(line, file=sys.stderr)
     else:
       print(line, file=sys.stderr, flush=True)
 
   def close(self) -> None:
     """Leaves the bar as it stands."""
-    self._bar.close()
+    if self._bar:
+      self._bar.close()
 
 
 def _show(scalars: Mapping[str, float]) -> str:
