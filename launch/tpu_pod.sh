@@ -6,7 +6,7 @@
 #     --config.data.path=/shared/codes --config.mesh.expert=2
 #
 # On every host there is a checkout with a virtual environment at $CHECKOUT
-# (pip install -e '.[tpu]'), and the work directory is on a file system that
+# (pip install -e '.[train,tpu]'), and the work directory is on a file system that
 # all of them share (Filestore, gcsfuse). JAX finds the hosts by itself. When
 # one fails, all stop; the same command goes on from the last checkpoint.
 set -euo pipefail

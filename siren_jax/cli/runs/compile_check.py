@@ -1,10 +1,10 @@
 """compile for TPUs or GPUs that are not there: does it fit, how fast at best
 
-  pip install 'siren-jax[tpu]'
+  pip install 'siren-jax[train,tpu]'
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4 \\
     --config.mesh.expert=2
 
-  pip install 'siren-jax[cuda13]'
+  pip install 'siren-jax[train,cuda13]'
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=h100:1 \\
     --task=sample --batch=1 --config.generate.sampling.top_k=64
 
