@@ -99,6 +99,12 @@ def _quantizer():
   return _module(quantizer, _array(2, 5, 12), _array(2, dtype="int32"))
 
 
+def _search():
+  apply, variables, latents_BxTxF, _ = _quantizer()
+  search = functools.partial(apply, beam=3, method="search")
+  return search, variables, latents_BxTxF
+
+
 def _latents():
   codes_BxNxT = _array(1, 3, 4, dtype="int32")
   apply, variables, *_ = _quantizer()
@@ -157,8 +163,9 @@ CASES = {
   ),
   "codes of DAC": lambda: _encode(DAC),
   "the nearest code": lambda: _module(
-    Codebook(16, 8, 12), _array(2, 5, 8), method="nearest"
+    Codebook(16, 8, 12), _array(2, 5, 8), method="similarity"
   ),
+  "the search for codes": _search,
   "the quantizer": _quantizer,
   "the quantizer's gradient": lambda: _gradient(*_quantizer()),
   "latents of codes": _latents,
