@@ -3,7 +3,7 @@
   siren-jax train --config=configs/small.py --workdir=runs/small/experts \\
     --config.data.path=runs/small/codes
 
-Cost and result: see docs/training.md.
+Its training has not ended: there is no result yet.
 """
 
 from siren_jax.experiments.config_files import to_config_dict

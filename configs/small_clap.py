@@ -13,7 +13,7 @@ then the audio tower to it, which stays as it is:
     --config.data.start=runs/small/clap --config.loss.lock_text=True \\
     --config.loss.clip_classes=1.0 --config.train.steps=4000
 
-WordNet is Debian's package wordnet-base. Cost and result: see docs/training.md.
+WordNet is Debian's package wordnet-base. Its training has not ended.
 """
 
 from siren_jax.experiments.clap import ClapExperiment

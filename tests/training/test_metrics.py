@@ -1,6 +1,8 @@
 """metrics.csv across restarts, and the plain progress lines."""
 
 import csv
+import sys
+import types
 
 import pytest
 
@@ -139,8 +141,12 @@ def test_no_rate_before_two_steps(capsys):
   assert capsys.readouterr().err == "train 51/100  loss 1\n"
 
 
-def test_the_bar_shows_the_same(monkeypatch, capsys):
-  monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+@pytest.mark.parametrize("place", ["a terminal", "a notebook"])
+def test_the_bar_shows_the_same(place, monkeypatch, capsys):
+  if place == "a terminal":
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+  else:  # Its kernel's; widgets are not there, so tqdm writes text.
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
   clock = Clock()
   progress = Progress(10, 0, "train", clock)
   with progress.pause():
