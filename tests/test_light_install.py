@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # What a light install lacks, and what beside it a machine may lack on which
 # steps of training run.
 EXTRAS = {
-  "array_record", "grain", "librosa", "ml_collections", "tensorboardX",
+  "array_record", "gradio", "grain", "librosa", "ml_collections", "tensorboardX",
   "tensorflow_datasets", "transformers",
 }  # fmt: skip
 OTHERS = {
@@ -54,9 +54,11 @@ def run(program: str, names: set[str], cwd: pathlib.Path) -> str:
 def test_requirements_are_those_of_the_project():
   lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
   groups = PROJECT["optional-dependencies"]
+  wanted = PROJECT["dependencies"] + sum(
+    (groups[name] for name in ("train", "evaluate", "demo")), []
+  )
   assert [line for line in lines if not line.startswith("#")] == sorted(
-    [*PROJECT["dependencies"], *groups["train"], *groups["evaluate"]],
-    key=str.lower,
+    wanted, key=str.lower
   )
 
 
