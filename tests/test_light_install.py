@@ -19,8 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # What a light install lacks, and what beside it a machine may lack on which
 # steps of training run.
 EXTRAS = {
-  "array_record", "gradio", "grain", "librosa", "ml_collections", "tensorboardX",
-  "tensorflow_datasets", "transformers",
+  "array_record", "gradio", "grain", "librosa", "ml_collections",
+  "tensorboardX", "tensorflow_datasets", "transformers",
 }  # fmt: skip
 OTHERS = {
   "huggingface_hub", "matplotlib", "platformdirs", "pyloudnorm", "soundfile",
