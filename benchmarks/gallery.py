@@ -1,14 +1,15 @@
-"""One picture of the spectrograms of many prompts, for the README.
+"""Sounds to hear and their spectrograms, for README and docs/sounds.md.
 
-python benchmarks/gallery.py --out docs/spectrograms.png
+python benchmarks/gallery.py --out docs/sounds
+
+writes an mp3 and a png for each prompt, and prints the table of them that
+docs/sounds.md holds.
 """
 
 import argparse
+import pathlib
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib import figure
 
 import siren_jax
 from siren_jax.audio import spectrogram
@@ -25,24 +26,49 @@ PROMPTS = (
   "a helicopter",
   "a chainsaw",
 )
+COLUMNS = 3
+
+
+def file_name(prompt: str) -> str:
+  """The stem of a prompt's files."""
+  return prompt.replace(" ", "_")
+
+
+def table(prompts: tuple[str, ...], folder: str) -> str:
+  """Markdown: spectrograms that are links to their sounds."""
+  cells = []
+  for prompt in prompts:
+    stem = f"{folder}/{file_name(prompt)}"
+    cells.append(f"[![{prompt}]({stem}.png)]({stem}.mp3)<br>{prompt}")
+  cells += [""] * (-len(cells) % COLUMNS)
+  rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
+  rows.insert(1, ["---"] * COLUMNS)
+  return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def draw(path: pathlib.Path, audio_S, sample_rate: int) -> None:
+  """Writes a small spectrogram without labels."""
+  picture = figure.Figure(figsize=(3, 1.5), layout="constrained")
+  axes = picture.add_subplot()
+  spectrogram.draw(axes, audio_S, sample_rate)
+  axes.set_axis_off()
+  picture.savefig(path, dpi=80)
 
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--model", help="bundle (default: the one that ships)")
-  parser.add_argument("--out", required=True)
+  parser.add_argument("--out", required=True, type=pathlib.Path)
   parser.add_argument("--seed", type=int, default=0)
   args = parser.parse_args()
   siren = siren_jax.load(args.model)
+  args.out.mkdir(parents=True, exist_ok=True)
   clips = siren.generate(list(PROMPTS), seconds=5, key=args.seed)
-  figure, axes = pyplot.subplots(2, 5, figsize=(14, 4.4), sharex=True)
-  for axis, prompt, audio_S in zip(axes.flat, PROMPTS, clips, strict=True):
-    spectrogram.draw(axis, audio_S, siren.sample_rate)
-    axis.set_title(prompt, fontsize=10)
-    axis.set_yticks([])
-  figure.supxlabel("seconds", fontsize=9)
-  figure.tight_layout()
-  figure.savefig(args.out, dpi=80)
+  for prompt, audio_S in zip(PROMPTS, clips, strict=True):
+    stem = args.out / file_name(prompt)
+    siren.save(audio_S, stem.with_suffix(".mp3"))
+    draw(stem.with_suffix(".png"), audio_S, siren.sample_rate)
+  print(table(PROMPTS, args.out.name))
 
 
 if __name__ == "__main__":
