@@ -54,15 +54,6 @@ sj.play(rain)
 sj.show(rain)
 
 # %% [markdown]
-# A prompt may be far from everything that the model was trained on. `closest` says so.
-
-# %%
-for prompt in ("a puppy yapping", "a string quartet"):
-  closest = siren.closest(prompt)
-  kinds = ", ".join(kind.name for kind in closest.kinds)
-  print(f"{prompt}: closest to {kinds}", "(far)" if closest.is_far else "")
-
-# %% [markdown]
 # ## The codes
 #
 # A sound is twelve codes in each frame of 40 ms. Each codebook encodes what the ones above it left over; colour is the number of the code.
