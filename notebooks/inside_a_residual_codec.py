@@ -22,8 +22,7 @@ import sys
 
 if importlib.util.find_spec("siren_jax") is None:
   # pip keeps the JAX and NumPy that are there if they are recent enough.
-  address = "git+https://github.com/siren-jax/siren-jax"
-  package = f"siren-jax[notebook] @ {address}"
+  package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
   pip = [sys.executable, "-m", "pip", "install", "--quiet"]
   subprocess.run([*pip, package], check=True)
 

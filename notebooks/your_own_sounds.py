@@ -20,13 +20,12 @@ import sys
 
 if importlib.util.find_spec("siren_jax") is None:
   # pip keeps the JAX and NumPy that are there if they are recent enough.
-  address = "git+https://github.com/siren-jax/siren-jax"
-  package = f"siren-jax[train,notebook] @ {address}"
+  package = "siren-jax[train] @ git+https://github.com/siren-jax/siren-jax"
   pip = [sys.executable, "-m", "pip", "install", "--quiet"]
   subprocess.run([*pip, package], check=True)
 
 # %% [markdown]
-# How much is trained. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`, which is too little to hear anything. For better sounds, raise the numbers of steps: each training command goes on from its last checkpoint.
+# How much is trained. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`, which is too little to hear anything. For better sounds, raise the numbers of steps. A training command that was stopped goes on from its last checkpoint when its cell is run again.
 
 # %%
 import os
@@ -60,8 +59,6 @@ if not folder.exists():
       sj.save(sound.audio_S, folder / f"{i}.wav")
       text = "\n".join(sound.captions)
       (folder / f"{i}.txt").write_text(text)
-
-print(len(list(folder.glob("*.wav"))), "recordings")
 
 # %% [markdown]
 # `prepare-data` reads, resamples and cuts the recordings, and divides them into a training and a validation split.
@@ -166,10 +163,10 @@ siren = sj.load("mine")
 siren
 
 # %%
-captions = {
-  path.read_text().splitlines()[0] for path in sorted(folder.glob("*.txt"))
-}
-prompts = sorted(captions)[:3] or ["a sound"]
+from siren_jax.data.sets import reader
+
+records = reader.texts("runs/audio", "train", "captions")
+prompts = [record["captions"][0] for record in records[:3]]
 for sound in siren.sounds(prompts, seconds=SECONDS):
   sj.show(sound)
   sj.play(sound)
