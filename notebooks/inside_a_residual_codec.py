@@ -16,15 +16,21 @@
 # All figures are our own measurements on the small model that ships and on a few synthetic sounds. They show how this model behaves, and prove nothing about larger ones.
 
 # %%
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 
 if importlib.util.find_spec("siren_jax") is None:
-  # pip keeps the JAX and NumPy that are there if they are recent enough.
   package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
-  pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-  subprocess.run([*pip, package], check=True)
+  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  kept = [
+    f"{found.name}=={found.version}"
+    for found in importlib.metadata.distributions()
+    if found.name in ("jax", "jaxlib", "numpy")
+  ]
+  pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
+  subprocess.run(pip, check=True)
 
 # %% [markdown]
 # How much is measured. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`.

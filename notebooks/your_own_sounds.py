@@ -11,18 +11,24 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/your_own_sounds.ipynb)
 #
-# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: about ten minutes on two CPU cores, less on a GPU. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
+# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: all of it took 24 minutes on two CPU cores that were busy with other work. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
 
 # %%
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 
 if importlib.util.find_spec("siren_jax") is None:
-  # pip keeps the JAX and NumPy that are there if they are recent enough.
   package = "siren-jax[train] @ git+https://github.com/siren-jax/siren-jax"
-  pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-  subprocess.run([*pip, package], check=True)
+  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  kept = [
+    f"{found.name}=={found.version}"
+    for found in importlib.metadata.distributions()
+    if found.name in ("jax", "jaxlib", "numpy")
+  ]
+  pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
+  subprocess.run(pip, check=True)
 
 # %% [markdown]
 # How much is trained. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`, which is too little to hear anything. For better sounds, raise the numbers of steps. A training command that was stopped goes on from its last checkpoint when its cell is run again.
@@ -174,7 +180,7 @@ for sound in siren.sounds(prompts, seconds=SECONDS):
 # %% [markdown]
 # ## Alignment
 #
-# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. A few steps show how it is done; `docs/alignment.md` says what longer runs gained. The curve is the mean reward of the sounds.
+# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, and change nothing that can be heard; [longer runs](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md) do.
 
 # %%
 watch("runs/align", "train/reward")
