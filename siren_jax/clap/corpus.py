@@ -229,7 +229,9 @@ def make(
   rng.shuffle(texts)
   if words_tokenizer is None:
     words_tokenizer = tokenizer.train(texts, vocab_size, words)
-  ids_QxP, mask_QxP = tokenizer.tokenize(words_tokenizer, texts, max_tokens)
+  ids_QxP, mask_QxP = tokenizer.tokenize(
+    words_tokenizer, texts, max_tokens, log_cuts=False
+  )
   teacher_QxW = teacher(texts) if teacher else np.zeros((len(texts), 0))
   corpus = Corpus(
     ids_QxP,

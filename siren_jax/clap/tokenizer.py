@@ -121,11 +121,17 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
 
 
 def tokenize(
-  tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int
+  tokenizer: Tokenizer,
+  texts: Sequence[str],
+  max_tokens: int,
+  log_cuts: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Ids `[B, P]` int32 and mask `[B, P]` bool, P = `max_tokens`.
 
-  Longer texts are cut, with a note in the log; a token that ends texts stays.
+  Longer texts are cut; a token that ends texts stays.
+
+  Args:
+    log_cuts: warn of every text that is cut.
 
   Raises:
     UserError: a text is empty or only blanks, or is not Unicode.
@@ -142,12 +148,13 @@ def tokenize(
   for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
     ids = encoding.ids
     if len(ids) > max_tokens:
-      _log.warning(
-        "prompt %r has %d tokens; the last %d are left out",
-        texts[row],
-        len(ids),
-        len(ids) - max_tokens,
-      )
+      if log_cuts:
+        _log.warning(
+          "prompt %r has %d tokens; the last %d are left out",
+          texts[row],
+          len(ids),
+          len(ids) - max_tokens,
+        )
       last = ids[-1:] if encoding.special_tokens_mask[-1] else []
       ids = ids[: max_tokens - len(last)] + last
     ids_BxP[row, : len(ids)] = ids

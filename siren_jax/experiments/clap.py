@@ -219,7 +219,7 @@ class Labels:
       return None
     texts, prompt_Q, test_Q = zip(*rows, strict=True)
     return TextClasses(
-      *tokenizer.tokenize(words, texts, max_tokens),
+      *tokenizer.tokenize(words, texts, max_tokens, log_cuts=False),
       prompt_Q=np.array(prompt_Q),
       test_Q=np.array(test_Q),
       count=len(self.names),
@@ -307,7 +307,7 @@ def _clips(
 
   def features(captions: Sequence[str]) -> dict[str, np.ndarray]:
     ids_BxP, mask_BxP = tokenizer.tokenize(
-      words, captions, e.clap.text.max_tokens
+      words, captions, e.clap.text.max_tokens, log_cuts=False
     )
     label_B = [labels.class_of.get(caption, -1) for caption in captions]
     return {

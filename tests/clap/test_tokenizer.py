@@ -61,6 +61,12 @@ def test_a_long_text_is_cut_and_said(words, caplog):
   assert "the last 6 are left out" in caplog.text
 
 
+def test_texts_of_training_are_cut_without_a_word(words, caplog):
+  ids, _ = tokenizer.tokenize(words, ["dog " * 9], 4, log_cuts=False)
+  assert ids.shape == (1, 4)
+  assert not caplog.text
+
+
 def test_what_ends_a_text_stays_when_it_is_cut(words):
   words = Tokenizer.from_str(words.to_str())
   words.post_processor = processors.TemplateProcessing(

@@ -1,0 +1,155 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A first sound
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/first_sound.ipynb)
+#
+# Siren-JAX makes sounds of words. The model that ships is small: it knows a few kinds of sound, and needs no GPU. On two CPU cores the first sound takes about 20 seconds, most of them compilation, and a later one about 8.
+
+# %%
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("siren_jax") is None:
+  package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
+  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  kept = [
+    f"{found.name}=={found.version}"
+    for found in importlib.metadata.distributions()
+    if found.name in ("jax", "jaxlib", "numpy")
+  ]
+  pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
+  subprocess.run(pip, check=True)
+
+# %% [markdown]
+# How much is drawn. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`.
+
+# %%
+import os
+
+SMALL = os.environ.get("SIREN_NOTEBOOK_SIZE") == "ci"
+SECONDS = 1.0 if SMALL else 5.0
+
+# %%
+import matplotlib.pyplot as plt
+
+import siren_jax as sj
+from siren_jax.audio import spectrogram
+
+siren = sj.load()  # the model that ships
+siren
+
+# %% [markdown]
+# ## Words to sound
+#
+# Several candidates are drawn, and the one is kept that the model's CLAP finds nearest to the words. The same prompt, key and settings make the same sound again.
+
+# %%
+(rain,) = siren.sounds("rain on a tin roof", seconds=SECONDS, key=0)
+sj.play(rain)
+sj.show(rain)
+
+# %% [markdown]
+# ## The codes
+#
+# A sound is twelve codes in each frame of 40 ms. Each codebook encodes what the ones above it left over; colour is the number of the code.
+
+# %%
+(codes_NxT,) = siren.encode(rain.audio_S)
+fig, axes = plt.subplots(figsize=(8, 2.5), layout="constrained")
+image = axes.imshow(
+  codes_NxT, aspect="auto", interpolation="nearest", cmap="viridis"
+)
+axes.set(xlabel="frame", ylabel="codebook")
+fig.colorbar(image, label="code")
+plt.show()
+
+# %%
+# The sound of the codes: what the codec keeps of it.
+sj.play(siren.decode(codes_NxT))
+
+# %% [markdown]
+# ## Sampling settings
+#
+# The same prompt and key with other settings. A low `temperature` draws likely codes only, a high one any; `guidance` follows the words more closely, and varies less; more `candidates` are more to choose from.
+
+# %%
+PROMPT = "a dog barking"
+CHANGES = [
+  {"temperature": 0.5}, {}, {"temperature": 1.3},
+  {"guidance": 1.0}, {"guidance": 6.0}, {"candidates": 1},
+]  # fmt: skip
+
+
+def name_of(change):
+  """What differs from the model's own settings."""
+  pairs = [f"{name} {value:g}" for name, value in change.items()]
+  return ", ".join(pairs) or "as the model says"
+
+
+made = [
+  next(siren.sounds(PROMPT, seconds=SECONDS, **change)) for change in CHANGES
+]
+fig, grid = plt.subplots(
+  2, 3, figsize=(9, 4.5), layout="constrained", sharex=True, sharey=True
+)
+for axes, change, sound in zip(grid.flat, CHANGES, made, strict=True):
+  spectrogram.draw(axes, sound.audio_S, siren.sample_rate)
+  axes.set_title(name_of(change), fontsize="medium")
+plt.show()
+
+# %%
+for change, sound in zip(CHANGES, made, strict=True):
+  print(name_of(change))
+  sj.play(sound)
+
+# %% [markdown]
+# ## From a recording
+#
+# Any mono sound at `siren.sample_rate` will do, such as a file that `soundfile.read` has read. Here the recording is the rain that was made above.
+
+# %%
+recording_S = rain.audio_S
+
+# It goes on: the first part is the recording itself.
+(longer_S,) = siren.generate(
+  "rain on a tin roof", seconds=SECONDS / 2, continue_from=recording_S
+)
+
+# The middle is made anew, to fit what is before and after it.
+start, end = 0.4 * SECONDS, 0.6 * SECONDS
+filled_S = siren.fill(recording_S, start, end, "rain on a tin roof")
+
+# The first four codebooks stay, the other eight are drawn.
+varied_S = siren.vary(recording_S, keep=4, prompt="rain on a tin roof")
+
+for title, audio_S in (
+  ("the recording", recording_S),
+  ("continued", longer_S),
+  ("filled in the middle", filled_S),
+  ("varied", varied_S),
+):
+  sj.show(audio_S, siren.sample_rate, title)
+  sj.play(audio_S, siren.sample_rate)
+
+# %% [markdown]
+# ## Keep it
+
+# %%
+siren.save(rain, "rain.wav")
+
+# %% [markdown]
+# ## Next
+#
+# - Train a model on a folder of recordings: `your_own_sounds`.
+# - See what the codes hold: `inside_a_residual_codec`.
+# - Long sounds, streams and the sampler's state: [docs/sampling.md](https://github.com/siren-jax/siren-jax/blob/main/docs/sampling.md).

@@ -1,0 +1,291 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Inside a residual codec
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/inside_a_residual_codec.ipynb)
+#
+# A residual codec has twelve layers, and each one encodes what the layers before it left over. Siren predicts these codes from words. This notebook looks at the features of the layers, at what each layer adds to the sound, at what its codes have to do with the words, and at how errors grow while a sound is drawn.
+#
+# All figures are our own measurements on the small model that ships and on a few synthetic sounds. They show how this model behaves, and prove nothing about larger ones.
+
+# %%
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("siren_jax") is None:
+  package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
+  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  kept = [
+    f"{found.name}=={found.version}"
+    for found in importlib.metadata.distributions()
+    if found.name in ("jax", "jaxlib", "numpy")
+  ]
+  pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
+  subprocess.run(pip, check=True)
+
+# %% [markdown]
+# How much is measured. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`.
+
+# %%
+import os
+
+SMALL = os.environ.get("SIREN_NOTEBOOK_SIZE") == "ci"
+SOUNDS, SECONDS = (4, 2) if SMALL else (24, 5)
+DEPTHS = (1, 12) if SMALL else (1, 2, 4, 8, 12)
+
+# %%
+import functools
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import siren_jax as sj
+from siren_jax import codec, experts, sampling
+from siren_jax.audio import spectrogram
+from siren_jax.data.synthetic import sounds
+from siren_jax.evaluation import reconstruction
+
+bundle = sj.load().bundle
+layers = bundle.config.num_codebooks
+rate = bundle.codec.config.sample_rate
+
+# Sounds with captions, made with a seed that training did not use.
+examples = list(sounds.make_set(SOUNDS, 4321, rate, SECONDS))
+audio_BxS = np.stack([example.audio_S for example in examples])
+captions = [example.captions[0] for example in examples]
+codes_BxNxT = bundle.codec.encode(audio_BxS)
+print(codes_BxNxT.shape, "sounds, layers, frames;", captions[:3])
+
+# %% [markdown]
+# ## The features of the layers
+#
+# Code `c` of layer `n` stands for the feature `W_n · codebook_n[c] + b_n`. The decoder gets the sum of twelve features, one of each layer.
+
+# %%
+tables = codec.embedding_tables(bundle.codec.params)
+features_NxVxF = np.asarray(
+  jnp.einsum("nfe,nve->nvf", tables["weight_NxFx8"], tables["codebook_NxVx8"])
+  + tables["bias_NxF"][:, None]
+)
+numbers_N = np.arange(layers)
+codes = np.asarray(codes_BxNxT)
+# The features that the sounds use, [B, N, T, F].
+used = features_NxVxF[numbers_N[None, :, None], codes]
+norms_BxNxT = np.linalg.norm(used, axis=-1)
+
+fig, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+axes.boxplot(
+  list(norms_BxNxT.swapaxes(0, 1).reshape(layers, -1)),
+  positions=numbers_N,
+  showfliers=False,
+)
+axes.set(xlabel="layer", ylabel="norm of the feature", ylim=(0, None))
+plt.show()
+
+# %% [markdown]
+# *Norms of the features that the sounds use (our measurement).* The first layer carries by far the largest feature, and deeper layers make smaller and smaller corrections. This is what encoding a residual means.
+
+# %%
+unit = used / np.maximum(norms_BxNxT, 1e-9)[..., None]
+cosine_NxN = np.einsum("bntf,bmtf->nm", unit, unit) / (
+  unit.shape[0] * unit.shape[2]
+)
+fig, axes = plt.subplots(figsize=(4.5, 4), layout="constrained")
+image = axes.imshow(
+  np.degrees(np.arccos(np.clip(cosine_NxN, -1, 1))),
+  cmap="coolwarm",
+  vmin=0,
+  vmax=180,
+)
+axes.set(xlabel="layer", ylabel="layer", xticks=numbers_N, yticks=numbers_N)
+fig.colorbar(image, label="angle in degrees")
+plt.show()
+off_diagonal = np.abs(cosine_NxN[~np.eye(layers, dtype=bool)])
+print(f"mean |cosine| of two layers: {off_diagonal.mean():.3f}")
+
+# %% [markdown]
+# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All but those of the first three layers are near 90 degrees. The paper argues that the gradients of such layers disagree in one shared transformer, and gives every pair of layers a transformer of its own.
+
+# %% [markdown]
+# ## What each layer adds to the sound
+
+# %%
+net = codec.model.module(bundle.codec.config)
+
+
+@jax.jit
+def latents(params, audio_BxS):
+  """What the codec's encoder makes of audio, before it is quantized."""
+  encoder = lambda module, audio: module.encoder(audio)  # noqa: E731
+  return net.apply({"params": params}, audio_BxS, method=encoder)
+
+
+latents_BxTxF = np.asarray(latents(bundle.codec.params, audio_BxS))
+sums = np.cumsum(used, axis=1)
+left_BxNxTxF = latents_BxTxF[:, None] - sums
+left_N = (left_BxNxTxF**2).sum((0, 2, 3)) / (latents_BxTxF**2).sum()
+
+decode = jax.jit(codec.decode, static_argnums=1)
+decoded = {
+  depth: np.asarray(
+    decode(bundle.codec.params, bundle.codec.config, codes_BxNxT[:, :depth])
+  )[:, : audio_BxS.shape[1]]
+  for depth in DEPTHS
+}
+mel = [
+  reconstruction.mel_distance(audio_BxS, decoded[depth], rate).mean()
+  for depth in DEPTHS
+]
+
+fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+axes[0].semilogy(numbers_N + 1, left_N, marker="o")
+axes[0].set(xlabel="layers", ylabel="energy left over")
+axes[1].plot(DEPTHS, mel, marker="o")
+axes[1].set(xlabel="layers", ylabel="mel distance")
+plt.show()
+
+# %% [markdown]
+# *What is left of the latents after so many layers, and the distance of the decoded sound from the original (our measurement).* The first layer takes away two thirds of the energy, and every later one about a fifth of what is left. The distance of the sound does not go to zero, because this decoder shapes noise and does not give the waveform back.
+
+# %%
+fig, axes = plt.subplots(
+  1, len(DEPTHS) + 1, figsize=(2.2 * len(DEPTHS) + 2.2, 2.5),
+  layout="constrained", sharey=True,
+)  # fmt: skip
+for axis, (name, sound_S) in zip(
+  axes,
+  [(captions[0], audio_BxS[0])]
+  + [(f"layers: {depth}", decoded[depth][0]) for depth in DEPTHS],
+  strict=True,
+):
+  spectrogram.draw(axis, sound_S, rate)
+  axis.set_title(name, fontsize="small", wrap=True)
+plt.show()
+for depth in DEPTHS:
+  sj.play(decoded[depth][0], rate)
+
+# %% [markdown]
+# *One sound, and what the first layers make of it (our measurement).* One layer gives the rough place in time and frequency. The others sharpen it.
+
+# %% [markdown]
+# ## What the codes have to do with the words
+#
+# The cross-entropy of the codes is computed three times: with the right captions, with those of another sound, and without words. Where words matter, the wrong ones cost something.
+
+# %%
+execution = bundle.execution
+expert_params = bundle.all_params["experts"]
+prompt_BxPxC, mask_BxP, _ = bundle.clap.encode_text(captions)
+prompt_BxPxC, mask_BxP = jnp.asarray(prompt_BxPxC), jnp.asarray(mask_BxP)
+
+
+@jax.jit
+def losses(params, prompt_BxPxC, mask_BxP):
+  """Cross-entropy of every layer's codes [N], in nats."""
+  frame_mask = jnp.ones((len(codes_BxNxT), codes_BxNxT.shape[2]), bool)
+  _, metrics = experts.loss(
+    params, bundle.config, codes_BxNxT, prompt_BxPxC, frame_mask, mask_BxP,
+    execution=execution,
+  )  # fmt: skip
+  return jnp.stack([metrics[f"ce_codebook_{n}"] for n in range(layers)])
+
+
+right_N = losses(expert_params, prompt_BxPxC, mask_BxP)
+swapped_N = losses(
+  expert_params, jnp.roll(prompt_BxPxC, 1, 0), jnp.roll(mask_BxP, 1, 0)
+)
+null_N = losses(expert_params, *experts.null_prompt(prompt_BxPxC, mask_BxP))
+
+fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+for values_N, label in (
+  (right_N, "right"),
+  (swapped_N, "swapped"),
+  (null_N, "none"),
+):
+  axes[0].plot(numbers_N, values_N, marker="o", label=label)
+axes[0].axhline(np.log(bundle.config.codebook_size), color="gray", ls=":")
+axes[0].set(xlabel="layer", ylabel="cross-entropy in nats")
+axes[0].legend(title="words")
+axes[1].bar(numbers_N, swapped_N - right_N)
+axes[1].set(xlabel="layer", ylabel="cost of swapped words in nats")
+plt.show()
+
+# %% [markdown]
+# *Cross-entropy by layer (dotted: guessing), and what swapped words cost (our measurement).* The deeper a layer, the harder its codes are to predict; wrong words cost most in the first two layers, which the second stage of Siren tunes. Without words the loss is hardly higher than with the right ones, because the true frames before a frame already say what kind of sound it is.
+
+# %% [markdown]
+# ## How errors grow while a sound is drawn
+#
+# In training, every frame is predicted from the true frames before it (teacher forcing). In sampling it is predicted from frames that the model drew itself. Both are compared with the recording here: the first quarter of each sound is given, the next part is drawn. The last fifth is left out, because most of these sounds have ended by then. A sound that departs from the recording may still be a good one: this measures distance, not quality.
+
+# %%
+given, frames = codes.shape[2] // 4, codes.shape[2] * 4 // 5
+true_BxNxT = codes[..., :frames]
+method = sampling.SamplingConfig()  # temperature 1, no guidance
+keys_B = jax.random.split(jax.random.key(0), SOUNDS)
+
+# Teacher-forced: every code is drawn after the true codes before it.
+teacher_forced = jax.jit(
+  functools.partial(experts.logits, config=bundle.config, execution=execution)
+)(
+  expert_params,
+  codes_BxNxT=true_BxNxT,
+  prompt_BxPxC=prompt_BxPxC,
+  frame_mask_BxT=jnp.ones((SOUNDS, frames), bool),
+  prompt_mask_BxP=mask_BxP,
+)
+forced = np.asarray(jax.random.categorical(jax.random.key(1), teacher_forced))
+
+# Free running: the sampler goes on from the given frames.
+weights = sampling.prepare_weights(expert_params, bundle.config, execution)
+prompted = sampling.prepare(weights, method, prompt_BxPxC, mask_BxP)
+state = sampling.start(prompted, capacity=frames)
+state = sampling.prefill(prompted, state, true_BxNxT[..., :given])
+_, drawn = sampling.advance(prompted, state, keys_B, num_frames=frames - given)
+free = np.concatenate([true_BxNxT[..., :given], drawn.codes_BxNxT], 2)
+
+
+# %%
+def features(codes_BxNxT):
+  """Sum of the features of all layers, [B, T, F]."""
+  return features_NxVxF[numbers_N[None, :, None], codes_BxNxT].sum(1)
+
+
+def error(codes_BxNxT):
+  """Squared error [T] of the features, over the energy of the true ones."""
+  true = features(true_BxNxT)
+  wrong = ((features(codes_BxNxT) - true) ** 2).sum((0, 2))
+  return (wrong / (true**2).sum((0, 2)).mean())[given:]
+
+
+others = np.roll(true_BxNxT, 1, 0)
+seconds_T = np.arange(frames - given) / bundle.codec.config.frame_rate
+fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+for what, label in (
+  (forced, "teacher-forced"),
+  (free, "free running"),
+  (others, "another sound"),
+):
+  axes[0].plot(seconds_T, error(what), label=label)
+axes[0].set(xlabel="seconds after the given part", ylabel="error of features")
+axes[0].set_ylim(0, None)
+axes[0].legend()
+for what, label in ((forced, "teacher-forced"), (free, "free running")):
+  same_N = (what == true_BxNxT)[..., given:].mean((0, 2))
+  axes[1].plot(numbers_N, 100 * same_N, marker="o", label=label)
+axes[1].set(xlabel="layer", ylabel="codes as in the recording, %")
+plt.show()
+
+# %% [markdown]
+# *Distance from the recording by time, and share of codes that are the recording's by layer (our measurement).* Teacher-forced errors stay level; those of free running begin there, and within about a second they come most of the way to the distance of an unrelated sound. At every layer fewer codes are the recording's when the model goes on from its own codes, and the share falls with depth.
