@@ -76,6 +76,7 @@ def test_a_name_is_fetched_and_errors_are_one_line(hub, run):
   assert "the hub is not reached" in unknown
 
 
+@pytest.mark.long
 def test_a_bundle_that_is_pushed_is_the_one_that_is_loaded(
   hub, run, tiny_bundle, tmp_path
 ):
