@@ -92,6 +92,15 @@ for name in (
   run(program, EXTRAS | OTHERS, ROOT)
 
 
+def test_a_model_is_loaded_without_what_trains_it(tiny_bundle):
+  """Optax and Orbax come with Flax; loading does not wait for them."""
+  program = f"""
+import siren_jax
+siren_jax.load({str(tiny_bundle)!r})
+"""
+  run(program, EXTRAS | {"optax", "orbax"}, ROOT)
+
+
 @pytest.mark.long
 def test_sounds_are_made_without_extras(tiny_bundle, tmp_path):
   soundfile.write(
