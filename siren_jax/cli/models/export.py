@@ -26,6 +26,7 @@ For the code of the paper's authors:
 import argparse
 import dataclasses
 import pathlib
+import shlex
 from typing import Any
 
 from siren_jax.cli import runtime
@@ -232,4 +233,10 @@ def save(
   if push:
     runtime.say(f"uploading to {push} ...")
     print(hub.push(out, push))
-  print(f'try next: siren-jax generate "a dog barking" --model {push or out}')
+  say_next(push or out)
+
+
+def say_next(model: str | pathlib.Path) -> None:
+  """Prints the command that makes a sound with this model."""
+  name = shlex.quote(str(model))
+  print(f'try next: siren-jax generate "a dog barking" --model {name}')

@@ -75,6 +75,7 @@ def _align(
   out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
+    export.say_next(out)
   else:
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
