@@ -31,6 +31,7 @@ from benchmarks.speeds import (
 )
 from siren_jax import codec, experts, sampling
 from siren_jax.experts import Execution, ExpertConfig
+from siren_jax.experts.task import Stage1Task
 from siren_jax.sampling import SamplingConfig, methods
 from siren_jax.scaling import flops
 from siren_jax.training import OptimizerConfig
@@ -296,12 +297,10 @@ def _weights(key: jax.Array, config: ExpertConfig, dtype: Any) -> Any:
   return jax.tree.map(lambda x: x.astype(dtype), variables)
 
 
-def _task(config: ExpertConfig, remat: bool = True) -> experts.Stage1Task:
+def _task(config: ExpertConfig, remat: bool = True) -> Stage1Task:
   optimizer = OptimizerConfig(steps=100, warmup_steps=10)
   execution = dataclasses.replace(EXECUTION, remat=remat)
-  return experts.Stage1Task(
-    config, optimizer, tables(config), execution=execution
-  )
+  return Stage1Task(config, optimizer, tables(config), execution=execution)
 
 
 def _prompts(config: ExpertConfig, batch: int, tokens: int):

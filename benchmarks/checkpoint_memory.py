@@ -33,7 +33,8 @@ import numpy as np
 
 from configs import siren_1_6b
 from siren_jax.common.mesh import MeshConfig, make_mesh
-from siren_jax.experts import ExpertConfig, Stage1Task
+from siren_jax.experts import ExpertConfig
+from siren_jax.experts.task import Stage1Task
 from siren_jax.storage.checkpoint import Checkpoints, Restored
 from siren_jax.training import OptimizerConfig, trainer
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from benchmarks.shapes import SHAPES, tables
 from siren_jax import experts
 from siren_jax.common import tuning
+from siren_jax.experts.task import Stage1Task
 from siren_jax.training import OptimizerConfig
 
 
@@ -47,7 +48,7 @@ def main() -> None:
 
 def time_step(config: experts.ExpertConfig, args) -> tuple[float, float]:
   """Seconds of the first step with its compilation, and of a later one."""
-  task = experts.Stage1Task(
+  task = Stage1Task(
     config,
     OptimizerConfig(steps=100, warmup_steps=10),
     tables(config),

@@ -21,6 +21,13 @@ from siren_jax.storage import checkpoint
 pytestmark = pytest.mark.long
 ROOT = pathlib.Path(__file__).parents[1]
 KILL_STEPS = 24
+# What of a run can be heard in TensorBoard.
+SOUNDS = {
+  "codec": ["recording", "reconstruction"],
+  "clap": [],
+  "experts": ["recording", "generated"],
+  "align": ["generated"],
+}
 
 
 def command(*args):
@@ -81,13 +88,16 @@ def runs(tmp_path_factory):
   audio, codes = runs / "audio", runs / "codes"
   codec, clap = runs / "codec", runs / "clap"
   run("prepare-data", "--synthetic", 24, "--seconds", 1, "--out", audio)
-  run(*train("train-codec", "tiny_codec", audio, codec))
-  run(*train("train-clap", "tiny_clap", audio, clap))
+  done = run(*train("train-codec", "tiny_codec", audio, codec))
+  assert "try next: siren-jax train-clap --config=nano_clap" in done
+  done = run(*train("train-clap", "tiny_clap", audio, clap))
+  assert f"try next: siren-jax prepare-data {audio} --codec" in done
   run(
     "prepare-data", audio, "--codec", codec, "--clap", clap, "--seconds", 1,
     "--out", codes,
   )  # fmt: skip
-  run(*train("train", "tiny", codes, runs / "experts"))
+  done = run(*train("train", "tiny", codes, runs / "experts"))
+  assert f"try next: siren-jax export --experts {runs / 'experts'}" in done
   (runs / "notes.md").write_text("## Data\n\nMade-up sounds only.\n")
   run(
     "export", "--experts", runs / "experts", "--name", "mine",
@@ -198,7 +208,9 @@ def test_every_run_left_metrics_and_can_be_inspected(runs, inspect):
       rows = list(csv.DictReader(file))
     assert [r["step"] for r in rows] == ["1", "2", "3", "4"]
     assert all(np.isfinite(float(r["train/loss"])) for r in rows)
-    assert list((runs / name / "tensorboard").iterdir())
+    (events,) = (runs / name / "tensorboard").iterdir()
+    for sound in SOUNDS[name]:
+      assert f"sound_1/{sound}".encode() in events.read_bytes()
     out = inspect(runs / name)
     assert "step 4 of 4" in out
     assert "total" in out

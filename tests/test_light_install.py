@@ -55,7 +55,7 @@ def test_requirements_are_those_of_the_project():
   lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
   groups = PROJECT["optional-dependencies"]
   wanted = PROJECT["dependencies"] + sum(
-    (groups[name] for name in ("train", "evaluate", "demo")), []
+    (groups[name] for name in ("train", "evaluate", "weights", "demo")), []
   )
   assert [line for line in lines if not line.startswith("#")] == sorted(
     wanted, key=str.lower
@@ -90,6 +90,15 @@ for name in (
   importlib.import_module(f"siren_jax.{name}")
 """
   run(program, EXTRAS | OTHERS, ROOT)
+
+
+def test_a_model_is_loaded_without_what_trains_it(tiny_bundle):
+  """Optax and Orbax come with Flax; loading does not wait for them."""
+  program = f"""
+import siren_jax
+siren_jax.load({str(tiny_bundle)!r})
+"""
+  run(program, EXTRAS | {"optax", "orbax"}, ROOT)
 
 
 @pytest.mark.long
@@ -131,6 +140,18 @@ HEAVY = {
   ],
   "tensorflow_datasets": [["inspect", "set"]],
 }
+
+
+def test_a_published_clap_names_its_extra_in_one_line(tmp_path):
+  command = ["import-weights", "clap", ".", "--out=new"]
+  program = f"""
+from siren_jax.cli.main import main
+assert main({command!r}) == 2
+"""
+  assert run(program, EXTRAS, tmp_path).splitlines() == [
+    "siren-jax: error: transformers is not installed;"
+    " pip install 'siren-jax[weights]'"
+  ]
 
 
 def test_what_takes_an_extra_names_it_in_one_line(tmp_path):

@@ -23,6 +23,7 @@ from siren_jax.experts.expert import is_boxed
 from siren_jax.experts.task import decays
 from siren_jax.training import (
   OptimizerConfig,
+  Sounds,
   TrainState,
   averaged,
   make_optimizer,
@@ -218,11 +219,31 @@ class AlignTask:
     Without a key, for an evaluation: by the averaged policy, where there is
     one.
     """
+    return self._draw(state, batch, key, self.config.group_size)
+
+  @property
+  def sounds(self) -> Sounds:
+    """The first sound of each prompt, as an evaluation draws them."""
+    return Sounds(self._sounds, self.models.codec.sample_rate)
+
+  def _sounds(
+    self, state: TrainState, batch: Batch, rows: int
+  ) -> dict[str, jax.Array]:
+    if "audio_BxS" in batch:  # They are drawn already.
+      audio_BxS = batch["audio_BxS"][:: self.config.group_size][:rows]
+    else:
+      prompts = {name: batch[name][:rows] for name in PROMPTS}
+      audio_BxS = self._draw(state, prompts, None, 1)["audio_BxS"]
+    return {"generated": audio_BxS}
+
+  def _draw(
+    self, state: TrainState, batch: Batch, key: jax.Array | None, group: int
+  ) -> Batch:
+    """`rollout` with a group of any size."""
     if key is None:
       state = dataclasses.replace(state, params=state.eval_params)
       key = jax.random.key(0)
     ids_QxP, mask_QxP, truth_Q, place_Q = (batch[name] for name in PROMPTS)
-    group = self.config.group_size
     keys_Q = jax.vmap(jax.random.fold_in, (None, 0))(
       named_key(key, "rollout"), place_Q
     )

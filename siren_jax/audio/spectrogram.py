@@ -20,12 +20,17 @@ def save(
   file: IO[bytes], sound: Samples, sample_rate: int, title: str = ""
 ) -> None:
   """Writes the mel spectrogram of a sound as PNG."""
+  figure_of(sound, sample_rate, title).savefig(file, format="png", dpi=120)
+
+
+def figure_of(sound: Samples, sample_rate: int, title: str = "") -> Any:
+  """Matplotlib's `Figure` of the mel spectrogram of a sound."""
   from matplotlib import figure
 
   fig = figure.Figure(figsize=(6, 3), layout="constrained")
   axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
   draw(axes, sound, sample_rate)
-  fig.savefig(file, format="png", dpi=120)
+  return fig
 
 
 def draw(axes: Any, sound: Samples, sample_rate: int) -> None:

@@ -103,18 +103,34 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
     )
   try:
     tokenizer = Tokenizer.from_file(str(path))
-    # Published ones may carry what they were last called with.
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
   except Exception as error:  # tokenizers raises bare Exception
     raise UserError(
       f"{path} is not a tokenizer ({sniff.describe(path) or error}); get it"
       " again"
     ) from error
+  return checked(tokenizer, vocab_size, path)
+
+
+def checked(
+  tokenizer: Tokenizer, vocab_size: int | None, source: Path
+) -> Tokenizer:
+  """A tokenizer that neither pads nor cuts, with ids of the text tower.
+
+  Args:
+    tokenizer: is changed.
+    vocab_size: as of `load`.
+    source: for the message.
+
+  Raises:
+    UserError: it has ids that are not below `vocab_size`.
+  """
+  # Published ones may carry what they were last called with.
+  tokenizer.no_padding()
+  tokenizer.no_truncation()
   highest = max(tokenizer.get_vocab().values(), default=-1)
   if vocab_size is not None and not 0 <= highest < vocab_size:
     raise UserError(
-      f"{path}: ids up to {highest}, but the text tower has a vocab_size of"
+      f"{source}: ids up to {highest}, but the text tower has a vocab_size of"
       f" {vocab_size}; get both from the same export"
     )
   return tokenizer

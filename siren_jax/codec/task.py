@@ -16,6 +16,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.rng import named_key
 from siren_jax.training import (
   OptimizerConfig,
+  Sounds,
   TrainState,
   averaged,
   make_optimizer,
@@ -278,6 +279,21 @@ class CodecTask:
     usage = jnp.where(dead_NxV, 0.3, usage)
     dead = jnp.sum(dead_NxV).astype(jnp.float32)
     return params | {"quantizer": stages}, usage, dead
+
+  @property
+  def sounds(self) -> Sounds:
+    """Recordings, and what `decode` gives back of them."""
+    return Sounds(self._sounds, self.config.sample_rate)
+
+  def _sounds(
+    self, state: TrainState, batch: Batch, rows: int
+  ) -> dict[str, jax.Array]:
+    params, audio_BxS = state.eval_params, batch["audio_BxS"][:rows]
+    codes = codec_model.encode(params, self.config, audio_BxS)
+    return {
+      "recording": audio_BxS,
+      "reconstruction": codec_model.decode(params, self.config, codes),
+    }
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
     """Mel distance and used codes of what `decode` gives back."""

@@ -9,6 +9,7 @@ from siren_jax.common.errors import UserError
 # By extra: what of it is imported here. Whoever only listens takes none.
 PACKAGES = {
   "train": ("grain", "ml_collections", "tensorflow_datasets"),
+  "weights": ("transformers",),
 }
 
 

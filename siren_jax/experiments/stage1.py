@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from siren_jax import codec
+from siren_jax import codec, sampling
 from siren_jax.common.errors import UserError
 from siren_jax.common.mesh import MeshConfig
 from siren_jax.common.shards import WHOLE_BATCH, Shard
@@ -17,10 +17,13 @@ from siren_jax.data.batches.stream import ReadConfig
 from siren_jax.experts.config import SIZES, ExpertConfig
 from siren_jax.experts.ensemble import init
 from siren_jax.experts.execution import Execution
-from siren_jax.experts.task import Stage1Config, Stage1Task
+from siren_jax.experts.task import Stage1Config, Stage1Task, variables
 from siren_jax.sampling.config import GenerateConfig
 from siren_jax.storage import components
-from siren_jax.training import OptimizerConfig, TrainConfig
+from siren_jax.training import OptimizerConfig, Sounds, TrainConfig, TrainState
+from siren_jax.training.task import Batch
+
+_HEARD = ("codes_BxNxT", "prompt_BxPxC", "prompt_mask_BxP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +81,10 @@ def build(
   """
   del workdir  # Nothing but the trainer writes there.
   e = experiment
-  tables = codec.embedding_tables(
-    codec.load(e.data.codec or e.data.path).params
-  )
+  codec_model = codec.load(e.data.codec or e.data.path)
+  tables = codec.embedding_tables(codec_model.params)
   check_tables(e.experts, tables)
-  task = task_of(e, tables, start_of(e))
+  task = task_of(e, tables, start_of(e), sounds_of(e, codec_model))
   batches = functools.partial(
     pipeline.code_batches,
     e.data.path,
@@ -97,8 +99,33 @@ def build(
   return task, train, lambda: batches("validation")
 
 
+def sounds_of(e: Stage1Experiment, codec_model: codec.Codec) -> Sounds:
+  """Sounds drawn for prompts of the code set, and the recordings of those.
+
+  The recordings are as the codec gives them back; the same prompts and random
+  numbers come every time. `e.generate` says how codes are drawn.
+  """
+
+  def make(
+    state: TrainState, batch: Batch, rows: int, params: Any
+  ) -> dict[str, jax.Array]:
+    codes, prompt, mask = (batch[name][:rows] for name in _HEARD)
+    drawn = sampling.sample(
+      variables(state), e.experts, e.generate.sampling, prompt, mask,
+      jax.random.split(jax.random.key(0), len(codes)), codes.shape[2],
+      execution=e.execution,
+    )  # fmt: skip
+    decode = functools.partial(codec.decode, params, codec_model.config)
+    return {"recording": decode(codes), "generated": decode(drawn.codes_BxNxT)}
+
+  return Sounds(make, codec_model.config.sample_rate, (codec_model.params,))
+
+
 def task_of(
-  e: Stage1Experiment, tables: dict[str, jax.Array] | None, start: Any = None
+  e: Stage1Experiment,
+  tables: dict[str, jax.Array] | None,
+  start: Any = None,
+  sounds: Sounds | None = None,
 ) -> Stage1Task:
   """The task with the codec's tables, or without (shapes only)."""
   stage = Stage1Config(
@@ -106,7 +133,9 @@ def task_of(
     ema_decay=e.train.ema_decay,
     accumulate=e.train.accumulate,
   )
-  return Stage1Task(e.experts, e.schedule, tables, stage, start, e.execution)
+  return Stage1Task(
+    e.experts, e.schedule, tables, stage, start, e.execution, sounds
+  )
 
 
 def start_of(e: Stage1Experiment) -> Any:

@@ -4,13 +4,10 @@ from siren_jax import moved
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.ensemble import init, logits, loss, null_prompt
 from siren_jax.experts.execution import Execution
-from siren_jax.experts.task import Stage1Config, Stage1Task
 
 __all__ = [
   "Execution",
   "ExpertConfig",
-  "Stage1Config",
-  "Stage1Task",
   "init",
   "logits",
   "loss",
@@ -20,10 +17,12 @@ __all__ = [
 __getattr__ = moved.getter(
   __name__,
   {
+    # Training, which listening would wait for.
+    "siren_jax.experts.task": ["Stage1Config", "Stage1Task"],
     "siren_jax.sampling": [
       "GenerateConfig",
       "SamplingConfig",
       "check_candidates",
-    ]
+    ],
   },
 )

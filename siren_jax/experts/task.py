@@ -24,6 +24,7 @@ from siren_jax.experts.ensemble import (
 from siren_jax.experts.execution import Execution
 from siren_jax.training import (
   OptimizerConfig,
+  Sounds,
   TrainState,
   make_optimizer,
   supervised_step,
@@ -57,6 +58,7 @@ class Stage1Task:
   """`training.Task` of the ensemble.
 
   `start` has trained parameters to go on from; those it lacks are drawn.
+  `sounds` makes sounds of the experts, which takes a sampler and a codec.
 
   Each expert has its own loss, gradient, clipping and moments: nothing passes
   from one to another. The codec's tables ride in `state.extra`, out of the
@@ -71,8 +73,10 @@ class Stage1Task:
     stage: Stage1Config = Stage1Config(),  # noqa: B008 (frozen)
     start: Mapping[str, Any] | None = None,
     execution: Execution = Execution(),
+    sounds: Sounds | None = None,
   ):
     execution.check_trains()
+    self.sounds = sounds
     self.config, self.execution = config, execution
     self.stage = stage
     self.tables = embedding_tables

@@ -15,7 +15,7 @@ import jax
 from siren_jax.common import config as configs
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError, about
-from siren_jax.storage import folders, old_settings, tensors
+from siren_jax.storage import folders, old_settings, tensors, traced
 from siren_jax.storage.folders import Folder, FolderKind
 
 Config = TypeVar("Config")
@@ -65,10 +65,15 @@ def load(
 def shapes(init: Callable[[jax.Array, Config], Any], config: Config) -> Any:
   """Names, shapes and types of the parameters of `init`; computes nothing.
 
-  Kept, as tracing takes seconds: give the same function for the same model.
+  Kept, as tracing takes a second: give the same function for the same model.
   """
-  boxed = jax.eval_shape(lambda key: init(key, config), jax.random.key(0))
-  return nn.unbox(boxed)
+
+  def trace() -> Any:
+    key = jax.eval_shape(jax.random.key, 0)
+    return nn.unbox(jax.eval_shape(lambda key: init(key, config), key))
+
+  what = [init.__module__, init.__qualname__, type(config).__name__]
+  return traced.kept(trace, *what, configs.to_dict(config))
 
 
 def read_config(

@@ -1,37 +1,73 @@
 """Models on the Hugging Face Hub: names such as hub:OWNER/NAME@REVISION."""
 
+import fnmatch
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from siren_jax.common.errors import UserError
 
 PREFIX = "hub:"
-FILES = ("config.json", "*.safetensors", "tokenizer.json", "kinds.json")
+# Of a bundle.
+FILES = (
+  "config.json",
+  "*.safetensors",
+  "tokenizer.json",
+  "kinds.json",
+  "README.md",
+)
 
 _NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
-def fetch(name: str) -> Path:
-  """The folder of a model on the hub, in the cache of huggingface_hub.
+class Name(NamedTuple):
+  """A model on the hub.
 
-  Where the hub is not reached, what was fetched before is taken.
+  Attributes:
+    repo: OWNER/NAME.
+    revision: branch, tag or commit; None: the main branch.
+  """
+
+  repo: str
+  revision: str | None
+
+
+def parse(name: str) -> Name:
+  """The parts of hub:OWNER/NAME or hub:OWNER/NAME@REVISION.
 
   Raises:
-    UserError: the name is none of the hub's, or the model is not there, not
-      open to this user, or cannot be fetched.
+    UserError: it is neither.
   """
   match = _NAME.fullmatch(name)
   if not match:
     raise UserError(
       f"{name}: expected hub:OWNER/NAME or hub:OWNER/NAME@REVISION"
     )
+  return Name(match[1], match[2])
+
+
+def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
+  """The folder of a model on the hub, in the cache of huggingface_hub.
+
+  Where the hub is not reached, what was fetched before is taken.
+
+  Args:
+    patterns: of the files that are fetched.
+
+  Raises:
+    UserError: the name is none of the hub's, or the model is not there, not
+      open to this user, or cannot be fetched.
+  """
+  repo, revision = parse(name)
   import huggingface_hub  # slow to import
   from huggingface_hub import errors
 
   try:
     return Path(
       huggingface_hub.snapshot_download(
-        match[1], revision=match[2], allow_patterns=list(FILES)
+        repo, revision=revision, allow_patterns=list(patterns)
       )
     )
   except errors.GatedRepoError as error:
@@ -46,7 +82,7 @@ def fetch(name: str) -> Path:
     ) from error
   except errors.RevisionNotFoundError as error:
     raise UserError(
-      f"{name}: the model has no revision {match[2]!r}; check it on its page"
+      f"{name}: the model has no revision {revision!r}; check it on its page"
     ) from error
   except errors.LocalEntryNotFoundError as error:
     raise UserError(
@@ -54,7 +90,104 @@ def fetch(name: str) -> Path:
       " check the network"
     ) from error
   except (OSError, ValueError) as error:
-    reason = " ".join(str(error).split())[:200]
     raise UserError(
-      f"{name}: cannot be fetched ({reason}); try again"
+      f"{name}: cannot be fetched ({_reason(error)}); try again"
     ) from error
+
+
+def check_push(name: str) -> None:
+  """Finds out what can be known of a `push` without the network.
+
+  Raises:
+    UserError: the name is none of the hub's, or nobody is logged in.
+  """
+  parse(name)
+  import huggingface_hub  # slow to import
+
+  if huggingface_hub.get_token() is None:
+    raise UserError(f"{name}: you are not logged in; run hf auth login")
+
+
+def push(folder: Path, name: str) -> str:
+  """Uploads a bundle in one commit; the repository is made if need be.
+
+  Files of an earlier bundle that this one lacks are deleted, others stay.
+
+  Args:
+    folder: of the bundle.
+    name: hub:OWNER/NAME, or hub:OWNER/NAME@BRANCH; the branch is made if need
+      be.
+
+  Returns:
+    The address of the commit.
+
+  Raises:
+    UserError: as `check_push`; or the user may not write there, the hub is not
+      reached, or it refuses the files. The message has the command that
+      uploads them later.
+  """
+  check_push(name)
+  from huggingface_hub import errors
+
+  try:
+    return _commit(folder, parse(name))
+  # Of httpx or requests, by version; an upload that fails is a RuntimeError.
+  except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+    raise UserError(
+      f"{name}: {_refusal(error)}; the bundle is written, upload it with"
+      f" {_command(folder, parse(name))}"
+    ) from error
+
+
+def _commit(folder: Path, name: Name) -> str:
+  import huggingface_hub
+
+  api, revision = huggingface_hub.HfApi(), name.revision
+  api.create_repo(name.repo, exist_ok=True)
+  if revision:
+    api.create_branch(name.repo, branch=revision, exist_ok=True)
+  new = {path.name: path for path in sorted(folder.iterdir()) if _is_ours(path)}
+  old = api.list_repo_files(name.repo, revision=revision)
+  commit = api.create_commit(
+    name.repo,
+    [
+      *(huggingface_hub.CommitOperationAdd(n, path) for n, path in new.items()),
+      *(
+        huggingface_hub.CommitOperationDelete(n)
+        for n in old
+        if n not in new and _is_ours(Path(n))
+      ),
+    ],
+    commit_message="A bundle of siren-jax",
+    revision=revision,
+  )
+  return commit.commit_url
+
+
+def _is_ours(path: Path) -> bool:
+  return any(fnmatch.fnmatch(path.name, pattern) for pattern in FILES)
+
+
+def _refusal(error: Exception) -> str:
+  """Why an upload failed, and what is to be done before the next one."""
+  response = getattr(error, "response", None)
+  if response is None and not isinstance(error, ValueError):
+    return f"the hub is not reached ({_reason(error)}); check the network"
+  status = getattr(response, "status_code", None)
+  if status == _UNAUTHORIZED:
+    return "the hub does not know your token; run hf auth login"
+  if status == _FORBIDDEN:
+    return (
+      "you have no right to write there; take another owner, or a token that"
+      " may write (hf auth login)"
+    )
+  return f"the hub refuses it ({_reason(error)}); mend that"
+
+
+def _command(folder: Path, name: Name) -> str:
+  revision = f" --revision {name.revision}" if name.revision else ""
+  return f"hf upload {name.repo} {folder}{revision}"
+
+
+def _reason(error: Exception) -> str:
+  return " ".join(str(error).split())[:200]

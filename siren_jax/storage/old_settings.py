@@ -17,6 +17,7 @@ _LATER: dict[tuple[str, str], dict[str, Any]] = {
   ("codec", "bands"): {"voices": 0, "beam": 1},
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
   ("loss", "lock_text"): {"clip_classes": 0.0},
+  ("train", "eval_batches"): {"samples": 2},
 }
 
 

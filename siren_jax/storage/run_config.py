@@ -29,6 +29,7 @@ _FREE = (
   "train.keep",
   "train.log_every",
   "train.profile",
+  "train.samples",
   "train.steps",
 )
 INPUTS = "inputs"  # name of a setting: fingerprint of what is there

@@ -6,12 +6,14 @@ from siren_jax.training.optimizer import (
   learning_rate,
   make_optimizer,
 )
+from siren_jax.training.sounds import Sounds
 from siren_jax.training.state import TrainState, averaged
 from siren_jax.training.task import Task, split_rows, supervised_step
 from siren_jax.training.trainer import train
 
 __all__ = [
   "OptimizerConfig",
+  "Sounds",
   "Task",
   "TrainConfig",
   "TrainState",

@@ -10,6 +10,8 @@ class TrainConfig:
   """How long, how often, from which seed; all counts are in steps.
 
   Attributes:
+    samples: sounds that every evaluation writes to TensorBoard, where the task
+      makes sounds; 0 writes none.
     profile: so many steps, after two to warm up, are traced by `jax.profiler`
       into WORKDIR/profile; 0 traces none.
   """
@@ -19,6 +21,7 @@ class TrainConfig:
   log_every: int = 20
   eval_every: int = 500
   eval_batches: int = 8
+  samples: int = 2
   checkpoint_every: int = 500
   keep: int = 3
   seed: int = 0
@@ -29,15 +32,18 @@ class TrainConfig:
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      free = ("seed", "ema_decay", "profile")
+      free = ("seed", "ema_decay", "profile", "samples")
       if field.name not in free and value < 1:
         raise UserError(f"train {field.name}={value}: must be at least 1")
     if not 0 <= self.ema_decay < 1:
       raise UserError(
         f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"
       )
-    if self.profile < 0:
-      raise UserError(f"train profile={self.profile}: must be at least 0")
+    for name in ("profile", "samples"):
+      if getattr(self, name) < 0:
+        raise UserError(
+          f"train {name}={getattr(self, name)}: must be at least 0"
+        )
     if self.batch_size % self.accumulate:
       raise UserError(
         f"train batch_size={self.batch_size}: must be a multiple of"

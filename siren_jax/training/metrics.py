@@ -1,4 +1,7 @@
-"""Where training metrics go: metrics.csv, TensorBoard, a progress bar."""
+"""Where training metrics go: metrics.csv, TensorBoard, a progress bar.
+
+Sounds go to TensorBoard alone.
+"""
 
 import contextlib
 import csv
@@ -9,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
@@ -58,11 +63,36 @@ class MetricWriter:
       {name: f"{value:.7g}" for name, value in scalars.items()}
     )
     self._columns += [n for n in scalars if n not in self._columns]
-    try:
+    with self._written():
       self._rewrite() if known else self._append(step)
       if self._tensorboard:
         for name, value in scalars.items():
           self._tensorboard.add_scalar(name, value, step)
+
+  def write_sounds(
+    self, step: int, sounds: Mapping[str, np.ndarray], sample_rate: int
+  ) -> None:
+    """Adds sounds [B, S] and their spectrograms to TensorBoard.
+
+    Raises:
+      UserError: the file cannot be written (full disk).
+    """
+    if not (sounds and self._tensorboard):
+      return
+    from siren_jax.audio import spectrogram
+
+    with self._written():
+      for name, audio_BxS in sounds.items():
+        for i, audio_S in enumerate(np.clip(audio_BxS, -1, 1)):
+          tag = f"sound_{i}/{name}"
+          picture = spectrogram.figure_of(audio_S, sample_rate)
+          self._tensorboard.add_audio(tag, audio_S, step, sample_rate)
+          self._tensorboard.add_figure(tag, picture, step, close=False)
+
+  @contextlib.contextmanager
+  def _written(self) -> Iterator[None]:
+    try:
+      yield
     except OSError as error:
       raise UserError(
         f"cannot write {self._path}: {error.strerror}; make room and run the"

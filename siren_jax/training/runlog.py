@@ -71,6 +71,13 @@ class RunLog:
       shown = {k: v for k, v in scalars.items() if k in named}
       self._progress.advance(step, shown or scalars)
 
+  def write_sounds(
+    self, step: int, sounds: Mapping[str, np.ndarray], sample_rate: int
+  ) -> None:
+    """Writes sounds [B, S] of `step`."""
+    if self._writer:
+      self._writer.write_sounds(step, sounds, sample_rate)
+
   def pause(self) -> AbstractContextManager[None]:
     """A context in which no time counts: what it does is not a step."""
     return self._progress.pause() if self._progress else nullcontext()

@@ -20,10 +20,11 @@ class Task(Protocol):
   """One model and its objective. All three methods are pure and jit-able.
 
   A task may also have the attributes `shown`, names of the metrics that the
-  progress bar shows where they are not the loss, and `init_args`, a
-  tuple of trees that `init` takes after its key: trained parameters would be
-  constants of its program otherwise. One whose step needs what is computed on
-  the host is a `MeasuredTask`.
+  progress bar shows where they are not the loss; `init_args`, a tuple of trees
+  that `init` takes after its key: trained parameters would be constants of its
+  program otherwise; and `sounds`, a `training.sounds.Sounds`, which every
+  evaluation makes. One whose step needs what is computed on the host is a
+  `MeasuredTask`.
   """
 
   @property

@@ -23,6 +23,7 @@ from siren_jax.storage import run_config
 from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training.config import TrainConfig
 from siren_jax.training.runlog import RunLog
+from siren_jax.training.sounds import listener
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Batch, MeasuredTask, Metrics, Task
 
@@ -104,7 +105,9 @@ def train(
         log.drain()
         with log.pause():
           evaluate = evaluate or _evaluator(task, config, mesh, log)
-          scalars = evaluate(state, eval_data())
+          scalars, sounds = evaluate(state, eval_data())
+          if sounds:
+            log.write_sounds(step, sounds, _sounds_of(task).sample_rate)
         log.write(step, scalars)
       if stop or last or step % config.checkpoint_every == 0:
         log.drain()  # Raises before a state that is not finite is saved.
@@ -217,27 +220,42 @@ def _compile_update(
 
 def _evaluator(
   task: Task, config: TrainConfig, mesh: jax.sharding.Mesh, log: RunLog
-) -> Callable[[TrainState, Iterable[Any]], dict[str, float]]:
-  """(state, batches) -> means over at most `eval_batches` batches."""
+) -> Callable[
+  [TrainState, Iterable[Any]], tuple[dict[str, float], dict[str, np.ndarray]]
+]:
+  """(state, batches) -> means over at most `eval_batches` batches, and sounds.
+
+  The sounds are of the first batch, see `sounds.listener`.
+  """
   log.say("compiling the evaluation with its first batch ...")
   measured = _measured(task, mesh, log)
+  listen = listener(_sounds_of(task), config.samples, mesh)
   jitted = jax.jit(
     task.evaluate, compiler_options=tuning.current().compiler_options
   )
 
-  def evaluate(state: TrainState, batches: Iterable[Any]) -> dict[str, float]:
-    results = [
-      jitted(state, measured(state, meshes.shard_batch(batch, mesh), None))
-      for batch in itertools.islice(batches, config.eval_batches)
-    ]
+  def evaluate(
+    state: TrainState, batches: Iterable[Any]
+  ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    results, heard = [], dict[str, np.ndarray]()
+    for batch in itertools.islice(batches, config.eval_batches):
+      rows = measured(state, meshes.shard_batch(batch, mesh), None)
+      heard = heard or listen(state, rows)
+      results.append(jitted(state, rows))
     if not results:
       raise UserError("no evaluation batch: give more data or a smaller batch")
     values = jax.device_get(results)
-    return {
+    means = {
       f"eval/{k}": float(np.mean([v[k] for v in values])) for k in values[0]
     }
+    return means, heard
 
   return evaluate
+
+
+def _sounds_of(task: Task) -> Any:
+  """`Sounds` of a task that makes some, else None."""
+  return getattr(task, "sounds", None)
 
 
 def _next(train_data: TrainData, step: int) -> Mapping[str, np.ndarray]:

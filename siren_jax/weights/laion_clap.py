@@ -1,5 +1,6 @@
 """LAION's CLAP from a Hugging Face folder (laion/clap-htsat-unfused, ...).
 
+transformers reads its config and its tokenizer, without torch.
 Torch's dense layers are [out, in], ours [in, out]; a convolution that steps by
 its own size is a dense layer over patches. Batch norm is folded in.
 """
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from siren_jax import clap
+from siren_jax.clap import tokenizer
 from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import HtsatConfig
 from siren_jax.clap.laion import ROBERTA, LaionConfig
 from siren_jax.common import config as configs
-from siren_jax.common import files, paths
+from siren_jax.common import extras, files, paths
 from siren_jax.common.errors import UserError, about
 from siren_jax.storage import components
 from siren_jax.weights import published
@@ -30,6 +33,16 @@ from siren_jax.weights.published import (
 
 # The first two rows of RoBERTa's positions stand for padding.
 _PADDING_ROWS = 2
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
+# Ours to theirs.
+_PREPROCESSING = {
+  "sample_rate": "sampling_rate",
+  "window": "fft_window_size",
+  "hop": "hop_length",
+  "low": "frequency_min",
+  "high": "frequency_max",
+  "seconds": "max_length_s",
+}
 _SPARE = (
   "logit_scale_*",
   "*.num_batches_tracked",
@@ -40,10 +53,11 @@ _SPARE = (
 
 
 def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
-  """Config and parameters; the tokenizer is in the folder.
+  """Config and parameters.
 
   Raises:
-    UserError: not readable, or not the CLAP that its config describes.
+    UserError: transformers is not installed, or the folder is not readable, or
+      not the CLAP that its config describes.
   """
   folder = paths.local(folder)
   config = read_config(folder)
@@ -53,54 +67,105 @@ def load(folder: str | os.PathLike) -> tuple[LaionConfig, Any]:
   return config, params
 
 
-def read_config(folder: Path) -> LaionConfig:
-  """Sizes from config.json and preprocessor_config.json."""
-  values = files.read_json(folder / "config.json", "download it again")
-  path = folder / "preprocessor_config.json"
-  preprocessor = (
-    files.read_json(path, "download it again") if path.is_file() else {}
-  )
-  try:
-    text, audio = values["text_config"], values["audio_config"]
-    settings = dict(
-      text=dict(
-        vocab_size=text.get("vocab_size", 50265),
-        word_width=text.get("hidden_size", 768),
-        width=text.get("hidden_size", 768),
-        layers=text.get("num_hidden_layers", 12),
-        heads=text.get("num_attention_heads", 12),
-        mlp_width=text.get("intermediate_size", 3072),
-        max_tokens=min(
-          text.get("max_position_embeddings", 514) - _PADDING_ROWS,
-          ROBERTA.max_tokens,
-        ),
-        norm_eps=text.get("layer_norm_eps", 1e-12),
-      ),
-      audio=dict(
-        sample_rate=preprocessor.get("sampling_rate", 48000),
-        window=preprocessor.get("fft_window_size", 1024),
-        hop=preprocessor.get("hop_length", 480),
-        low=preprocessor.get("frequency_min", 50),
-        high=preprocessor.get("frequency_max", 14000),
-        seconds=preprocessor.get("max_length_s", 10),
-        num_mels=audio.get("num_mel_bins", 64),
-        picture=audio.get("spec_size", 256),
-        patch=audio.get("patch_size", 4),
-        width=audio.get("patch_embeds_hidden_size", 96),
-        blocks=audio.get("depths", (2, 2, 6, 2)),
-        heads=audio.get("num_attention_heads", (4, 8, 16, 32)),
-        grid=audio.get("window_size", 8),
-        fusion=audio.get("enable_fusion", False),
-      ),
-      embed_dim=values.get("projection_dim", 512),
-    )
-  except (KeyError, TypeError, AttributeError) as error:
+def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
+  """The tokenizer of the text tower.
+
+  Args:
+    vocab_size: of the text tower.
+
+  Raises:
+    UserError: as `load`.
+  """
+  folder = paths.local(folder)
+  # Without either, transformers may make a vocabulary up.
+  if not any((folder / name).is_file() for name in _VOCABULARIES):
     raise UserError(
-      f"{folder}/config.json is not that of LAION's CLAP ({error!r}); download"
-      " it again"
+      f"{folder}: neither {' nor '.join(_VOCABULARIES)}; get the whole folder"
+      " again"
+    )
+  read = _transformers().AutoTokenizer.from_pretrained
+  try:
+    words = read(folder, local_files_only=True).backend_tokenizer
+  except Exception as error:  # It raises what it likes.
+    raise UserError(
+      f"{folder}: transformers cannot read its tokenizer ({_gist(error)});"
+      " download it again"
     ) from error
-  with about(folder / "config.json"):
+  return tokenizer.checked(words, vocab_size, folder)
+
+
+def read_config(folder: Path) -> LaionConfig:
+  """Sizes from config.json and preprocessor_config.json.
+
+  Raises:
+    UserError: as `load`.
+  """
+  path = folder / "config.json"
+  files.read_json(path, "download it again")  # Says it better if there is none.
+  read = _transformers().AutoConfig.from_pretrained
+  try:
+    values = read(folder, local_files_only=True)
+    if values.model_type != "clap":
+      raise ValueError(f"model_type {values.model_type!r}, expected 'clap'")
+  except Exception as error:  # It raises what it likes.
+    raise UserError(
+      f"{path} is not that of LAION's CLAP ({_gist(error)}); download it again"
+    ) from error
+  text, audio = values.text_config, values.audio_config
+  settings = dict(
+    text=dict(
+      vocab_size=text.vocab_size,
+      word_width=text.hidden_size,
+      width=text.hidden_size,
+      layers=text.num_hidden_layers,
+      heads=text.num_attention_heads,
+      mlp_width=text.intermediate_size,
+      max_tokens=min(
+        text.max_position_embeddings - _PADDING_ROWS, ROBERTA.max_tokens
+      ),
+      norm_eps=text.layer_norm_eps,
+    ),
+    audio=dict(
+      num_mels=audio.num_mel_bins,
+      picture=audio.spec_size,
+      patch=audio.patch_size,
+      width=audio.patch_embeds_hidden_size,
+      blocks=audio.depths,
+      heads=audio.num_attention_heads,
+      grid=audio.window_size,
+      fusion=audio.enable_fusion,
+      **_preprocessing(folder),
+    ),
+    embed_dim=values.projection_dim,
+  )
+  with about(path):
     return configs.from_dict(LaionConfig, settings)
+
+
+def _preprocessing(folder: Path) -> dict[str, Any]:
+  """Settings of the spectrogram, where the folder says them.
+
+  transformers reads preprocessor_config.json with torch only.
+  """
+  path = folder / "preprocessor_config.json"
+  values = files.read_json(path, "download it again") if path.is_file() else {}
+  if not isinstance(values, dict):
+    raise UserError(f"{path}: no group of settings; download it again")
+  return {
+    ours: values[theirs]
+    for ours, theirs in _PREPROCESSING.items()
+    if theirs in values
+  }
+
+
+def _transformers() -> Any:
+  # Or it says that without torch it has no models, which nobody asks for.
+  os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+  return extras.load("transformers")
+
+
+def _gist(error: Exception) -> str:
+  return " ".join(f"{error!r:.300}".split())
 
 
 def plan(config: LaionConfig) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ import jax
 
 import siren_jax
 from siren_jax.common import text
+from siren_jax.common.errors import UserError
 from siren_jax.weights.bundle import Bundle
 from siren_jax.weights.repertoire import Kind, Repertoire
 
@@ -31,19 +32,50 @@ def notes(folder: str | os.PathLike) -> str | None:
   return heading.strip() + " " + rest if rest else None
 
 
-def render(model: Bundle, notes: str | None) -> str:
-  """The model card of a bundle, in Markdown.
+def license_of(folder: str | os.PathLike) -> str | None:
+  """The licence that the card in `folder` names; None where it names none.
+
+  Raises:
+    UserError: the card is not text, or its front matter is not YAML.
+  """
+  path = pathlib.Path(folder) / "README.md"
+  if not path.is_file():
+    return None
+  import huggingface_hub  # slow to import
+  import yaml
+
+  text.read_text(path)
+  try:
+    values = huggingface_hub.metadata_load(path) or {}
+  except (yaml.YAMLError, ValueError) as error:
+    raise UserError(
+      f"{path}: its front matter is not YAML"
+      f" ({' '.join(str(error).split())}); mend it"
+    ) from error
+  return values.get("license")
+
+
+def render(
+  model: Bundle,
+  notes: str | None,
+  license: str | None = None,
+  address: str | None = None,
+) -> str:
+  """The model card of a bundle: front matter of the hub, and Markdown.
 
   Args:
     notes: its sections on data, licences and limits; None: nobody said.
+    license: of the weights, as the hub calls it; None: it is not known.
+    address: what `--model` takes, where that is not the bundle's name.
   """
 
   def size(tree: Any) -> str:
     return f"{sum(x.size for x in jax.tree.leaves(tree)) / 1e6:.1f} M"
 
   settings = dataclasses.asdict(model.sampling)
-  return _CARD.format(
+  return _front_matter(model, license) + _CARD.format(
     name=model.name,
+    address=address or model.name,
     version=siren_jax.__version__,
     rate=model.codec.config.sample_rate,
     frames=model.codec.config.frame_rate,
@@ -58,6 +90,24 @@ def render(model: Bundle, notes: str | None) -> str:
     notes=(notes or ("" if model.repertoire else NO_NOTES)).strip(),
     known=_known(model.repertoire) if model.repertoire else "",
   )
+
+
+def _front_matter(model: Bundle, license: str | None) -> str:
+  """What the hub files a model under, in YAML."""
+  import huggingface_hub  # slow to import
+
+  examples = _EXAMPLES
+  if model.repertoire:
+    groups = model.repertoire.groups.values()
+    examples = [kinds[0].example for kinds in groups][: len(_EXAMPLES)]
+  data = huggingface_hub.ModelCardData(
+    license=license or "unknown",
+    library_name="siren-jax",
+    pipeline_tag="text-to-audio",
+    tags=["text-to-audio", "audio-generation", "jax", "flax"],
+    widget=[{"text": example} for example in examples],
+  )
+  return f"---\n{data.to_yaml()}\n---\n\n"
 
 
 def _known(repertoire: Repertoire) -> str:
@@ -104,6 +154,9 @@ def _escaped(text: str) -> str:
   return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
+# Where it is not known what a model knows.
+_EXAMPLES = ["a dog barking", "rain on a tin roof", "a clock ticking"]
+
 _NOT_NAMED = "not named"
 _MEASURED = (
   ", and of the clips that it makes the share that a classifier takes for it"
@@ -126,7 +179,7 @@ _CARD = """# {name}
 
 A Siren model: words to sound. Made with siren-jax {version}.
 
-    siren-jax generate "a dog barking" --model {name}
+    siren-jax generate "a dog barking" --model {address}
 
 | part | parameters | |
 |---|---|---|

@@ -335,3 +335,16 @@ def test_what_is_gathered_is_whole(plain):
 def test_settings_that_make_no_sense(make, changes, message):
   with pytest.raises(UserError, match=message):
     make(**changes)
+
+
+def test_the_first_sound_of_each_prompt_is_heard(make, batch):
+  """The same ones whether the rollouts of all are there already or not."""
+  task, state, _ = make()
+  make_sounds = jax.jit(task.sounds.make, static_argnums=2)
+  rolled = jax.jit(task.rollout)(state, batch, None)
+  heard = [make_sounds(state, b, 2)["generated"] for b in (batch, rolled)]
+  group = task.config.group_size
+  np.testing.assert_array_equal(
+    heard[1], rolled["audio_BxS"][: 2 * group : group]
+  )
+  assert heard[0].shape == heard[1].shape and jnp.abs(heard[0]).max() > 0

@@ -10,7 +10,7 @@ import pytest
 from siren_jax import codec
 from siren_jax.codec import losses
 from siren_jax.codec.task import CodecLossConfig, CodecTask
-from siren_jax.training import OptimizerConfig
+from siren_jax.training import OptimizerConfig, TrainState
 
 DAC = codec.DacConfig(
   encoder_width=4,
@@ -154,3 +154,17 @@ def test_energy_distance_prefers_noise_to_its_average():
   tone = jnp.broadcast_to(0.1 * jnp.sin(2000 * time), (8, 16000))
   tone = spectra(tone, 16000)
   assert losses.energy_distance(target, tone, tone) > 1.5 * drawn
+
+
+def test_recordings_are_heard_beside_what_the_codec_gives_back(
+  tiny, batch, params
+):
+  state = TrainState(jnp.int32(0), params, opt_state=None)
+  sounds = _task(tiny).sounds
+  heard = jax.jit(sounds.make, static_argnums=2)(state, batch, 2)
+  recording_BxS = batch["audio_BxS"][:2]
+  np.testing.assert_array_equal(heard["recording"], recording_BxS)
+  model = codec.Codec(tiny, params)
+  decoded_BxS = model.decode(model.encode(recording_BxS))
+  np.testing.assert_allclose(heard["reconstruction"], decoded_BxS, atol=1e-4)
+  assert sounds.sample_rate == tiny.sample_rate

@@ -11,6 +11,7 @@ import pytest
 from siren_jax import experts
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.experts.task import Stage1Task
 from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training import OptimizerConfig, trainer
 
@@ -43,7 +44,7 @@ def task(tiny_config):
   config = dataclasses.replace(
     tiny_config, dim=64, temporal_layers=8, heads=4, kv_heads=4
   )
-  return experts.Stage1Task(config, OptimizerConfig(), None)
+  return Stage1Task(config, OptimizerConfig(), None)
 
 
 @pytest.fixture(scope="module")

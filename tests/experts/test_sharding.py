@@ -9,7 +9,7 @@ import pytest
 
 from siren_jax import experts
 from siren_jax.common import mesh as meshes
-from siren_jax.experts.task import BATCH, variables
+from siren_jax.experts.task import BATCH, Stage1Task, variables
 from siren_jax.training import OptimizerConfig
 
 # Every axis can be cut in eight.
@@ -51,7 +51,7 @@ def task():
     "weight_NxFx8": rng.normal(size=(8, 12, 8)),
     "bias_NxF": rng.normal(size=(8, 12)),
   }
-  return experts.Stage1Task(CONFIG, OPTIMIZER, tables)
+  return Stage1Task(CONFIG, OPTIMIZER, tables)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_sharded_update_is_that_of_one_device(task, batch, plain, mesh):
 
 @pytest.mark.long
 def test_experts_of_a_device_take_turns(task, batch, plain):
-  turns = experts.Stage1Task(
+  turns = Stage1Task(
     CONFIG,
     OPTIMIZER,
     task.tables,

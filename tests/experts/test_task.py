@@ -11,6 +11,7 @@ import pytest
 
 from siren_jax import experts
 from siren_jax.common import mesh as meshes
+from siren_jax.experts.task import Stage1Config, Stage1Task
 from siren_jax.training import OptimizerConfig, trainer
 
 OPTIMIZER = OptimizerConfig(
@@ -37,8 +38,8 @@ def make(tiny_config, tables):
     config = dataclasses.replace(
       tiny_config, temporal_layers=1, depth_layers=1, dropout=dropout
     )
-    task = experts.Stage1Task(
-      config, OPTIMIZER, tables, experts.Stage1Config(**stage),
+    task = Stage1Task(
+      config, OPTIMIZER, tables, Stage1Config(**stage),
       execution=experts.Execution(**execution),
     )  # fmt: skip
     state = nn.unbox(jax.jit(task.init)(jax.random.key(0)))
@@ -109,7 +110,7 @@ def test_an_expert_that_is_nan_does_not_spoil_another(plain, make, batch, loop):
 
 def test_going_on_from_trained_parameters(plain, tables):
   task, _, _, trained = plain
-  again = experts.Stage1Task(
+  again = Stage1Task(
     task.config, OPTIMIZER, tables, start=jax.device_get(trained.params)
   )
   init = jax.jit(again.init)

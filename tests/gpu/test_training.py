@@ -6,6 +6,7 @@ import pytest
 
 from siren_jax import experts, training
 from siren_jax.common import mesh as meshes
+from siren_jax.experts.task import Stage1Config, Stage1Task
 
 pytestmark = pytest.mark.gpu
 
@@ -62,11 +63,11 @@ def run(request):
     for name, shape in shapes.items()
   }
   optimizer = training.OptimizerConfig(warmup_steps=2, steps=10)
-  task = experts.Stage1Task(
+  task = Stage1Task(
     config,
     optimizer,
     tables,
-    experts.Stage1Config(ema_decay=0.9),
+    Stage1Config(ema_decay=0.9),
     execution=execution,
   )
   mesh = meshes.make_mesh(meshes.MeshConfig(), jax.devices()[:1])

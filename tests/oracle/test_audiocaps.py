@@ -24,8 +24,8 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "audiocaps.md"
 CONFIGS = PAGE.parents[1] / "configs"
 CLIPS = {"train": 4, "val": 2, "test": 3}
 HUB = {
-  "from_hub:descript/dac_16khz": "published/dac",
-  "from_hub:laion/clap-htsat-unfused": "published/clap",
+  "hub:descript/dac_16khz": "published/dac",
+  "hub:laion/clap-htsat-unfused": "published/clap",
 }
 SMALLER = {
   "train": {

@@ -1,98 +1,17 @@
 """Models by their names on the hub, against a server that stands in for it."""
 
-import hashlib
-import http.server
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
-import urllib.parse
 
 import pytest
 
-SHA = "0123456789abcdef0123456789abcdef01234567"
+from siren_jax.storage import folders
+from siren_jax.storage import hub as hubs
+from siren_jax.weights import model_card
 
-
-class Hub(http.server.BaseHTTPRequestHandler):
-  """The routes that a download asks for; `server.files` by name."""
-
-  protocol_version = "HTTP/1.1"
-
-  def do_HEAD(self):
-    self._answer()
-
-  def do_GET(self):
-    self._answer()
-
-  def log_message(self, *_):
-    pass
-
-  def _answer(self):
-    path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-    files = self.server.files
-    if "/me/closed" in path:
-      return self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
-    if "/me/tiny" not in path and not path.startswith("/me/tiny"):
-      return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-    if "nowhere" in path:
-      return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-    if match := re.fullmatch(r"/me/tiny/resolve/[^/]+/(.+)", path):
-      content = files[match[1]]
-      etag = hashlib.sha1(content).hexdigest()
-      headers = {"ETag": f'"{etag}"', "X-Repo-Commit": SHA}
-      return self._send(200, content, headers)
-    if re.fullmatch(r"/api/models/me/tiny/tree/.*", path):
-      tree = [
-        {
-          "type": "file",
-          "path": name,
-          "size": len(content),
-          "oid": hashlib.sha1(content).hexdigest(),
-        }
-        for name, content in files.items()
-      ]
-      return self._send(200, json.dumps(tree).encode(), {})
-    info = {
-      "id": "me/tiny",
-      "sha": SHA,
-      "siblings": [{"rfilename": name} for name in files],
-      "tags": [],
-      "private": False,
-      "downloads": 0,
-    }
-    return self._send(200, json.dumps(info).encode(), {})
-
-  def _send(self, status, content, headers):
-    self.send_response(status)
-    for name, value in {
-      "Content-Type": "application/json",
-      "Content-Length": str(len(content)),
-      **headers,
-    }.items():
-      self.send_header(name, value)
-    self.end_headers()
-    if self.command == "GET":
-      self.wfile.write(content)
-
-
-@pytest.fixture
-def server():
-  server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-  threading.Thread(target=server.serve_forever, daemon=True).start()
-  server.files = {
-    "config.json": b'{"format": 1}',
-    "codec.safetensors": b"x" * 100,
-    "secret.py": b"not for us",
-  }
-  yield server
-  server.shutdown()
-  server.server_close()
-
-
-def test_a_name_is_fetched_and_errors_are_one_line(server, tmp_path):
-  program = """
+FETCH = """
 import sys
 from siren_jax.common.errors import UserError
 from siren_jax.storage import folders
@@ -104,24 +23,47 @@ for name in sys.argv[1:]:
     print(error)
 """
 
-  def lines(*names, **env):
-    done = subprocess.run(
-      [sys.executable, "-c", program, *names],
+LOAD = """
+import sys
+from siren_jax.storage import folders
+from siren_jax.weights import bundle
+print(bundle.load(sys.argv[1]).name)
+print(folders.identify(sys.argv[1]).fingerprint())
+"""
+
+
+@pytest.fixture
+def run(hub, tmp_path):
+  """A Python process for which the hub is the one of this machine."""
+
+  def run(*argv, **env):
+    return subprocess.run(
+      [sys.executable, *map(str, argv)],
       env=os.environ
       | {
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "HF_HOME": str(tmp_path),
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "HF_HOME": str(tmp_path / "home"),
+        # The server has the older of the two ways to upload.
+        "HF_HUB_DISABLE_XET": "1",
         **env,
       },
       capture_output=True,
       text=True,
     )
+
+  return run
+
+
+def test_a_name_is_fetched_and_errors_are_one_line(hub, run):
+  def lines(*names, **env):
+    done = run("-c", FETCH, *names, **env)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
   files = "['codec.safetensors', 'config.json']"
+  commit = hub.commit_of("main")
   fetched, pinned, none, closed, nowhere, bad = lines(
-    "hub:me/tiny", f"hub:me/tiny@{SHA}", "hub:me/none", "hub:me/closed",
+    "hub:me/tiny", f"hub:me/tiny@{commit}", "hub:me/none", "hub:me/closed",
     "hub:me/tiny@nowhere", "hub:tiny",
   )  # fmt: skip
   assert fetched == pinned == files
@@ -132,3 +74,79 @@ for name in sys.argv[1:]:
   offline, unknown = lines("hub:me/tiny", "hub:me/new", HF_HUB_OFFLINE="1")
   assert offline == files
   assert "the hub is not reached" in unknown
+
+
+@pytest.mark.long
+def test_a_bundle_that_is_pushed_is_the_one_that_is_loaded(
+  hub, run, tiny_bundle, tmp_path
+):
+  out, name = tmp_path / "mine", "hub:me/mine@tuned"
+  done = run(
+    "-m", "siren_jax", "export", "--experts", tiny_bundle, "--out", out,
+    "--license", "cc-by-4.0", "--push", name, HF_TOKEN=hub.token,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert f"/me/mine/commit/{hub.commit_of('tuned')}" in done.stdout
+  assert f"--model {name}" in done.stdout
+  assert hub.commits == 1
+  local = {p.name: p.read_bytes() for p in out.iterdir()}
+  assert hub.repos["me/mine"] == {"main": {}, "tuned": local}
+  assert model_card.license_of(out) == "cc-by-4.0"
+  assert f"--model {name}".encode() in local["README.md"]
+  done = run("-c", LOAD, name)
+  assert done.returncode == 0, done.stderr
+  fingerprint = folders.identify(out).fingerprint()
+  assert done.stdout.split() == ["mine", fingerprint]
+
+
+PUSH = """
+import pathlib, sys
+from siren_jax.common.errors import UserError
+from siren_jax.storage import hub
+try:
+  hub.push(pathlib.Path(sys.argv[1]), sys.argv[2])
+except UserError as error:
+  print(error)
+"""
+
+
+def test_a_push_replaces_the_bundle_and_nothing_else(hub, run, tmp_path):
+  files = hub.repos["me/tiny"]["main"]
+  files["kinds.json"] = b"{}"
+  (tmp_path / "config.json").write_text("new")
+  (tmp_path / "notes.txt").write_text("not of a bundle")
+  done = run("-c", PUSH, tmp_path, "hub:me/tiny", HF_TOKEN=hub.token)
+  assert (done.returncode, done.stdout) == (0, ""), done.stderr
+  assert files == {"config.json": b"new", "secret.py": b"not for us"}
+
+
+@pytest.mark.parametrize(
+  ("name", "env", "message"),
+  [
+    ("hub:tiny", {}, "expected hub:OWNER/NAME"),
+    ("hub:me/tiny", {}, "not logged in; run hf auth login"),
+    ("hub:me/tiny", {"HF_TOKEN": "hf_bad"}, "your token; run hf auth login"),
+    ("hub:you/tiny", {"HF_TOKEN": "hf_good"}, "no right to write"),
+    (
+      "hub:me/tiny@new",
+      {"HF_TOKEN": "hf_good", "HF_ENDPOINT": "http://127.0.0.1:9"},
+      "the hub is not reached",
+    ),
+    (
+      "hub:me/tiny",
+      {"HF_TOKEN": "hf_good", "HF_HUB_OFFLINE": "1"},
+      "the hub is not reached",
+    ),
+  ],
+)
+def test_a_push_that_fails_is_one_line(name, env, message, run, tmp_path):
+  (tmp_path / "config.json").write_text("{}")
+  done = run("-c", PUSH, tmp_path, name, **env)
+  assert done.returncode == 0, done.stderr
+  (line,) = done.stdout.splitlines()
+  assert line.startswith(f"{name}: ") and message in line
+  if "reached" in message or "right" in message:
+    repo, revision = hubs.parse(name)
+    command = rf"hf upload {repo} {tmp_path}"
+    command += f" --revision {revision}" if revision else ""
+    assert re.search(f"upload it with {command}$", line), line

@@ -1,10 +1,13 @@
 """metrics.csv across restarts, and the plain progress lines."""
 
 import csv
+import io
 import sys
 import types
 
+import numpy as np
 import pytest
+import soundfile
 
 from siren_jax.common.errors import UserError
 from siren_jax.training.metrics import MetricWriter, Progress
@@ -70,6 +73,22 @@ def test_metrics_of_something_else_are_left_alone(tmp_path, content):
   with pytest.raises(UserError, match="not the metrics of a run"):
     MetricWriter(tmp_path, 0)
   assert path.read_bytes() == content
+
+
+def test_tensorboard_gets_sounds_and_their_pictures(tmp_path, toy):
+  writer = MetricWriter(tmp_path, 0)
+  loud = np.stack([np.zeros(800), 2 * np.sin(np.arange(800))])
+  writer.write_sounds(3, {"made": loud, "none": loud[:0]}, 8000)
+  writer.close()
+  values = {(s, v.tag): v for s, v in toy.summaries(tmp_path)}
+  tags = ("sound_0/made", "sound_1/made")
+  assert set(values) == {(3, tag) for tag in tags}
+  audio = [v for _, v in toy.summaries(tmp_path) if v.HasField("audio")]
+  pictures = [v for _, v in toy.summaries(tmp_path) if v.HasField("image")]
+  assert [v.tag for v in audio] == [v.tag for v in pictures] == list(tags)
+  heard, rate = soundfile.read(io.BytesIO(audio[1].audio.encoded_audio_string))
+  assert rate == 8000
+  np.testing.assert_allclose(heard, np.clip(loud[1], -1, 1), atol=1e-3)
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):

@@ -18,7 +18,7 @@ from siren_jax.common import mesh as meshes
 from siren_jax.common import signals
 from siren_jax.common.errors import UserError
 from siren_jax.storage import checkpoint
-from siren_jax.training import trainer
+from siren_jax.training import Sounds, trainer
 
 
 def assert_same(a, b):
@@ -47,6 +47,55 @@ def test_resumed_run_equals_one_run(toy, straight, tmp_path):
   toy.run(tmp_path, 7)
   state = toy.run(tmp_path, 10)
   assert_same(state, straight[1])
+
+
+class Heard:
+  """Gives a toy task sounds, which its parameters make."""
+
+  def __init__(self, task):
+    self.task = task
+    self.sounds = Sounds(self.make, 8000, ({"gain": jnp.float32(0.5)},))
+
+  def __getattr__(self, name):
+    return getattr(self.task, name)
+
+  @staticmethod
+  def make(state, batch, rows, scale):
+    gain = scale["gain"] * state.eval_params["Dense_0"]["bias"].mean()
+    audio_BxS = jnp.ones((len(batch["x_BxD"][:rows]), 400)) * gain
+    return {"made": audio_BxS, "recording": jnp.tanh(batch["x_BxD"][:rows])}
+
+
+def test_every_evaluation_is_heard_and_changes_nothing(toy, straight, tmp_path):
+  heard = Heard(toy.Task(toy.config(10)))
+  toy.run(tmp_path, 7, task=heard, samples=3)
+  state = toy.run(tmp_path, 10, task=heard, samples=3)
+  assert_same(state, straight[1])
+  audio = [
+    (s, v.tag) for s, v in toy.summaries(tmp_path) if v.HasField("audio")
+  ]
+  tags = {f"sound_{i}/{n}" for i in range(3) for n in ("made", "recording")}
+  for step in (6, 7, 10):  # Every sixth step is evaluated, and the last.
+    assert {tag for s, tag in audio if s == step} == tags
+  assert len(audio) == 3 * len(tags)
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_sounds_are_compiled_once_or_not_at_all(samples, toy, tmp_path):
+  traced = []
+
+  class Counted(Heard):
+    @staticmethod
+    def make(state, batch, rows, scale):
+      traced.append(rows)
+      return Heard.make(state, batch, rows, scale)
+
+  task = Counted(toy.Task(toy.config(12)))
+  mesh = meshes.make_mesh(meshes.MeshConfig(data=4), jax.devices()[:4])
+  toy.run(tmp_path, 12, mesh=mesh, task=task, samples=samples)
+  assert traced == ([4] if samples else [])
+  heard = [v for _, v in toy.summaries(tmp_path) if v.HasField("audio")]
+  assert len(heard) == 2 * 2 * samples
 
 
 def test_loss_falls(straight):

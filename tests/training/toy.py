@@ -3,6 +3,7 @@
 `python toy.py WORKDIR STEPS` trains it: what the kill tests start and stop.
 """
 
+import struct
 import sys
 import time
 
@@ -10,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tensorboardX.proto import event_pb2
 
 from siren_jax.common import mesh as meshes
 from siren_jax.training import (
@@ -82,6 +84,18 @@ class Data:
 
   def set_state(self, state):
     self.position = state["position"]
+
+
+def summaries(workdir):
+  """(step, value) of all that TensorBoard was given."""
+  for path in sorted((workdir / "tensorboard").iterdir()):
+    content = path.read_bytes()
+    while content:
+      (size,) = struct.unpack("<Q", content[:8])
+      event = event_pb2.Event.FromString(content[12 : 12 + size])
+      content = content[16 + size :]
+      for value in event.summary.value:
+        yield event.step, value
 
 
 def eval_data():

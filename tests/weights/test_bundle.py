@@ -6,6 +6,7 @@ import shutil
 
 import chex
 import flax.traverse_util
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -307,3 +308,27 @@ def test_a_bundle_of_experts_draws_as_it_did(copy):
   model = assembly.assemble(copy, "again", max_seconds=1.5)
   assert (model.candidates, model.max_seconds) == (3, 1.5)
   assert model.sampling.guidance == 2.5
+
+
+@pytest.mark.parametrize("name", ["nano-aligned", "nano-stage1"])
+def test_cards_that_ship_are_those_that_are_rendered(name):
+  folder = folders.find(name)
+  license = model_card.license_of(folder)
+  assert license == "apache-2.0"
+  card = model_card.render(
+    bundle.load(folder), model_card.notes(folder), license
+  )
+  assert (folder / "README.md").read_text("utf-8") == card
+
+
+def test_a_card_has_the_front_matter_of_the_hub(tiny_model, copy):
+  (copy / "README.md").write_text(model_card.render(tiny_model, None))
+  values = huggingface_hub.metadata_load(copy / "README.md")
+  assert values["license"] == "unknown"
+  assert values["library_name"] == "siren-jax"
+  assert values["pipeline_tag"] == "text-to-audio"
+  assert {"text-to-audio", "jax", "flax"} <= set(values["tags"])
+  assert {"text": "a dog barking"} in values["widget"]
+  (copy / "README.md").write_text("---\nlicense: [\n---\n# tiny\n")
+  with pytest.raises(UserError, match="README.md: its front matter"):
+    model_card.license_of(copy)

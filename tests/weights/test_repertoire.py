@@ -120,7 +120,11 @@ def test_quality_is_that_of_known_kinds():
 
 def test_the_card_lists_kinds_and_recordists_once(tiny_model, tmp_path):
   model = dataclasses.replace(tiny_model, repertoire=make())
-  card = model_card.render(model, None)
+  card = model_card.render(model, None, "cc0-1.0")
+  examples = "".join(
+    f"- text: {kind.example}\n" for kind in model.repertoire.kinds
+  )
+  assert "license: cc0-1.0\n" in card and f"widget:\n{examples}" in card
   assert "dog bark (2, 25%)" in card and "rain (3)" in card
   assert "2 kinds in 2 groups, of 5 clips" in card
   assert "| CC0 | 2 |" in card and "| CC-BY-4.0 | 3 |" in card

@@ -49,8 +49,9 @@ def run(args: argparse.Namespace) -> None:
       f" ways of cosine {agreement:.3f})"
     )
   section = _SECTION.format(start=start.name, share=args.share, learned=learned)
-  notes = model_card.notes(folders.find(args.models[0])) or ""
-  export.save(out, model, f"{section}\n{notes}")
+  first = folders.find(args.models[0])
+  notes = f"{section}\n{model_card.notes(first) or ''}"
+  export.save(out, model, notes, model_card.license_of(first))
 
 
 _SECTION = """## Average

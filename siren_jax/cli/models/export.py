@@ -9,6 +9,11 @@ or the bundle's own, unless --codec and --clap name others; imported experts
 need both. How `generate` draws is what the run's config says
 (`--config.generate`), or the bundle, unless a flag says otherwise.
 
+--push uploads the folder to the Hugging Face Hub, where
+`--model hub:OWNER/NAME` finds it:
+
+  siren-jax export --experts mine --out mine-again --push hub:OWNER/NAME
+
 --manifest names the recordings that prepare-data was given, once for each
 source. The bundle then says what kinds of sound it knows (siren-jax kinds) and
 who recorded them, and generate says when a prompt is far from all of them.
@@ -21,6 +26,7 @@ For the code of the paper's authors:
 import argparse
 import dataclasses
 import pathlib
+import shlex
 from typing import Any
 
 from siren_jax.cli import runtime
@@ -33,6 +39,8 @@ _OF_BUNDLES = (
   "clap",
   "name",
   "notes",
+  "license",
+  "push",
   "max_seconds",
   "candidates",
   "manifest",
@@ -65,6 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--notes",
     metavar="FILE",
     help="Markdown for the model card: data, licences, authors, limits",
+  )
+  add(
+    "--license",
+    type=str,
+    metavar="NAME",
+    help="of the weights, as the hub calls it, such as apache-2.0 (default:"
+    " that of the bundle)",
+  )
+  add(
+    "--push",
+    type=str,
+    metavar="hub:OWNER/NAME[@BRANCH]",
+    help="upload it, too; takes hf auth login. A new repository is public",
   )
   add(
     "--manifest",
@@ -116,10 +137,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
   notes = read_text(args.notes) if args.notes else None
-  from siren_jax.storage import folders
+  from siren_jax.storage import folders, hub
   from siren_jax.weights import assembly, bundle, model_card
 
   out = bundle.check_new(args.out)
+  if args.push:
+    hub.check_push(args.push)
   folder = folders.identify(args.experts)
   if args.format == "siren-stage1":
     _save_theirs(args, folder.path, out)
@@ -137,9 +160,11 @@ def run(args: argparse.Namespace) -> None:
     sampling=dataclasses.replace(model.sampling, **changed),
     repertoire=_repertoire(args, model),
   )
-  if notes is None and folder.kind is folders.FolderKind.BUNDLE:
-    notes = model_card.notes(folder.path)
-  save(args.out, model, notes)
+  license = args.license
+  if folder.kind is folders.FolderKind.BUNDLE:
+    notes = notes or model_card.notes(folder.path)
+    license = license or model_card.license_of(folder.path)
+  save(out, model, notes, license, args.push)
 
 
 def _repertoire(args: argparse.Namespace, model: Any) -> Any:
@@ -186,11 +211,32 @@ def _save_theirs(
   print(f"try next: siren-jax import-weights siren-stage1 {out} --out DIR")
 
 
-def save(out: str | pathlib.Path, model: Any, notes: str | None) -> None:
-  """Writes a bundle with its card, and says where it is."""
+def save(
+  out: pathlib.Path,
+  model: Any,
+  notes: str | None,
+  license: str | None,
+  push: str | None = None,
+) -> None:
+  """Writes a bundle with its card, and says where it is.
+
+  Args:
+    notes, license: see `model_card.render`.
+    push: a name of the hub, to which it is uploaded, too.
+  """
+  from siren_jax.storage import hub
   from siren_jax.weights import bundle, model_card
 
-  bundle.save(out, model, model_card.render(model, notes))
-  size = sum(p.stat().st_size for p in pathlib.Path(out).iterdir())
+  bundle.save(out, model, model_card.render(model, notes, license, push))
+  size = sum(p.stat().st_size for p in out.iterdir())
   print(f"{out}: {size / 1e6:.1f} MB")
-  print(f'try next: siren-jax generate "a dog barking" --model {out}')
+  if push:
+    runtime.say(f"uploading to {push} ...")
+    print(hub.push(out, push))
+  say_next(push or out)
+
+
+def say_next(model: str | pathlib.Path) -> None:
+  """Prints the command that makes a sound with this model."""
+  name = shlex.quote(str(model))
+  print(f'try next: siren-jax generate "a dog barking" --model {name}')

@@ -1,57 +1,57 @@
 """read published weights into the folders that siren-jax uses
 
   siren-jax import-weights dac descript_dac_16khz/ --out weights/dac
-  siren-jax import-weights clap from_hub:laion/clap-htsat-unfused \\
-    --out weights/clap
+  siren-jax import-weights clap hub:laion/clap-htsat-unfused --out weights/clap
   siren-jax import-weights vggish vggish-10086976.pth --out weights/vggish
 
-SOURCE is a folder as on the Hugging Face Hub, a safetensors file, or a pickle
-of torch (which takes torch); from_hub:NAME downloads it (which takes
-huggingface_hub). Every tensor is used and every parameter filled, or nothing is
-written.
+SOURCE is a folder as on the Hugging Face Hub, a safetensors file, a pickle of
+torch (which takes torch), or the name of a model on the hub. A CLAP takes
+transformers, without torch: pip install 'siren-jax[weights]'. Every tensor is
+used and every parameter filled, or nothing is written.
 """
 
 import argparse
 import pathlib
-import shutil
 from typing import Any
 
 from siren_jax.cli import runtime
-from siren_jax.common import files
+from siren_jax.common import extras, files
 from siren_jax.common.errors import UserError
+from siren_jax.storage import hub
 
 INTERRUPTED = runtime.NOTHING_WRITTEN
-_HUB = "from_hub:"
+_OLD_HUB = "from_hub:"
+_PATTERNS = ("*.json", "*.safetensors", "*.txt")
 KINDS = ("dac", "clap", "siren-stage1", "vggish", "panns")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("kind", choices=KINDS, help="what it is")
-  add("source", metavar="SOURCE", help="folder, file, or from_hub:NAME")
+  add("source", metavar="SOURCE", help="folder, file, or hub:OWNER/NAME")
   add("--out", required=True, metavar="DIR", help="the folder to write")
 
 
 def run(args: argparse.Namespace) -> None:
   runtime.check_folder(args.out)
-  from siren_jax.clap import tokenizer
   from siren_jax.storage import components
-  from siren_jax.weights import bundle
+  from siren_jax.weights import bundle, laion_clap
 
   out = bundle.check_new(args.out)
+  if args.kind == "clap":
+    extras.check("weights")
   source = _fetched(args.source)
   part, config, params = _read(args.kind, source)
   with files.new_folder(out) as folder:
     components.save(folder, part, config, params)
     if part == "clap":
-      words = pathlib.Path(source) / "tokenizer.json"
-      tokenizer.load(words, config.text.vocab_size)
-      shutil.copyfile(words, folder / "tokenizer.json")
+      words = laion_clap.load_tokenizer(source, config.text.vocab_size)
+      words.save(str(folder / "tokenizer.json"))
   print(f"{out}: {part} with {_size(params) / 1e6:.1f} M parameters")
   print(f"try next: {_NEXT[args.kind].format(out=out)}")
 
 
-def _read(kind: str, source: str) -> tuple[str, Any, Any]:
+def _read(kind: str, source: str | pathlib.Path) -> tuple[str, Any, Any]:
   """Part, config and parameters."""
   from siren_jax.weights import dac, laion_clap, scorers, siren_stage1
 
@@ -76,25 +76,17 @@ _NEXT = {
 }
 
 
-def _fetched(source: str) -> str:
+def _fetched(source: str) -> str | pathlib.Path:
   """A folder or file on this machine."""
-  if not source.startswith(_HUB):
-    return source
-  name = source.removeprefix(_HUB)
-  try:
-    import huggingface_hub
-  except ImportError as error:
+  if source.startswith(_OLD_HUB):
+    name = source.removeprefix(_OLD_HUB)
     raise UserError(
-      f"{source}: downloading takes huggingface_hub; pip install"
-      " huggingface_hub, or give the files"
-    ) from error
-  runtime.say(f"fetching {name} ...")
-  try:
-    return huggingface_hub.snapshot_download(
-      name, allow_patterns=["*.json", "*.safetensors", "*.txt"]
+      f"{source}: the hub has another prefix by now; write hub:{name}"
     )
-  except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as error:
-    raise UserError(f"{source}: cannot be fetched ({error})") from error
+  if not source.startswith(hub.PREFIX):
+    return source
+  runtime.say(f"fetching {source} ...")
+  return hub.fetch(source, _PATTERNS)
 
 
 def _size(params: Any) -> int:

@@ -50,7 +50,7 @@ def _align(
   from siren_jax.weights import model_card
 
   experiment = current.experiment
-  start, its_notes = _start(experiment.data.start)
+  start, its_notes, license = _start(experiment.data.start)
   seconds = experiment.alignment.seconds
   if seconds > start.max_seconds:
     raise UserError(
@@ -75,22 +75,24 @@ def _align(
   out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
     runtime.say(f"{out} is there already")
+    export.say_next(out)
   else:
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
-    export.save(out, model, f"{section}\n{notes}")
+    export.save(out, model, f"{section}\n{notes}", license)
 
 
-def _start(source: str) -> tuple[Any, str | None]:
-  """What is aligned, and what its model card says of its data."""
+def _start(source: str) -> tuple[Any, str | None, str | None]:
+  """What is aligned, what its card says of its data, and its licence."""
   from siren_jax.storage import folders
   from siren_jax.weights import assembly, bundle, model_card
 
   folder = folders.identify(source or None)
   path = folder.path
   if folder.kind is folders.FolderKind.WORKDIR:
-    return assembly.assemble(path, path.name), None
-  return bundle.load(path), model_card.notes(path)
+    return assembly.assemble(path, path.name), None, None
+  notes, license = model_card.notes(path), model_card.license_of(path)
+  return bundle.load(path), notes, license
 
 
 def _rewarded(experiment: Any, name: str, steps: int) -> str:

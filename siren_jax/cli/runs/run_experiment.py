@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,13 @@ from siren_jax.storage import run_config
 
 EXTRA = "train"
 INTERRUPTED = "the same command goes on from the last checkpoint"
+_NEXT = {
+  "codec": "siren-jax train-clap --config=nano_clap"
+  " --config.data.path={data} --workdir=runs/clap",
+  "clap": "siren-jax prepare-data {data} --codec runs/codec --clap {folder}"
+  " --out runs/codes",
+  "stage1": "siren-jax export --experts {folder} --out mine",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +67,13 @@ def run(args: argparse.Namespace, kind: str) -> None:
   if jax.process_index() == 0:
     folder = current.workdir
     runtime.say(f"done: {folder} (siren-jax inspect {folder})")
+    print(f"try next: {_next(kind, current)}")
+
+
+def _next(kind: str, run: "Run") -> str:
+  """The command that what was trained is for."""
+  data = shlex.quote(run.experiment.data.path or "runs/audio")
+  return _NEXT[kind].format(data=data, folder=shlex.quote(str(run.workdir)))
 
 
 @dataclasses.dataclass(frozen=True)

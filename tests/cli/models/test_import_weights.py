@@ -2,11 +2,11 @@
 
 import pathlib
 import shutil
-import sys
-import types
 
+import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub import errors
 
 from siren_jax import codec
 from siren_jax.cli.main import main
@@ -41,34 +41,22 @@ def test_import_stops_before_it_writes(tmp_path, user_error):
   assert "torch" in message and not out.exists()
 
 
-class _Hub(types.ModuleType):
-  """Stands for huggingface_hub: it knows one name."""
-
-  def __init__(self):
-    super().__init__("huggingface_hub")
-    self.errors = types.SimpleNamespace(HfHubHTTPError=ConnectionError)
-
-  def snapshot_download(self, name, allow_patterns):
-    if name != "descript/dac_16khz":
-      raise self.errors.HfHubHTTPError("404 not found")
+def test_weights_come_from_the_hub(tmp_path, monkeypatch, user_error):
+  def download(name, revision, allow_patterns):
+    if (name, revision) != ("descript/dac_16khz", None):
+      raise errors.LocalEntryNotFoundError("offline")
     assert "*.safetensors" in allow_patterns
     return str(FIXTURES / "hugging_face")
 
-
-def test_weights_come_from_the_hub_or_a_remedy_is_named(
-  tmp_path, monkeypatch, user_error
-):
-  command = ["import-weights", "dac", "from_hub:descript/dac_16khz", "--out"]
-  monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-  message = user_error([*command, tmp_path / "out"])
-  assert "pip install huggingface_hub" in message
-  monkeypatch.setitem(sys.modules, "huggingface_hub", _Hub())
-  assert main([*command, str(tmp_path / "out")]) == 0
-  assert codec.load(tmp_path / "out").config.kind == "dac"
-  message = user_error(
-    ["import-weights", "dac", "from_hub:no/such", "--out", tmp_path / "no"]
-  )
-  assert "from_hub:no/such" in message and "404" in message
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+  command = ["import-weights", "dac"]
+  source, out = "hub:descript/dac_16khz", tmp_path / "out"
+  assert main([*command, source, "--out", str(out)]) == 0
+  assert codec.load(out).config.kind == "dac"
+  no = ["--out", tmp_path / "no"]
+  assert "not reached" in user_error([*command, "hub:no/such", *no])
+  message = user_error([*command, f"from_{source}", *no])
+  assert message.endswith(f"write {source}")
 
 
 def test_a_folder_without_a_model_is_told(tmp_path, user_error):

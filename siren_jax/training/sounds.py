@@ -1,0 +1,69 @@
+"""What is heard of a model while it trains: a few sounds at each evaluation."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from siren_jax.common import mesh as meshes
+from siren_jax.common import tuning
+from siren_jax.training.state import TrainState
+from siren_jax.training.task import Batch
+
+Listener = Callable[[TrainState, Batch], dict[str, np.ndarray]]
+
+# Without these of the extra `train`, nothing is written that could be heard.
+_WRITERS = ("tensorboardX", "soundfile", "matplotlib")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sounds:
+  """How the sounds of a task are made: its attribute `sounds`.
+
+  Attributes:
+    make: (state, batch, rows, *args) -> audio_BxS by name, of the first `rows`
+      rows of an evaluation batch. Pure and jit-able; `rows` is static.
+    sample_rate: Hz.
+    args: trees that `make` takes, such as the parameters of a codec: they
+      would be constants of its program otherwise.
+  """
+
+  make: Callable[..., Mapping[str, jax.Array]]
+  sample_rate: int
+  args: tuple[Any, ...] = ()
+
+
+def listener(
+  sounds: Sounds | None, count: int, mesh: jax.sharding.Mesh
+) -> Listener:
+  """(state, evaluation batch) -> at most `count` sounds [B, S] by name.
+
+  It is compiled when it is first called. Without sounds, a count, or what
+  writes them, it gives none.
+  """
+  missing = [n for n in _WRITERS if importlib.util.find_spec(n) is None]
+  if sounds is None or not count or missing:
+    return lambda state, batch: {}
+  ways = meshes.batch_ways(mesh)
+  rows = -(-count // ways) * ways  # Else they could not be divided.
+
+  def make(state: TrainState, batch: Batch, *args: Any) -> dict[str, jax.Array]:
+    made = sounds.make(state, batch, rows, *args)
+    return {name: audio_BxS[:count] for name, audio_BxS in made.items()}
+
+  everywhere = meshes.replicated(mesh)
+  jitted = jax.jit(
+    make,
+    out_shardings=everywhere,
+    compiler_options=tuning.current().compiler_options,
+  )
+  args = jax.device_put(sounds.args, everywhere)
+
+  def listen(state: TrainState, batch: Batch) -> dict[str, np.ndarray]:
+    heard: dict[str, np.ndarray] = jax.device_get(jitted(state, batch, *args))
+    return heard
+
+  return listen
