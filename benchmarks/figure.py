@@ -17,7 +17,8 @@ from matplotlib.patches import FancyBboxPatch
 
 from siren_jax.weights import bundle as bundles
 
-WIDTH, HEIGHT = 12.0, 7.8  # inches, and units of the drawing
+WIDTH, HEIGHT = 12.0, 7.8  # units of the drawing
+INCHES = 0.8  # of a unit
 LEFT, RIGHT = 0.4, 11.6
 BLUE, GREEN, YELLOW, GREY = "#cfe0f5", "#d5ecd4", "#fbe7b5", "#e6e6e6"
 PAPER = "#ffffff"
@@ -119,7 +120,7 @@ def bottom(axis: Axes, bundle: Any) -> None:
 
 def draw(bundle: Any) -> Figure:
   """The model from words to sound."""
-  figure = pyplot.figure(figsize=(WIDTH, HEIGHT))
+  figure = pyplot.figure(figsize=(INCHES * WIDTH, INCHES * HEIGHT))
   axis = figure.add_axes((0, 0, 1, 1))
   axis.set(xlim=(0, WIDTH), ylim=(0.4, 0.4 + HEIGHT))
   axis.axis("off")
