@@ -45,6 +45,7 @@ CHEAPER = {
   "configs/nano": "configs/tiny",
   "--again rain-seed0.json": "--again rain.json",
   "--again sound.json": "--again rain.json",
+  "--config.train.steps=200": "--config.train.steps=2",
   "candidates=16": "candidates=2",
 }
 # Names that the Python of a page takes for granted.
