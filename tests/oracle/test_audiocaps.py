@@ -52,7 +52,7 @@ SMALLER = {
 
 def commands() -> list[list[str]]:
   """Every `siren-jax` command of the page, in order."""
-  blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+  blocks = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.M | re.S)
   lines = "".join(blocks).replace("\\\n", " ").splitlines()
   return [shlex.split(x)[1:] for x in lines if x.startswith("siren-jax ")]
 
