@@ -175,4 +175,7 @@ def _check_path(path: Any, folder: pathlib.Path) -> None:
 
 def _shown(value: Any) -> str:
   """A value of any size in one short line."""
-  return " ".join(reprlib.repr(value).split())
+  try:
+    return " ".join(reprlib.repr(value).split())
+  except ValueError:  # Python writes no whole number of over 4,300 digits.
+    return "of too many digits"
