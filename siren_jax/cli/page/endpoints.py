@@ -35,6 +35,8 @@ class Endpoints:
   studio: Studio
   folder: pathlib.Path
 
+  # Names and order of arguments are those of the API.
+
   def generate(
     self,
     words: Any,
@@ -51,16 +53,40 @@ class Endpoints:
     )
     return self._heard(asked, None)
 
-  def go_on(self, recording: Any, *request: Any) -> Iterator[Value]:
-    """Sounds that go on from a recording; `request` as of `generate`."""
-    asked = limits.asked(*request)
+  def go_on(
+    self,
+    recording: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
+    """Sounds that go on from a recording."""
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
     return self._heard(asked, self._source(recording))
 
   def fill(
-    self, recording: Any, start: Any, end: Any, *request: Any
+    self,
+    recording: Any,
+    start: Any,
+    end: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
   ) -> Iterator[Value]:
     """A part of a recording made anew, from `start` to `end` in seconds."""
-    asked = limits.asked(*request)
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
     longest = limits.RECORDING_SECONDS
     hole = (
       limits.number("start", start, 0, longest),
@@ -68,9 +94,22 @@ class Endpoints:
     )
     return self._changed(asked, recording, Recording("fill", "", hole=hole))
 
-  def vary(self, recording: Any, keep: Any, *request: Any) -> Iterator[Value]:
+  def vary(
+    self,
+    recording: Any,
+    keep: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
     """Variations of a recording that keep `keep` of its codebooks."""
-    asked = limits.asked(*request)
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
     keep = limits.whole("keep", keep, 0, self.books - 1)
     return self._changed(asked, recording, Recording("vary", "", keep=keep))
 

@@ -162,8 +162,8 @@ def _settings(gr: Any, siren: Any) -> list[Any]:
         1, limits.SOUNDS, 4, step=1, label="Candidates, to choose from"
       ),
       gr.Slider(0.1, 2, method.temperature, step=0.05, label="Temperature"),
-      gr.Number(method.top_k, precision=0, label="Top-k; empty: all codes"),
-      gr.Number(method.guidance, label="Guidance; empty: none"),
+      gr.Number(method.top_k or 0, precision=0, label="Top-k; 0: all codes"),
+      gr.Number(method.guidance or 0, label="Guidance; 0: none"),
     ]
 
 

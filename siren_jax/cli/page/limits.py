@@ -69,10 +69,6 @@ def asked(
     )
   if not text.is_text(words):
     raise UserError(f"words {_shown(words)}: not valid Unicode text")
-  if top_k is not None:
-    top_k = whole("top_k", top_k, 1, 2**31 - 1)
-  if guidance is not None:
-    guidance = number("guidance", guidance, 0, 100)
   return Asked(
     words=text.normal(" ".join(words.split())),
     seconds=number("seconds", seconds, 0.1, SECONDS),
@@ -80,8 +76,9 @@ def asked(
     sounds=whole("candidates", sounds, 1, SOUNDS),
     settings={
       "temperature": number("temperature", temperature, 1e-6, 1e6),
-      "top_k": top_k,
-      "guidance": guidance,
+      # Fields of numbers cannot be left empty: 0 is none.
+      "top_k": whole("top_k", top_k or 0, 0, 2**31 - 1) or None,
+      "guidance": number("guidance", guidance or 0, 0, 100) or None,
     },
   )
 

@@ -33,7 +33,8 @@ def served(tiny_bundle, tmp_path_factory):
   flags = re.sub(r"--xla_force\S+", "", os.environ["XLA_FLAGS"])
   with (folder / "log").open("w") as log:
     process = subprocess.Popen(
-      [sys.executable, "-m", "siren_jax", "demo", "--model", tiny_bundle],
+      [sys.executable, "-m", "siren_jax", "demo", "--model", tiny_bundle,
+       "--batch-size", "1"],
       stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder,
       env=os.environ | {"XLA_FLAGS": flags, "TMPDIR": str(folder)},
     )  # fmt: skip

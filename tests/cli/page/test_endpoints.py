@@ -145,8 +145,8 @@ def test_a_recording_is_shown_as_the_model_hears_it(page, clip):
 @pytest.mark.parametrize(
   ("name", "more", "message"),
   [
-    ("go_on", (), r"^clip.wav: longer than 30 s"),
-    ("look", None, r"^clip.wav: longer than 30 s"),
+    ("go_on", (), r"^clip.wav: 7200 s of sound, at most 30 s are read"),
+    ("look", None, r"^clip.wav: 7200 s of sound, at most 30 s are read"),
   ],
 )
 def test_a_long_recording_is_refused_before_it_takes_memory(

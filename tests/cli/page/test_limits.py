@@ -25,10 +25,10 @@ def test_a_request_as_the_sampler_takes_it():
   assert asked.settings == {"temperature": 0.9, "top_k": 64, "guidance": 3.0}
 
 
-def test_what_is_left_out():
-  asked = limits.asked(
-    **GOOD | {k: None for k in ("words", "top_k", "guidance")}
-  )
+@pytest.mark.parametrize("nothing", [None, 0, 0.0])
+def test_settings_that_are_none(nothing):
+  request = GOOD | {"words": None, "top_k": nothing, "guidance": nothing}
+  asked = limits.asked(**request)
   assert asked.words == ""
   assert asked.settings == {"temperature": 0.9, "top_k": None, "guidance": None}
 
@@ -50,7 +50,8 @@ def test_what_is_left_out():
     ({"seed": 10**5000}, "seed .*: give a whole number"),
     ({"sounds": 9}, "candidates 9: give a whole number from 1 to 8"),
     ({"temperature": 0}, "temperature 0: give a number"),
-    ({"top_k": 0}, "top_k 0: give a whole number"),
+    ({"top_k": -1}, "top_k -1: give a whole number"),
+    ({"top_k": ["x"]}, "top_k .*: give a whole number"),
     ({"guidance": {"a": [1] * 999}}, "guidance .*: give a number"),
   ],
 )
