@@ -77,8 +77,8 @@ def asked(
     settings={
       "temperature": number("temperature", temperature, 1e-6, 1e6),
       # Fields of numbers cannot be left empty: 0 is none.
-      "top_k": whole("top_k", top_k or 0, 0, 2**31 - 1) or None,
-      "guidance": number("guidance", guidance or 0, 0, 100) or None,
+      "top_k": whole("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
+      "guidance": number("guidance", _or_0(guidance), 0, 100) or None,
     },
   )
 
@@ -168,6 +168,10 @@ def _check_path(path: Any, folder: pathlib.Path) -> None:
     inside = False
   if not inside:
     raise UserError(f"recording {_shown(path)}: not an upload; upload a file")
+
+
+def _or_0(value: Any) -> Any:
+  return 0 if value is None else value
 
 
 def _shown(value: Any) -> str:

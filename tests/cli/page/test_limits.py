@@ -51,7 +51,8 @@ def test_settings_that_are_none(nothing):
     ({"sounds": 9}, "candidates 9: give a whole number from 1 to 8"),
     ({"temperature": 0}, "temperature 0: give a number"),
     ({"top_k": -1}, "top_k -1: give a whole number"),
-    ({"top_k": ["x"]}, "top_k .*: give a whole number"),
+    ({"top_k": []}, "top_k .*: give a whole number"),
+    ({"guidance": ""}, "guidance '': give a number"),
     ({"guidance": {"a": [1] * 999}}, "guidance .*: give a number"),
   ],
 )
