@@ -143,6 +143,15 @@ class Model:
       )
     return jax.device_get(embedding_BxE)[0]
 
+  def clap_score(self, audio_S: np.ndarray, prompt: str) -> float:
+    """Cosine of a sound and a prompt, the mean over windows."""
+    room = self.window * self.hop
+    parts = [audio_S[i : i + room] for i in range(0, len(audio_S), room)]
+    with self._over_mesh():
+      text_E = jax.device_get(self._clap.encode_text([prompt])[2])[0]
+    scores = [self.embedding(part_S) @ text_E for part_S in parts]
+    return float(np.average(scores, weights=list(map(len, parts))))
+
   def draw(
     self,
     request: pieces.Request,

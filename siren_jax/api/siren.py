@@ -329,6 +329,18 @@ class Siren:
     (prompt,) = requests.checked_prompts([prompt])
     return self._model.closest(prompt, count)
 
+  def clap_score(self, audio: jax.Array | np.ndarray, prompt: str) -> float:
+    """Cosine of the CLAP embeddings of a sound audio_S and a prompt.
+
+    Of a sound longer than a window, the mean over its windows. `batches` keeps
+    the candidate for which it is highest, before loudness is set.
+
+    Raises:
+      UserError: the prompt is blank, or it is no such array.
+    """
+    (prompt,) = requests.checked_prompts([prompt])
+    return self._model.clap_score(requests.checked_audio(audio), prompt)
+
   def encode(self, audio: jax.Array | np.ndarray) -> np.ndarray:
     """Codes [B, N, T] int32 of audio [B, S] or [S] at `sample_rate`."""
     return self._model.encode(requests.checked_batch(audio))

@@ -1,5 +1,6 @@
 """A picture of a sound: mel bands in decibels over time."""
 
+import io
 from typing import IO, Any
 
 import numpy as np
@@ -33,15 +34,30 @@ def figure_of(sound: Samples, sample_rate: int, title: str = "") -> Any:
   return fig
 
 
+def image(sound: Samples, sample_rate: int) -> bytes:
+  """The mel spectrogram of a sound as PNG, from edge to edge, without axes."""
+  from matplotlib import image as images
+
+  picture = io.BytesIO()
+  images.imsave(
+    picture,
+    _decibels(sound, sample_rate),
+    format="png",
+    origin="lower",
+    cmap="magma",
+    vmin=_FLOOR_DB,
+    vmax=0,
+  )
+  return picture.getvalue()
+
+
 def draw(axes: Any, sound: Samples, sample_rate: int) -> None:
   """Draws the mel spectrogram of a sound into Matplotlib's `Axes`.
 
   A sound that lies on disk is read a block at a time.
   """
-  mel_MxX = _columns(sound, sample_rate)
-  floor = _FULL * 10 ** (_FLOOR_DB / 10)
   axes.imshow(
-    10 * np.log10(np.maximum(mel_MxX, floor) / _FULL),
+    _decibels(sound, sample_rate),
     origin="lower",
     aspect="auto",
     cmap="magma",
@@ -56,6 +72,13 @@ def draw(axes: Any, sound: Samples, sample_rate: int) -> None:
     np.interp(np.array(ticks) * 1e3, centres_M, np.arange(_BANDS)),
     [f"{k:g}" for k in ticks],
   )
+
+
+def _decibels(sound: Samples, sample_rate: int) -> np.ndarray:
+  """Levels [M, X] of mel bands, from `_FLOOR_DB` on."""
+  floor = _FULL * 10 ** (_FLOOR_DB / 10)
+  mel_MxX = _columns(sound, sample_rate)
+  return 10 * np.log10(np.maximum(mel_MxX, floor) / _FULL)
 
 
 def _columns(sound: Samples, sample_rate: int) -> np.ndarray:

@@ -32,6 +32,7 @@ VERBS = {
   "average": "models",
   "encode": "sounds",
   "decode": "sounds",
+  "demo": "sounds",
   "inspect": "models",
 }
 

@@ -8,6 +8,7 @@ from siren_jax.common.errors import UserError
 
 # By extra: what of it is imported here. Whoever only listens takes none.
 PACKAGES = {
+  "demo": ("gradio",),
   "train": ("grain", "ml_collections", "tensorflow_datasets"),
   "weights": ("transformers",),
 }

@@ -1,4 +1,4 @@
-"""The line of `generate` about a prompt that a model knows nothing like."""
+"""The line about a prompt that a model knows nothing like."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,18 @@ from siren_jax.cli import runtime
 def say_far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
   """Says which prompts are far from all that the model was trained on.
 
-  Of a bundle that does not say what that was, nothing is said.
+  Returns, raises: as `far`.
+  """
+  found = far(siren, prompts)
+  for prompt, examples in found.items():
+    runtime.say(line(prompt, examples))
+  return found
+
+
+def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+  """Which prompts are far from all that the model was trained on.
+
+  Of a bundle that does not say what that was, none is.
 
   Returns:
     Examples of the closest sounds, for each such prompt.
@@ -21,13 +32,20 @@ def say_far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
 
   if siren.bundle.repertoire is None or not prompts:
     return {}
-  far = {}
-  for prompt in dict.fromkeys(requests.checked_prompts(prompts)):
-    near = siren.closest(prompt)
-    if near.is_far:
-      far[prompt] = [kind.example for kind in near.kinds]
-      runtime.say(
-        f"closest sounds I know: {', '.join(far[prompt])} (I know nothing like"
-        f' "{prompt}")'
-      )
-  return far
+  near = {
+    prompt: siren.closest(prompt)
+    for prompt in dict.fromkeys(requests.checked_prompts(prompts))
+  }
+  return {
+    prompt: [kind.example for kind in known.kinds]
+    for prompt, known in near.items()
+    if known.is_far
+  }
+
+
+def line(prompt: str, examples: Sequence[str]) -> str:
+  """What is said of a prompt that is far."""
+  return (
+    f"closest sounds I know: {', '.join(examples)} (I know nothing like"
+    f' "{prompt}")'
+  )

@@ -73,13 +73,20 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_drawing(parser: argparse.ArgumentParser) -> None:
-  add = parser.add_argument_group("how sounds are drawn").add_argument
-  add("--model", help="bundle folder, or the name of one that ships")
+  group = parser.add_argument_group("how sounds are drawn")
+  add = group.add_argument
   add("--candidates", type=int, help="draw so many, keep the best by CLAP")
   add("--temperature", type=float, help="below 1: safer, above: wilder")
   add("--top-k", type=int, help="draw from the k likeliest codes")
   add("--top-p", type=float, help="draw from this share of the probability")
   add("--guidance", type=float, help="pull towards the prompt, such as 3")
+  add_loading(group)
+
+
+def add_loading(group: argparse._ActionsContainer) -> None:
+  """Adds the flags that say which model is loaded, and how."""
+  add = group.add_argument
+  add("--model", help="bundle folder, or the name of one that ships")
   add(
     "--mesh",
     type=str,

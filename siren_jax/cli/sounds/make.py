@@ -1,19 +1,15 @@
 """Sounds made and written, each with the JSON file that says how."""
 
 import contextlib
-import dataclasses
 import pathlib
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, NamedTuple
 
-import siren_jax
 from siren_jax.cli import outputs, runtime
-from siren_jax.cli.sounds import closest, flags
+from siren_jax.cli.sounds import closest, facts, flags
 from siren_jax.cli.sounds.recordings import Recording
-from siren_jax.storage import folders
 
 PathOf = Callable[[int, str, int], pathlib.Path]
 
@@ -79,15 +75,12 @@ def sounds(
   far = closest.say_far(siren, prompts)
   loaded = time.perf_counter()
   runtime.say("getting ready; new settings compile once ...")
-  facts = _facts(siren, model, options, has_words=bool(prompts)) | {
-    "seed": seed,
-    "seconds": seconds,
-    "loudness": target,
-    "recording": recording and dataclasses.asdict(recording),
-    "mesh": mesh,
-    "batch_size": batch_size,
-    "dtype": siren.bundle.execution.dtype,
-  }
+  common = facts.of_call(
+    siren,
+    facts.Call(model, seed, seconds, target, recording, mesh, batch_size),
+    options,
+    has_words=bool(prompts),
+  )
   count = max(1, len(prompts)) * options.get("num_samples", 1)
   with runtime.SecondsBar(count * seconds) as bar:
     options["key"] = seed
@@ -97,7 +90,7 @@ def sounds(
       drawn = _changed(
         siren, prompts, recording, audio_S, options, path_of, bar
       )
-    _write_all(drawn, count, facts, far, spectrogram, bar)
+    _write_all(drawn, count, common, far, spectrogram, bar)
   making = time.perf_counter() - loaded - clock.seconds
   print(
     f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
@@ -178,7 +171,7 @@ def _changed(
 def _write_all(
   drawn: Iterator[Drawn],
   count: int,
-  facts: Mapping[str, Any],
+  common: Mapping[str, Any],
   far: Mapping[str, Sequence[str]],
   picture: bool,
   bar: runtime.SecondsBar,
@@ -186,34 +179,34 @@ def _write_all(
   """Writes sounds as they come; says how many, where it is interrupted.
 
   Args:
+    common: of `facts.of_call`.
     far: of `closest.say_far`.
   """
   written = 0
   try:
     for sound in drawn:
-      known = {"closest": far.get(sound.prompt)}
-      bar.write(_write(sound, {**facts, **known}, picture))
+      known = facts.of_sound(
+        common,
+        sound.prompt,
+        sound.sample,
+        sound.clap_score,
+        far.get(sound.prompt),
+      )
+      bar.write(_write(sound, known, picture))
       written += 1
   except KeyboardInterrupt as stop:
     stop.add_note(f"{written} of {count} sounds are written")
     raise
 
 
-def _write(drawn: Drawn, facts: Mapping[str, Any], picture: bool) -> str:
+def _write(drawn: Drawn, known: Mapping[str, Any], picture: bool) -> str:
   """Writes a sound with its JSON file; a line that says so."""
   from siren_jax.audio import loudness
 
-  facts = {
-    "prompt": drawn.prompt,
-    "sample": drawn.sample,
-    "clap_score": drawn.clap_score,
-    **facts,
-  }
-  facts["command"] = _command(facts)
   samples = drawn.samples
-  if (target := facts["loudness"]) is not None:
-    samples = loudness.levelled(samples, facts["sample_rate"], target)
-  path, notes = outputs.write(drawn.path, samples, facts, picture)
+  if (target := known["loudness"]) is not None:
+    samples = loudness.levelled(samples, known["sample_rate"], target)
+  path, notes = outputs.write(drawn.path, samples, known, picture)
   if path != drawn.path:
     notes = (f"{drawn.path.name} is there already", *notes)
   line = [str(path)]
@@ -222,54 +215,3 @@ def _write(drawn: Drawn, facts: Mapping[str, Any], picture: bool) -> str:
   if drawn.clap_score is not None:
     line.append(f"CLAP score {drawn.clap_score:.2f}")
   return "; ".join(["  ".join(line), *notes])
-
-
-def _facts(
-  siren: Any,
-  model: str | None,
-  options: Mapping[str, Any],
-  has_words: bool,
-) -> dict[str, Any]:
-  """What the JSON files of all sounds of a call say of the model."""
-  names = [field.name for field in dataclasses.fields(siren.bundle.sampling)]
-  settings = {k: v for k, v in options.items() if k in names}
-  if not has_words:
-    settings["guidance"] = None  # There is nothing to guide to.
-  return {
-    "sample_rate": siren.sample_rate,
-    "settings": dataclasses.asdict(siren.sampling_config(**settings))
-    | {"candidates": siren.num_candidates(options.get("candidates"))},
-    "model": siren.bundle.name,
-    "model_path": model,
-    "model_fingerprint": folders.model_fingerprint(folders.find(model or None)),
-    "version": siren_jax.__version__,
-  }
-
-
-def _command(facts: Mapping[str, Any]) -> str:
-  """The command that makes this one sound again."""
-  settings, level = facts["settings"], facts["loudness"]
-  recording = facts["recording"] and Recording(**facts["recording"])
-  values = {
-    "model": facts["model_path"] or facts["model"],
-    "seconds": facts["seconds"],
-    "seed": facts["seed"],
-    "sample": facts["sample"],
-    "candidates": settings["candidates"],
-    **{name: settings[name] for name in runtime.SAMPLING_FLAGS},
-    "loudness": "none" if level is None else level,
-    "mesh": facts["mesh"],
-    "batch_size": facts["batch_size"],
-    "dtype": facts["dtype"],
-  }
-  words = ["siren-jax", "generate"]
-  if recording:
-    words += recording.flags()
-    if recording.verb != "continue":
-      del values["seconds"]
-  for name, value in values.items():
-    if value is not None:
-      words.append(f"--{name.replace('_', '-')}={value}")
-  if facts["prompt"]:
-    words += ["--", facts["prompt"]]
-  return shlex.join(words)

@@ -1,0 +1,234 @@
+"""From what a browser sends to what the page shows; see docs/demo.md.
+
+A method is an endpoint. It takes whatever JSON can hold, and gives values of
+`player.js`: {status, rate, chunks, sounds}. Nothing here imports Gradio.
+"""
+
+import base64
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from siren_jax.cli import outputs
+from siren_jax.cli.page import limits, making
+from siren_jax.cli.page.limits import Asked
+from siren_jax.cli.page.making import Made, Source, Studio
+from siren_jax.cli.sounds import closest
+from siren_jax.cli.sounds.recordings import Recording
+
+Value = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoints:
+  """The endpoints of a page.
+
+  Attributes:
+    studio: what makes sounds.
+    folder: where uploads are and files that the page serves.
+  """
+
+  studio: Studio
+  folder: pathlib.Path
+
+  # Names and order of arguments are those of the API.
+
+  def generate(
+    self,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
+    """Sounds of words: the first as it is drawn, then all of them."""
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
+    return self._heard(asked, None)
+
+  def go_on(
+    self,
+    recording: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
+    """Sounds that go on from a recording."""
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
+    return self._heard(asked, self._source(recording))
+
+  def fill(
+    self,
+    recording: Any,
+    start: Any,
+    end: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
+    """A part of a recording made anew, from `start` to `end` in seconds."""
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
+    longest = limits.RECORDING_SECONDS
+    hole = (
+      limits.number("start", start, 0, longest),
+      limits.number("end", end, 0, longest),
+    )
+    return self._changed(asked, recording, Recording("fill", "", hole=hole))
+
+  def vary(
+    self,
+    recording: Any,
+    keep: Any,
+    words: Any,
+    seconds: Any,
+    seed: Any,
+    candidates: Any,
+    temperature: Any,
+    top_k: Any,
+    guidance: Any,
+  ) -> Iterator[Value]:
+    """Variations of a recording that keep `keep` of its codebooks."""
+    asked = limits.asked(
+      words, seconds, seed, candidates, temperature, top_k, guidance
+    )
+    keep = limits.whole("keep", keep, 0, self.books - 1)
+    return self._changed(asked, recording, Recording("vary", "", keep=keep))
+
+  def look(self, recording: Any) -> Value:
+    """A recording as the model hears it; nothing where there is none."""
+    if recording is None:
+      return self._value("")
+    source = self._source(recording)
+    sound = self._files(source.audio_S, "recording")
+    sound["title"] = source.name
+    return self._value("; ".join(source.notes), sounds=[sound])
+
+  @property
+  def books(self) -> int:
+    """Codebooks of the model."""
+    return self.studio.siren.bundle.codec.config.num_codebooks
+
+  def _heard(self, asked: Asked, source: Source | None) -> Iterator[Value]:
+    """One sound as it is drawn, then the files of all."""
+    chunks: list[str] = []
+    seconds = 0.0
+    for chunk_S in making.stream(self.studio, asked, source):
+      seconds += len(chunk_S) / self.studio.siren.sample_rate
+      chunks.append(_encoded(chunk_S))
+      yield self._value(f"{seconds:.1f} s drawn", chunks)
+    made = making.generate(self.studio, asked, source)
+    done = source and Recording("continue", source.name).done
+    yield from self._shown(asked, made, source, done or "", chunks)
+
+  def _changed(
+    self, asked: Asked, recording: Any, how: Recording
+  ) -> Iterator[Value]:
+    source = self._source(recording)
+    made = making.change(self.studio, asked, source, how)
+    return self._shown(asked, made, source, how.done, [])
+
+  def _shown(
+    self,
+    asked: Asked,
+    made: Iterable[Made],
+    source: Source | None,
+    done: str,
+    chunks: list[str],
+  ) -> Iterator[Value]:
+    """Sounds as they are finished, the best last of all pointed out."""
+    words = asked.words or (
+      pathlib.PurePath(source.name).stem if source else ""
+    )
+    sounds: list[Value] = []
+    yield self._value(f"0 of {asked.sounds} sounds", chunks)
+    for sound in made:
+      stem = outputs.stem(words, asked.seed, sound.facts["sample"], done)
+      sounds.append(self._files(sound.audio_S, stem, sound.facts))
+      sounds[-1] |= {"title": stem, "score": sound.score}
+      if sound.score is not None:
+        sounds[-1]["title"] += f"  CLAP score {sound.score:.2f}"
+      count = f"{len(sounds)} of {asked.sounds} sounds"
+      yield self._value(count, chunks, list(sounds))
+    if asked.words and len(sounds) > 1:
+      best = max(sounds, key=lambda sound: sound["score"])
+      best["best"] = True
+      best["title"] += ", nearest to the words"
+    yield self._value(self._remark(asked, sounds), sounds=sounds)
+
+  def _remark(self, asked: Asked, sounds: list[Value]) -> str:
+    examples = sounds[0]["facts"]["closest"]
+    return closest.line(asked.words, examples) if examples else ""
+
+  def _source(self, recording: Any) -> Source:
+    limits.check_files(recording, self.folder)
+    return making.read(self.studio, *limits.upload(recording))
+
+  def _files(
+    self, audio_S: np.ndarray, stem: str, facts: Value | None = None
+  ) -> Value:
+    """A sound with the files that the page serves."""
+    from siren_jax.audio import sound_files, spectrogram
+
+    rate = self.studio.siren.sample_rate
+    folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+    path = folder / f"{stem}.wav"
+    sound: Value = {
+      "audio": _file(path),
+      "picture": _file(path.with_suffix(".png")),
+      "seconds": len(audio_S) / rate,
+      "best": False,
+    }
+    if facts is None:
+      sound_files.write_audio(path, audio_S, rate)
+    else:
+      outputs.write(path, audio_S, facts, picture=False)
+      sound |= {"json": _file(path.with_suffix(".json")), "facts": facts}
+    path.with_suffix(".png").write_bytes(spectrogram.image(audio_S, rate))
+    return sound
+
+  def _value(
+    self,
+    status: str,
+    chunks: Iterable[str] = (),
+    sounds: Iterable[Value] = (),
+  ) -> Value:
+    return {
+      "status": status,
+      "rate": self.studio.siren.sample_rate,
+      "chunks": list(chunks),
+      "sounds": list(sounds),
+    }
+
+
+def _encoded(audio_S: np.ndarray) -> str:
+  """Samples in [-1, 1] as 16 bits in base64."""
+  samples_S = np.round(32767 * audio_S).astype("<i2")
+  return base64.b64encode(samples_S.tobytes()).decode()
+
+
+def _file(path: pathlib.Path) -> Value:
+  """A file as Gradio describes one that it serves."""
+  return {
+    "path": str(path),
+    "orig_name": path.name,
+    "meta": {"_type": "gradio.FileData"},
+  }

@@ -1,0 +1,236 @@
+"""How the page looks: Gradio's components, and which endpoint each calls."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from siren_jax.cli.page import limits
+from siren_jax.cli.page.endpoints import Endpoints, Value
+from siren_jax.cli.sounds import flags, recordings
+from siren_jax.common import extras
+from siren_jax.common.errors import UserError
+
+_EXAMPLES = (
+  "a dog barking",
+  "rain on a tin roof",
+  "sea waves",
+  "a crackling fire",
+  "a clock ticking",
+  "a helicopter",
+)
+_HERE = pathlib.Path(__file__).parent
+_FONT = ("ui-sans-serif", "system-ui", "sans-serif")  # none from the network
+_MONO = ("ui-monospace", "monospace")
+
+
+def build(endpoints: Endpoints) -> Any:
+  """The page, a `gradio.Blocks`."""
+  gr = extras.load("gradio")
+  siren = endpoints.studio.siren
+  with _blocks(gr, endpoints.folder) as page:
+    gr.Markdown(f"# Siren\nWords in, sound out: the model {siren.bundle.name}.")
+    with gr.Row():
+      with gr.Column(scale=2):
+        words = gr.Textbox(
+          label="Words",
+          placeholder="a dog barking",
+          max_length=limits.LETTERS,
+          autofocus=True,
+        )
+        make = gr.Button("Make sounds", variant="primary")
+        gr.Examples(
+          [[example] for example in _examples(siren)],
+          [words],
+          label="For example",
+          api_visibility="private",
+        )
+        source = _Source(gr, endpoints)
+        settings = _settings(gr, siren)
+      with gr.Column(scale=3):
+        sounds = _player(gr, action="Use as the recording")
+    events = _Events(gr, sounds)
+    asked = [words, *settings]
+    triggers = [make.click, words.submit]
+    events.add(triggers, endpoints.generate, asked, "generate")
+    source.connect(gr, events, sounds, endpoints, asked)
+  return page
+
+
+def theme() -> Any:
+  """Colours, and fonts that the visitor's machine has."""
+  return extras.load("gradio").themes.Base(font=_FONT, font_mono=_MONO)
+
+
+class _Source:
+  """The recording, and what can be made of it; words are optional."""
+
+  def __init__(self, gr: Any, endpoints: Endpoints):
+    longest = limits.RECORDING_SECONDS
+    with gr.Accordion("From a recording", open=False):
+      self.recording = gr.Audio(
+        label=f"Recording, at most {longest:g} s",
+        type="filepath",
+        sources=["upload", "microphone"],
+        editable=False,
+      )
+      self.view = _player(gr, selects=True)
+      with gr.Row():
+        self.go_on = gr.Button("Continue")
+      with gr.Row(equal_height=True):
+        self.start = gr.Number(1.0, label="Start, s", min_width=80)
+        self.end = gr.Number(2.0, label="End, s", min_width=80)
+        self.fill = gr.Button("Fill", min_width=80)
+      with gr.Row(equal_height=True):
+        self.keep = gr.Slider(
+          0,
+          endpoints.books - 1,
+          min(recordings.KEEP, endpoints.books - 1),
+          step=1,
+          label="Codebooks that stay",
+        )
+        self.vary = gr.Button("Vary", min_width=80)
+
+  def connect(
+    self,
+    gr: Any,
+    events: "_Events",
+    sounds: Any,
+    endpoints: Endpoints,
+    asked: list[Any],
+  ) -> None:
+    """Says what the buttons do."""
+    here = self.recording
+    hole = [here, self.start, self.end, *asked]
+    events.add([self.go_on.click], endpoints.go_on, [here, *asked], "continue")
+    events.add([self.fill.click], endpoints.fill, hole, "fill")
+    events.add(
+      [self.vary.click], endpoints.vary, [here, self.keep, *asked], "vary"
+    )
+    here.change(
+      _told(gr, endpoints.look),
+      here,
+      self.view,
+      preprocess=False,
+      api_visibility="private",
+      show_progress="hidden",
+    )
+    used = "(value) => value.used"
+    sounds.click(None, sounds, here, js=used)
+    part = "(value) => value.part"
+    self.view.select(None, self.view, [self.start, self.end], js=part)
+
+
+class _Events:
+  """Adds endpoints that make sounds; a few run at once, others wait."""
+
+  def __init__(self, gr: Any, sounds: Any):
+    self._gr, self._sounds = gr, sounds
+
+  def add(
+    self,
+    triggers: list[Any],
+    endpoint: Callable[..., Iterator[Value]],
+    inputs: list[Any],
+    name: str,
+  ) -> None:
+    """Calls an endpoint, by its name in the API, when any trigger fires."""
+    self._gr.on(
+      triggers,
+      _told(self._gr, endpoint),
+      inputs,
+      self._sounds,
+      api_name=name,
+      preprocess=False,  # `limits` says what is wrong, in one line.
+      concurrency_limit=limits.AT_ONCE,
+      concurrency_id="sounds",
+      show_progress="minimal",
+    )
+
+
+def _settings(gr: Any, siren: Any) -> list[Any]:
+  """Settings, in the order of `limits.asked`."""
+  method = siren.bundle.sampling
+  with gr.Accordion("Settings", open=False):
+    default = flags.DEFAULTS
+    return [
+      gr.Slider(
+        0.5, limits.SECONDS, default["seconds"], step=0.5, label="Seconds"
+      ),
+      gr.Number(default["seed"], precision=0, label="Seed"),
+      gr.Slider(
+        1, limits.SOUNDS, 4, step=1, label="Candidates, to choose from"
+      ),
+      gr.Slider(0.1, 2, method.temperature, step=0.05, label="Temperature"),
+      gr.Number(method.top_k or 0, precision=0, label="Top-k; 0: all codes"),
+      gr.Number(method.guidance or 0, label="Guidance; 0: none"),
+    ]
+
+
+def _player(gr: Any, action: str = "", selects: bool = False) -> Any:
+  """Cards of sounds, see player.js."""
+  player = gr.HTML(
+    {"status": "", "rate": 1, "chunks": [], "sounds": []},
+    html_template='<div class="status"></div><div class="sounds"></div>',
+    css_template=(_HERE / "player.css").read_text("utf-8"),
+    js_on_load=(_HERE / "player.js").read_text("utf-8"),
+    action=action,
+    selects=selects,
+  )
+  # No subclasses: Gradio would write a .pyi file for each, beside this one.
+  player.api_info = lambda: {
+    "type": "object",
+    "description": "status, rate, chunks, sounds: see docs/demo.md",
+  }
+  return player
+
+
+def _blocks(gr: Any, folder: pathlib.Path) -> Any:
+  """A `gradio.Blocks` that refuses bad input in one line."""
+  page = gr.Blocks(
+    title="Siren",
+    analytics_enabled=False,
+    delete_cache=(limits.KEPT_SECONDS // 6, limits.KEPT_SECONDS),
+  )
+  preprocess = page.preprocess_data
+
+  async def checked(fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> Any:
+    try:
+      # Gradio would fetch a URL before the endpoint sees it.
+      limits.check_files(inputs, folder)
+      return await preprocess(fn, inputs, *rest, **more)
+    except gr.Error:
+      raise
+    except Exception as error:
+      raise _error(gr, error) from error
+
+  page.preprocess_data = checked
+  return page
+
+
+def _told(gr: Any, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+  """An endpoint whose `UserError` the visitor reads."""
+
+  @functools.wraps(endpoint)
+  def values(*args: Any) -> Iterator[Value]:
+    try:
+      made = endpoint(*args)
+      yield from [made] if isinstance(made, dict) else made
+    except UserError as error:
+      raise _error(gr, error) from error
+
+  return values
+
+
+def _error(gr: Any, error: Exception) -> Exception:
+  """One line for the visitor, and nothing in the server's log."""
+  (line,) = str(error).splitlines()[:1] or [type(error).__name__]
+  return gr.Error(line, print_exception=False, duration=None)
+
+
+def _examples(siren: Any) -> list[str]:
+  """Prompts of kinds that the model knows, one from each group."""
+  known = siren.bundle.repertoire
+  if known is None:
+    return list(_EXAMPLES)
+  return [kinds[0].example for kinds in known.groups.values()][:8]

@@ -1,0 +1,182 @@
+"""What may be asked of the page: requests come from anybody, in any form."""
+
+import dataclasses
+import os
+import pathlib
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from siren_jax.common import text
+from siren_jax.common.errors import UserError
+
+SECONDS = 30.0  # of a sound, or of what is added to a recording
+LETTERS = 300  # of a description
+SOUNDS = 8  # to choose from
+SEED = 2**32 - 1
+RECORDING_SECONDS = 30.0
+UPLOAD_BYTES = 20 * 1024**2  # of a recording
+REQUEST_BYTES = 64 * 1024  # of any other request
+WAITING = 16  # requests in the queue
+AT_ONCE = 2  # requests that are worked on
+SESSIONS = 64  # whose inputs the server remembers
+KEPT_SECONDS = 3600  # of files: uploads, and sounds that were made
+
+_NAME_LETTERS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+  """A checked request.
+
+  Attributes:
+    words: a description; "" for none, which only a recording can do with.
+    seconds: of each sound, or of what is added to a recording.
+    seed: of all sounds.
+    sounds: how many to choose from.
+    settings: fields of `SamplingConfig`; the sampler checks their range.
+  """
+
+  words: str
+  seconds: float
+  seed: int
+  sounds: int
+  settings: Mapping[str, Any]
+
+
+def asked(
+  words: Any,
+  seconds: Any,
+  seed: Any,
+  sounds: Any,
+  temperature: Any,
+  top_k: Any,
+  guidance: Any,
+) -> Asked:
+  """Checks a request.
+
+  Raises:
+    UserError: a value is of the wrong type or out of its range.
+  """
+  if words is None:
+    words = ""
+  if not isinstance(words, str):
+    raise UserError(f"words {_shown(words)}: give one text")
+  if len(words) > LETTERS:
+    raise UserError(
+      f"words: {len(words)} letters; give at most {LETTERS}, such as"
+      ' "a dog barking"'
+    )
+  if not text.is_text(words):
+    raise UserError(f"words {_shown(words)}: not valid Unicode text")
+  return Asked(
+    words=text.normal(" ".join(words.split())),
+    seconds=number("seconds", seconds, 0.1, SECONDS),
+    seed=whole("seed", seed, 0, SEED),
+    sounds=whole("candidates", sounds, 1, SOUNDS),
+    settings={
+      "temperature": number("temperature", temperature, 1e-6, 1e6),
+      # Fields of numbers cannot be left empty: 0 is none.
+      "top_k": whole("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
+      "guidance": number("guidance", _or_0(guidance), 0, 100) or None,
+    },
+  )
+
+
+def number(name: str, value: Any, low: float, high: float) -> float:
+  """A number within its limits.
+
+  Raises:
+    UserError: it is none, or outside.
+  """
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  # NaN is not within any limits.
+  if not is_number or not low <= value <= high:
+    raise UserError(
+      f"{name} {_shown(value)}: give a number from {low:g} to {high:g}"
+    )
+  return float(value)
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+  """As `number`, a whole one: browsers send 3.0, too."""
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  if (
+    not isinstance(value, int)
+    or isinstance(value, bool)
+    or not low <= value <= high
+  ):
+    raise UserError(
+      f"{name} {_shown(value)}: give a whole number from {low} to {high}"
+    )
+  return value
+
+
+def check_files(value: Any, folder: str | os.PathLike) -> None:
+  """Refuses every file that was not uploaded, however deep in a request.
+
+  Args:
+    value: what JSON can hold; a file is a group with a "path".
+    folder: where uploads are.
+
+  Raises:
+    UserError: a path is a URL, or leads out of the folder.
+  """
+  waiting = [value]
+  while waiting:
+    value = waiting.pop()
+    if isinstance(value, dict):
+      if "path" in value:
+        _check_path(value["path"], pathlib.Path(folder))
+      waiting += value.values()
+    elif isinstance(value, list):
+      waiting += value
+
+
+def upload(value: Any) -> tuple[pathlib.Path, str]:
+  """An uploaded file, and what its owner calls it.
+
+  Args:
+    value: Gradio's description of a file, after `check_files`.
+
+  Raises:
+    UserError: it is none, or the file is gone.
+  """
+  if value is None:
+    raise UserError("no recording; upload one, or record one")
+  path = value.get("path") if isinstance(value, dict) else None
+  if not isinstance(path, str):
+    raise UserError(f"recording {_shown(value)}: upload a file")
+  name = value.get("orig_name") or path
+  if not isinstance(name, str):
+    raise UserError(f"recording: name {_shown(name)}; give a text")
+  name = pathlib.PurePath(name.replace("\\", "/")).name[-_NAME_LETTERS:]
+  try:
+    is_file = pathlib.Path(path).is_file()
+  except (OSError, ValueError):  # a name too long, a null byte
+    is_file = False
+  if not is_file:
+    raise UserError(f"recording {_shown(name)}: not there; upload it again")
+  return pathlib.Path(path), name or "recording"
+
+
+def _check_path(path: Any, folder: pathlib.Path) -> None:
+  try:
+    inside = pathlib.Path(path).resolve().is_relative_to(folder.resolve())
+  except (OSError, RuntimeError, TypeError, ValueError):
+    inside = False
+  if not inside:
+    raise UserError(f"recording {_shown(path)}: not an upload; upload a file")
+
+
+def _or_0(value: Any) -> Any:
+  return 0 if value is None else value
+
+
+def _shown(value: Any) -> str:
+  """A value of any size in one short line."""
+  try:
+    return " ".join(reprlib.repr(value).split())
+  except ValueError:  # Python writes no whole number of over 4,300 digits.
+    return "of too many digits"

@@ -1,0 +1,227 @@
+"""What the page makes, as functions of a `Siren`; nothing here knows Gradio.
+
+Sounds and their facts are those of `siren-jax generate --candidates 1
+--num-samples N`: its JSON file makes each of them again.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from siren_jax.cli.page import limits
+from siren_jax.cli.page.limits import Asked
+from siren_jax.cli.sounds import closest, facts
+from siren_jax.cli.sounds.recordings import Recording
+from siren_jax.common.errors import UserError
+from siren_jax.storage import fingerprint
+
+
+@dataclasses.dataclass(frozen=True)
+class Studio:
+  """A loaded model, and how it was loaded.
+
+  Attributes:
+    siren: an `api.Siren`.
+    model, mesh, batch_size: as of `facts.Call`.
+  """
+
+  siren: Any
+  model: str | None
+  mesh: str | None
+  batch_size: int
+
+
+class Source(NamedTuple):
+  """A recording that sounds are made from.
+
+  Attributes:
+    name: what its owner calls it.
+    fingerprint: of the file.
+    audio_S: its samples.
+    notes: what was done to them, such as "resampled 44100 -> 16000 Hz".
+  """
+
+  name: str
+  fingerprint: str
+  audio_S: np.ndarray
+  notes: tuple[str, ...]
+
+
+class Made(NamedTuple):
+  """A sound that was made.
+
+  Attributes:
+    audio_S: float32 at the model's sample rate, ready to be written.
+    facts: what its JSON file says.
+    score: cosine of words and sound; None without words.
+  """
+
+  audio_S: np.ndarray
+  facts: dict[str, Any]
+  score: float | None
+
+
+def read(studio: Studio, path: pathlib.Path, name: str) -> Source:
+  """Reads an uploaded recording.
+
+  Raises:
+    UserError: it cannot be used, or is longer than `limits` allow.
+  """
+  from siren_jax.audio import sound_files
+
+  try:
+    audio_S, notes = sound_files.read_audio(
+      path,
+      studio.siren.sample_rate,
+      max_seconds=limits.RECORDING_SECONDS,
+    )
+  except UserError as error:  # It names the server's path.
+    raise UserError(str(error).replace(str(path), name)) from error
+  return Source(name, fingerprint.of_file(path), audio_S, notes)
+
+
+def stream(
+  studio: Studio, asked: Asked, source: Source | None = None
+) -> Iterator[np.ndarray]:
+  """The first of the sounds, in chunks as they are made, in [-1, 1].
+
+  Args:
+    source: a recording that it goes on from, which comes first.
+
+  Raises:
+    UserError: there are no words and no recording.
+  """
+  from siren_jax.audio import loudness
+
+  limiter = loudness.Limiter(studio.siren.sample_rate)
+  chunks = studio.siren.stream(
+    asked.words if source is None else asked.words or None,
+    asked.seconds,
+    key=asked.seed,
+    continue_from=source and source.audio_S,
+    **asked.settings,
+  )
+  return map(limiter, chunks)
+
+
+def generate(
+  studio: Studio, asked: Asked, source: Source | None = None
+) -> Iterator[Made]:
+  """Sounds of words, or that go on from a recording.
+
+  Args, raises: as of `stream`.
+  """
+  from siren_jax.api import requests
+  from siren_jax.audio import loudness
+
+  siren = studio.siren
+  recording = source and Recording("continue", source.name, source.fingerprint)
+  target = requests.loudness_of(..., source is not None)
+  common = _common(studio, asked, asked.seconds, target, recording, 1)
+  far = _far(siren, asked.words)
+  sounds = siren.sounds(
+    asked.words if source is None else asked.words or None,
+    asked.seconds,
+    loudness=None,
+    key=asked.seed,
+    num_samples=asked.sounds,
+    candidates=1,
+    continue_from=source and source.audio_S,
+    **asked.settings,
+  )
+  for sound in sounds:
+    audio_S, score = sound.audio_S, _score(siren, sound.audio_S, asked.words)
+    if target is not None:
+      audio_S = loudness.level(audio_S, siren.sample_rate, target)
+    known = facts.of_sound(common, sound.prompt, sound.sample, None, far)
+    yield Made(audio_S, known, score)
+
+
+def change(
+  studio: Studio, asked: Asked, source: Source, how: Recording
+) -> Iterator[Made]:
+  """A recording filled or varied.
+
+  Of each fill as many candidates are drawn as the model wants, and the one is
+  kept that fits best; a variation is one draw.
+
+  Args:
+    how: its hole, or how many codebooks it keeps.
+
+  Raises:
+    UserError: there is no such hole, or not so many codebooks.
+  """
+  siren = studio.siren
+  candidates = siren.num_candidates() if how.hole is not None else 1
+  how = dataclasses.replace(
+    how, path=source.name, fingerprint=source.fingerprint
+  )
+  seconds = len(source.audio_S) / siren.sample_rate
+  common = _common(studio, asked, seconds, None, how, candidates)
+  far = _far(siren, asked.words)
+  for sample in range(asked.sounds):
+    audio_S = how.change(
+      siren,
+      source.audio_S,
+      asked.words,
+      key=asked.seed,
+      sample=sample,
+      candidates=candidates,
+      **asked.settings,
+    )
+    known = facts.of_sound(common, asked.words, sample, None, far)
+    yield Made(audio_S, known, _score(siren, audio_S, asked.words))
+
+
+def warm_words(studio: Studio, asked: Asked) -> None:
+  """Compiles what sounds of words take."""
+  for _ in stream(studio, asked):
+    pass
+  list(generate(studio, asked))
+
+
+def warm_recordings(studio: Studio, asked: Asked) -> None:
+  """Compiles what recordings take, with words and without."""
+  rate = studio.siren.sample_rate
+  noise_S = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
+  source = Source("noise", "", noise_S, ())
+  for words in (asked.words, ""):
+    now = dataclasses.replace(asked, words=words, seconds=0.1, sounds=1)
+    for _ in stream(studio, now, source):
+      pass
+    list(generate(studio, now, source))
+    list(change(studio, now, source, Recording("fill", "", hole=(0.4, 0.6))))
+    list(change(studio, now, source, Recording("vary", "", keep=1)))
+
+
+def _common(
+  studio: Studio,
+  asked: Asked,
+  seconds: float,
+  loudness: float | None,
+  recording: Recording | None,
+  candidates: int,
+) -> dict[str, Any]:
+  call = facts.Call(
+    studio.model,
+    asked.seed,
+    seconds,
+    loudness,
+    recording,
+    studio.mesh,
+    studio.batch_size,
+  )
+  options = {**asked.settings, "candidates": candidates}
+  return facts.of_call(studio.siren, call, options, bool(asked.words))
+
+
+def _far(siren: Any, words: str) -> list[str] | None:
+  """Sounds that the model knows, where the words are far from all."""
+  return closest.far(siren, [words] if words else []).get(words)
+
+
+def _score(siren: Any, audio_S: np.ndarray, words: str) -> float | None:
+  return siren.clap_score(audio_S, words) if words else None

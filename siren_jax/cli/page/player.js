@@ -1,0 +1,162 @@
+// Sounds as cards: a spectrogram with a playhead, a player, the JSON file.
+//
+// props.value is {status, rate, chunks, sounds}: chunks are 16-bit samples in
+// base64 that are heard as they come; sounds are finished. What a visitor
+// chooses is put beside them: used, a file, where a card has a button that says
+// props.action; part, its start and end, where props.selects.
+const list = element.querySelector(".sounds");
+const status = element.querySelector(".status");
+
+let context = null; // of the stream that is heard
+let scheduled = 0; // chunks of it
+let free = 0; // when the last of them ends, in the context's time
+
+function silence() {
+  if (context) context.close();
+  context = null;
+  scheduled = 0;
+}
+
+function hear(chunks, rate) {
+  if (chunks.length < scheduled) silence(); // another stream
+  for (; scheduled < chunks.length; scheduled++) {
+    context = context || new AudioContext();
+    const bytes = Uint8Array.from(atob(chunks[scheduled]), (c) =>
+      c.charCodeAt(0),
+    );
+    if (!bytes.length) continue;
+    const samples = Float32Array.from(
+      new Int16Array(bytes.buffer),
+      (s) => s / 32768,
+    );
+    const buffer = context.createBuffer(1, samples.length, rate);
+    buffer.copyToChannel(samples, 0);
+    const source = context.createBufferSource();
+    source.buffer = buffer;
+    source.connect(context.destination);
+    free = Math.max(free, context.currentTime + 0.05);
+    source.start(free);
+    free += buffer.duration;
+  }
+  element.dataset.heard = scheduled;
+}
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes))
+    name in node ? (node[name] = value) : node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    return; // A page without https may not; the text can be marked.
+  }
+  const words = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = words), 1500);
+}
+
+// The spectrogram: a click goes there, a drag marks a part.
+function picture(sound, audio) {
+  const playhead = make("div", { className: "playhead" });
+  const part = make("div", { className: "part", hidden: true });
+  const box = make(
+    "div",
+    { className: "picture" },
+    make("img", { src: sound.picture.url, alt: "spectrogram", draggable: false }),
+    part,
+    playhead,
+  );
+  const follow = () => {
+    playhead.style.left = `${(100 * audio.currentTime) / sound.seconds}%`;
+    if (!audio.paused) requestAnimationFrame(follow);
+  };
+  for (const event of ["play", "seeked", "timeupdate"])
+    audio.addEventListener(event, follow);
+  const at = (event) => {
+    const { left, width } = box.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (event.clientX - left) / width));
+    return share * sound.seconds;
+  };
+  let from = null;
+  box.addEventListener("pointerdown", (event) => {
+    from = at(event);
+    box.setPointerCapture(event.pointerId);
+  });
+  box.addEventListener("pointermove", (event) => {
+    if (from === null || !props.selects) return;
+    const [start, end] = [from, at(event)].sort((a, b) => a - b);
+    part.hidden = end - start < 0.02;
+    part.style.left = `${(100 * start) / sound.seconds}%`;
+    part.style.width = `${(100 * (end - start)) / sound.seconds}%`;
+  });
+  box.addEventListener("pointerup", (event) => {
+    const [start, end] = [from, at(event)].sort((a, b) => a - b);
+    from = null;
+    if (!props.selects || end - start < 0.02) {
+      audio.currentTime = start;
+      return;
+    }
+    const marked = [start, end].map((seconds) => Number(seconds.toFixed(3)));
+    props.value = { ...props.value, part: marked };
+    trigger("select");
+  });
+  return box;
+}
+
+function card(sound, index) {
+  const audio = make("audio", {
+    controls: true,
+    preload: "auto",
+    src: sound.audio.url,
+  });
+  const name = sound.audio.orig_name;
+  const actions = make("div", { className: "actions" });
+  if (props.action) {
+    const use = make("button", { textContent: props.action });
+    use.addEventListener("click", () => {
+      props.value = { ...props.value, used: sound.audio };
+      trigger("click");
+    });
+    actions.append(use);
+  }
+  actions.append(make("a", { href: sound.audio.url, download: name }, "WAV"));
+  const nodes = [make("figcaption", {}, sound.title), picture(sound, audio)];
+  nodes.push(audio, actions);
+  if (sound.facts) {
+    const text = JSON.stringify(sound.facts, null, 2) + "\n";
+    const button = make("button", { textContent: "Copy JSON" });
+    button.addEventListener("click", () => copy(text, button));
+    const url = sound.json.url;
+    const json = sound.json.orig_name;
+    actions.append(make("a", { href: url, download: json }, "JSON"), button);
+    nodes.push(
+      make("details", {}, make("summary", {}, "How it was made"), make("pre", {}, text)),
+    );
+  }
+  audio.addEventListener("play", () => {
+    silence();
+    for (const other of document.querySelectorAll("audio"))
+      if (other !== audio) other.pause();
+  });
+  return make("figure", { className: sound.best ? "best" : "" }, ...nodes);
+}
+
+let shown = "";
+
+function show() {
+  const value = props.value || { status: "", chunks: [], sounds: [] };
+  status.textContent = value.status;
+  if (value.chunks.length) hear(value.chunks, value.rate);
+  const now = JSON.stringify(value.sounds);
+  if (now === shown) return; // A sound that plays is left alone.
+  shown = now;
+  list.replaceChildren(...value.sounds.map(card));
+}
+
+watch("value", show);
+show();

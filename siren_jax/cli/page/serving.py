@@ -1,0 +1,123 @@
+"""The server of the page: nobody but the visitor hears of it."""
+
+import contextlib
+import os
+import pathlib
+import re
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from siren_jax.cli.page import layout, limits
+from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.making import Studio
+from siren_jax.common import extras
+from siren_jax.common.errors import UserError
+
+# What Gradio and those below it would tell others, and where files go.
+_QUIET = {
+  "GRADIO_ANALYTICS_ENABLED": "False",
+  "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+_UPLOAD = "/gradio_api/upload"
+_FETCHED = re.compile(r"(file|proxy)=\w+:", re.IGNORECASE)
+
+Message = dict[str, Any]
+
+
+@contextlib.contextmanager
+def served(studio: Studio, host: str, port: int | None) -> Iterator[str]:
+  """Serves the page for the block; gives its address.
+
+  Args:
+    host: this machine's name or address that is listened at.
+    port: None: the first free one from 7860 on.
+
+  Raises:
+    UserError: that port is not free, or there is no such host.
+  """
+  with tempfile.TemporaryDirectory(prefix="siren-jax-demo-") as name:
+    folder = pathlib.Path(name).resolve()
+    # Gradio reads them when it is imported, and when a page is built.
+    os.environ |= _QUIET | {"GRADIO_TEMP_DIR": str(folder)}
+    extras.load("gradio")
+    page = layout.build(Endpoints(studio, folder))
+    page.queue(max_size=limits.WAITING)
+    try:
+      yield _launch(page, host, port)
+    finally:
+      page.close(verbose=False)
+
+
+def _launch(page: Any, host: str, port: int | None) -> str:
+  from starlette.middleware import Middleware
+
+  try:
+    _, url, _ = page.launch(
+      server_name=host,
+      server_port=port,
+      share=False,
+      inbrowser=False,
+      prevent_thread_lock=True,
+      quiet=True,
+      show_error=False,
+      theme=layout.theme(),
+      footer_links=["api"],
+      run_history=False,
+      ssr_mode=False,
+      pwa=False,
+      mcp_server=False,
+      max_file_size=limits.UPLOAD_BYTES,
+      state_session_capacity=limits.SESSIONS,
+      app_kwargs={"middleware": [Middleware(_Guarded)]},
+    )
+  except OSError as error:
+    where = host if port is None else f"{host}, port {port}"
+    raise UserError(
+      f"cannot listen at {where} ({error}); give another --host or --port"
+    ) from error
+  return url
+
+
+class _Guarded:
+  """An ASGI application that takes no large request, and fetches nothing.
+
+  Uploads are bounded by Gradio, which would also fetch URLs for visitors.
+  """
+
+  def __init__(self, app: Callable[..., Awaitable[None]]):
+    self._app = app
+
+  async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+    if scope["type"] != "http" or scope["path"].endswith(_UPLOAD):
+      await self._app(scope, receive, send)
+      return
+    left = limits.REQUEST_BYTES
+    if _FETCHED.search(scope["path"]):
+      await _refuse(send, 403, "this page fetches no URLs; upload files")
+      return
+    if int(dict(scope["headers"]).get(b"content-length", 0)) > left:
+      await _refuse(send, 413, f"more than {left} bytes; upload files")
+      return
+
+    async def bounded() -> Message:
+      """Ends a request whose length was not given beforehand."""
+      nonlocal left
+      message: Message = await receive()
+      left -= len(message.get("body", b""))
+      return message if left >= 0 else {"type": "http.disconnect"}
+
+    await self._app(scope, bounded, send)
+
+
+async def _refuse(send: Any, status: int, line: str) -> None:
+  headers = [(b"content-type", b"text/plain")]
+  start = {"type": "http.response.start", "status": status, "headers": headers}
+  await send(start)
+  await send({"type": "http.response.body", "body": line.encode()})
+
+
+def wait() -> None:
+  """Until a signal ends the command."""
+  threading.Event().wait()

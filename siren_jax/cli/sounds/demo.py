@@ -1,0 +1,56 @@
+"""a page in the browser to make sounds with
+
+  siren-jax demo
+  siren-jax demo --model my-siren --port 8000
+
+Words are made into sounds that are heard while they are made; there are several
+to choose from, and a recording can be continued, filled or varied. Every sound
+has the JSON file of siren-jax generate, whose --again makes it once more.
+
+Only this machine can see the page; --host 0.0.0.0 shows it to the network, to
+everybody there. Nothing is sent anywhere else. docs/demo.md has the limits of
+what can be asked, and how programs use the page.
+"""
+
+import argparse
+import threading
+
+from siren_jax.cli import runtime
+from siren_jax.cli.sounds import flags
+
+EXTRA = "demo"
+INTERRUPTED = "the page is closed; its sounds and uploads are removed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add(
+    "--host", type=str, default="127.0.0.1",
+    help="address to listen at (default: 127.0.0.1, this machine alone)",
+  )  # fmt: skip
+  add("--port", type=int, help="port (default: the first free from 7860)")
+  flags.add_loading(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+  from siren_jax import api
+  from siren_jax.cli.page import limits, making, serving
+
+  batch_size = api.BATCH_SIZE if args.batch_size is None else args.batch_size
+  siren = api.load(
+    args.model, flags.mesh(args.mesh), batch_size, dtype=args.dtype
+  )
+  studio = making.Studio(siren, args.model, args.mesh, batch_size)
+  runtime.say("getting ready; the first time, programs compile ...")
+  method = siren.bundle.sampling
+  asked = limits.asked(
+    "rain", 1.0, 0, 1, method.temperature, method.top_k, method.guidance
+  )
+  making.warm_words(studio, asked)
+  with serving.served(studio, args.host, args.port) as url:
+    print(f"{url}  (Ctrl-C ends it)", flush=True)
+    # Recordings come later than words, and their programs are many.
+    threading.Thread(
+      target=making.warm_recordings, args=(studio, asked), daemon=True
+    ).start()
+    serving.wait()

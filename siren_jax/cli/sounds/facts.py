@@ -1,0 +1,122 @@
+"""What the JSON file of a sound says: how it was made, and the command."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import siren_jax
+from siren_jax.cli import runtime
+from siren_jax.cli.sounds.recordings import Recording
+from siren_jax.storage import folders
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+  """What all sounds of a call have in common, as it was asked for.
+
+  Attributes:
+    model: which bundle; None is the default one.
+    seed: of all sounds.
+    seconds: of each; of what is added to a recording that goes on.
+    loudness: LUFS that they are brought to; None: as drawn.
+    recording: what they are made from, with its fingerprint; None: words.
+    mesh: axes and sizes; None: one device.
+    batch_size: sounds drawn at a time.
+  """
+
+  model: str | None
+  seed: int
+  seconds: float
+  loudness: float | None
+  recording: Recording | None
+  mesh: str | None
+  batch_size: int
+
+
+def of_call(
+  siren: Any, call: Call, options: Mapping[str, Any], has_words: bool
+) -> dict[str, Any]:
+  """What the JSON files of all sounds of a call say.
+
+  Args:
+    siren: the `api.Siren` that makes them.
+    options: candidates and sampling settings that were given.
+    has_words: whether there is a prompt.
+  """
+  names = [field.name for field in dataclasses.fields(siren.bundle.sampling)]
+  settings = {k: v for k, v in options.items() if k in names}
+  if not has_words:
+    settings["guidance"] = None  # There is nothing to guide to.
+  recording = call.recording
+  return {
+    "sample_rate": siren.sample_rate,
+    "settings": dataclasses.asdict(siren.sampling_config(**settings))
+    | {"candidates": siren.num_candidates(options.get("candidates"))},
+    "model": siren.bundle.name,
+    "model_path": call.model,
+    "model_fingerprint": folders.model_fingerprint(
+      folders.find(call.model or None)
+    ),
+    "version": siren_jax.__version__,
+    "seed": call.seed,
+    "seconds": call.seconds,
+    "loudness": call.loudness,
+    "recording": recording and dataclasses.asdict(recording),
+    "mesh": call.mesh,
+    "batch_size": call.batch_size,
+    "dtype": siren.bundle.execution.dtype,
+  }
+
+
+def of_sound(
+  common: Mapping[str, Any],
+  prompt: str,
+  sample: int,
+  clap_score: float | None,
+  closest: Sequence[str] | None,
+) -> dict[str, Any]:
+  """What the JSON file of one sound says.
+
+  Args:
+    common: of `of_call`.
+    prompt, sample, clap_score: as of `api.Sound`.
+    closest: sounds that the model knows, where the prompt is far from all.
+  """
+  facts = {
+    "prompt": prompt,
+    "sample": sample,
+    "clap_score": clap_score,
+    **common,
+    "closest": closest,
+  }
+  return facts | {"command": _command(facts)}
+
+
+def _command(facts: Mapping[str, Any]) -> str:
+  """The command that makes this one sound again."""
+  settings, level = facts["settings"], facts["loudness"]
+  recording = facts["recording"] and Recording(**facts["recording"])
+  values = {
+    "model": facts["model_path"] or facts["model"],
+    "seconds": facts["seconds"],
+    "seed": facts["seed"],
+    "sample": facts["sample"],
+    "candidates": settings["candidates"],
+    **{name: settings[name] for name in runtime.SAMPLING_FLAGS},
+    "loudness": "none" if level is None else level,
+    "mesh": facts["mesh"],
+    "batch_size": facts["batch_size"],
+    "dtype": facts["dtype"],
+  }
+  words = ["siren-jax", "generate"]
+  if recording:
+    words += recording.flags()
+    if recording.verb != "continue":
+      del values["seconds"]
+  for name, value in values.items():
+    if value is not None:
+      words.append(f"--{name.replace('_', '-')}={value}")
+  if facts["prompt"]:
+    words += ["--", facts["prompt"]]
+  return shlex.join(words)
