@@ -28,7 +28,7 @@ pytestmark = pytest.mark.pages
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
-RUN, SHOWN = ("python", "bash"), ("text", "csv", "json")
+RUN, SHOWN = ("python", "bash"), ("text", "csv", "json", "bibtex")
 MARK = re.compile(r"<!-- not run: ((?:needs|takes|installs)\b.*) -->\s*")
 # Everything that is run otherwise than it is printed.
 CHEAPER = {
@@ -43,6 +43,8 @@ CHEAPER = {
   "pip install '.[train]'\n": "",
   "configs/align_nano.py": "configs/tiny_align.py",
   "configs/nano": "configs/tiny",
+  "--config=align_nano": "--config=tiny_align",
+  "--config=nano": "--config=tiny",
   "--again rain-seed0.json": "--again rain.json",
   "--again sound.json": "--again rain.json",
   "--config.train.steps=200": "--config.train.steps=2",
