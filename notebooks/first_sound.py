@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/first_sound.ipynb)
 #
-# Siren-JAX makes sounds of words. The model that ships is small: it knows a few kinds of sound, and needs no GPU. On two CPU cores the first sound takes about 20 seconds, most of them compilation, and a later one about 8.
+# Siren-JAX makes sounds of words. The model that ships is small: it knows a few kinds of sound, and needs no GPU. On two CPU cores the first sound of five seconds takes 12 to 20 seconds, compilation included, and each later one 6 to 9.
 
 # %%
 import importlib.metadata

@@ -41,6 +41,7 @@ SIZE, ALIGN = ("tiny", "tiny_align") if SMALL else ("nano", "align_nano")
 CODEC_STEPS, CLAP_STEPS, EXPERT_STEPS, ALIGN_STEPS = (
   (4, 4, 4, 2) if SMALL else (200, 100, 200, 5)
 )
+WARM_UP = 1 if SMALL else 20  # steps in which the learning rate rises
 SECONDS = 1 if SMALL else 2  # length of a sound
 
 # %% [markdown]
@@ -89,7 +90,8 @@ from matplotlib.figure import Figure
 def curve(workdir, name):
   """PNG of one column of metrics.csv."""
   path = pathlib.Path(workdir) / "metrics.csv"
-  rows = csv.DictReader(path.open()) if path.exists() else []
+  lines = path.read_text().splitlines() if path.exists() else []
+  rows = csv.DictReader(lines)
   points = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
   figure = Figure(figsize=(6, 2.5), layout="constrained")
   axes = figure.add_subplot(title=workdir, xlabel="step", ylabel=name)
@@ -126,7 +128,8 @@ def watch(workdir, name="train/loss", every=2):
 watch("runs/codec")
 # %run -m siren_jax train-codec --config={SIZE}_codec --workdir=runs/codec \
 #   --config.data.path=runs/audio --config.train.batch_size=8 \
-#   --config.train.steps={CODEC_STEPS} --config.train.log_every=2
+#   --config.train.steps={CODEC_STEPS} --config.train.log_every=2 \
+#   --config.optimizer.warmup_steps={WARM_UP}
 
 # %% [markdown]
 # **The CLAP.** The experts read its text tokens, and it chooses among several tries of a sound. With `teacher=False` it learns the words of your captions only.
@@ -137,7 +140,7 @@ watch("runs/clap")
 #   --config.data.path=runs/audio --config.data.seconds={SECONDS} \
 #   --config.data.teacher=False --config.data.texts=2000 \
 #   --config.train.batch_size=8 --config.train.steps={CLAP_STEPS} \
-#   --config.train.log_every=2
+#   --config.train.log_every=2 --config.optimizer.warmup_steps={WARM_UP}
 
 # %% [markdown]
 # **The codes.** Codec and CLAP are fixed from here on, so every recording is encoded once.
@@ -153,7 +156,8 @@ watch("runs/clap")
 watch("runs/experts")
 # %run -m siren_jax train --config={SIZE} --workdir=runs/experts \
 #   --config.data.path=runs/codes --config.train.batch_size=8 \
-#   --config.train.steps={EXPERT_STEPS} --config.train.log_every=2
+#   --config.train.steps={EXPERT_STEPS} --config.train.log_every=2 \
+#   --config.optimizer.warmup_steps={WARM_UP}
 
 # %% [markdown]
 # ## Your model
@@ -189,7 +193,8 @@ watch("runs/align", "train/reward")
 #   --config.data.synthetic=0 --config.alignment.seconds=1.0 \
 #   --config.alignment.rewards="('clap','contrast')" \
 #   --config.alignment.weights="(0.5,1.0)" --config.train.batch_size=4 \
-#   --config.train.steps={ALIGN_STEPS} --config.train.eval_batches=1
+#   --config.train.steps={ALIGN_STEPS} --config.train.eval_batches=1 \
+#   --config.optimizer.warmup_steps=1
 
 # %%
 aligned = sj.load(f"runs/align/bundle-{ALIGN_STEPS}")
