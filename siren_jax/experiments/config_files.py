@@ -26,6 +26,11 @@ SHIPPED = pathlib.Path(__file__).parents[1] / "configs"
 _log = logging.getLogger(__name__)
 
 
+def shipped() -> dict[str, str]:
+  """Paths of the config files that ship, by their names."""
+  return {file.stem: str(file) for file in sorted(SHIPPED.glob("*.py"))}
+
+
 def to_config_dict(experiment: Any) -> "ConfigDict":
   """What a config file returns for `experiment`, with its kind noted."""
   config_dict = extras.load("ml_collections.config_dict")
@@ -70,13 +75,13 @@ def _find(path: str) -> str:
   """
   if paths.local(path).is_file():
     return path
-  shipped = {file.stem: str(file) for file in sorted(SHIPPED.glob("*.py"))}
-  if path not in shipped:
+  known = shipped()
+  if path not in known:
     raise UserError(
       f"no config file {path}; give a path, or one that ships:"
-      f" {', '.join(shipped)}"
+      f" {', '.join(known)}"
     )
-  return shipped[path]
+  return known[path]
 
 
 def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":

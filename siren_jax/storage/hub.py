@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -129,14 +130,15 @@ def push(folder: Path, name: str) -> str:
   check_push(name)
   from huggingface_hub import errors
 
+  later = f"the bundle is written, upload it with {_command(folder, name)}"
   try:
     return _commit(folder, parse(name))
+  except KeyboardInterrupt as stop:
+    stop.add_note(later)
+    raise
   # Of httpx or requests, by version; an upload that fails is a RuntimeError.
   except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
-    raise UserError(
-      f"{name}: {_refusal(error)}; the bundle is written, upload it with"
-      f" {_command(folder, parse(name))}"
-    ) from error
+    raise UserError(f"{name}: {_refusal(error)}; {later}") from error
 
 
 def _commit(folder: Path, name: Name) -> str:
@@ -184,9 +186,10 @@ def _refusal(error: Exception) -> str:
   return f"the hub refuses it ({_reason(error)}); mend that"
 
 
-def _command(folder: Path, name: Name) -> str:
-  revision = f" --revision {name.revision}" if name.revision else ""
-  return f"hf upload {name.repo} {folder}{revision}"
+def _command(folder: Path, name: str) -> str:
+  repo, revision = parse(name)
+  branch = f" --revision {revision}" if revision else ""
+  return f"hf upload {repo} {shlex.quote(str(folder))}{branch}"
 
 
 def _reason(error: Exception) -> str:

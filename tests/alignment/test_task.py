@@ -347,4 +347,4 @@ def test_the_first_sound_of_each_prompt_is_heard(make, batch):
   np.testing.assert_array_equal(
     heard[1], rolled["audio_BxS"][: 2 * group : group]
   )
-  assert heard[0].shape == heard[1].shape and jnp.abs(heard[0]).max() > 0
+  np.testing.assert_allclose(heard[0], heard[1], atol=1e-4)

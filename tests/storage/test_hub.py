@@ -150,3 +150,17 @@ def test_a_push_that_fails_is_one_line(name, env, message, run, tmp_path):
     command = rf"hf upload {repo} {tmp_path}"
     command += f" --revision {revision}" if revision else ""
     assert re.search(f"upload it with {command}$", line), line
+
+
+def test_an_interrupted_push_says_that_the_bundle_is_written(
+  tmp_path, monkeypatch
+):
+  def interrupted(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setenv("HF_TOKEN", "hf_any")
+  monkeypatch.setattr(hubs, "_commit", interrupted)
+  with pytest.raises(KeyboardInterrupt) as stop:
+    hubs.push(tmp_path, "hub:me/tiny")
+  (note,) = stop.value.__notes__
+  assert note.endswith(f"hf upload me/tiny {tmp_path}")

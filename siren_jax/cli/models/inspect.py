@@ -1,6 +1,6 @@
 """tell what a config, a work directory, a bundle or a data set holds
 
-siren-jax inspect configs/siren_3_1b.py
+siren-jax inspect siren_3_1b
 siren-jax inspect runs/experts
 siren-jax inspect runs/audio
 siren-jax inspect nano-stage1 --full
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from siren_jax.cli import runtime
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 
 _REMEDY = "give a config file, a work directory or a bundle"
@@ -26,21 +27,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "target",
     nargs="?",
-    help="config file, work directory, data set, bundle folder or name "
-    "(default: the model that ships)",
+    help="config file or the name of one that ships, work directory, data"
+    " set, bundle or its name (default: the model that ships)",
   )
   add("--full", action="store_true", help="every tensor with its shape")
 
 
 def run(args: argparse.Namespace) -> None:
-  if args.target and args.target.endswith(".py"):
-    from siren_jax.experiments import config_files
+  from siren_jax.experiments import config_files
+  from siren_jax.storage import folders
 
-    trees = _of_experiment(config_files.from_file(args.target))
+  target = args.target or None
+  # A folder comes before a config that ships by the same name.
+  named = target in config_files.shipped() and not paths.local(target).is_dir()
+  if target and (named or target.endswith(".py")):
+    trees = _of_experiment(config_files.from_file(target))
   else:
-    from siren_jax.storage import folders
-
-    trees = _of_folder(folders.identify(args.target or None))
+    trees = _of_folder(folders.identify(target))
   for component, tree in trees:
     _table(component, tree, args.full)
 
