@@ -1,7 +1,6 @@
 """What the page makes is what `siren-jax generate` makes."""
 
 import base64
-import json
 import pathlib
 import shutil
 
@@ -62,7 +61,7 @@ def test_sounds_and_facts_are_those_of_generate(page, tmp_path):
     for kind in ("audio", "json"):
       path = pathlib.Path(sound[kind]["path"])
       assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-    assert sound["facts"] == json.loads(json.dumps(sound["facts"]))
+    assert sound["facts"] == pathlib.Path(sound["json"]["path"]).read_text()
 
 
 @pytest.mark.parametrize(
@@ -85,12 +84,12 @@ def test_the_json_makes_the_sound_again(
   sound = last(getattr(page, name)(*request))[1]
   made = pathlib.Path(sound["audio"]["path"])
   facts = tmp_path / "facts.json"
-  facts.write_text(json.dumps(sound["facts"]))
+  facts.write_text(sound["facts"])
   assert main(["generate", "--again", str(facts), "--out", "again.wav"]) == 0
   assert pathlib.Path("again.wav").read_bytes() == made.read_bytes()
   again = pathlib.Path("again.json").read_bytes()
   assert again == made.with_suffix(".json").read_bytes()
-  assert sound["facts"]["recording"] is None or "a1b2" not in again.decode()
+  assert "a1b2" not in again.decode()
 
 
 def test_the_first_sound_is_heard_while_it_is_drawn(page):
