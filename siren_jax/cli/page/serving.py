@@ -113,7 +113,7 @@ class _Guarded:
 
     try:
       await self._app(scope, receive, begin)
-    except (LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # Gradio has one of its own for a wrong name.
       if has_begun:
         raise
       line = " ".join(f"{error}".split())

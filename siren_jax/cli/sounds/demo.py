@@ -49,8 +49,11 @@ def run(args: argparse.Namespace) -> None:
   making.warm_words(studio, asked)
   with serving.served(studio, args.host, args.port) as url:
     print(f"{url}  (Ctrl-C ends it)", flush=True)
-    # Recordings come later than words, and their programs are many.
-    threading.Thread(
-      target=making.warm_recordings, args=(studio, asked), daemon=True
-    ).start()
+
+    def warm() -> None:
+      making.warm_recordings(studio, asked)
+      runtime.say("ready for recordings, too")
+
+    # Visitors have words first, and the programs of recordings are many.
+    threading.Thread(target=warm, daemon=True).start()
     serving.wait()
