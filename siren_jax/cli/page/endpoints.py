@@ -15,6 +15,7 @@ import numpy as np
 
 from siren_jax.cli import outputs
 from siren_jax.cli.page import limits, making
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.limits import Asked
 from siren_jax.cli.page.making import Made, Source, Studio
 from siren_jax.cli.sounds import closest
@@ -30,10 +31,12 @@ class Endpoints:
   Attributes:
     studio: what makes sounds.
     folder: where uploads are and files that the page serves.
+    gate: who works passes it.
   """
 
   studio: Studio
   folder: pathlib.Path
+  gate: Gate
 
   # Names and order of arguments are those of the API.
 
@@ -167,7 +170,7 @@ class Endpoints:
       near = sound.facts["closest"]
       sounds[-1] |= {"title": stem, "score": sound.score}
       if sound.score is not None:
-        sounds[-1]["title"] += f"  CLAP score {sound.score:.2f}"
+        sounds[-1]["title"] += f", CLAP score {sound.score:.2f}"
       count = f"{len(sounds)} of {asked.sounds} sounds"
       yield self._value(count, chunks, list(sounds))
     if asked.words and len(sounds) > 1:

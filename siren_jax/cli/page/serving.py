@@ -11,6 +11,7 @@ from typing import Any
 
 from siren_jax.cli.page import layout, limits
 from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common import extras
 from siren_jax.common.errors import UserError
@@ -28,10 +29,13 @@ Message = dict[str, Any]
 
 
 @contextlib.contextmanager
-def served(studio: Studio, host: str, port: int | None) -> Iterator[str]:
+def served(
+  studio: Studio, gate: Gate, host: str, port: int | None
+) -> Iterator[str]:
   """Serves the page for the block; gives its address.
 
   Args:
+    gate: is closed at the end.
     host: this machine's name or address that is listened at.
     port: None: the first free one from 7860 on.
 
@@ -43,11 +47,12 @@ def served(studio: Studio, host: str, port: int | None) -> Iterator[str]:
     # Gradio reads them when it is imported, and when a page is built.
     os.environ |= _QUIET | {"GRADIO_TEMP_DIR": str(folder)}
     extras.load("gradio")
-    page = layout.build(Endpoints(studio, folder))
+    page = layout.build(Endpoints(studio, folder, gate))
     page.queue(max_size=limits.WAITING)
     try:
       yield _launch(page, host, port)
     finally:
+      gate.close()
       page.close(verbose=False)
 
 

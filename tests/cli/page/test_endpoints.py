@@ -12,6 +12,7 @@ import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.cli.page import limits
 from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common.errors import UserError
 
@@ -30,7 +31,7 @@ def page(studio, tmp_path, monkeypatch):
   """Endpoints whose uploads are in uploads/ of the folder that is current."""
   monkeypatch.chdir(tmp_path)
   (tmp_path / "uploads").mkdir()
-  return Endpoints(studio, tmp_path / "uploads")
+  return Endpoints(studio, tmp_path / "uploads", Gate())
 
 
 @pytest.fixture
