@@ -139,6 +139,7 @@ HEAVY = {
     ["inspect", str(TINY)],
   ],
   "tensorflow_datasets": [["inspect", "set"]],
+  "gradio": [["demo"]],
 }
 
 
@@ -165,7 +166,7 @@ for command in {[c for commands in HEAVY.values() for c in commands]!r}:
   lines = run(program, EXTRAS, tmp_path).splitlines()
   assert lines == [
     f"siren-jax: error: {package} is not installed;"
-    " pip install 'siren-jax[train]'"
+    f" pip install 'siren-jax[{'demo' if package == 'gradio' else 'train'}]'"
     for package, commands in HEAVY.items()
     for _ in commands
   ]

@@ -15,6 +15,7 @@ import numpy as np
 
 from siren_jax.cli import outputs
 from siren_jax.cli.page import limits, making
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.limits import Asked
 from siren_jax.cli.page.making import Made, Source, Studio
 from siren_jax.cli.sounds import closest
@@ -30,10 +31,12 @@ class Endpoints:
   Attributes:
     studio: what makes sounds.
     folder: where uploads are and files that the page serves.
+    gate: who works passes it.
   """
 
   studio: Studio
   folder: pathlib.Path
+  gate: Gate
 
   # Names and order of arguments are those of the API.
 
@@ -159,24 +162,23 @@ class Endpoints:
       pathlib.PurePath(source.name).stem if source else ""
     )
     sounds: list[Value] = []
+    near = None
     yield self._value(f"0 of {asked.sounds} sounds", chunks)
     for sound in made:
       stem = outputs.stem(words, asked.seed, sound.facts["sample"], done)
       sounds.append(self._files(sound.audio_S, stem, sound.facts))
+      near = sound.facts["closest"]
       sounds[-1] |= {"title": stem, "score": sound.score}
       if sound.score is not None:
-        sounds[-1]["title"] += f"  CLAP score {sound.score:.2f}"
+        sounds[-1]["title"] += f", CLAP score {sound.score:.2f}"
       count = f"{len(sounds)} of {asked.sounds} sounds"
       yield self._value(count, chunks, list(sounds))
     if asked.words and len(sounds) > 1:
       best = max(sounds, key=lambda sound: sound["score"])
       best["best"] = True
       best["title"] += ", nearest to the words"
-    yield self._value(self._remark(asked, sounds), sounds=sounds)
-
-  def _remark(self, asked: Asked, sounds: list[Value]) -> str:
-    examples = sounds[0]["facts"]["closest"]
-    return closest.line(asked.words, examples) if examples else ""
+    remark = closest.line(asked.words, near) if near else ""
+    yield self._value(remark, sounds=sounds)
 
   def _source(self, recording: Any) -> Source:
     limits.check_files(recording, self.folder)
@@ -201,7 +203,9 @@ class Endpoints:
       sound_files.write_audio(path, audio_S, rate)
     else:
       outputs.write(path, audio_S, facts, picture=False)
-      sound |= {"json": _file(path.with_suffix(".json")), "facts": facts}
+      json = path.with_suffix(".json")
+      # As text: clients take a group with a path for a file of the page.
+      sound |= {"json": _file(json), "facts": json.read_text("utf-8")}
     path.with_suffix(".png").write_bytes(spectrogram.image(audio_S, rate))
     return sound
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from siren_jax.cli.page import limits
 from siren_jax.cli.page.endpoints import Endpoints, Value
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.sounds import flags, recordings
 from siren_jax.common import extras
 from siren_jax.common.errors import UserError
@@ -49,7 +50,7 @@ def build(endpoints: Endpoints) -> Any:
         settings = _settings(gr, siren)
       with gr.Column(scale=3):
         sounds = _player(gr, action="Use as the recording")
-    events = _Events(gr, sounds)
+    events = _Events(gr, endpoints.gate, sounds)
     asked = [words, *settings]
     triggers = [make.click, words.submit]
     events.add(triggers, endpoints.generate, asked, "generate")
@@ -108,7 +109,7 @@ class _Source:
       [self.vary.click], endpoints.vary, [here, self.keep, *asked], "vary"
     )
     here.change(
-      _told(gr, endpoints.look),
+      _told(gr, endpoints.gate, endpoints.look),
       here,
       self.view,
       preprocess=False,
@@ -124,8 +125,8 @@ class _Source:
 class _Events:
   """Adds endpoints that make sounds; a few run at once, others wait."""
 
-  def __init__(self, gr: Any, sounds: Any):
-    self._gr, self._sounds = gr, sounds
+  def __init__(self, gr: Any, gate: Gate, sounds: Any):
+    self._gr, self._gate, self._sounds = gr, gate, sounds
 
   def add(
     self,
@@ -137,7 +138,7 @@ class _Events:
     """Calls an endpoint, by its name in the API, when any trigger fires."""
     self._gr.on(
       triggers,
-      _told(self._gr, endpoint),
+      _told(self._gr, self._gate, endpoint),
       inputs,
       self._sounds,
       api_name=name,
@@ -208,14 +209,17 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
   return page
 
 
-def _told(gr: Any, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _told(
+  gr: Any, gate: Gate, endpoint: Callable[..., Any]
+) -> Callable[..., Any]:
   """An endpoint whose `UserError` the visitor reads."""
 
   @functools.wraps(endpoint)
   def values(*args: Any) -> Iterator[Value]:
     try:
-      made = endpoint(*args)
-      yield from [made] if isinstance(made, dict) else made
+      with gate.inside():
+        made = endpoint(*args)
+      yield from gate.steps([made] if isinstance(made, dict) else made)
     except UserError as error:
       raise _error(gr, error) from error
 

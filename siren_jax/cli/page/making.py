@@ -180,21 +180,24 @@ def warm_words(studio: Studio, asked: Asked) -> None:
   """Compiles what sounds of words take."""
   for _ in stream(studio, asked):
     pass
-  list(generate(studio, asked))
+  for _ in generate(studio, asked):
+    pass
 
 
-def warm_recordings(studio: Studio, asked: Asked) -> None:
-  """Compiles what recordings take, with words and without."""
+def warm_recordings(studio: Studio, asked: Asked) -> Iterator[object]:
+  """Compiles what recordings take, with words and without, step by step."""
   rate = studio.siren.sample_rate
   noise_S = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
   source = Source("noise", "", noise_S, ())
   for words in (asked.words, ""):
     now = dataclasses.replace(asked, words=words, seconds=0.1, sounds=1)
-    for _ in stream(studio, now, source):
-      pass
-    list(generate(studio, now, source))
-    list(change(studio, now, source, Recording("fill", "", hole=(0.4, 0.6))))
-    list(change(studio, now, source, Recording("vary", "", keep=1)))
+    yield from stream(studio, now, source)
+    yield from generate(studio, now, source)
+    for how in (
+      Recording("fill", "", hole=(0.4, 0.6)),
+      Recording("vary", "", keep=1),
+    ):
+      yield from change(studio, now, source, how)
 
 
 def _common(

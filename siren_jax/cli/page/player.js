@@ -128,7 +128,7 @@ function card(sound, index) {
   const nodes = [make("figcaption", {}, sound.title), picture(sound, audio)];
   nodes.push(audio, actions);
   if (sound.facts) {
-    const text = JSON.stringify(sound.facts, null, 2) + "\n";
+    const text = sound.facts;
     const button = make("button", { textContent: "Copy JSON" });
     button.addEventListener("click", () => copy(text, button));
     const url = sound.json.url;

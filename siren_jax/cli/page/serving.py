@@ -11,6 +11,7 @@ from typing import Any
 
 from siren_jax.cli.page import layout, limits
 from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common import extras
 from siren_jax.common.errors import UserError
@@ -21,16 +22,20 @@ _QUIET = {
   "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 _UPLOAD = "/gradio_api/upload"
+_LINE = 200  # letters
 _FETCHED = re.compile(r"(file|proxy)=\w+:", re.IGNORECASE)
 
 Message = dict[str, Any]
 
 
 @contextlib.contextmanager
-def served(studio: Studio, host: str, port: int | None) -> Iterator[str]:
+def served(
+  studio: Studio, gate: Gate, host: str, port: int | None
+) -> Iterator[str]:
   """Serves the page for the block; gives its address.
 
   Args:
+    gate: is closed at the end.
     host: this machine's name or address that is listened at.
     port: None: the first free one from 7860 on.
 
@@ -42,11 +47,12 @@ def served(studio: Studio, host: str, port: int | None) -> Iterator[str]:
     # Gradio reads them when it is imported, and when a page is built.
     os.environ |= _QUIET | {"GRADIO_TEMP_DIR": str(folder)}
     extras.load("gradio")
-    page = layout.build(Endpoints(studio, folder))
+    page = layout.build(Endpoints(studio, folder, gate))
     page.queue(max_size=limits.WAITING)
     try:
       yield _launch(page, host, port)
     finally:
+      gate.close()
       page.close(verbose=False)
 
 
@@ -81,7 +87,7 @@ def _launch(page: Any, host: str, port: int | None) -> str:
 
 
 class _Guarded:
-  """An ASGI application that takes no large request, and fetches nothing.
+  """Refuses large requests, and those to fetch something, for an application.
 
   Uploads are bounded by Gradio, which would also fetch URLs for visitors.
   """
@@ -93,22 +99,42 @@ class _Guarded:
     if scope["type"] != "http" or scope["path"].endswith(_UPLOAD):
       await self._app(scope, receive, send)
       return
-    left = limits.REQUEST_BYTES
+    most = limits.REQUEST_BYTES
     if _FETCHED.search(scope["path"]):
       await _refuse(send, 403, "this page fetches no URLs; upload files")
-      return
-    if int(dict(scope["headers"]).get(b"content-length", 0)) > left:
-      await _refuse(send, 413, f"more than {left} bytes; upload files")
-      return
+    elif int(dict(scope["headers"]).get(b"content-length", 0)) > most:
+      await _refuse(send, 413, f"more than {most} bytes; upload files")
+    else:
+      await self._answer(scope, _bounded(receive, most), send)
 
-    async def bounded() -> Message:
-      """Ends a request whose length was not given beforehand."""
-      nonlocal left
-      message: Message = await receive()
-      left -= len(message.get("body", b""))
-      return message if left >= 0 else {"type": "http.disconnect"}
+  async def _answer(self, scope: Message, receive: Any, send: Any) -> None:
+    """As the application does; what it cannot read takes one line."""
+    has_begun = False
 
-    await self._app(scope, bounded, send)
+    async def begin(message: Message) -> None:
+      nonlocal has_begun
+      has_begun = True
+      await send(message)
+
+    try:
+      await self._app(scope, receive, begin)
+    except Exception as error:  # Gradio has one of its own for a wrong name.
+      if has_begun:
+        raise
+      line = " ".join(f"{error}".split())
+      await _refuse(send, 400, f"no such request ({line[:_LINE]})")
+
+
+def _bounded(receive: Any, left: int) -> Callable[[], Awaitable[Message]]:
+  """Ends a request of more than `left` bytes, whatever its header says."""
+
+  async def bounded() -> Message:
+    nonlocal left
+    message: Message = await receive()
+    left -= len(message.get("body", b""))
+    return message if left >= 0 else {"type": "http.disconnect"}
+
+  return bounded
 
 
 async def _refuse(send: Any, status: int, line: str) -> None:

@@ -13,6 +13,7 @@ what can be asked, and how programs use the page.
 """
 
 import argparse
+import contextlib
 import threading
 
 from siren_jax.cli import runtime
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
   from siren_jax import api
   from siren_jax.cli.page import limits, making, serving
+  from siren_jax.cli.page.gate import Closed, Gate
 
   batch_size = api.BATCH_SIZE if args.batch_size is None else args.batch_size
   siren = api.load(
@@ -47,10 +49,16 @@ def run(args: argparse.Namespace) -> None:
     "rain", 1.0, 0, 1, method.temperature, method.top_k, method.guidance
   )
   making.warm_words(studio, asked)
-  with serving.served(studio, args.host, args.port) as url:
+  gate = Gate()
+
+  def warm() -> None:
+    with contextlib.suppress(Closed):
+      for _ in gate.steps(making.warm_recordings(studio, asked)):
+        pass
+      runtime.say("ready for recordings, too")
+
+  with serving.served(studio, gate, args.host, args.port) as url:
     print(f"{url}  (Ctrl-C ends it)", flush=True)
-    # Recordings come later than words, and their programs are many.
-    threading.Thread(
-      target=making.warm_recordings, args=(studio, asked), daemon=True
-    ).start()
+    # Visitors have words first, and the programs of recordings are many.
+    threading.Thread(target=warm, daemon=True).start()
     serving.wait()

@@ -1,7 +1,6 @@
 """What the page makes is what `siren-jax generate` makes."""
 
 import base64
-import json
 import pathlib
 import shutil
 
@@ -13,6 +12,7 @@ import siren_jax
 from siren_jax.cli.main import main
 from siren_jax.cli.page import limits
 from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common.errors import UserError
 
@@ -31,7 +31,7 @@ def page(studio, tmp_path, monkeypatch):
   """Endpoints whose uploads are in uploads/ of the folder that is current."""
   monkeypatch.chdir(tmp_path)
   (tmp_path / "uploads").mkdir()
-  return Endpoints(studio, tmp_path / "uploads")
+  return Endpoints(studio, tmp_path / "uploads", Gate())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_sounds_and_facts_are_those_of_generate(page, tmp_path):
     for kind in ("audio", "json"):
       path = pathlib.Path(sound[kind]["path"])
       assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-    assert sound["facts"] == json.loads(json.dumps(sound["facts"]))
+    assert sound["facts"] == pathlib.Path(sound["json"]["path"]).read_text()
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_the_json_makes_the_sound_again(
   sound = last(getattr(page, name)(*request))[1]
   made = pathlib.Path(sound["audio"]["path"])
   facts = tmp_path / "facts.json"
-  facts.write_text(json.dumps(sound["facts"]))
+  facts.write_text(sound["facts"])
   assert main(["generate", "--again", str(facts), "--out", "again.wav"]) == 0
   assert pathlib.Path("again.wav").read_bytes() == made.read_bytes()
   again = pathlib.Path("again.json").read_bytes()
   assert again == made.with_suffix(".json").read_bytes()
-  assert sound["facts"]["recording"] is None or "a1b2" not in again.decode()
+  assert "a1b2" not in again.decode()
 
 
 def test_the_first_sound_is_heard_while_it_is_drawn(page):

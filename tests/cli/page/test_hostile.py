@@ -111,7 +111,13 @@ def calls(tmp_path):
   return itertools.cycle([bad[i] for i in order])
 
 
-def test_bad_calls_end_in_one_line_and_leave_nothing(server, served, calls):
+def test_bad_calls_end_in_one_line_and_leave_nothing(
+  server, served, calls, wait_for
+):
+  def is_ready():
+    return "ready for recordings" in pathlib.Path(served.log).read_text()
+
+  wait_for(is_ready, served.process)
   for _ in range(COUNT // 2):  # until memory is what it will be
     server.call(*next(calls))
   before = server.megabytes

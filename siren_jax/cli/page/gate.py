@@ -1,0 +1,57 @@
+"""Work that is let in until the page closes, and finished then."""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from siren_jax.common.errors import UserError
+
+_Value = TypeVar("_Value")
+_END = object()
+
+
+class Closed(UserError):
+  """The page is closed."""
+
+
+class Gate:
+  """Counts who is inside. Python must not end while a thread is in XLA."""
+
+  def __init__(self) -> None:
+    self._change = threading.Condition()
+    self._inside, self._closed = 0, False
+
+  @contextlib.contextmanager
+  def inside(self) -> Iterator[None]:
+    """For a block of work.
+
+    Raises:
+      Closed: it is.
+    """
+    with self._change:
+      if self._closed:
+        raise Closed("the page is closed; start siren-jax demo again")
+      self._inside += 1
+    try:
+      yield
+    finally:
+      with self._change:
+        self._inside -= 1
+        self._change.notify_all()
+
+  def steps(self, values: Iterable[_Value]) -> Iterator[_Value]:
+    """The values, each of them worked out inside; it may close in between."""
+    following = iter(values)
+    while True:
+      with self.inside():
+        value = next(following, _END)
+      if value is _END:
+        return
+      yield value  # type: ignore[misc]
+
+  def close(self) -> None:
+    """Lets nobody in any more, and waits until nobody is inside."""
+    with self._change:
+      self._closed = True
+      self._change.wait_for(lambda: not self._inside)

@@ -1,0 +1,43 @@
+"""Work of the page ends before the page does."""
+
+import threading
+
+import pytest
+
+from siren_jax.cli.page.gate import Closed, Gate
+
+
+def test_closing_waits_for_the_step_at_work_and_lets_no_other_begin():
+  gate, begun, go_on = Gate(), threading.Event(), threading.Event()
+  done = []
+
+  def values():
+    begun.set()
+    go_on.wait(60)
+    yield "first"
+    yield "second"
+
+  def work():
+    with pytest.raises(Closed, match="the page is closed"):
+      for value in gate.steps(values()):
+        done.append(value)
+
+  worker = threading.Thread(target=work)
+  closer = threading.Thread(target=gate.close)
+  worker.start()
+  assert begun.wait(60)
+  closer.start()
+  closer.join(0.2)
+  assert closer.is_alive() and done == []
+  go_on.set()
+  closer.join(60)
+  worker.join(60)
+  assert not closer.is_alive() and done == ["first"]
+
+
+def test_values_pass_an_open_gate():
+  gate = Gate()
+  assert list(gate.steps([1, None, 3])) == [1, None, 3]
+  gate.close()
+  with pytest.raises(Closed):
+    next(gate.steps([1]))
