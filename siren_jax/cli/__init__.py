@@ -1,1 +1,1 @@
-"""The command line: one module a verb, from flags to calls, no maths."""
+"""The command line: one module per command, from flags to calls, no maths."""

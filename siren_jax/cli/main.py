@@ -1,4 +1,4 @@
-"""`siren-jax VERB ...`: picks the verb, turns errors into one line each."""
+"""`siren-jax COMMAND ...`: dispatches; reports each error in one line."""
 
 import argparse
 import importlib
@@ -127,14 +127,14 @@ class _VerbParser(_Parser):
 def _parse(argv: list[str]) -> argparse.Namespace:
   parser = _Parser(
     prog="siren-jax",
-    description="Text to audio, and everything needed to train it.",
+    description="Text-to-audio generation and training.",
     allow_abbrev=False,
   )
   parser.add_argument(
     "--version", action="version", version=f"siren-jax {siren_jax.__version__}"
   )
   verbs = parser.add_subparsers(
-    metavar="VERB", required=True, dest="verb", parser_class=_VerbParser
+    metavar="COMMAND", required=True, dest="verb", parser_class=_VerbParser
   )
   for name, package in VERBS.items():
     module = importlib.import_module(

@@ -1,7 +1,7 @@
-"""Sounds that leave: files and what stands beside them, or standard output.
+"""Output: sound files and their sidecar files, or standard output.
 
-A sound, the JSON file that says how it was made and its picture have one name,
-which no other sound has in any format; no file is ever replaced.
+A sound, the JSON file that records how it was made and its spectrogram share a
+name that no other sound has in any format; no file is ever overwritten.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What the verbs share: compilation cache, compile time, output checks."""
+"""Shared by the commands: compilation cache, compile time, output checks."""
 
 import argparse
 import contextlib

@@ -1,4 +1,4 @@
-"""How a command gets on with its surroundings: signals, pipes, terminals."""
+"""How a command handles its environment: signals, pipes, terminals."""
 
 import contextlib
 import io

@@ -1,1 +1,1 @@
-"""Verbs on models: export, average, import-weights, inspect."""
+"""Commands on models: export, average, import-weights, inspect."""

@@ -1,11 +1,11 @@
-"""make one model of several that were tuned from the same start
+"""average models that were fine-tuned from the same start
 
   siren-jax average runs/0/bundle-150 runs/1/bundle-150 \\
     --start nano-stage1 --out my-siren
 
---share 0.8 keeps 80 % of what was learned, by one run of siren-jax align or by
-several on average: what was gained and what was lost by it, such as diversity,
-become less without another run.
+--share 0.8 keeps 80 % of the weight change made by one siren-jax align run, or
+of the average over several runs. This shrinks both what was gained and what was
+lost (such as diversity) without retraining.
 """
 
 import argparse
@@ -20,14 +20,14 @@ INTERRUPTED = runtime.NOTHING_WRITTEN
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("models", nargs="+", metavar="BUNDLE", help="a bundle, or its name")
-  add("--start", required=True, help="the bundle that they were tuned from")
+  add("--start", required=True, help="bundle they were fine-tuned from")
   add(
     "--share",
     type=float,
     default=1.0,
-    help="of what they learned on average, above 0 (default: 1)",
+    help="fraction of the average weight change, above 0 (default: 1)",
   )
-  add("--name", help="what the model is called (default: as its folder)")
+  add("--name", help="name of the model (default: as its folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
 
 

@@ -1,4 +1,4 @@
-"""make a bundle out of trained parts
+"""combine trained parts into a bundle
 
   siren-jax export --experts runs/experts --name my-siren --out my-siren \\
     --notes data_and_licences.md
@@ -6,19 +6,19 @@
 The bundle is one folder that `siren-jax generate --model` and
 `siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
 or the bundle's own, unless --codec and --clap name others; imported experts
-need both. How `generate` draws is what the run's config says
-(`--config.generate`), or the bundle, unless a flag says otherwise.
+need both. The sampling defaults of `generate` come from the run's config
+(`--config.generate`), or from the bundle, unless a flag overrides them.
 
 --push uploads the folder to the Hugging Face Hub, where
 `--model hub:OWNER/NAME` finds it:
 
   siren-jax export --experts mine --out mine-again --push hub:OWNER/NAME
 
---manifest names the recordings that prepare-data was given, once for each
-source. The bundle then says what kinds of sound it knows (siren-jax kinds) and
-who recorded them, and generate says when a prompt is far from all of them.
+--manifest names the recordings that prepare-data was given; repeat it for each
+source. The bundle then lists the kinds of sound it knows (siren-jax kinds) and
+who recorded them, and generate warns when a prompt is far from all of them.
 
-For the code of the paper's authors:
+To export the experts for use with the paper authors' code:
 
   siren-jax export --experts runs/experts --format siren-stage1 --out theirs
 """
@@ -57,17 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--experts",
     required=True,
     metavar="DIR",
-    help="work directory, bundle (or its name), or folder of import-weights",
+    help="work directory, bundle (or its name), or import-weights folder",
   )
   add(
     "--format",
     choices=("bundle", "siren-stage1"),
     default="bundle",
-    help="siren-stage1: the experts alone, as the authors' files",
+    help="siren-stage1: experts only, in the authors' file format",
   )
   add("--codec", metavar="DIR", help="work directory, bundle, or its name")
   add("--clap", metavar="DIR", help="work directory, bundle, or its name")
-  add("--name", help="what the model is called (default: as its folder)")
+  add("--name", help="name of the model (default: as its folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
     "--notes",
@@ -78,56 +78,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--license",
     type=str,
     metavar="NAME",
-    help="of the weights, as the hub calls it, such as apache-2.0 (default:"
-    " that of the bundle)",
+    help="licence identifier of the weights on the Hub, such as apache-2.0"
+    " (default: that of the bundle)",
   )
   add(
     "--push",
     type=str,
     metavar="hub:OWNER/NAME[@BRANCH]",
-    help="upload it, too; takes hf auth login. A new repository is public",
+    help="also upload it; requires hf auth login. A new repository is public",
   )
   add(
     "--manifest",
     action="append",
     metavar="FILE",
-    help="of the training data; may be given again (default: as the bundle)",
+    help="of the training data; repeatable (default: from the bundle)",
   )
   add(
     "--validation-fold",
     metavar="FOLD",
-    help="of the manifests, not trained on (default: the last)",
+    help="fold of the manifests that was held out (default: the last)",
   )
   add(
     "--every-kind",
     action="store_true",
     default=None,
-    help="kinds that the validation fold alone has were trained on",
+    help="kinds found only in the validation fold were trained on",
   )
   add(
     "--far-threshold",
     type=float,
-    help="of prompts: benchmarks/far_prompts.py measures it",
+    help="threshold for far prompts; benchmarks/far_prompts.py measures it",
   )
   add(
     "--quality",
     metavar="JSON",
-    help="share of clips that sound like their kind, by kind",
+    help="fraction of clips recognised as their kind, for each kind",
   )
   add(
     "--max-seconds",
     type=float,
-    help="longest sound of the training data (default: as the run's config)",
+    help="longest training sound (default: from the run's config)",
   )
   add(
     "--candidates",
     type=int,
-    help="drawn for each sound, the best by CLAP is kept (default: likewise)",
+    help="drawn per sound, keeping the best by CLAP (default: as above)",
   )
   add(
     "--temperature",
     type=float,
-    help="default of generate, as the next ones (default: likewise)",
+    help="default for generate, as are the next three (default: as above)",
   )
   add("--top-k", type=int)
   add("--top-p", type=float)

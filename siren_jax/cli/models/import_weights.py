@@ -1,13 +1,13 @@
-"""read published weights into the folders that siren-jax uses
+"""convert published weights for use with siren-jax
 
   siren-jax import-weights dac descript_dac_16khz/ --out weights/dac
   siren-jax import-weights clap hub:laion/clap-htsat-unfused --out weights/clap
   siren-jax import-weights vggish vggish-10086976.pth --out weights/vggish
 
-SOURCE is a folder as on the Hugging Face Hub, a safetensors file, a pickle of
-torch (which takes torch), or the name of a model on the hub. A CLAP takes
-transformers, without torch: pip install 'siren-jax[weights]'. Every tensor is
-used and every parameter filled, or nothing is written.
+SOURCE is a folder in Hugging Face Hub layout, a safetensors file, a PyTorch
+pickle (which requires torch), or the name of a model on the Hub. CLAP requires
+transformers but not torch: pip install 'siren-jax[weights]'. Nothing is written
+unless every tensor is used and every parameter is set.
 """
 
 import argparse
@@ -27,7 +27,7 @@ KINDS = ("dac", "clap", "siren-stage1", "vggish", "panns")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("kind", choices=KINDS, help="what it is")
+  add("kind", choices=KINDS, help="model type")
   add("source", metavar="SOURCE", help="folder, file, or hub:OWNER/NAME")
   add("--out", required=True, metavar="DIR", help="the folder to write")
 

@@ -1,4 +1,4 @@
-"""tell what a config, a work directory, a bundle or a data set holds
+"""show the contents of a config, work directory, bundle or data set
 
 siren-jax inspect siren_3_1b
 siren-jax inspect runs/experts
@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "target",
     nargs="?",
-    help="config file or the name of one that ships, work directory, data"
-    " set, bundle or its name (default: the model that ships)",
+    help="config file or the name of a built-in one, work directory, data"
+    " set, bundle or its name (default: the built-in model)",
   )
-  add("--full", action="store_true", help="every tensor with its shape")
+  add("--full", action="store_true", help="list every tensor with its shape")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""The page of `siren-jax demo`: limits, what is made, its looks, its server."""
+"""The page of `siren-jax demo`: limits, generation, layout, server."""

@@ -1,4 +1,4 @@
-"""From what a browser sends to what the page shows; see docs/demo.md.
+"""Endpoints: from browser request to displayed result; see docs/demo.md.
 
 A method is an endpoint. It takes whatever JSON can hold, and gives values of
 `player.js`: {status, rate, chunks, sounds}. Nothing here imports Gradio.

@@ -1,4 +1,4 @@
-"""Work that is let in until the page closes, and finished then."""
+"""Accepts work until the page closes, then lets running work finish."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""How the page looks: Gradio's components, and which endpoint each calls."""
+"""Page layout: Gradio components and the endpoint each one calls."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""What may be asked of the page: requests come from anybody, in any form."""
+"""Request validation and limits: requests are untrusted."""
 
 import dataclasses
 import os

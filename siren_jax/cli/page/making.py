@@ -1,4 +1,4 @@
-"""What the page makes, as functions of a `Siren`; nothing here knows Gradio.
+"""Sound generation for the page, on a `Siren`; independent of Gradio.
 
 Sounds and their facts are those of `siren-jax generate --candidates 1
 --num-samples N`: its JSON file makes each of them again.

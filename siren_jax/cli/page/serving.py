@@ -1,4 +1,4 @@
-"""The server of the page: nobody but the visitor hears of it."""
+"""The demo server: it sends data to nobody but the visitor."""
 
 import contextlib
 import os

@@ -1,1 +1,1 @@
-"""Verbs of training: prepare-data, the train verbs, align, compile-check."""
+"""Training commands: prepare-data, the train commands, align, compile-check."""

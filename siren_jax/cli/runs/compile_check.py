@@ -1,4 +1,4 @@
-"""compile for TPUs or GPUs that are not there: does it fit, how fast at best
+"""compile for TPUs or GPUs you do not have: memory fit, best-case speed
 
   pip install 'siren-jax[train,tpu]'
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4 \\
@@ -8,9 +8,9 @@
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=h100:1 \\
     --task=sample --batch=1 --config.generate.sampling.top_k=64
 
-Compiles the step that would run, for described chips, on a machine without
-one, and reads from the compiled program what it holds, moves, computes and, on
-a GPU, starts. Exit code 0: it fits; 1: it does not.
+Compiles the real step for the given chips, on a machine that has none, and
+reads from the compiled program its memory use, memory traffic, operations and,
+on a GPU, kernel launches. Exit code 0: it fits; 1: it does not.
 """
 
 import argparse
@@ -26,36 +26,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--config",
     required=True,
     metavar="FILE",
-    help="config file of Stage 1, or the name of one that ships;"
-    " --config.a.b=v after it changes a setting",
+    help="Stage 1 config file, or the name of a built-in one;"
+    " --config.a.b=v after it overrides a setting",
   )
   add(
     "--topology",
     required=True,
     metavar="CHIP:AxB",
-    help="slice of TPUs, such as v5e:4x4, v6e:2x4 or v5p:4x4x4; or GPUs of one"
+    help="TPU slice, such as v5e:4x4, v6e:2x4 or v5p:4x4x4; or GPUs in one"
     " machine: a100:1, h100:1, h200:1, b200:8",
   )
   add(
     "--task",
     choices=("train", "sample", "align"),
     default="train",
-    help="train.batch_size is clips, sounds, or rollouts (default: train)",
+    help="step to compile; train.batch_size counts clips, sounds or rollouts"
+    " respectively (default: train)",
   )
-  add("--dtype", help="short for --config.execution.dtype")
-  add("--batch", type=int, help="short for --config.train.batch_size")
+  add("--dtype", help="same as --config.execution.dtype")
+  add("--batch", type=int, help="same as --config.train.batch_size")
   add(
     "--frames",
     type=int,
     default=300,
-    help="codec frames of each (default: 300, six seconds of DAC)",
+    help="codec frames in each clip (default: 300, six seconds with DAC)",
   )
   add(
     "--effort",
     type=float,
     default=0.0,
-    help="of the TPU's compiler; -1 takes a fifth of the time and counts more"
-    " memory traffic than there will be (default: 0, as a training run)",
+    help="TPU compiler effort; -1 takes a fifth of the time and overestimates"
+    " memory traffic (default: 0, as in training)",
   )
 
 

@@ -1,14 +1,14 @@
-"""make data sets: recordings to audio, audio to codes
+"""prepare data sets: recordings to audio, audio to codes
 
-Recordings (folders or manifests) with captions, to an audio set; a manifest is
-CSV or JSONL with an audio path and a caption or category a row:
+From recordings (folders or manifests) with captions to an audio set; a manifest
+is a CSV or JSONL file with an audio path and a caption or category per row:
 
   siren-jax prepare-data my_sounds/ --out runs/audio
   siren-jax prepare-data --manifest clips.csv --synthetic 500 --out runs/audio
   siren-jax prepare-data --synthetic 2000 --out runs/audio
 
-An audio set to the code set that `siren-jax train` reads, with a trained codec
-and CLAP (work directories, bundles, or names of those that ship):
+From an audio set to the code set that `siren-jax train` reads, with a trained
+codec and CLAP (work directories, bundles, or names of built-in ones):
 
   siren-jax prepare-data runs/audio --codec runs/codec --clap runs/clap \\
     --out runs/codes
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action="append",
     default=[],
     metavar="FILE",
-    help="CSV or JSONL of recordings; may be given again",
+    help="CSV or JSONL of recordings; repeatable",
   )
   add("--out", required=True, metavar="DIR", help="the data set to write")
   add(
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="replace the data set at --out once the new one is complete",
   )
   add("--seconds", type=float, help="length of a sound (default: 5)")
-  add("--seed", type=int, help="of all that is drawn (default: 0)")
+  add("--seed", type=int, help="random seed (default: 0)")
   audio = parser.add_argument_group("recordings to audio")
   audio.add_argument(
     "--synthetic",
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nargs="?",
     const=_SYNTHETIC,
     metavar="N",
-    help=f"add N made-up sounds with captions (N left out: {_SYNTHETIC})",
+    help=f"add N synthetic sounds with captions (N omitted: {_SYNTHETIC})",
   )
   audio.add_argument(
     "--mixtures", type=int, metavar="N", help="add N mixtures of two sounds"
@@ -83,65 +83,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--layouts",
     action="store_true",
     default=None,
-    help="lay short sounds out: one-shots repeated, steady ones looped",
+    help="extend short sounds: repeat one-shots, loop steady ones",
   )
   audio.add_argument(
     "--balance",
     type=int,
     metavar="N",
-    help="copy recordings of rare kinds, until a kind has N",
+    help="copy recordings of rare kinds until each kind has N",
   )
   audio.add_argument(
     "--loudness",
     type=float,
     metavar="LUFS",
-    help="bring all sounds to this loudness (default: as they are)",
+    help="normalise all sounds to this loudness (default: unchanged)",
   )
   audio.add_argument(
-    "--validation-fold", metavar="FOLD", help="held out (default: the last)"
+    "--validation-fold", metavar="FOLD", help="held-out fold (default: last)"
   )
   audio.add_argument(
     "--every-kind",
     action="store_true",
     default=None,
-    help="train on kinds that the validation fold alone has",
+    help="train on kinds found only in the validation fold",
   )
   audio.add_argument(
     "--max-seconds",
     type=float,
     metavar="S",
-    help="leave longer recordings out (default: 3600)",
-  )
-  audio.add_argument("--sample-rate", type=int, metavar="HZ", help="16000")
-  audio.add_argument(
-    "--captions", type=int, metavar="N", help="at most N captions a sound"
+    help="skip longer recordings (default: 3600)",
   )
   audio.add_argument(
-    "--strict", action="store_true", default=None, help="no bad file is skipped"
+    "--sample-rate", type=int, metavar="HZ", help="default: 16000"
+  )
+  audio.add_argument(
+    "--captions", type=int, metavar="N", help="maximum captions per sound"
+  )
+  audio.add_argument(
+    "--strict", action="store_true", default=None, help="stop at a bad file"
   )
   codes = parser.add_argument_group("audio to codes")
   codes.add_argument(
     "--codec",
     metavar="DIR",
-    help="makes the codes: work directory, bundle, or the name of one",
+    help="codec for the codes: work directory, bundle, or its name",
   )
   codes.add_argument(
-    "--clap", metavar="DIR", help="reads the captions: likewise"
+    "--clap", metavar="DIR", help="CLAP for the captions: as --codec"
   )
   codes.add_argument(
-    "--views", type=int, metavar="N", help="varied encodings of each sound"
+    "--views", type=int, metavar="N", help="augmented encodings per sound"
   )
   codes.add_argument(
     "--batch-records",
     type=int,
     metavar="N",
-    help="sounds whose views are encoded at once (default: 2)",
+    help="sounds whose views are encoded together (default: 2)",
   )
   codes.add_argument(
     "--batch-captions",
     type=int,
     metavar="N",
-    help="captions that are encoded at once (default: 8)",
+    help="captions encoded at a time (default: 8)",
   )
 
 

@@ -1,4 +1,4 @@
-"""From a config file to the trainer: what the verbs of training share."""
+"""From a config file to the trainer: shared by the training commands."""
 
 import argparse
 import contextlib
@@ -32,22 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--config",
     required=True,
     metavar="FILE",
-    help="config file, or the name of one that ships, such as nano;"
-    " --config.a.b=v after it changes one of its settings",
+    help="config file, or the name of a built-in one, such as nano;"
+    " --config.a.b=v after it overrides a setting",
   )
   parser.add_argument(
     "--workdir",
     required=True,
     metavar="DIR",
-    help="checkpoints and logs; the same command again continues from there",
+    help="folder for checkpoints and logs; rerunning the command resumes there",
   )
   parser.add_argument(
     "--distributed",
     nargs="?",
     const="auto",
     metavar="HOST:PORT,COUNT,INDEX",
-    help="this is one of several processes (launch/); nothing after it on TPU"
-    " pods, SLURM and Kubernetes, where JAX finds the others by itself",
+    help="run as one of several processes (launch/); omit the value on TPU"
+    " pods, SLURM and Kubernetes, where JAX finds the other processes itself",
   )
 
 

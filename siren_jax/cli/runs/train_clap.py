@@ -1,4 +1,4 @@
-"""train a clap
+"""train a CLAP model
 
   siren-jax train-clap --config=configs/nano_clap.py --workdir=runs/clap \\
     --config.data.path=runs/audio

@@ -1,1 +1,1 @@
-"""Verbs on sounds: generate, encode, decode, evaluate."""
+"""Commands on sounds: generate, encode, decode, evaluate."""

@@ -1,4 +1,4 @@
-"""What the JSON file of a sound says, read to make that sound again."""
+"""Reads the JSON file of a sound, to reproduce that sound."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The line about a prompt that a model knows nothing like."""
+"""The message for a prompt that is unlike all training data."""
 
 from collections.abc import Sequence
 from typing import Any

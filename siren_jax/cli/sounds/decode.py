@@ -2,7 +2,7 @@
 
 siren-jax decode bark.npz --out bark.wav
 
-The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
+The suffix sets the format: 16-bit .wav or .flac, .ogg (Vorbis), or .mp3.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from siren_jax.common.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("codes", nargs="+", metavar="NPZ", help="files of siren-jax encode")
-  add("--out", default=".", help="a sound file, or a folder (default: here)")
-  add("--model", help="bundle or codec work directory, or a name that ships")
+  add("codes", nargs="+", metavar="NPZ", help="files from siren-jax encode")
+  add("--out", default=".", help="sound file, or folder (default: current)")
+  add("--model", help="bundle or codec work directory, or a built-in name")
 
 
 def run(args: argparse.Namespace) -> None:

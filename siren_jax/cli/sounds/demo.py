@@ -1,15 +1,15 @@
-"""a page in the browser to make sounds with
+"""serve a browser page for generating sounds
 
   siren-jax demo
   siren-jax demo --model my-siren --port 8000
 
-Words are made into sounds that are heard while they are made; there are several
+Sounds play while they are generated from a prompt; there are several candidates
 to choose from, and a recording can be continued, filled or varied. Every sound
-has the JSON file of siren-jax generate, whose --again makes it once more.
+comes with a JSON file for siren-jax generate --again, which reproduces it.
 
-Only this machine can see the page; --host 0.0.0.0 shows it to the network, to
-everybody there. Nothing is sent anywhere else. docs/demo.md has the limits of
-what can be asked, and how programs use the page.
+Only this machine can reach the page; --host 0.0.0.0 opens it to everybody on
+the network. Nothing is sent anywhere else. docs/demo.md lists the request
+limits and describes the API.
 """
 
 import argparse
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add(
     "--host", type=str, default="127.0.0.1",
-    help="address to listen at (default: 127.0.0.1, this machine alone)",
+    help="address to listen on (default: 127.0.0.1, this machine only)",
   )  # fmt: skip
-  add("--port", type=int, help="port (default: the first free from 7860)")
+  add("--port", type=int, help="port (default: first free one from 7860)")
   flags.add_loading(parser)
 
 

@@ -3,8 +3,8 @@
   siren-jax encode bark.wav --out bark.npz
   siren-jax encode a.wav b.flac --out codes/
 
-The npz holds codes [N, T] (codebooks, frames), sample_rate and num_samples;
-`siren-jax decode` turns it back into sound.
+The .npz holds codes [N, T] (codebooks, frames), sample_rate and num_samples;
+`siren-jax decode` turns the codes back into sound.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from siren_jax.common import files
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("audio", nargs="+", metavar="AUDIO", help="sound files")
-  add("--out", default=".", help="a .npz file, or a folder (default: here)")
-  add("--model", help="bundle or codec work directory, or a name that ships")
+  add("--out", default=".", help=".npz file, or folder (default: current)")
+  add("--model", help="bundle or codec work directory, or a built-in name")
 
 
 def run(args: argparse.Namespace) -> None:

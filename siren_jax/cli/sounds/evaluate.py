@@ -7,17 +7,17 @@
   siren-jax evaluate --model my-siren --prompts audiocaps/test.csv \\
     --generated sounds/ --reference audiocaps/test.csv
 
-Prints FAD, FD, IS, KL and CLAP score with intervals. Clips of the same name
-are pairs (KL); captions are in the JSON files that generate writes, or in the
-table. Clips that cannot be used are skipped and listed; what is missing, or of
-too few clips, is said above the table. No file is replaced: a number is added
-to a name that is taken.
+Prints FAD, FD, IS, KL and CLAP score with 95 % confidence intervals. Clips with
+the same name are paired (for KL); captions come from the JSON files that
+generate writes, or from the table. Unusable clips are skipped and listed;
+metrics that are missing or based on too few clips are noted above the table.
+Files are never overwritten: a number is added to a name that is taken.
 
 Without published weights (siren-jax import-weights, then --vggish, --cnn14,
---clap) the CLAP of a bundle judges; its figures compare only with others of
-that bundle.
+--clap) the CLAP of a bundle is used instead; its scores are comparable only
+with others from that bundle.
 
-A codec's renderings are compared with what they are of by their samples:
+To compare a codec's reconstructions with the originals, waveform by waveform:
 
   siren-jax evaluate --paired --generated decoded/ --reference recordings/
 """
@@ -47,35 +47,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--prompts",
     metavar="FILE",
-    help="make --generated first: prompts, one a line, or a table of clips",
+    help="generate the clips first: one prompt per line, or a table of clips",
   )
   add(
     "--paired",
     action="store_true",
-    help="also distances of the waveforms of pairs: mel, stft, si_sdr",
+    help="also compare paired waveforms: mel, stft, si_sdr",
   )
-  add("--model", help="bundle that makes them, and whose CLAP fills in")
-  add("--seconds", type=float, default=5.0, help="of clips that are made")
-  add("--seed", type=int, default=0, help="of clips that are made")
+  add("--model", help="bundle that generates; its CLAP is the fallback")
+  add("--seconds", type=float, default=5.0, help="generated clip length")
+  add("--seed", type=int, default=0, help="seed for generating")
   add("--vggish", metavar="DIR", help="imported weights, for FAD")
   add("--cnn14", metavar="DIR", help="imported weights, for FD, IS and KL")
   add("--clap", metavar="DIR", help="imported weights, for the CLAP score")
   add(
     "--cache",
     metavar="DIR",
-    help="keep what was heard here (default: in the user's cache)",
+    help="where to cache features (default: in the user's cache)",
   )
   add(
-    "--batch-clips", type=int, metavar="N", help="heard at once (default: 16)"
+    "--batch-clips", type=int, metavar="N", help="clips per batch (default: 16)"
   )
   add(
     "--batch-seconds",
     type=float,
     metavar="S",
-    help="of the clips of a batch in all, at most (default: 240)",
+    help="maximum total audio length per batch (default: 240)",
   )
-  add("--batch-texts", type=int, metavar="N", help="read at once (default: 64)")
-  add("--json", metavar="FILE", help="write all figures here")
+  add("--batch-texts", type=int, metavar="N", help="per batch (default: 64)")
+  add("--json", metavar="FILE", help="write all metrics here")
   add("--markdown", metavar="FILE", help="write the table here")
 
 

@@ -1,4 +1,4 @@
-"""What the JSON file of a sound says: how it was made, and the command."""
+"""Contents of a sound's JSON file: how it was made, and the command."""
 
 import dataclasses
 import shlex

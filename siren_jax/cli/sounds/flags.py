@@ -1,4 +1,4 @@
-"""Flags of `siren-jax generate`: what there is, and what goes together."""
+"""Flags of `siren-jax generate`: which exist, and which can be combined."""
 
 import argparse
 import re
@@ -32,94 +32,94 @@ _NOT_STREAMED = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds all flags, in groups."""
   add = parser.add_argument
-  add("prompts", type=str, nargs="*", metavar="PROMPT", help="what to hear")
-  add("--prompts", dest="file", metavar="FILE", help="prompts, one a line")
+  add("prompts", type=str, nargs="*", metavar="PROMPT", help="text prompt")
+  add("--prompts", dest="file", metavar="FILE", help="one prompt per line")
   add(
     "--seconds",
     type=seconds,
-    help="length, or what is added to a recording (default: 5)",
+    help="length, or with --continue the length added (default: 5)",
   )
-  add("--seed", type=int, help="another seed, another sound (default: 0)")
-  add("--num-samples", type=int, help="sounds a prompt (default: 1)")
-  add("--sample", type=int, help="number of the first (default: 0)")
+  add("--seed", type=int, help="random seed (default: 0)")
+  add("--num-samples", type=int, help="sounds per prompt (default: 1)")
+  add("--sample", type=int, help="index of the first sample (default: 0)")
   _add_sources(parser)
   _add_drawing(parser)
   _add_outputs(parser)
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
-  group = parser.add_argument_group("from what is there; words are optional")
+  group = parser.add_argument_group("from an existing sound; prompt optional")
   add = group.add_mutually_exclusive_group().add_argument
   add(
     "--continue",
     dest="continue_from",
     metavar="RECORDING",
-    help="go on from its end",
+    help="continue the recording from its end",
   )
   add(
     "--fill",
     nargs=2,
     metavar=("START:END", "RECORDING"),
-    help="make this part of it anew, in seconds, so that it fits the rest",
+    help="regenerate this part (in seconds) so that it fits the rest",
   )
-  add("--vary", metavar="RECORDING", help="keep its coarse codes alone")
-  add("--again", metavar="JSON", help="make the sound of this file again")
+  add("--vary", metavar="RECORDING", help="keep only the coarse codes")
+  add("--again", metavar="JSON", help="regenerate a sound from its JSON")
   group.add_argument(
     "--keep",
     type=int,
     metavar="N",
-    help="of --vary: how many codebooks stay, the coarse first (default: 4)",
+    help="for --vary: codebooks to keep, coarsest first (default: 4)",
   )
 
 
 def _add_drawing(parser: argparse.ArgumentParser) -> None:
-  group = parser.add_argument_group("how sounds are drawn")
+  group = parser.add_argument_group("sampling")
   add = group.add_argument
-  add("--candidates", type=int, help="draw so many, keep the best by CLAP")
-  add("--temperature", type=float, help="below 1: safer, above: wilder")
-  add("--top-k", type=int, help="draw from the k likeliest codes")
-  add("--top-p", type=float, help="draw from this share of the probability")
-  add("--guidance", type=float, help="pull towards the prompt, such as 3")
+  add("--candidates", type=int, help="draw this many, keep the best by CLAP")
+  add("--temperature", type=float, help="below 1: safer, above 1: more varied")
+  add("--top-k", type=int, help="sample from the k most likely codes")
+  add("--top-p", type=float, help="nucleus sampling: probability mass")
+  add("--guidance", type=float, help="classifier-free guidance, such as 3")
   add_loading(group)
 
 
 def add_loading(group: argparse._ActionsContainer) -> None:
   """Adds the flags that say which model is loaded, and how."""
   add = group.add_argument
-  add("--model", help="bundle folder, or the name of one that ships")
+  add("--model", help="bundle folder, or the name of a built-in one")
   add(
     "--mesh",
     type=str,
     metavar="AXIS=N,...",
-    help="all devices: data=4,expert=2",
+    help="device mesh, such as data=4,expert=2",
   )
-  add("--batch-size", type=int, metavar="N", help="sounds drawn at a time")
+  add("--batch-size", type=int, metavar="N", help="sounds per batch")
   add(
     "--dtype",
     type=str,
     metavar="TYPE",
-    help="of the experts: float32 (default on a CPU), bfloat16 (on newer"
-    " GPUs and TPUs) or int8 (half of the memory)",
+    help="dtype of the experts: float32 (default on a CPU), bfloat16 (default"
+    " on newer GPUs and TPUs) or int8 (half the memory of bfloat16)",
   )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
-  add = parser.add_argument_group("what is written").add_argument
+  add = parser.add_argument_group("output").add_argument
   add(
     "--out",
     default=".",
-    help="a folder (default: here), a file (.wav, .flac, .ogg or .mp3), or -:"
-    " standard output",
+    help="folder (default: the current one), file (.wav, .flac, .ogg or .mp3),"
+    " or - for standard output",
   )
-  add("--spectrogram", action="store_true", help="a PNG beside every sound")
+  add("--spectrogram", action="store_true", help="also write a PNG of each one")
   add(
     "--loudness",
     type=str,
     metavar="LUFS",
-    help="of every sound (default: as EBU R 128 has it; from a recording, as"
-    " that is), or none: as drawn",
+    help="target loudness (default: -23, as in EBU R 128, or that of the source"
+    " recording), or none to leave it unchanged",
   )
-  add("--gain", type=float, metavar="DB", help="of --out - (default: 0)")
+  add("--gain", type=float, metavar="DB", help="gain for --out - (default: 0)")
 
 
 def seconds(text: str) -> float | str:

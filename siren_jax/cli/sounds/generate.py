@@ -1,35 +1,37 @@
-"""make sounds from words, or from a recording
+"""generate sounds from text, or from a recording
 
   siren-jax generate "a dog barking" "rain on a tin roof" --num-samples 2
   siren-jax generate --prompts prompts.txt --out sounds/ --spectrogram
   siren-jax generate rain --seconds 600 --out rain.wav
 
-Every sound is a 16-bit wav, or what the suffix of --out says, with a JSON file
-of the same name beside it, which says how it was made and has the command that
-makes it again. The same prompt, seed, sample and settings give the same sound
-on the same machine, alone or among others. No file is replaced: a number is
-added to a name that is taken.
+Every sound is written as a 16-bit WAV, or in the format given by the suffix of
+--out. A JSON file of the same name records how it was made and the command that
+reproduces it. The same prompt, seed, sample index and settings give the same
+sound on the same machine, alone or together with others. Files are never
+overwritten: a number is added to a name that is taken.
 
   siren-jax generate --continue clip.wav
   siren-jax generate --fill 2.0:3.5 clip.wav
   siren-jax generate --vary clip.wav --keep 4
 
-go on from a recording, make a part of it anew, or keep its coarse codebooks and
-draw the others. It may have any format, rate and length up to an hour. Words
-(generate "rain" --continue clip.wav) say what to hear in it. The sound has the
-level of the recording, unless --loudness is given.
+These continue a recording, regenerate part of it, or keep its coarse codebooks
+and resample the rest. It may have any format and sample rate, and be up to an
+hour long. A prompt (generate "rain" --continue clip.wav) describes the new
+audio. The loudness matches the recording, unless --loudness is given.
 
   siren-jax generate "a river" --seconds 3600 --out - | ffplay -
 
-writes a wav to standard output while it is made: one sound of one draw, without
-a JSON file. With --seconds none it does not end. Its level is that of the
-draw; --gain changes it, and peaks beyond full scale are turned down.
+This streams a WAV to standard output as it is generated: one sound, one
+candidate, no JSON file. With --seconds none it never ends. Its loudness is not
+normalised; --gain changes the level, and a limiter reduces peaks above full
+scale.
 
   siren-jax generate --again sounds/rain-seed0.json
 
-makes a sound again, alone, from its JSON file, under the name of that file.
-Beside --again stand --out, --spectrogram, and --model where the model has
-moved; for another seed or setting, change the command in the JSON file.
+This regenerates one sound from its JSON file and gives it the name of that
+file. --again can only be combined with --out, --spectrogram and --model (if the
+model has moved); to use another seed or setting, copy the command from the JSON
+file and change it.
 """
 
 import argparse

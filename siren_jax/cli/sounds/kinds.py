@@ -4,9 +4,9 @@
   siren-jax kinds drum
   siren-jax kinds --group birds --json
 
-WORD leaves the kinds that have it in their name, group or prompt. Kinds are
-those of the recordings that the model was trained on; `generate` takes any
-words, and says when they are far from all of them.
+WORD selects the kinds that contain it in their name, group or prompt. The kinds
+are those of the model's training recordings; `generate` accepts any prompt, and
+warns when it is far from all of them.
 """
 
 import argparse
@@ -23,10 +23,10 @@ _WIDTH = 79
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("words", type=str, nargs="*", metavar="WORD", help="only kinds with it")
+  add("words", type=str, nargs="*", metavar="WORD", help="only kinds with WORD")
   add("--group", type=str, help="only kinds of this group")
-  add("--model", help="bundle folder, or the name of one that ships")
-  add("--json", action="store_true", help="all that is known of each")
+  add("--model", help="bundle folder, or the name of a built-in one")
+  add("--json", action="store_true", help="print all details as JSON")
 
 
 def run(args: argparse.Namespace) -> None:

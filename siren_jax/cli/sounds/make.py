@@ -1,4 +1,4 @@
-"""Sounds made and written, each with the JSON file that says how."""
+"""Generates and writes sounds, each with a JSON file that records how."""
 
 import contextlib
 import pathlib

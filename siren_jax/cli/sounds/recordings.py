@@ -1,4 +1,4 @@
-"""Recordings that sounds are made from, and what is made of them."""
+"""Source recordings, and how each one is used (continue, fill, vary)."""
 
 import argparse
 import dataclasses

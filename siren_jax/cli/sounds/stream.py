@@ -1,4 +1,4 @@
-"""A sound written to standard output while it is made."""
+"""Streams a sound to standard output while it is generated."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
