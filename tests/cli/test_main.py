@@ -67,7 +67,7 @@ def test_every_verb_has_help(verb, capsys):
 @pytest.mark.parametrize(
   ("argv", "named"),
   [
-    ([], "VERB"),
+    ([], "COMMAND"),
     (["generat"], "generat"),
     (["generate", "x", "--seconds", "many"], "--seconds"),
     (["generate", "x", "--colour", "red"], "--colour"),
