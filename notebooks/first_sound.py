@@ -80,7 +80,7 @@ sj.play(siren.decode(codes_NxT))
 # %% [markdown]
 # ## Sampling settings
 #
-# The same prompt and key with other settings. A low `temperature` draws likely codes only, a high one any; `guidance` follows the words more closely, and varies less; more `candidates` are more to choose from.
+# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the words more closely, with less variety. More `candidates` leave more to choose from, and take longer.
 
 # %%
 PROMPT = "a dog barking"
