@@ -80,7 +80,7 @@ sj.play(siren.decode(codes_NxT))
 # %% [markdown]
 # ## Sampling settings
 #
-# The same prompt and key with other settings. A low `temperature` draws likely codes only, a high one any; `guidance` follows the words more closely, and varies less; more `candidates` are more to choose from.
+# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the words more closely, with less variety. More `candidates` leave more to choose from, and take longer.
 
 # %%
 PROMPT = "a dog barking"
@@ -93,7 +93,7 @@ CHANGES = [
 def name_of(change):
   """What differs from the model's own settings."""
   pairs = [f"{name} {value:g}" for name, value in change.items()]
-  return ", ".join(pairs) or "as the model says"
+  return ", ".join(pairs) or "default"
 
 
 made = [
@@ -115,22 +115,22 @@ for change, sound in zip(CHANGES, made, strict=True):
 # %% [markdown]
 # ## From a recording
 #
-# Any mono sound at `siren.sample_rate` will do, such as a file that `soundfile.read` has read. Here the recording is the rain that was made above.
+# Any mono sound at `siren.sample_rate` will do, such as a file that `soundfile.read` has read. Here the recording is the dog that was made above with the default settings.
 
 # %%
-recording_S = rain.audio_S
+recording_S = made[1].audio_S
 
 # It goes on: the first part is the recording itself.
 (longer_S,) = siren.generate(
-  "rain on a tin roof", seconds=SECONDS / 2, continue_from=recording_S
+  PROMPT, seconds=SECONDS / 2, continue_from=recording_S
 )
 
 # The middle is made anew, to fit what is before and after it.
 start, end = 0.4 * SECONDS, 0.6 * SECONDS
-filled_S = siren.fill(recording_S, start, end, "rain on a tin roof")
+filled_S = siren.fill(recording_S, start, end, PROMPT)
 
 # The first four codebooks stay, the other eight are drawn.
-varied_S = siren.vary(recording_S, keep=4, prompt="rain on a tin roof")
+varied_S = siren.vary(recording_S, keep=4, prompt=PROMPT)
 
 for title, audio_S in (
   ("the recording", recording_S),
