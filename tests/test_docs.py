@@ -146,12 +146,13 @@ def run_line(line: str, variables: dict[str, str]) -> str:
   words = shlex.split(line, comments=True)
   if not words:
     return ""
-  plain = not re.search(r"[|<>;&*$`]", line)
+  call, _, file = line.partition(" > ")
+  plain = not re.search(r"[|<>;&*$`]", call + file)
   if plain and words[0] == "siren-jax" and words[1] in HERE:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-      assert main(words[1:]) == 0, line
-    return printed.getvalue()
+    with open(file, "w") if file else io.StringIO() as printed:
+      with contextlib.redirect_stdout(printed):
+        assert main(shlex.split(call, comments=True)[1:]) == 0, line
+      return "" if file else printed.getvalue()
   done = subprocess.run(
     ["bash", "-c", f"set -eo pipefail; {line}"],
     env=variables,
