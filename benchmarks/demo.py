@@ -106,6 +106,7 @@ def main():
       executable_path=shutil.which("chromium"), args=FLAGS.split()
     )
     tab, begin = visit(browser, url)
+    print(f"it is open after {time.time() - begin:.1f} s")
     ask(tab, WORDS[0])
     print(f"from opening it to the first sound: {heard(tab) - begin:.1f} s")
     print(f"to four sounds of 5 s: {made(tab) - begin:.1f} s")

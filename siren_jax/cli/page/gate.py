@@ -23,13 +23,18 @@ class Gate:
     self._inside, self._closed = 0, False
 
   @contextlib.contextmanager
-  def inside(self) -> Iterator[None]:
+  def inside(self, when_idle: bool = False) -> Iterator[None]:
     """For a block of work.
+
+    Args:
+      when_idle: waits until nobody else is inside.
 
     Raises:
       Closed: it is.
     """
     with self._change:
+      if when_idle:
+        self._change.wait_for(lambda: self._closed or not self._inside)
       if self._closed:
         raise Closed("the page is closed; start siren-jax demo again")
       self._inside += 1
@@ -40,11 +45,13 @@ class Gate:
         self._inside -= 1
         self._change.notify_all()
 
-  def steps(self, values: Iterable[_Value]) -> Iterator[_Value]:
+  def steps(
+    self, values: Iterable[_Value], when_idle: bool = False
+  ) -> Iterator[_Value]:
     """The values, each of them worked out inside; it may close in between."""
     following = iter(values)
     while True:
-      with self.inside():
+      with self.inside(when_idle):
         value = next(following, _END)
       if value is _END:
         return

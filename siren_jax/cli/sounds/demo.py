@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
 
   def warm() -> None:
     with contextlib.suppress(Closed):
-      for _ in gate.steps(making.warm_recordings(studio, asked)):
+      steps = making.warm_recordings(studio, asked)
+      for _ in gate.steps(steps, when_idle=True):
         pass
       runtime.say("ready for recordings, too")
 

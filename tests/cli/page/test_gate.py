@@ -41,3 +41,17 @@ def test_values_pass_an_open_gate():
   gate.close()
   with pytest.raises(Closed):
     next(gate.steps([1]))
+
+
+def test_what_can_wait_comes_when_nobody_is_inside():
+  gate, done = Gate(), threading.Event()
+
+  def work():
+    list(gate.steps([1], when_idle=True))
+    done.set()
+
+  with gate.inside():
+    threading.Thread(target=work).start()
+    assert not done.wait(0.2)
+    assert list(gate.steps([1, 2])) == [1, 2]
+  assert done.wait(60)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from siren_jax.cli.main import main
-
 pytestmark = pytest.mark.pages
 RATE = 16000
 WAIT = 90_000  # ms; a test may be the first to compile something
@@ -84,7 +82,7 @@ def facts(tab, index=0):
   return json.loads(tab.locator("figure pre").nth(index).text_content())
 
 
-def test_sounds_are_made_heard_and_made_again(tab, tmp_path):
+def test_sounds_are_made_heard_and_downloaded(tab, tmp_path):
   set_(tab, "Seconds", 1)
   tab.evaluate("""() => {
     window.started = 0;
@@ -114,12 +112,7 @@ def test_sounds_are_made_heard_and_made_again(tab, tmp_path):
   assert (tmp_path / "rain-seed0.json").read_text() == (
     card.locator("pre").text_content()
   )
-  again = ["generate", "--again", str(tmp_path / "rain-seed0.json")]
-  assert main([*again, "--out", str(tmp_path / "again.wav")]) == 0
-  again_S, _ = soundfile.read(tmp_path / "again.wav")
-  made_S, _ = soundfile.read(tmp_path / "rain-seed0.wav")
-  # Eight devices here, one there: see test_endpoints.py for the last bit.
-  assert np.abs(again_S - made_S).max() < 1e-3
+  assert soundfile.info(tmp_path / "rain-seed0.wav").frames == RATE
 
 
 def test_a_setting_changes_the_sound(tab):
