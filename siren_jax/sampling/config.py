@@ -37,7 +37,7 @@ class SamplingConfig:
 
   def __post_init__(self) -> None:
     limits: tuple[tuple[str, float, float, str], ...] = (
-      ("temperature", 1e-6, 1e6, " (greedy is a setting)"),
+      ("temperature", 1e-6, 1e6, "; for greedy decoding, set greedy=True"),
       ("top_k", 1, 2**31 - 1, ""),
       ("top_p", 1e-6, 1, ""),
       ("guidance", 0, 100, "; around 3 is usual"),
