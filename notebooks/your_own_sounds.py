@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/your_own_sounds.ipynb)
 #
-# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: all of it took 24 minutes on two CPU cores that were busy with other work. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
+# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: all of it took 20 minutes on two CPU cores that were busy with other work. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
 
 # %%
 import importlib.metadata
