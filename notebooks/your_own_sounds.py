@@ -184,7 +184,7 @@ for sound in siren.sounds(prompts, seconds=SECONDS):
 # %% [markdown]
 # ## Alignment
 #
-# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, and change nothing that can be heard; [longer runs](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md) do.
+# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, not what it gains: for that see [what longer runs gave](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md).
 
 # %%
 watch("runs/align", "train/reward")
