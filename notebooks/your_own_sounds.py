@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/your_own_sounds.ipynb)
 #
-# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: all of it took 24 minutes on two CPU cores that were busy with other work. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
+# From a folder of recordings to a model that makes sounds like them. The model is small and the training is short: all of it took 20 minutes on two CPU cores that were busy with other work. Every command works in a terminal too: there it is `siren-jax` instead of `%run -m siren_jax`.
 
 # %%
 import importlib.metadata
@@ -184,7 +184,7 @@ for sound in siren.sounds(prompts, seconds=SECONDS):
 # %% [markdown]
 # ## Alignment
 #
-# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, and change nothing that can be heard; [longer runs](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md) do.
+# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, not what it gains: for that see [what longer runs gave](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md).
 
 # %%
 watch("runs/align", "train/reward")
