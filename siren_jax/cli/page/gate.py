@@ -57,8 +57,16 @@ class Gate:
         return
       yield value  # type: ignore[misc]
 
+  def wait_for_quiet(self, seconds: float) -> None:
+    """Until nobody has come or gone for so long, or the gate is closed."""
+    with self._change:
+      # `wait` is true where somebody has gone meanwhile.
+      while not self._closed and (self._change.wait(seconds) or self._inside):
+        pass
+
   def close(self) -> None:
     """Lets nobody in any more, and waits until nobody is inside."""
     with self._change:
       self._closed = True
+      self._change.notify_all()
       self._change.wait_for(lambda: not self._inside)

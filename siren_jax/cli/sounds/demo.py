@@ -20,6 +20,7 @@ from siren_jax.cli import runtime
 from siren_jax.cli.sounds import flags
 
 EXTRA = "demo"
+_QUIET_SECONDS = 10.0
 INTERRUPTED = "the page is closed; its sounds and uploads are removed"
 
 
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
   gate = Gate()
 
   def warm() -> None:
+    # Compiling would make the first visitor wait twice as long.
+    gate.wait_for_quiet(_QUIET_SECONDS)
     with contextlib.suppress(Closed):
       steps = making.warm_recordings(studio, asked)
       for _ in gate.steps(steps, when_idle=True):
@@ -60,6 +63,5 @@ def run(args: argparse.Namespace) -> None:
 
   with serving.served(studio, gate, args.host, args.port) as url:
     print(f"{url}  (Ctrl-C ends it)", flush=True)
-    # Visitors have words first, and the programs of recordings are many.
     threading.Thread(target=warm, daemon=True).start()
     serving.wait()

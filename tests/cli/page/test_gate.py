@@ -55,3 +55,21 @@ def test_what_can_wait_comes_when_nobody_is_inside():
     assert not done.wait(0.2)
     assert list(gate.steps([1, 2])) == [1, 2]
   assert done.wait(60)
+
+
+def test_quiet_is_waited_for_until_nobody_comes():
+  gate, quiet = Gate(), threading.Event()
+
+  def wait(seconds):
+    gate.wait_for_quiet(seconds)
+    quiet.set()
+
+  with gate.inside():
+    threading.Thread(target=wait, args=[0.1]).start()
+    assert not quiet.wait(0.5)
+  assert quiet.wait(60)
+  quiet.clear()
+  threading.Thread(target=wait, args=[3600]).start()
+  assert not quiet.wait(0.2)
+  gate.close()
+  assert quiet.wait(60)
