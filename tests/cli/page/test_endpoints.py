@@ -188,9 +188,9 @@ def test_limits_are_those_that_the_documentation_has():
   text = page.read_text("utf-8")
   for limit in (
     f"{limits.SECONDS:g} s",
-    f"{limits.LETTERS} letters",
+    f"{limits.LETTERS} characters",
     f"{limits.SOUNDS} candidates",
     f"{limits.UPLOAD_BYTES >> 20} MiB",
-    f"{limits.WAITING} wait",
+    f"{limits.WAITING} queued",
   ):
     assert limit in text, limit
