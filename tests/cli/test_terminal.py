@@ -120,6 +120,7 @@ def test_every_verb_says_what_an_interrupt_leaves(verb, monkeypatch, capsys):
     "generate": [],
     "kinds": [],
     "inspect": [],
+    "demo": [],
   }
   argv = required.get(verb, ["--config=a", "--workdir=b"])
   assert cli.main([verb, *argv]) == 130

@@ -11,7 +11,7 @@ from siren_jax.common import text
 from siren_jax.common.errors import UserError
 
 SECONDS = 30.0  # of a sound, or of what is added to a recording
-LETTERS = 300  # of a description
+LETTERS = 300  # characters of a description
 SOUNDS = 8  # to choose from
 SEED = 2**32 - 1
 RECORDING_SECONDS = 30.0
@@ -64,7 +64,7 @@ def asked(
     raise UserError(f"words {_shown(words)}: give one text")
   if len(words) > LETTERS:
     raise UserError(
-      f"words: {len(words)} letters; give at most {LETTERS}, such as"
+      f"words: {len(words)} characters; give at most {LETTERS}, such as"
       ' "a dog barking"'
     )
   if not text.is_text(words):

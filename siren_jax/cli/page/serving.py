@@ -22,7 +22,7 @@ _QUIET = {
   "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 _UPLOAD = "/gradio_api/upload"
-_LINE = 200  # letters
+_LINE = 200  # characters
 _FETCHED = re.compile(r"(file|proxy)=\w+:", re.IGNORECASE)
 
 Message = dict[str, Any]
