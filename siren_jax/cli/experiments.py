@@ -1,4 +1,4 @@
-"""Deprecated: config files import `siren_jax.experiments.config_files`."""
+"""Deprecated; use `siren_jax.experiments.config_files` and `kinds`."""
 
 from siren_jax import moved
 

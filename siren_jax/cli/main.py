@@ -145,7 +145,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
       name,
       help=summary,
       description=summary,
-      epilog=details.strip(),
+      epilog=details.strip("\n"),
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
     )

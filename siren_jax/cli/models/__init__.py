@@ -1,1 +1,1 @@
-"""Commands on models: export, average, import-weights, inspect."""
+"""Commands for models: export, average, import-weights, inspect."""

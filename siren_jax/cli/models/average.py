@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default=1.0,
     help="fraction of the average weight change, above 0 (default: 1)",
   )
-  add("--name", help="name of the model (default: as its folder)")
+  add("--name", help="model name (default: the folder's name)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
 
 

@@ -4,19 +4,21 @@
     --notes data_and_licences.md
 
 The bundle is one folder that `siren-jax generate --model` and
-`siren_jax.load` read. Codec and CLAP are those that made the experts' codes,
-or the bundle's own, unless --codec and --clap name others; imported experts
-need both. The sampling defaults of `generate` come from the run's config
-(`--config.generate`), or from the bundle, unless a flag overrides them.
+`siren_jax.load` read. The codec and CLAP are those that prepared the experts'
+training data or, if --experts is a bundle, those in that bundle; --codec and
+--clap choose others. Imported experts need both flags. The sampling defaults of
+`generate` come from the training run's config (`--config.generate`) or from the
+--experts bundle, unless a flag overrides them.
 
 --push uploads the folder to the Hugging Face Hub, where
 `--model hub:OWNER/NAME` finds it:
 
   siren-jax export --experts mine --out mine-again --push hub:OWNER/NAME
 
---manifest names the recordings that prepare-data was given; repeat it for each
-source. The bundle then lists the kinds of sound it knows (siren-jax kinds) and
-who recorded them, and generate warns when a prompt is far from all of them.
+--manifest takes a manifest (or folder) that prepare-data was given; repeat it
+for each one. The bundle then lists the kinds of sound it knows (siren-jax
+kinds) and who recorded them, and generate warns when a prompt is far from all
+of them.
 
 To export the experts for use with the paper authors' code:
 
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   add("--codec", metavar="DIR", help="work directory, bundle, or its name")
   add("--clap", metavar="DIR", help="work directory, bundle, or its name")
-  add("--name", help="name of the model (default: as its folder)")
+  add("--name", help="model name (default: the folder's name)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
     "--notes",
@@ -91,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--manifest",
     action="append",
     metavar="FILE",
-    help="of the training data; repeatable (default: from the bundle)",
+    help="manifest of the training data; repeatable (default: keep the kinds of"
+    " the --experts bundle)",
   )
   add(
     "--validation-fold",
@@ -102,7 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="kinds found only in the validation fold were trained on",
+    help="prepare-data was run with --every-kind: kinds found only in the"
+    " validation fold were trained on",
   )
   add(
     "--far-threshold",
@@ -122,12 +126,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--candidates",
     type=int,
-    help="drawn per sound, keeping the best by CLAP (default: as above)",
+    help="default of generate --candidates (default: from the run's config)",
   )
   add(
     "--temperature",
     type=float,
-    help="default for generate, as are the next three (default: as above)",
+    help="default of generate --temperature; the next three flags likewise"
+    " (default: from the run's config)",
   )
   add("--top-k", type=int)
   add("--top-p", type=float)

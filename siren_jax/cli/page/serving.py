@@ -1,4 +1,4 @@
-"""The demo server: it sends data to nobody but the visitor."""
+"""The demo server; it sends data only to the visitor."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""align the experts to rewards (Stage 2)
+"""align the experts by reinforcement learning (Stage 2)
 
   siren-jax align --config=configs/align_nano.py --workdir=runs/align \\
     --config.data.path=prompts.txt

@@ -1,4 +1,4 @@
-"""compile for TPUs or GPUs you do not have: memory fit, best-case speed
+"""check memory fit and best-case speed on TPUs or GPUs you do not have
 
   pip install 'siren-jax[train,tpu]'
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=v5e:4x4 \\
@@ -8,9 +8,9 @@
   siren-jax compile-check --config=configs/siren_1_6b.py --topology=h100:1 \\
     --task=sample --batch=1 --config.generate.sampling.top_k=64
 
-Compiles the real step for the given chips, on a machine that has none, and
-reads from the compiled program its memory use, memory traffic, operations and,
-on a GPU, kernel launches. Exit code 0: it fits; 1: it does not.
+Compiles the real step for the given chips on a machine without them, and
+reports the compiled program's memory use, memory traffic, operation count and,
+for a GPU, kernel launches. Exit code 0: it fits; 1: it does not.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 """prepare data sets: recordings to audio, audio to codes
 
-From recordings (folders or manifests) with captions to an audio set; a manifest
-is a CSV or JSONL file with an audio path and a caption or category per row:
+Captioned recordings (folders or manifests) become an audio set. A manifest is a
+CSV or JSONL file with an audio path and a caption or category per row:
 
   siren-jax prepare-data my_sounds/ --out runs/audio
   siren-jax prepare-data --manifest clips.csv --synthetic 500 --out runs/audio
   siren-jax prepare-data --synthetic 2000 --out runs/audio
 
-From an audio set to the code set that `siren-jax train` reads, with a trained
+An audio set becomes the code set that `siren-jax train` reads, using a trained
 codec and CLAP (work directories, bundles, or names of built-in ones):
 
   siren-jax prepare-data runs/audio --codec runs/codec --clap runs/clap \\
@@ -128,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="codec for the codes: work directory, bundle, or its name",
   )
   codes.add_argument(
-    "--clap", metavar="DIR", help="CLAP for the captions: as --codec"
+    "--clap", metavar="DIR", help="CLAP for the captions, given in the same way"
   )
   codes.add_argument(
     "--views", type=int, metavar="N", help="augmented encodings per sound"

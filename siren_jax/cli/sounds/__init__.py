@@ -1,1 +1,1 @@
-"""Commands on sounds: generate, encode, decode, evaluate."""
+"""Commands for sounds: generate, kinds, encode, decode, evaluate, demo."""

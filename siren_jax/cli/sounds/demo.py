@@ -21,7 +21,10 @@ from siren_jax.cli.sounds import flags
 
 EXTRA = "demo"
 _QUIET_SECONDS = 10.0
-INTERRUPTED = "the page is closed; its sounds and uploads are removed"
+INTERRUPTED = (
+  "the page is closed, its sounds and uploads are removed; the same command"
+  " opens it again"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,9 @@
 
 Prints FAD, FD, IS, KL and CLAP score with 95 % confidence intervals. Clips with
 the same name are paired (for KL); captions come from the JSON files that
-generate writes, or from the table. Unusable clips are skipped and listed;
-metrics that are missing or based on too few clips are noted above the table.
+generate writes or, if the clips are given as a table, from that table. Unusable
+clips are skipped and listed; metrics that are missing or based on too few clips
+are noted above the results.
 Files are never overwritten: a number is added to a name that is taken.
 
 Without published weights (siren-jax import-weights, then --vggish, --cnn14,
@@ -74,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metavar="S",
     help="maximum total audio length per batch (default: 240)",
   )
-  add("--batch-texts", type=int, metavar="N", help="per batch (default: 64)")
+  add(
+    "--batch-texts", type=int, metavar="N", help="texts per batch (default: 64)"
+  )
   add("--json", metavar="FILE", help="write all metrics here")
   add("--markdown", metavar="FILE", help="write the table here")
 

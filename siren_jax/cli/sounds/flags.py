@@ -62,7 +62,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     metavar=("START:END", "RECORDING"),
     help="regenerate this part (in seconds) so that it fits the rest",
   )
-  add("--vary", metavar="RECORDING", help="keep only the coarse codes")
+  add(
+    "--vary",
+    metavar="RECORDING",
+    help="keep the coarse codes and regenerate the rest",
+  )
   add("--again", metavar="JSON", help="regenerate a sound from its JSON")
   group.add_argument(
     "--keep",
@@ -75,11 +79,17 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 def _add_drawing(parser: argparse.ArgumentParser) -> None:
   group = parser.add_argument_group("sampling")
   add = group.add_argument
-  add("--candidates", type=int, help="draw this many, keep the best by CLAP")
+  add(
+    "--candidates",
+    type=int,
+    help="draw this many and keep the best, by CLAP (with --fill: by fit)",
+  )
   add("--temperature", type=float, help="below 1: safer, above 1: more varied")
   add("--top-k", type=int, help="sample from the k most likely codes")
   add("--top-p", type=float, help="nucleus sampling: probability mass")
-  add("--guidance", type=float, help="classifier-free guidance, such as 3")
+  add(
+    "--guidance", type=float, help="classifier-free guidance scale, such as 3"
+  )
   add_loading(group)
 
 
@@ -111,7 +121,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     help="folder (default: the current one), file (.wav, .flac, .ogg or .mp3),"
     " or - for standard output",
   )
-  add("--spectrogram", action="store_true", help="also write a PNG of each one")
+  add("--spectrogram", action="store_true", help="also write a spectrogram PNG")
   add(
     "--loudness",
     type=str,

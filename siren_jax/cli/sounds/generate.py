@@ -15,14 +15,14 @@ overwritten: a number is added to a name that is taken.
   siren-jax generate --vary clip.wav --keep 4
 
 These continue a recording, regenerate part of it, or keep its coarse codebooks
-and resample the rest. It may have any format and sample rate, and be up to an
-hour long. A prompt (generate "rain" --continue clip.wav) describes the new
-audio. The loudness matches the recording, unless --loudness is given.
+and regenerate the rest. The recording may have any format and sample rate, and
+be up to an hour long. A prompt (generate "rain" --continue clip.wav) describes
+the new audio. The loudness matches the recording, unless --loudness is given.
 
   siren-jax generate "a river" --seconds 3600 --out - | ffplay -
 
 This streams a WAV to standard output as it is generated: one sound, one
-candidate, no JSON file. With --seconds none it never ends. Its loudness is not
+candidate, no JSON file. With --seconds none, it never ends. Its loudness is not
 normalised; --gain changes the level, and a limiter reduces peaks above full
 scale.
 

@@ -1,4 +1,4 @@
-"""Generates and writes sounds, each with a JSON file that records how."""
+"""Generates and writes sounds, each with a JSON file on how it was made."""
 
 import contextlib
 import pathlib

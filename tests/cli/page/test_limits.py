@@ -37,7 +37,7 @@ def test_settings_that_are_none(nothing):
   ("change", "message"),
   [
     ({"words": ["rain", "wind"]}, r"words \['rain', 'wind'\]: give one text"),
-    ({"words": "x" * 301}, "words: 301 letters; give at most 300"),
+    ({"words": "x" * 301}, "words: 301 characters; give at most 300"),
     ({"words": "\ud800"}, "words .*: not valid Unicode"),
     ({"seconds": 31}, "seconds 31: give a number from 0.1 to 30"),
     ({"seconds": float("nan")}, "seconds nan: give a number"),
