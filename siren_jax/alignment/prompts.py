@@ -36,7 +36,7 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   else:
     texts = reader.captions(path, split)
   if not texts:
-    raise UserError(f"{path} holds no prompt; write one a line")
+    raise UserError(f"{path}: no prompts; write one per line")
   return [Prompt(text) for text in texts]
 
 

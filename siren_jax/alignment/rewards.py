@@ -87,8 +87,8 @@ class OnHost:
     if reward_B.shape != (rows,):
       name = f"{self.function.__module__}:{self.function.__qualname__}"
       raise UserError(
-        f"reward {name} gave an array of shape {reward_B.shape} for {rows}"
-        f" rows; give one number a row, shape ({rows},)"
+        f"reward {name} returned shape {reward_B.shape} for {rows} rows;"
+        f" return one number per row, shape ({rows},)"
       )
     return reward_B
 

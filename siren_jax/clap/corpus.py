@@ -95,8 +95,8 @@ class Corpus:
       array = getattr(corpus, name)
       if not np.issubdtype(array.dtype, kind) or array.ndim != ndim:
         raise UserError(
-          f"{path}: {name} of type {array.dtype} and shape"
-          f" {list(array.shape)} is not of a corpus; {remedy}"
+          f"{path}: not a valid corpus ({name} is {array.dtype} of shape"
+          f" {list(array.shape)}); {remedy}"
         )
       if len(array) != len(corpus.ids_QxP):
         raise UserError(
@@ -177,9 +177,9 @@ def _is_stale(workdir: Path, key: str) -> bool:
   if str(made_from) == key or (made_from is None and trained):
     return False  # Before 2026-11-26 there were no keys.
   _log.warning(
-    "%s was made from other captions or settings: %s", path,
-    "it stays, since the checkpoints were trained with it"
-    if trained else "it is made anew",
+    "%s was made from different captions or settings; %s", path,
+    "keeping it, because the checkpoints were trained with it"
+    if trained else "rebuilding it",
   )  # fmt: skip
   return not trained
 

@@ -69,8 +69,8 @@ class ClapLossConfig:
   def __post_init__(self) -> None:
     if self.clip_classes and not self.lock_text:
       raise UserError(
-        f"loss clip_classes={self.clip_classes}: needs texts that stay where"
-        " they are; set loss.lock_text=True, or clip_classes=0"
+        f"loss clip_classes={self.clip_classes}: needs fixed text embeddings;"
+        " set loss.lock_text=True, or clip_classes=0"
       )
 
 

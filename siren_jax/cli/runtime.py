@@ -159,8 +159,8 @@ def targets(
   if names_file(out):
     if pathlib.Path(out).suffix.lower() not in suffixes:
       raise UserError(
-        f"--out {out}: a file is to end in {' or '.join(suffixes)}, a folder"
-        f" of this name in {os.sep}"
+        f"--out {out}: a file name must end in {' or '.join(suffixes)}, a"
+        f" folder name in {os.sep}"
       )
     path = check_file(out, *suffixes)
     if len(sources) > 1:
@@ -235,7 +235,7 @@ def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
   with outputs.reserved(wanted) as path:
     yield path
   if path != wanted:
-    say(f"{wanted} is there already; {path} is written")
+    say(f"{wanted} already exists; wrote {path} instead")
 
 
 def say(message: str) -> None:

@@ -63,7 +63,7 @@ class MeshConfig:
     if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
       raise UserError(
         f"mesh sizes {sizes}: expected counts of at least 1, at most one of"
-        " them -1 (what is left)"
+        " them -1 (the remaining devices)"
       )
 
 

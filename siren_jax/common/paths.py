@@ -19,6 +19,6 @@ def local(path: str | os.PathLike) -> Path:
   if _URL.match(os.fspath(path)):
     raise UserError(
       f"{path}: URLs and object storage are not supported; copy it to a local"
-      " folder and give the path of that"
+      " folder and give that path"
     )
   return Path(path)

@@ -46,7 +46,7 @@ def describe(
       return name
   text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
   if text.startswith(_WEB):
-    return "a web page, as a failed download leaves it; download it again"
+    return "a web page, left by a failed download; download it again"
   if not any(head):
-    return "nothing but zeros, as an interrupted download leaves it"
+    return "nothing but zeros, left by an interrupted download"
   return None

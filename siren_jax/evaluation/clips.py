@@ -183,7 +183,7 @@ def check_pairs(reference: Sequence[str], generated: Sequence[str]) -> None:
   if not pairs(reference, generated):
     raise UserError(
       f"no generated clip ({generated[0]!r}, ...) has the name of a reference"
-      f" clip ({reference[0]!r}, ...); pairs go by name"
+      f" clip ({reference[0]!r}, ...); clips are paired by name"
     )
 
 
@@ -337,8 +337,8 @@ def _read(clip: Clip, scorer: Scorer) -> _Read:
   seconds = len(audio_S) / scorer.sample_rate
   if seconds < scorer.shortest:
     raise UserError(
-      f"{clip.path}: {seconds:.4g} s; {scorer.name} hears {scorer.shortest:g} s"
-      " at least: leave it out or make it longer"
+      f"{clip.path}: {seconds:.4g} s; {scorer.name} needs at least"
+      f" {scorer.shortest:g} s; leave it out or make it longer"
     )
   return _Read(clip, audio_S, notes)
 

@@ -144,7 +144,7 @@ def extract(
     reason = [*log.messages[start:], "add clips"][0]
     raise UserError(
       f"{len(kept)} of {len(recordings)} clips such as {recordings[0].path} can"
-      f" be heard, two are needed at least; {reason}"
+      f" be scored, but at least two are needed; {reason}"
     )
 
   def of(scorer: Scorer) -> list[Features]:

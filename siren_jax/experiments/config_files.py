@@ -52,7 +52,7 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   """
   path = _find(path)
   if stand_in := sniff.describe(path):
-    raise UserError(f"{path}: no config file ({stand_in}); get it again")
+    raise UserError(f"{path}: not a config file ({stand_in}); get it again")
   config = _parse(path, [])
   overrides = [
     _under_new_name(config, override) if override.startswith("--") else override
@@ -100,10 +100,10 @@ def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":
     raise
   except (Exception, SystemExit) as error:  # It is Python: anything may happen.
     raise UserError(
-      f"{path}: {type(error).__name__} ({error}); mend the file"
+      f"{path}: {type(error).__name__} ({error}); fix the file"
     ) from error
   if not _is_config_dict(config):
-    raise UserError(f"{path}: get_config() gives no ConfigDict")
+    raise UserError(f"{path}: get_config() must return a ConfigDict")
   return config
 
 

@@ -151,7 +151,8 @@ def start_of(e: Stage1Experiment) -> Any:
     if getattr(config, name) != getattr(e.experts, name):
       raise UserError(
         f"data.start={e.data.start}: its experts have {name}="
-        f"{getattr(config, name)}, this config {getattr(e.experts, name)}"
+        f"{getattr(config, name)}, but this config has"
+        f" {getattr(e.experts, name)}; set both alike"
       )
   return start.get("params", start)  # A bundle has the codec's tables too.
 

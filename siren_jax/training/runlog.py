@@ -34,7 +34,7 @@ class RunLog:
     self._window: list[dict[str, float]] = []
     if self._writer and self._writer.kept:
       self.say(
-        f"metrics of an earlier run without a checkpoint: {self._writer.kept}"
+        f"moved metrics of a run without a checkpoint to {self._writer.kept}"
       )
 
   def push(self, step: int, metrics: Metrics) -> None:

@@ -115,7 +115,7 @@ def train(
           checkpoints.save(step, state, train_data.get_state(), config_json)
       if stop and not last:
         checkpoints.wait()
-        log.say(f"stopped and saved at step {step}; run again to go on")
+        log.say(f"stopped and saved at step {step}; run again to resume")
         raise SystemExit(0)
     checkpoints.wait()
     return state

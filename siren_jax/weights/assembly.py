@@ -181,7 +181,7 @@ def _check_unchanged(workdir: Path, sources: Sequence[Place]) -> None:
     now = index.fingerprint(where)
     if now != inputs[setting]:
       raise UserError(
-        f"{where} holds something else ({short(now)}) than when {workdir} was"
-        f" trained with it ({short(inputs[setting])}); give --codec and --clap"
-        " what made the codes of the run"
+        f"{where} has changed ({short(now)}) since {workdir} was trained with"
+        f" it ({short(inputs[setting])}); set --codec and --clap to those that"
+        " made the codes of the run"
       )

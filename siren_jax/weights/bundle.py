@@ -320,8 +320,8 @@ def check_components(bundle: Bundle) -> None:
   width = bundle.clap.config.text.width
   if width != bundle.config.prompt_dim:
     raise UserError(
-      f"the experts read prompts {bundle.config.prompt_dim} wide, this CLAP "
-      f"makes them {width} wide; give --clap the one of their code set"
+      f"the experts take prompts of width {bundle.config.prompt_dim}, but this"
+      f" CLAP makes width {width}; set --clap to the one of their code set"
     )
   if bundle.repertoire is not None:
     bundle.repertoire.check(bundle.clap.config.embed_dim)

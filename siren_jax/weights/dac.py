@@ -50,7 +50,7 @@ def load(
   if settings.is_file():
     values = files.read_json(settings, "download it again")
     if not isinstance(values, dict):
-      raise UserError(f"{settings}: not settings by name; download it again")
+      raise UserError(f"{settings}: not a JSON object; download it again")
     sample_rate = values.get("sampling_rate", sample_rate)
   with published.tensors(path) as source:
     sizes = _sizes(source) | {"sample_rate": sample_rate}

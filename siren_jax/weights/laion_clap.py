@@ -150,7 +150,7 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
   path = folder / "preprocessor_config.json"
   values = files.read_json(path, "download it again") if path.is_file() else {}
   if not isinstance(values, dict):
-    raise UserError(f"{path}: no group of settings; download it again")
+    raise UserError(f"{path}: not a JSON object; download it again")
   return {
     ours: values[theirs]
     for ours, theirs in _PREPROCESSING.items()

@@ -50,7 +50,7 @@ def license_of(folder: str | os.PathLike) -> str | None:
   except (yaml.YAMLError, ValueError) as error:
     raise UserError(
       f"{path}: its front matter is not YAML"
-      f" ({' '.join(str(error).split())}); mend it"
+      f" ({' '.join(str(error).split())}); fix it"
     ) from error
   return values.get("license")
 

@@ -93,8 +93,8 @@ class Tensors(Mapping[str, np.ndarray]):
     tensor = self._read(name)
     if not is_floating(tensor.dtype):
       raise UserError(
-        f"{self.where}: tensor {name!r} is {tensor.dtype}, which no parameter"
-        " is; give weights in floating point, not quantized"
+        f"{self.where}: tensor {name!r} is {tensor.dtype}, not a float type;"
+        " give weights in floating point, not quantized"
       )
     with np.errstate(over="ignore"):  # The check refuses it.
       tensor = tensor.astype(np.float32)
@@ -252,7 +252,9 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _from_torch(path: pathlib.Path) -> Tensors:
   if stand_in := sniff.describe(path, expected=b"PK"):
-    raise UserError(f"{path}: no torch pickle ({stand_in}); download it again")
+    raise UserError(
+      f"{path}: not a torch pickle ({stand_in}); download it again"
+    )
   try:
     import torch
   except ImportError as error:

@@ -113,7 +113,8 @@ class Repertoire:
     sizes = len(self.known_IxE), len(self.kind_I), len(self.other_IxE)
     if not all(sizes) or sizes[0] != sizes[1]:
       raise UserError(
-        f"{sizes[0]} phrases of {sizes[1]} kinds beside {sizes[2]} words;"
+        f"{sizes[0]} phrases, {sizes[1]} kind ids and {sizes[2]} other words:"
+        " need as many ids as phrases, and at least 1 of each;"
         f" {_REMEDY}"
       )
     if self.kind_I.min() < 0 or self.kind_I.max() >= len(self.kinds):

@@ -73,8 +73,8 @@ def load_cnn14(path: str | os.PathLike) -> tuple[Cnn14Config, Any]:
     configs = {c.window: c for c in (CNN14_16K, CNN14_32K)}
     if window not in configs:
       raise UserError(
-        f"{path} is no Cnn14 of 16 or 32 kHz: {_FOURIER} is"
-        f" {window or 'not there'}"
+        f"{path} is not a Cnn14 of 16 or 32 kHz: {_FOURIER} is"
+        f" {window or 'missing'}"
       )
     config = configs[window]
     shapes = components.shapes(init_cnn14, config)

@@ -143,8 +143,8 @@ def neighbours(
   other = _other_words(clap, texts)
   if not other:
     raise UserError(
-      "the tokenizer has no word but those of the captions: what is far from"
-      " them cannot be measured; train CLAP with its teacher, or leave the"
+      "the tokenizer has no words beyond those of the captions, so distance"
+      " from them cannot be measured; train CLAP with its teacher, or leave the"
       " manifests out"
     )
   other_IxE = embed(clap, other)

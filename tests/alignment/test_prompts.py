@@ -26,7 +26,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path, encoding):
 
 @pytest.mark.parametrize(
   "content, message",
-  [(b"\n  \n", "holds no prompt"), (b"\xff\xfe\x00", "not UTF-8")],
+  [(b"\n  \n", "no prompts"), (b"\xff\xfe\x00", "not UTF-8")],
 )
 def test_a_file_without_prompts(tmp_path, content, message):
   path = tmp_path / "prompts.txt"

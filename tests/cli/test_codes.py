@@ -47,7 +47,7 @@ def test_folders_rates_and_channels(folder, codec, capsys):
   assert "stereo.flac: 2 channels mixed down" in output
   recording = (folder / "mono.wav").read_bytes()
   assert main(["decode", "o/mono.npz", "o/stereo.npz", *codec]) == 0
-  assert "mono.wav is there already" in capsys.readouterr().err
+  assert "mono.wav already exists" in capsys.readouterr().err
   assert (folder / "mono.wav").read_bytes() == recording
   assert soundfile.info("mono-2.wav").frames == 5000
   expected = round(8000 * 16000 / 44100)
@@ -152,8 +152,8 @@ def test_codes_that_do_not_fit_the_codec_are_refused(
     ({"sample_rate": 44100}, "44100 Hz"),
     ({"num_samples": 0}, "num_samples 0"),
     ({"num_samples": 10**9}, "num_samples 1000000000"),
-    ({"num_samples": np.array([1, 2])}, "no file of codes"),
-    ({"sample_rate": "x"}, "no file of codes"),
+    ({"num_samples": np.array([1, 2])}, "not a codes file"),
+    ({"sample_rate": "x"}, "not a codes file"),
   ],
 )
 def test_lengths_and_rates_that_do_not_fit_are_refused(

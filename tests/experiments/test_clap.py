@@ -203,14 +203,14 @@ def test_the_corpus_of_other_captions_is_made_anew(
   before = (work / corpus.CORPUS).read_bytes()
   experiments.build(experiment, work)
   assert (work / corpus.CORPUS).read_bytes() == before
-  assert "made anew" not in caplog.text
+  assert "rebuilding it" not in caplog.text
   other = [("rain", ["zithers and lutes"])] * 8
   _save(tmp_path / "set", train=other, validation=VALIDATION)
   experiments.build(experiment, work)
-  assert "corpus.npz was made from other captions" in caplog.text
+  assert "corpus.npz was made from different captions" in caplog.text
   assert "zithers" in (work / corpus.TOKENIZER).read_text()
   _save(tmp_path / "set", train=TRAIN, validation=VALIDATION)
   (work / "checkpoints" / "4").mkdir(parents=True)
   experiments.build(experiment, work)
-  assert "it stays, since the checkpoints were trained" in caplog.text
+  assert "keeping it, because the checkpoints were" in caplog.text
   assert "zithers" in (work / corpus.TOKENIZER).read_text()

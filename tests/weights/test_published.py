@@ -23,7 +23,7 @@ def _read(path):
     (np.array([1.0, np.nan], np.float16), "not finite as float32 .1 of 2"),
     (np.array([1.0, np.inf], np.float32), "not finite"),
     (np.array([1.0, 1e39]), "not finite as float32"),
-    (np.array([1, 2], np.int8), "is int8, which no parameter is"),
+    (np.array([1, 2], np.int8), "is int8, not a float type"),
     (np.array([True, False]), "is bool"),
   ],
 )

@@ -187,8 +187,8 @@ def _repertoire(args: argparse.Namespace, model: Any) -> Any:
   for name in runtime.given(args, *of_manifests, "far_threshold", "quality"):
     if repertoire is None or (name in of_manifests and not args.manifest):
       raise UserError(
-        f"--{name.replace('_', '-')} without --manifest: what the model was"
-        " trained on is not known; give its manifests"
+        f"--{name.replace('_', '-')}: needs --manifest; give the manifests the"
+        " model was trained on"
       )
   repertoire = repertoire and dataclasses.replace(
     repertoire, **runtime.given(args, "far_threshold")
@@ -208,7 +208,7 @@ def _save_theirs(
   for name in runtime.given(args, *_OF_BUNDLES, *runtime.SAMPLING_FLAGS):
     raise UserError(
       f"--{name.replace('_', '-')} with --format siren-stage1: the authors'"
-      " files hold the experts alone; leave it out"
+      " format stores only the experts; leave the flag out"
     )
   trained = assembly.load_experts(folder)
   siren_stage1.save(out, trained.config, trained.params)

@@ -81,7 +81,7 @@ def _fetched(source: str) -> str | pathlib.Path:
   if source.startswith(_OLD_HUB):
     name = source.removeprefix(_OLD_HUB)
     raise UserError(
-      f"{source}: the hub has another prefix by now; write hub:{name}"
+      f"{source}: this prefix is no longer supported; write hub:{name}"
     )
   if not source.startswith(hub.PREFIX):
     return source

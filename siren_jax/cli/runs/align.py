@@ -74,7 +74,7 @@ def _align(
     return
   out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
-    runtime.say(f"{out} is there already")
+    runtime.say(f"{out} already exists")
     export.say_next(out)
   else:
     section = _rewarded(experiment, start.name, int(state.step))

@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     raise UserError(f"{args.config} is not a config of Stage 1; give one")
   if args.frames < 1 or not -1 <= args.effort <= 1:
     raise UserError(
-      f"frames {args.frames}, effort {args.effort}: give 1 or more, and -1 to 1"
+      f"frames {args.frames}, effort {args.effort}: frames must be at least 1,"
+      " effort -1 to 1"
     )
   runtime.say(f"compiling for {args.topology}, which takes minutes ...")
   try:

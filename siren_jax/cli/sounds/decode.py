@@ -54,7 +54,7 @@ def _read(path: str, config: Any) -> tuple[Any, int]:
     codes_NxT = arrays["codes"]
     rate, num_samples = int(arrays["sample_rate"]), int(arrays["num_samples"])
   except (KeyError, TypeError, ValueError) as error:
-    raise UserError(f"{path}: no file of codes ({error}); {_REMEDY}") from error
+    raise UserError(f"{path}: not a codes file ({error}); {_REMEDY}") from error
   if rate != config.sample_rate:
     raise UserError(
       f"{path}: codes of a {rate} Hz codec, this one works at "

@@ -65,6 +65,6 @@ def run(args: argparse.Namespace) -> None:
       runtime.say("ready for recordings, too")
 
   with serving.served(studio, gate, args.host, args.port) as url:
-    print(f"{url}  (Ctrl-C ends it)", flush=True)
+    print(f"{url}  (Ctrl-C to stop)", flush=True)
     threading.Thread(target=warm, daemon=True).start()
     serving.wait()

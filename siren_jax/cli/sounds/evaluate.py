@@ -199,7 +199,7 @@ def _keep_captions(
   for flag, output in out_paths.items():
     if clip := beside.get(output.resolve()):
       raise UserError(
-        f"--{flag} {output}: is where the caption of {clip} belongs; choose"
+        f"--{flag} {output}: reserved for the caption of {clip}; choose"
         " another name"
       )
 

@@ -208,7 +208,7 @@ def _write(drawn: Drawn, known: Mapping[str, Any], picture: bool) -> str:
     samples = loudness.levelled(samples, known["sample_rate"], target)
   path, notes = outputs.write(drawn.path, samples, known, picture)
   if path != drawn.path:
-    notes = (f"{drawn.path.name} is there already", *notes)
+    notes = (f"{drawn.path.name} already exists", *notes)
   line = [str(path)]
   if drawn.prompt:
     line.append(f'"{drawn.prompt}"')

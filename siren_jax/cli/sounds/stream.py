@@ -59,7 +59,7 @@ def write(
       except KeyboardInterrupt as stop:
         stop.add_note("the sound ends here")
         raise
-    runtime.say(f"{limiter.count} samples beyond full scale were turned down")
+    runtime.say(f"{limiter.count} samples beyond full scale were limited")
 
 
 def _limited(

@@ -113,13 +113,13 @@ class Batches:
       UserError: it is a place in another order.
     """
     if set(state) == {"next_index"}:
-      _log.warning("the order of the data had no name then; taken as %s", ORDER)
+      _log.warning("the checkpoint names no data order; assuming %s", ORDER)
       state = {"order": ORDER, "place": state}
     if state.get("order") != ORDER:
       raise UserError(
-        f"the data was read in order {state.get('order')!r}, this version reads"
-        f" it in {ORDER!r}; finish with the version that began, or choose"
-        " another work directory"
+        f"the data was read in order {state.get('order')!r}, but this version"
+        f" reads it in {ORDER!r}; finish with the version that started the run,"
+        " or choose another work directory"
       )
     self._iterator.set_state(state["place"])
 

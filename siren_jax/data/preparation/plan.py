@@ -160,7 +160,7 @@ def with_usable(
     parts[other].remove(spare)
     parts[name].append(spare)
     logging.warning(
-      "no recording for %s can be used; %s takes their place", name, spare.id
+      "no usable recording for %s; using %s instead", name, spare.id
     )
   return {
     name: dataclasses.replace(part, recordings=tuple(parts[name]))
@@ -214,8 +214,8 @@ def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
   )
   if untrained := sorted(validation - train):
     logging.warning(
-      "kinds of the validation split alone, which are not trained on: %d, such"
-      " as %s; --every-kind trains on them",
+      "%d kinds are only in the validation split, so not trained on, such as"
+      " %s; --every-kind trains on them",
       len(untrained), ", ".join(untrained[:3]),
     )  # fmt: skip
 

@@ -138,7 +138,7 @@ def _reading(path: Path) -> Iterator[None]:
     for file in sorted(path.iterdir()):
       if what := sniff.describe(file):
         raise UserError(
-          f"{file} is {what} (or copy the data set again)"
+          f"{file} is {what} (copy the data set again)"
         ) from error
     raise UserError(
       f"{path}: not a whole data set ({error!r:.200}); copy it again, or make"

@@ -64,10 +64,10 @@ def without_test(files: Sequence[Path]) -> list[Path]:
   split_of = {path: splits.of_file(path) for path in files}
   for path, split in split_of.items():
     if split == splits.TEST:
-      logging.warning("%s is left out: siren-jax evaluate is for it", path)
+      logging.warning("%s: test split skipped; use siren-jax evaluate", path)
     elif not split and len(files) > 1:
       raise UserError(
-        f"{path}: of which split? Name the files train.csv, val.csv, test.csv"
+        f"{path}: unknown split; name the files train.csv, val.csv, test.csv"
       )
   kept = [path for path, split in split_of.items() if split != splits.TEST]
   if not kept:

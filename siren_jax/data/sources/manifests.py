@@ -32,8 +32,8 @@ def read(manifest: Path, root: Path, problems: Problems) -> Iterator[Recording]:
     if not (known or warned):
       warned = True
       logging.warning(
-        "%s: no caption, category or title in columns %s; names of files are"
-        " taken for captions", where, ", ".join(map(printable, row)),
+        "%s: no caption, category or title in columns %s; using file names as"
+        " captions", where, ", ".join(map(printable, row)),
       )  # fmt: skip
     file = next((row[c] for c in tables.PATH_COLUMNS if row.get(c)), "")
     if not file:

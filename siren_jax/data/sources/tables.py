@@ -126,7 +126,7 @@ def _of_csv(
     names, delimiter, place = _header(table, path.suffix.lower() == ".tsv")
   except csv.Error as error:
     raise UserError(
-      f"{path}: its line of column names cannot be parsed ({error})"
+      f"{path}: its header row cannot be parsed ({error})"
     ) from error
   if delimiter != ",":
     logging.warning("%s: separated by %s", path, _DELIMITERS[delimiter])

@@ -67,7 +67,7 @@ def test_figures_of_before_stay(folders, tiny_bundle, capsys):
   (folders / "out.json").write_text("kept")
   args = ["real", "real", "--json", "out.json"]
   assert _evaluate(tiny_bundle, *args) == 0
-  assert "out.json is there already; out-2.json" in capsys.readouterr().err
+  assert "out.json already exists; wrote out-2.json" in capsys.readouterr().err
   assert (folders / "out.json").read_text() == "kept"
   assert json.loads((folders / "out-2.json").read_text())["kl"] == 0
 
@@ -119,7 +119,7 @@ def test_pairs_by_their_samples(folders, tiny_bundle, user_error, capsys):
     (folders / "near" / f"{i}.wav").rename(folders / "near" / f"x{i}.wav")
   command = ["evaluate", "--generated", "near", "--reference", "real"]
   message = user_error([*command, "--paired", "--model", tiny_bundle])
-  assert "pairs go by name" in message
+  assert "clips are paired by name" in message
 
 
 def test_input_that_cannot_be_evaluated_is_refused(

@@ -123,8 +123,8 @@ def test_no_sound_takes_the_place_of_another(generate, tmp_path, capsys):
     assert facts["prompt"] == prompt
   assert (tmp_path / "mine.json").read_text() == "{}"
   assert len(list(tmp_path.glob("*.png"))) == 1
-  assert "rain-seed0.wav is there already" in out
-  assert "mine.wav is there already" in out
+  assert "rain-seed0.wav already exists" in out
+  assert "mine.wav already exists" in out
 
 
 def test_a_sound_that_is_not_written_leaves_nothing(
@@ -216,7 +216,7 @@ def test_an_interrupt_leaves_whole_sounds(
     (["--prompts", "table.csv"], "a table, not a list of prompts"),
     (["x", "--seconds", "0"], "seconds 0"),
     (["x", "--seconds", "86401"], "seconds 86401"),
-    (["x", "--seconds", "none"], "--seconds none: a file has an end"),
+    (["x", "--seconds", "none"], "--seconds none: a file needs a length"),
     (["x", "--seconds", "nan"], "seconds nan"),
     (["x", "--seconds", "1", "--num-samples", "0"], "num_samples 0"),
     (["x", "--seconds", "1", "--seed", "-1"], "seed -1"),

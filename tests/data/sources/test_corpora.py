@@ -109,7 +109,7 @@ def test_a_test_split_is_never_trained_on(tmp_path):
   (root / "test.csv").rename(root / "audiocaps-test_v2.csv")
   assert not any("test5" in r.id for r in recordings.find(root))
   (root / "audiocaps-test_v2.csv").rename(root / "more.csv")
-  with pytest.raises(UserError, match=r"more\.csv: of which split"):
+  with pytest.raises(UserError, match=r"more\.csv: unknown split"):
     recordings.find(root)
   (root / "more.csv").rename(root / "eval.csv")
   for name in ("train.csv", "val.csv"):

@@ -217,7 +217,7 @@ def test_columns_of_one_name_are_told_apart(tmp_path):
 
 def test_tables_that_cannot_be_read(tmp_path):
   assert read(write(tmp_path / "t.csv", "")) == ([], [])
-  with pytest.raises(UserError, match=r"t\.csv: its line of column names"):
+  with pytest.raises(UserError, match=r"t\.csv: its header row"):
     read(write(tmp_path / "t.csv", '"path,caption\na.wav,rain\n'))
   with pytest.raises(UserError, match=r"t\.csv:2: not UTF-8.*Windows-1252"):
     read(write(tmp_path / "t.csv", "path,caption\na.wav,caf\xe9\n", "cp1252"))
