@@ -73,7 +73,8 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
     )
   except errors.GatedRepoError as error:
     raise UserError(
-      f"{name}: is gated; request access on its page, then run hf auth login"
+      f"{name}: its owner lets in whom they know; ask on its page, then run"
+      " hf auth login"
     ) from error
   except errors.RepositoryNotFoundError as error:
     raise UserError(
@@ -86,8 +87,8 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
     ) from error
   except errors.LocalEntryNotFoundError as error:
     raise UserError(
-      f"{name}: the hub cannot be reached, and the model is not in the local"
-      " cache; check the network"
+      f"{name}: the hub is not reached, and the model was not fetched before;"
+      " check the network"
     ) from error
   except (OSError, ValueError) as error:
     raise UserError(
@@ -173,7 +174,7 @@ def _refusal(error: Exception) -> str:
   """Why an upload failed, and what is to be done before the next one."""
   response = getattr(error, "response", None)
   if response is None and not isinstance(error, ValueError):
-    return f"the hub cannot be reached ({_reason(error)}); check the network"
+    return f"the hub is not reached ({_reason(error)}); check the network"
   status = getattr(response, "status_code", None)
   if status == _UNAUTHORIZED:
     return "the hub does not know your token; run hf auth login"
@@ -182,7 +183,7 @@ def _refusal(error: Exception) -> str:
       "you have no right to write there; take another owner, or a token that"
       " may write (hf auth login)"
     )
-  return f"the hub rejected it ({_reason(error)}); fix that"
+  return f"the hub refuses it ({_reason(error)}); mend that"
 
 
 def _command(folder: Path, name: str) -> str:

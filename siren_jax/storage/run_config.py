@@ -71,7 +71,7 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
       raise UserError(
         f"config {name}={new[name]!r} holds something else"
         f" ({short(inputs[name])}); {workdir} was trained with"
-        f" {old.get(name)!r} ({short(known[name])}); use that again, or"
+        f" {old.get(name)!r} ({short(known[name])}); give it that again, or"
         " choose another work directory"
       )
   changes = []
@@ -87,8 +87,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
   notes = [f"resumed with {', '.join(changes)}"] if changes else []
   if inputs and known is None:
     notes.append(
-      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: cannot"
-      " tell whether they have changed; checked from now on"
+      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
+      " they have changed is not known; from now on it is checked"
     )
   return "; ".join(notes)
 
@@ -108,7 +108,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   )
   values = read_json(path, remedy)
   if not isinstance(values, dict):
-    raise UserError(f"{path}: not a JSON object; {remedy}")
+    raise UserError(f"{path}: no settings by name; {remedy}")
   return old_settings.completed(old_settings.renamed(values))
 
 

@@ -78,7 +78,7 @@ def test_what_has_another_start_is_refused(tiny_model, part):
 
 
 def test_the_start_itself_is_refused(tiny_model):
-  with pytest.raises(UserError, match="tiny has the same experts as tiny"):
+  with pytest.raises(UserError, match="tiny has the experts of tiny"):
     average(tiny_model, [tuned(tiny_model, 0), tiny_model])
 
 

@@ -87,8 +87,8 @@ def _check_names(values: dict[str, Any], cls: type, group: str = "") -> None:
   for name in values:
     if name not in [field.name for field in fields]:
       raise UserError(
-        f"{group}{name} is unknown to siren-jax {siren_jax.__version__}"
-        " (another version may know it)"
+        f"{group}{name} is nothing that siren-jax {siren_jax.__version__}"
+        " knows, another version may"
       )
 
 
@@ -112,9 +112,9 @@ def model_of(
     notes.append("does not say which weights made it")
   elif facts.model_fingerprint != (now := folders.model_fingerprint(folder)):
     raise UserError(
-      f"{path}: made by {facts.model} with fingerprint"
-      f" {fingerprint.short(facts.model_fingerprint)}, but {folder} has"
-      f" {fingerprint.short(now)}; set --model to the one that made it"
+      f"{path}: made by {facts.model}, fingerprint"
+      f" {fingerprint.short(facts.model_fingerprint)}, but that of {folder} is"
+      f" {fingerprint.short(now)}; give --model the one that made it"
     )
   if facts.version != siren_jax.__version__:
     notes.append(

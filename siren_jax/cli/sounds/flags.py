@@ -18,13 +18,13 @@ _NAMES = {
   "continue_from": "--continue",
 }
 _NOT_STREAMED = {
-  "again": "loudness is known only once a sound is complete",
-  "fill": "a fill is chosen after all candidates are drawn",
+  "again": "the loudness of a sound is known at its end",
+  "fill": "a fill is chosen when all are drawn",
   "vary": "a variation has the length of its recording",
   "num_samples": "a stream is one sound",
   "candidates": "a stream is one draw, with nothing to choose from",
-  "loudness": "it is known only once a sound is complete; use --gain",
-  "spectrogram": "a spectrogram is saved next to a file",
+  "loudness": "it is known at the end of a sound; give --gain",
+  "spectrogram": "a picture lies beside a file",
   "batch_size": "a stream is one sound",
 }
 
@@ -160,12 +160,12 @@ def check(args: argparse.Namespace) -> None:
       )
     if args.again is not None and name not in _BESIDE_AGAIN:
       raise UserError(
-        f"{flag} with --again: {args.again} sets all but --out, --spectrogram"
+        f"{flag} beside --again: {args.again} says all but --out, --spectrogram"
         f" and --model; leave {flag} out, or change the command in that file"
       )
   if args.gain is not None and not streams:
     raise UserError(
-      f"--gain {args.gain:g}: needs --out -; use --loudness for files"
+      f"--gain {args.gain:g}: goes with --out -; files have --loudness"
     )
   if args.keep is not None and args.vary is None:
     raise UserError(f"--keep {args.keep}: goes with --vary RECORDING")
@@ -177,7 +177,7 @@ def check(args: argparse.Namespace) -> None:
     )
   if args.seconds == ENDLESS and not streams:
     raise UserError(
-      "--seconds none: a file needs a length; give one, or use --out -"
+      "--seconds none: a file has an end; give its seconds, or --out -"
     )
 
 

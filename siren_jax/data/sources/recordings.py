@@ -43,7 +43,7 @@ def find(
   if not is_text(str(source)):
     raise UserError(f"{printable(source)}: not a name in UTF-8; rename it")
   if source.suffix.lower() in SUFFIXES and source.is_file():
-    raise UserError(f"{source}: a sound file; give its folder, or a manifest")
+    raise UserError(f"{source}: a sound; give its folder, or a manifest")
   if not source.exists():
     raise UserError(f"{source}: no such file or folder; check the path")
   apart = Path(apart) if apart else None
@@ -51,7 +51,7 @@ def find(
   if not recordings:
     missing = f"looked for {', '.join(SUFFIXES)}"
     if source.is_file():
-      missing = "no rows below the header; add some"
+      missing = "no row below its line of column names; add some"
     missing = problems.summary() or missing
     raise UserError(f"{source}: no usable recording; {missing}")
   return recordings

@@ -148,6 +148,7 @@ def test_an_error_is_one_line(tab):
   assert tab.locator("figure").count() == 0
 
 
+@pytest.mark.slow  # timed out twice on a busy machine
 def test_a_recording_is_filled_where_it_is_marked(tab, tmp_path):
   clip_S = np.random.default_rng(0).normal(0, 0.05, 2 * RATE)
   soundfile.write(tmp_path / "clip.wav", clip_S, RATE)

@@ -184,7 +184,7 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
   with pytest.raises(UserError) as error, run_experiment._agreed():
     raise own
   assert error.value is own
-  stops = pytest.raises(UserError, match="process 0 of 2 cannot start")
+  stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
   with stops if any(failed) else contextlib.nullcontext():
     with run_experiment._agreed():
       pass

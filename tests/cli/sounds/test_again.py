@@ -48,7 +48,7 @@ def test_the_same_sound_under_a_name_of_its_own(sound, tmp_path, capsys):
   assert again.with_suffix(".json").read_bytes() == facts.read_bytes()
   out = ["--out", "sounds/", "--spectrogram"]
   assert main(["generate", "--again", str(facts), *out]) == 0
-  assert "rain-seed3-1.wav already exists" in capsys.readouterr().out
+  assert "rain-seed3-1.wav is there already" in capsys.readouterr().out
   second = sound.with_name("rain-seed3-1-2.wav")
   assert second.read_bytes() == sound.read_bytes()
   assert sorted((tmp_path / "sounds").iterdir()) == sorted(
@@ -108,7 +108,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ({"settings": 3}, "settings=3"),
     ({"settings": {"temperature": 1.0}}, "settings.top_k is missing"),
     ({"settings": FACTS["settings"] | {"top_k": 1.5}}, "settings.top_k=1.5"),
-    ({"continue_from": "x.wav"}, "continue_from is unknown to siren-jax"),
+    ({"continue_from": "x.wav"}, "continue_from is nothing that siren-jax"),
     ({"loudness": "loud"}, "loudness='loud': expected float"),
     ({"recording": {"path": "x.wav"}}, "recording.verb is missing"),
     ({"recording": {"verb": "mix", "path": "x"}}, "recording.verb='mix'"),
@@ -119,7 +119,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ),
     (
       {"recording": {"verb": "continue", "path": "x", "keep": 4}},
-      "recording.keep=4: vary requires it",
+      "recording.keep=4: it goes with vary",
     ),
     ({"recording": {"verb": "vary", "path": "x", "by": 1}}, "recording.by is"),
     ({"recording": "x.wav"}, "recording='x.wav': expected a group"),

@@ -171,7 +171,7 @@ def test_captions_that_may_not_be_trained_on(tmp_path):
   messages = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
   assert [p.split(";")[0] for p in messages] == [
     "1: caption 5 is not text but int",
-    f"1: caption '{'x' * 40}...' has 1001 characters, but at most 1000 are",
+    f"1: caption '{'x' * 40}...' has 1001 letters, at most 1000 are taken",
     "1: caption {'a': 1} is not text but dict",
     "2: caption 'a\\x1b[31mdog' has the control character \\x1b",
     "3: path 7 is not text",
@@ -222,7 +222,7 @@ def test_a_table_without_paths_says_what_it_has(tmp_path):
   with pytest.raises(UserError, match=r"no path / file / audio; it has a\.wav"):
     recordings.find(tmp_path / "m.csv")
   touch(tmp_path, "a.wav")
-  with pytest.raises(UserError, match="a sound file; give its folder"):
+  with pytest.raises(UserError, match="a sound; give its folder"):
     recordings.find(tmp_path / "a.wav")
 
 
@@ -317,7 +317,7 @@ def test_a_table_without_a_column_of_words_is_told(tmp_path, caplog):
 def test_a_table_without_rows_says_so(tmp_path):
   table = tmp_path / "manifest.csv"
   table.write_text("path,caption\n")
-  with pytest.raises(UserError, match="no rows below the header"):
+  with pytest.raises(UserError, match="no row below its line of column names"):
     recordings.find(table)
 
 
