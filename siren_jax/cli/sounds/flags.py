@@ -177,7 +177,7 @@ def check(args: argparse.Namespace) -> None:
     )
   if args.seconds == ENDLESS and not streams:
     raise UserError(
-      "--seconds none: a file has an end; give its seconds, or --out -"
+      "--seconds none: a file needs a length; give one, or use --out -"
     )
 
 

@@ -48,7 +48,7 @@ def test_the_same_sound_under_a_name_of_its_own(sound, tmp_path, capsys):
   assert again.with_suffix(".json").read_bytes() == facts.read_bytes()
   out = ["--out", "sounds/", "--spectrogram"]
   assert main(["generate", "--again", str(facts), *out]) == 0
-  assert "rain-seed3-1.wav is there already" in capsys.readouterr().out
+  assert "rain-seed3-1.wav already exists" in capsys.readouterr().out
   second = sound.with_name("rain-seed3-1-2.wav")
   assert second.read_bytes() == sound.read_bytes()
   assert sorted((tmp_path / "sounds").iterdir()) == sorted(
