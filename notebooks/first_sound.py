@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/first_sound.ipynb)
 #
-# Siren-JAX makes sounds of words. The model that ships is small: it knows a few kinds of sound, and needs no GPU. On two CPU cores the first sound of five seconds takes 12 to 20 seconds, compilation included, and each later one 6 to 9.
+# Siren-JAX generates sounds from text. The model that ships is small: it knows a few kinds of sound and needs no GPU. On two CPU cores, the first five-second sound takes 12 to 20 seconds, including compilation, and each later one 6 to 9.
 
 # %%
 import importlib.metadata
@@ -21,7 +21,7 @@ import sys
 
 if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
-  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
     f"{found.name}=={found.version}"
     for found in importlib.metadata.distributions()
@@ -31,7 +31,7 @@ if importlib.util.find_spec("siren_jax") is None:
   subprocess.run(pip, check=True)
 
 # %% [markdown]
-# How much is drawn. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`.
+# The next cell sets how much is generated. The project's tests set `SIREN_NOTEBOOK_SIZE=ci` to generate less.
 
 # %%
 import os
@@ -49,9 +49,9 @@ siren = sj.load()  # the model that ships
 siren
 
 # %% [markdown]
-# ## Words to sound
+# ## Text to sound
 #
-# Several candidates are drawn, and the one is kept that the model's CLAP finds nearest to the words. The same prompt, key and settings make the same sound again.
+# Several candidates are generated, and the one that the model's CLAP scores as closest to the prompt is kept. The same prompt, key and settings reproduce the same sound.
 
 # %%
 (rain,) = siren.sounds("rain on a tin roof", seconds=SECONDS, key=0)
@@ -61,7 +61,7 @@ sj.show(rain)
 # %% [markdown]
 # ## The codes
 #
-# A sound is twelve codes in each frame of 40 ms. Each codebook encodes what the ones above it left over; colour is the number of the code.
+# A sound is represented by twelve codes per 40 ms frame. Each codebook encodes the residual of the ones above it; the colour shows the code index.
 
 # %%
 (codes_NxT,) = siren.encode(rain.audio_S)
@@ -74,13 +74,13 @@ fig.colorbar(image, label="code")
 plt.show()
 
 # %%
-# The sound of the codes: what the codec keeps of it.
+# The sound decoded from the codes: what the codec preserves.
 sj.play(siren.decode(codes_NxT))
 
 # %% [markdown]
 # ## Sampling settings
 #
-# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the words more closely, with less variety. More `candidates` leave more to choose from, and take longer.
+# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the words more closely, with less variety. More `candidates` give CLAP more to choose from, and take longer.
 
 # %%
 PROMPT = "a dog barking"
@@ -115,21 +115,21 @@ for change, sound in zip(CHANGES, made, strict=True):
 # %% [markdown]
 # ## From a recording
 #
-# Any mono sound at `siren.sample_rate` will do, such as a file that `soundfile.read` has read. Here the recording is the dog that was made above with the default settings.
+# Any mono sound at `siren.sample_rate` will do, for example one read with `soundfile.read`. Here the recording is the dog generated above with the default settings.
 
 # %%
 recording_S = made[1].audio_S
 
-# It goes on: the first part is the recording itself.
+# Continue the recording: the first part is the recording itself.
 (longer_S,) = siren.generate(
   PROMPT, seconds=SECONDS / 2, continue_from=recording_S
 )
 
-# The middle is made anew, to fit what is before and after it.
+# Regenerate the middle so that it fits what comes before and after.
 start, end = 0.4 * SECONDS, 0.6 * SECONDS
 filled_S = siren.fill(recording_S, start, end, PROMPT)
 
-# The first four codebooks stay, the other eight are drawn.
+# Keep the first four codebooks and resample the other eight.
 varied_S = siren.vary(recording_S, keep=4, prompt=PROMPT)
 
 for title, audio_S in (
@@ -142,7 +142,7 @@ for title, audio_S in (
   sj.play(audio_S, siren.sample_rate)
 
 # %% [markdown]
-# ## Keep it
+# ## Save the sound
 
 # %%
 siren.save(rain, "rain.wav")

@@ -11,9 +11,9 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/inside_a_residual_codec.ipynb)
 #
-# A residual codec has twelve layers, and each one encodes what the layers before it left over. Siren predicts these codes from words. This notebook looks at the features of the layers, at what each layer adds to the sound, at what its codes have to do with the words, and at how errors grow while a sound is drawn.
+# This residual codec has twelve layers, and each one encodes the residual that the layers before it left. Siren predicts these codes from text. This notebook looks at the features of the layers, what each layer adds to the sound, how its codes depend on the text, and how errors grow while a sound is generated.
 #
-# All figures are our own measurements on the small model that ships and on a few synthetic sounds. They show how this model behaves, and prove nothing about larger ones.
+# All figures are our own measurements on the small model that ships and on a few synthetic sounds. They show how this model behaves and prove nothing about larger models.
 
 # %%
 import importlib.metadata
@@ -23,7 +23,7 @@ import sys
 
 if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
-  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
     f"{found.name}=={found.version}"
     for found in importlib.metadata.distributions()
@@ -33,7 +33,7 @@ if importlib.util.find_spec("siren_jax") is None:
   subprocess.run(pip, check=True)
 
 # %% [markdown]
-# How much is measured. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`.
+# The next cell sets how much is measured. The project's tests set `SIREN_NOTEBOOK_SIZE=ci` to measure less.
 
 # %%
 import os
@@ -60,7 +60,7 @@ bundle = sj.load().bundle
 layers = bundle.config.num_codebooks
 rate = bundle.codec.config.sample_rate
 
-# Sounds with captions, made with a seed that training did not use.
+# Captioned sounds, generated with a seed that was not used in training.
 examples = list(sounds.make_set(SOUNDS, 4321, rate, SECONDS))
 audio_BxS = np.stack([example.audio_S for example in examples])
 captions = [example.captions[0] for example in examples]
@@ -70,7 +70,7 @@ print(codes_BxNxT.shape, "sounds, layers, frames;", captions[:3])
 # %% [markdown]
 # ## The features of the layers
 #
-# Code `c` of layer `n` stands for the feature `W_n · codebook_n[c] + b_n`. The decoder gets the sum of twelve features, one of each layer.
+# Code `c` of layer `n` stands for the feature `W_n · codebook_n[c] + b_n`. The decoder receives the sum of twelve features, one from each layer.
 
 # %%
 tables = codec.embedding_tables(bundle.codec.params)
@@ -94,7 +94,7 @@ axes.set(xlabel="layer", ylabel="norm of the feature", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# *Norms of the features that the sounds use (our measurement).* The first layer carries by far the largest feature, and deeper layers make smaller and smaller corrections. This is what encoding a residual means.
+# *Norms of the features that the sounds use (our measurement).* The first layer carries by far the largest feature, and deeper layers make smaller and smaller corrections. This is what residual coding means.
 
 # %%
 unit = used / np.maximum(norms_BxNxT, 1e-9)[..., None]
@@ -115,7 +115,7 @@ off_diagonal = np.abs(cosine_NxN[~np.eye(layers, dtype=bool)])
 print(f"mean |cosine| of two layers: {off_diagonal.mean():.3f}")
 
 # %% [markdown]
-# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All but those of the first three layers are near 90 degrees. The paper argues that the gradients of such layers disagree in one shared transformer, and gives every pair of layers a transformer of its own.
+# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All of them except those among the first three layers are close to 90 degrees. The paper argues that the gradients of such layers conflict in one shared transformer, and gives every two consecutive layers a transformer of their own.
 
 # %% [markdown]
 # ## What each layer adds to the sound
@@ -126,7 +126,7 @@ net = codec.model.module(bundle.codec.config)
 
 @jax.jit
 def latents(params, audio_BxS):
-  """What the codec's encoder makes of audio, before it is quantized."""
+  """The codec encoder's output for audio, before quantization."""
   encoder = lambda module, audio: module.encoder(audio)  # noqa: E731
   return net.apply({"params": params}, audio_BxS, method=encoder)
 
@@ -150,13 +150,13 @@ mel = [
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 axes[0].semilogy(numbers_N + 1, left_N, marker="o")
-axes[0].set(xlabel="layers", ylabel="energy left over")
+axes[0].set(xlabel="layers", ylabel="residual energy")
 axes[1].plot(DEPTHS, mel, marker="o")
 axes[1].set(xlabel="layers", ylabel="mel distance")
 plt.show()
 
 # %% [markdown]
-# *What is left of the latents after so many layers, and the distance of the decoded sound from the original (our measurement).* The first layer takes away two thirds of the energy, and every later one about a fifth of what is left. The distance of the sound does not go to zero, because this decoder shapes noise and does not give the waveform back.
+# *Residual energy of the latents after a given number of layers, and the distance between the decoded sound and the original (our measurement).* The first layer removes two thirds of the energy, and every later one about a fifth of what is left. The distance does not go to zero, because this decoder shapes noise and does not reconstruct the waveform.
 
 # %%
 fig, axes = plt.subplots(
@@ -176,12 +176,12 @@ for depth in DEPTHS:
   sj.play(decoded[depth][0], rate)
 
 # %% [markdown]
-# *One sound, and what the first layers make of it (our measurement).* One layer gives the rough place in time and frequency. The others sharpen it.
+# *One sound, and its reconstructions from the first layers (our measurement).* One layer gives the rough location in time and frequency. The others sharpen it.
 
 # %% [markdown]
-# ## What the codes have to do with the words
+# ## How the codes depend on the text
 #
-# The cross-entropy of the codes is computed three times: with the right captions, with those of another sound, and without words. Where words matter, the wrong ones cost something.
+# The cross-entropy of the codes is computed three times: with the correct captions, with those of another sound, and without text. Where the text matters, the wrong caption increases the loss.
 
 # %%
 execution = bundle.execution
@@ -222,12 +222,12 @@ axes[1].set(xlabel="layer", ylabel="cost of swapped words in nats")
 plt.show()
 
 # %% [markdown]
-# *Cross-entropy by layer (dotted: guessing), and what swapped words cost (our measurement).* The deeper a layer, the harder its codes are to predict; wrong words cost most in the first two layers, which the second stage of Siren tunes. Without words the loss is hardly higher than with the right ones, because the true frames before a frame already say what kind of sound it is.
+# *Cross-entropy by layer (dotted: guessing), and what swapped words cost (our measurement).* The deeper a layer, the harder its codes are to predict; wrong words cost most in the first two layers, which Siren's second stage tunes. Without words, the loss is hardly higher than with the right ones, because the preceding ground-truth frames already show what kind of sound it is.
 
 # %% [markdown]
-# ## How errors grow while a sound is drawn
+# ## How errors grow while a sound is generated
 #
-# In training, every frame is predicted from the true frames before it (teacher forcing). In sampling it is predicted from frames that the model drew itself. Both are compared with the recording here: the first quarter of each sound is given, the next part is drawn. The last fifth is left out, because most of these sounds have ended by then. A sound that departs from the recording may still be a good one: this measures distance, not quality.
+# In training, every frame is predicted from the true frames before it (teacher forcing). In sampling, it is predicted from frames that the model generated itself. Here, both are compared with the original sound: the first quarter of each sound is given and the part after it is generated. The last fifth is left out, because most of these sounds have ended by then. A sound that departs from the original may still be a good one: this measures distance, not quality.
 
 # %%
 given, frames = codes.shape[2] // 4, codes.shape[2] * 4 // 5
@@ -235,7 +235,7 @@ true_BxNxT = codes[..., :frames]
 method = sampling.SamplingConfig()  # temperature 1, no guidance
 keys_B = jax.random.split(jax.random.key(0), SOUNDS)
 
-# Teacher-forced: every code is drawn after the true codes before it.
+# Teacher-forced: every code is drawn given the true codes before it.
 teacher_forced = jax.jit(
   functools.partial(experts.logits, config=bundle.config, execution=execution)
 )(
@@ -247,7 +247,7 @@ teacher_forced = jax.jit(
 )
 forced = np.asarray(jax.random.categorical(jax.random.key(1), teacher_forced))
 
-# Free running: the sampler goes on from the given frames.
+# Free running: the sampler continues from the given frames.
 weights = sampling.prepare_weights(expert_params, bundle.config, execution)
 prompted = sampling.prepare(weights, method, prompt_BxPxC, mask_BxP)
 state = sampling.start(prompted, capacity=frames)
@@ -284,8 +284,8 @@ axes[0].legend()
 for what, label in ((forced, "teacher-forced"), (free, "free running")):
   same_N = (what == true_BxNxT)[..., given:].mean((0, 2))
   axes[1].plot(numbers_N, 100 * same_N, marker="o", label=label)
-axes[1].set(xlabel="layer", ylabel="codes as in the recording, %")
+axes[1].set(xlabel="layer", ylabel="codes equal to the original, %")
 plt.show()
 
 # %% [markdown]
-# *Distance from the recording by time, and share of codes that are the recording's by layer (our measurement).* Teacher-forced errors stay level; those of free running begin there, and within about a second they come most of the way to the distance of an unrelated sound. At every layer fewer codes are the recording's when the model goes on from its own codes, and the share falls with depth.
+# *Distance from the original over time, and share of codes equal to the original by layer (our measurement).* Teacher-forced errors stay constant; free-running errors start at the same level, and within about a second they rise most of the way to the distance of an unrelated sound. At every layer, fewer codes equal the original when the model continues from its own codes, and the share falls with depth.

@@ -21,7 +21,7 @@ import sys
 
 if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax[train] @ git+https://github.com/siren-jax/siren-jax"
-  # Colab's JAX fits its GPU: pip is not to replace what is there.
+  # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
     f"{found.name}=={found.version}"
     for found in importlib.metadata.distributions()
@@ -31,7 +31,7 @@ if importlib.util.find_spec("siren_jax") is None:
   subprocess.run(pip, check=True)
 
 # %% [markdown]
-# How much is trained. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`, which is too little to hear anything. For better sounds, raise the numbers of steps. A training command that was stopped goes on from its last checkpoint when its cell is run again.
+# The next cell sets how long to train. The project's tests set `SIREN_NOTEBOOK_SIZE=ci`, which is too little training for useful sounds. For better sounds, increase the numbers of steps. A training command that was stopped resumes from its last checkpoint when its cell is run again.
 
 # %%
 import os
@@ -41,13 +41,13 @@ SIZE, ALIGN = ("tiny", "tiny_align") if SMALL else ("nano", "align_nano")
 CODEC_STEPS, CLAP_STEPS, EXPERT_STEPS, ALIGN_STEPS = (
   (4, 4, 4, 2) if SMALL else (200, 100, 200, 5)
 )
-WARM_UP = 1 if SMALL else 20  # steps in which the learning rate rises
+WARM_UP = 1 if SMALL else 20  # learning-rate warm-up steps
 SECONDS = 1 if SMALL else 2  # length of a sound
 
 # %% [markdown]
 # ## The recordings
 #
-# Set `RECORDINGS` to a folder of yours. The captions of `rain.wav` are the lines of `rain.txt` beside it; without a text file they come from the names of the folder and the file ([what is read](https://github.com/siren-jax/siren-jax/blob/main/docs/recordings.md)). If you have no folder, this cell makes one of synthetic noises, clicks and bursts.
+# Set `RECORDINGS` to your own folder. The captions of `rain.wav` are the lines of `rain.txt` next to it; without a text file, they come from the names of the folder and the file ([supported layouts](https://github.com/siren-jax/siren-jax/blob/main/docs/recordings.md)). If you have no folder, this cell makes one of synthetic noises, clicks and bursts.
 
 # %%
 import pathlib
@@ -68,7 +68,7 @@ if not folder.exists():
       (folder / f"{i}.txt").write_text(text)
 
 # %% [markdown]
-# `prepare-data` reads, resamples and cuts the recordings, and divides them into a training and a validation split.
+# `prepare-data` reads, resamples and cuts the recordings, and splits them into training and validation sets.
 
 # %%
 # %run -m siren_jax prepare-data {RECORDINGS} --seconds {SECONDS} --out runs/audio
@@ -76,7 +76,7 @@ if not folder.exists():
 # %% [markdown]
 # ## Training
 #
-# Three models are trained: a codec (sound to codes and back), a CLAP (words and sounds to one space), and the experts, which predict the codes of a sound from words. `watch` draws the loss while a command trains, out of the `metrics.csv` that every training writes.
+# Three models are trained: a codec (sound to codes and back), a CLAP (text and sound to a shared embedding space), and the experts, which predict the codes of a sound from text. `watch` plots the loss during training, from the `metrics.csv` that every training run writes.
 
 # %%
 import csv
@@ -122,7 +122,7 @@ def watch(workdir, name="train/loss", every=2):
 
 
 # %% [markdown]
-# **The codec.** Its loss falls as decoded sounds come nearer to the recordings.
+# **The codec.** Its loss falls as the decoded sounds get closer to the recordings.
 
 # %%
 watch("runs/codec")
@@ -132,7 +132,7 @@ watch("runs/codec")
 #   --config.optimizer.warmup_steps={WARM_UP}
 
 # %% [markdown]
-# **The CLAP.** The experts read its text tokens, and it chooses among several tries of a sound. With `teacher=False` it learns the words of your captions only.
+# **The CLAP.** The experts use its text tokens, and it chooses among several candidates for a sound. With `teacher=False`, it learns only the words in your captions.
 
 # %%
 watch("runs/clap")
@@ -143,7 +143,7 @@ watch("runs/clap")
 #   --config.train.log_every=2 --config.optimizer.warmup_steps={WARM_UP}
 
 # %% [markdown]
-# **The codes.** Codec and CLAP are fixed from here on, so every recording is encoded once.
+# **The codes.** The codec and CLAP are frozen from here on, so each recording is encoded only once.
 
 # %%
 # %run -m siren_jax prepare-data runs/audio --codec runs/codec --clap runs/clap \
