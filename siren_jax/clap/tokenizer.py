@@ -155,11 +155,11 @@ def tokenize(
   ids_BxP = np.zeros((len(texts), max_tokens), np.int32)
   mask_BxP = np.zeros((len(texts), max_tokens), bool)
   if not all(text.strip() for text in texts):
-    raise UserError("the prompt is empty; say what should be heard")
+    raise UserError("the prompt is empty; describe a sound")
   for text in texts:
     if any("\ud800" <= c <= "\udfff" for c in text):
       raise UserError(
-        f"prompt {ascii(text)}: has bytes that are no text; write it in UTF-8"
+        f"prompt {ascii(text)}: not valid Unicode text; write it in UTF-8"
       )
   for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
     ids = encoding.ids

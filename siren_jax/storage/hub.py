@@ -73,8 +73,7 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
     )
   except errors.GatedRepoError as error:
     raise UserError(
-      f"{name}: its owner lets in whom they know; ask on its page, then run"
-      " hf auth login"
+      f"{name}: is gated; request access on its page, then run hf auth login"
     ) from error
   except errors.RepositoryNotFoundError as error:
     raise UserError(
@@ -87,8 +86,8 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
     ) from error
   except errors.LocalEntryNotFoundError as error:
     raise UserError(
-      f"{name}: the hub is not reached, and the model was not fetched before;"
-      " check the network"
+      f"{name}: the hub cannot be reached, and the model is not in the local"
+      " cache; check the network"
     ) from error
   except (OSError, ValueError) as error:
     raise UserError(
@@ -174,7 +173,7 @@ def _refusal(error: Exception) -> str:
   """Why an upload failed, and what is to be done before the next one."""
   response = getattr(error, "response", None)
   if response is None and not isinstance(error, ValueError):
-    return f"the hub is not reached ({_reason(error)}); check the network"
+    return f"the hub cannot be reached ({_reason(error)}); check the network"
   status = getattr(response, "status_code", None)
   if status == _UNAUTHORIZED:
     return "the hub does not know your token; run hf auth login"

@@ -71,7 +71,7 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
       raise UserError(
         f"config {name}={new[name]!r} holds something else"
         f" ({short(inputs[name])}); {workdir} was trained with"
-        f" {old.get(name)!r} ({short(known[name])}); give it that again, or"
+        f" {old.get(name)!r} ({short(known[name])}); use that again, or"
         " choose another work directory"
       )
   changes = []
@@ -108,7 +108,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   )
   values = read_json(path, remedy)
   if not isinstance(values, dict):
-    raise UserError(f"{path}: no settings by name; {remedy}")
+    raise UserError(f"{path}: not a JSON object; {remedy}")
   return old_settings.completed(old_settings.renamed(values))
 
 

@@ -55,8 +55,8 @@ def _way(start: Bundle, model: Bundle) -> Any:
   )
   if not any(jnp.any(x) for x in jax.tree.leaves(way)):
     raise UserError(
-      f"{model.name} has the experts of {start.name}; name what was tuned from"
-      " it"
+      f"{model.name} has the same experts as {start.name}; give models tuned"
+      " from it"
     )
   return way
 
@@ -84,8 +84,8 @@ def _check_same(start: Bundle, model: Bundle) -> None:
     tuned = component == "experts"
     if ours.config != theirs.config or not (tuned or _equal(ours, theirs)):
       raise UserError(
-        f"{model.name} was not tuned from {start.name}: its {component} is"
-        " another; average what has one start"
+        f"{model.name} was not tuned from {start.name}: its {component}"
+        " differs; give models tuned from the same start"
       )
 
 

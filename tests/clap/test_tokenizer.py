@@ -126,5 +126,5 @@ def test_what_stands_in_place_of_a_tokenizer_is_named(tmp_path):
 
 
 def test_bytes_that_are_no_text_are_refused(words):
-  with pytest.raises(UserError, match=r"prompt 'a\\udcff': has bytes"):
+  with pytest.raises(UserError, match=r"prompt 'a\\udcff': not valid Unicode"):
     tokenizer.tokenize(words, ["rain", "a\udcff"], 8)

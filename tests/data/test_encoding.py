@@ -144,7 +144,7 @@ def test_prompts_that_float16_does_not_hold_are_refused(audio_set):
       return 1e5 * tokens, *others
 
   out = audio_set.parent / "c"
-  with pytest.raises(UserError, match="'a dog'.*beyond 65504"):
+  with pytest.raises(UserError, match="'a dog'.*maximum, 65504"):
     encoding.prepare_codes(
       audio_set, FakeCodec(), Loud(), out, encoding.CodesConfig(seconds=2.0)
     )

@@ -68,12 +68,12 @@ def test_a_name_is_fetched_and_errors_are_one_line(hub, run):
   )  # fmt: skip
   assert fetched == pinned == files
   assert "no such model" in none and none.startswith("hub:me/none: ")
-  assert "ask on its page" in closed
+  assert "request access on its page" in closed
   assert "no revision 'nowhere'" in nowhere
   assert "expected hub:OWNER/NAME" in bad
   offline, unknown = lines("hub:me/tiny", "hub:me/new", HF_HUB_OFFLINE="1")
   assert offline == files
-  assert "the hub is not reached" in unknown
+  assert "the hub cannot be reached" in unknown
 
 
 @pytest.mark.long
@@ -130,12 +130,12 @@ def test_a_push_replaces_the_bundle_and_nothing_else(hub, run, tmp_path):
     (
       "hub:me/tiny@new",
       {"HF_TOKEN": "hf_good", "HF_ENDPOINT": "http://127.0.0.1:9"},
-      "the hub is not reached",
+      "the hub cannot be reached",
     ),
     (
       "hub:me/tiny",
       {"HF_TOKEN": "hf_good", "HF_HUB_OFFLINE": "1"},
-      "the hub is not reached",
+      "the hub cannot be reached",
     ),
   ],
 )

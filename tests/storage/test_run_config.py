@@ -70,7 +70,7 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
   [
     (b"", "an empty file"),
     (b'{"train": {', "Expecting|Unterminated"),
-    (b"[1]", "no settings"),
+    (b"[1]", "not a JSON object"),
     (b"<!DOCTYPE html>", "a web page"),
     (b"\xff\xfe\x00", "decode"),
     (b'{"a": 1, "a": 2}', "twice"),

@@ -78,7 +78,7 @@ def test_what_has_another_start_is_refused(tiny_model, part):
 
 
 def test_the_start_itself_is_refused(tiny_model):
-  with pytest.raises(UserError, match="tiny has the experts of tiny"):
+  with pytest.raises(UserError, match="tiny has the same experts as tiny"):
     average(tiny_model, [tuned(tiny_model, 0), tiny_model])
 
 
@@ -97,7 +97,7 @@ def test_from_the_command_line(tiny_model, tiny_bundle, tmp_path, capsys):
   )
   close(written.params, expected.params, rtol=1e-3, atol=1e-3)
   card = (out / "README.md").read_text()
-  assert "0.5 of what 2 runs" in card and "Bells." in card
+  assert "0.5 times the mean weight update" in card and "Bells." in card
 
 
 @pytest.mark.parametrize("share", ["-1", "0", "nan", "inf"])

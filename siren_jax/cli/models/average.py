@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> None:
   start, tuned = bundle.load(args.start), list(map(bundle.load, args.models))
   model, agreement = average(start, tuned, args.share)
   model = dataclasses.replace(model, name=args.name or out.resolve().name)
-  learned = "what a run learned from there"
+  learned = "the weight update of one run"
   if len(tuned) > 1:
-    print(f"what they learned agrees by a cosine of {agreement:.3f}")
+    print(f"mean cosine similarity of their updates: {agreement:.3f}")
     learned = (
-      f"what {len(tuned)} runs learned from there on average (any two went"
-      f" ways of cosine {agreement:.3f})"
+      f"the mean weight update of {len(tuned)} runs (mean pairwise cosine"
+      f" similarity {agreement:.3f})"
     )
   section = _SECTION.format(start=start.name, share=args.share, learned=learned)
   first = folders.find(args.models[0])
@@ -56,6 +56,6 @@ def run(args: argparse.Namespace) -> None:
 
 _SECTION = """## Average
 
-{start}, and {share:g} of {learned} (siren-jax average). \
+{start} plus {share:g} times {learned} (siren-jax average). \
 The sections below are those of the first run.
 """

@@ -144,8 +144,8 @@ def _agreed() -> Iterator[None]:
     failures = list(multihost_utils.process_allgather(failure is not None))
     if any(failures) and not failure:
       raise UserError(
-        f"process {failures.index(True)} of {len(failures)} cannot begin; see"
-        " what it says"
+        f"process {failures.index(True)} of {len(failures)} cannot start; see"
+        " its output"
       )
   if failure:
     raise failure
@@ -186,8 +186,8 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
   whole = dataclasses.replace(experiment, optimizer=natural).schedule.steps
   if schedule.steps != whole and jax.process_index() == 0:
     runtime.say(
-      f"the learning rate is planned for {schedule.steps} updates"
-      f" (optimizer.steps), training makes {whole} (train.steps)"
+      f"the learning-rate schedule has {schedule.steps} updates"
+      f" (optimizer.steps), but training runs {whole} (train.steps)"
     )
   if schedule.warmup_steps != given.warmup_steps and jax.process_index() == 0:
     runtime.say(

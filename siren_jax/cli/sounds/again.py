@@ -87,8 +87,8 @@ def _check_names(values: dict[str, Any], cls: type, group: str = "") -> None:
   for name in values:
     if name not in [field.name for field in fields]:
       raise UserError(
-        f"{group}{name} is nothing that siren-jax {siren_jax.__version__}"
-        " knows, another version may"
+        f"{group}{name} is unknown to siren-jax {siren_jax.__version__}"
+        " (another version may know it)"
       )
 
 

@@ -160,12 +160,12 @@ def check(args: argparse.Namespace) -> None:
       )
     if args.again is not None and name not in _BESIDE_AGAIN:
       raise UserError(
-        f"{flag} beside --again: {args.again} says all but --out, --spectrogram"
+        f"{flag} beside --again: {args.again} sets all but --out, --spectrogram"
         f" and --model; leave {flag} out, or change the command in that file"
       )
   if args.gain is not None and not streams:
     raise UserError(
-      f"--gain {args.gain:g}: goes with --out -; files have --loudness"
+      f"--gain {args.gain:g}: needs --out -; use --loudness for files"
     )
   if args.keep is not None and args.vary is None:
     raise UserError(f"--keep {args.keep}: goes with --vary RECORDING")

@@ -39,8 +39,8 @@ class Recording:
     for name, verb in (("hole", "fill"), ("keep", "vary")):
       if (getattr(self, name) is not None) != (self.verb == verb):
         raise UserError(
-          f"recording.{name}={getattr(self, name)!r}: it goes with {verb}, and"
-          f" {verb} with it"
+          f"recording.{name}={getattr(self, name)!r}: {verb} requires it, and"
+          " nothing else takes it"
         )
 
   @property

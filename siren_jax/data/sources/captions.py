@@ -59,8 +59,8 @@ def cleaned(caption: object, name: str = "caption") -> str:
   shown = f"{printable(caption[:40])}{'...' if len(caption) > 40 else ''}"
   if len(caption) > MAX_LETTERS:
     raise UserError(
-      f"{name} '{shown}' has {len(caption)} letters, at most {MAX_LETTERS} are"
-      " taken; shorten it, or close a quote"
+      f"{name} '{shown}' has {len(caption)} characters, limit"
+      f" {MAX_LETTERS}; shorten it, or close a quote"
     )
   caption = re.sub(r" *[\t-\r\x85][\t-\r\x85 ]*", " ", caption)
   odd = {c for c in caption if unicodedata.category(c) in ("Cc", "Cs")}

@@ -51,7 +51,7 @@ def find(
   if not recordings:
     missing = f"looked for {', '.join(SUFFIXES)}"
     if source.is_file():
-      missing = "no row below its line of column names; add some"
+      missing = "no rows below the header; add some"
     missing = problems.summary() or missing
     raise UserError(f"{source}: no usable recording; {missing}")
   return recordings

@@ -54,7 +54,7 @@ def test_weights_come_from_the_hub(tmp_path, monkeypatch, user_error):
   assert main([*command, source, "--out", str(out)]) == 0
   assert codec.load(out).config.kind == "dac"
   no = ["--out", tmp_path / "no"]
-  assert "not reached" in user_error([*command, "hub:no/such", *no])
+  assert "cannot be reached" in user_error([*command, "hub:no/such", *no])
   message = user_error([*command, f"from_{source}", *no])
   assert message.endswith(f"write {source}")
 

@@ -69,7 +69,7 @@ def test_a_set_prepared_anew_is_refused(run, user_error, tmp_path):
     prepare_set(tmp_path / "audio", **changed)
     message = user_error(run())
     assert f"data.path='{tmp_path / 'audio'}' holds something else" in message
-    assert "give it that again, or choose another work directory" in message
+    assert "use that again, or choose another work directory" in message
 
 
 def test_a_set_that_moved_is_the_same(run, user_error, tmp_path, capsys):
@@ -139,9 +139,7 @@ def test_what_is_free_is_said_and_the_schedule_is_not_free(
   assert main(run("--config.train.steps=9", "--config.train.keep=5")) == 0
   output = capsys.readouterr()
   assert "train.keep=5 (was 3), train.steps=9 (was 4)" in output.out
-  assert (
-    "planned for 4 updates (optimizer.steps), training makes 9" in output.err
-  )
+  assert "4 updates (optimizer.steps), but training runs 9" in output.err
 
 
 def test_a_run_of_an_older_version_goes_on_with_a_word(run, tmp_path, capsys):
@@ -184,7 +182,7 @@ def test_a_process_that_cannot_begin_stops_the_others(failed, monkeypatch):
   with pytest.raises(UserError) as error, run_experiment._agreed():
     raise own
   assert error.value is own
-  stops = pytest.raises(UserError, match="process 0 of 2 cannot begin")
+  stops = pytest.raises(UserError, match="process 0 of 2 cannot start")
   with stops if any(failed) else contextlib.nullcontext():
     with run_experiment._agreed():
       pass
@@ -215,9 +213,9 @@ def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):
 def test_a_begun_schedule_stays(run, tmp_path, user_error, capsys):
   natural = "--config.optimizer.steps=0"
   assert main(run(natural)) == 0
-  assert "planned" not in capsys.readouterr().err
+  assert "learning-rate schedule" not in capsys.readouterr().err
   assert main(run(natural, "--config.train.steps=8")) == 0
-  assert "planned for 4 updates" in capsys.readouterr().err
+  assert "schedule has 4 updates" in capsys.readouterr().err
   values = json.loads((tmp_path / "run" / "config.json").read_text())
   assert values["optimizer"]["steps"] == 4
 

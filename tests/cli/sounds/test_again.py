@@ -108,7 +108,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ({"settings": 3}, "settings=3"),
     ({"settings": {"temperature": 1.0}}, "settings.top_k is missing"),
     ({"settings": FACTS["settings"] | {"top_k": 1.5}}, "settings.top_k=1.5"),
-    ({"continue_from": "x.wav"}, "continue_from is nothing that siren-jax"),
+    ({"continue_from": "x.wav"}, "continue_from is unknown to siren-jax"),
     ({"loudness": "loud"}, "loudness='loud': expected float"),
     ({"recording": {"path": "x.wav"}}, "recording.verb is missing"),
     ({"recording": {"verb": "mix", "path": "x"}}, "recording.verb='mix'"),
@@ -119,7 +119,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ),
     (
       {"recording": {"verb": "continue", "path": "x", "keep": 4}},
-      "recording.keep=4: it goes with vary",
+      "recording.keep=4: vary requires it",
     ),
     ({"recording": {"verb": "vary", "path": "x", "by": 1}}, "recording.by is"),
     ({"recording": "x.wav"}, "recording='x.wav': expected a group"),

@@ -85,4 +85,4 @@ def test_what_a_stream_cannot_do_is_refused(args, message, tiny_bundle, capsys):
 
 def test_a_gain_is_for_streams(user_error):
   message = user_error(["generate", "rain", "--gain", "3"])
-  assert message.startswith("--gain 3: goes with --out -")
+  assert message.startswith("--gain 3: needs --out -")

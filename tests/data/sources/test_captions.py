@@ -86,7 +86,7 @@ def test_captions_in_one_line(caption, line):
 @pytest.mark.parametrize(
   ("caption", "message"),
   [
-    ("x" * 1001, "1001 letters, at most 1000"),
+    ("x" * 1001, "1001 characters, limit 1000"),
     ("a \x1b[31mdog", r"control character \\x1b"),
     ("a\0dog", r"control character \\x00"),
     ("half \ud83d", r"control character \\ud83d"),

@@ -171,7 +171,7 @@ def test_captions_that_may_not_be_trained_on(tmp_path):
   messages = [p.removeprefix(f"{tmp_path}/m.jsonl:") for p in problems]
   assert [p.split(";")[0] for p in messages] == [
     "1: caption 5 is not text but int",
-    f"1: caption '{'x' * 40}...' has 1001 letters, at most 1000 are taken",
+    f"1: caption '{'x' * 40}...' has 1001 characters, limit 1000",
     "1: caption {'a': 1} is not text but dict",
     "2: caption 'a\\x1b[31mdog' has the control character \\x1b",
     "3: path 7 is not text",
@@ -317,7 +317,7 @@ def test_a_table_without_a_column_of_words_is_told(tmp_path, caplog):
 def test_a_table_without_rows_says_so(tmp_path):
   table = tmp_path / "manifest.csv"
   table.write_text("path,caption\n")
-  with pytest.raises(UserError, match="no row below its line of column names"):
+  with pytest.raises(UserError, match="no rows below the header"):
     recordings.find(table)
 
 
