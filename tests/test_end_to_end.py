@@ -173,7 +173,7 @@ def test_alignment_stopped_and_resumed_ends_the_same(runs, aligned, tmp_path):
     checkpoint.restore_params(folder) for folder in (runs / "align", tmp_path)
   )
   jax.tree.map(np.testing.assert_array_equal, whole, parts)
-  assert "there already" in run(*arguments)
+  assert "already exists" in run(*arguments)
 
 
 def test_alignment_that_cannot_be(runs, tmp_path, user_error):

@@ -45,8 +45,8 @@ def served(tiny_bundle, tmp_path_factory):
     assert process.wait(60) == 128 + signal.SIGTERM
   last = (folder / "log").read_text().splitlines()[-1]
   assert last == (
-    "siren-jax: interrupted; the page is closed; its sounds and uploads are"
-    " removed"
+    "siren-jax: interrupted; the page is closed, its sounds and uploads are"
+    " removed; the same command opens it again"
   )
   assert [path.name for path in folder.iterdir()] == ["log"]
 
