@@ -30,7 +30,7 @@ WAIT = 300_000  # ms
 LISTEN = """
 const start = AudioBufferSourceNode.prototype.start;
 AudioBufferSourceNode.prototype.start = function (...when) {
-  window.heard = window.heard || performance.timeOrigin + performance.now();
+  window.firstSound ||= performance.timeOrigin + performance.now();
   return start.apply(this, when);
 };
 """
@@ -76,13 +76,13 @@ def ask(tab, words):
   tab.get_by_role("button", name="Make sounds").click()
 
 
-def heard(tab):
-  """When the first sound was heard."""
-  tab.wait_for_function("window.heard")
-  return tab.evaluate("window.heard") / 1000
+def first_sound(tab):
+  """When the first sound was played."""
+  tab.wait_for_function("window.firstSound")
+  return tab.evaluate("window.firstSound") / 1000
 
 
-def made(tab):
+def all_sounds(tab):
   """When all sounds were there."""
   tab.wait_for_function(MADE)
   return time.time()
@@ -108,8 +108,10 @@ def main():
     tab, begin = visit(browser, url)
     print(f"it is open after {time.time() - begin:.1f} s")
     ask(tab, WORDS[0])
-    print(f"from opening it to the first sound: {heard(tab) - begin:.1f} s")
-    print(f"to four sounds of 5 s: {made(tab) - begin:.1f} s")
+    print(
+      f"from opening it to the first sound: {first_sound(tab) - begin:.1f} s"
+    )
+    print(f"to four sounds of 5 s: {all_sounds(tab) - begin:.1f} s")
     if args.picture:
       save(tab.screenshot(), args.picture)
     tabs = [visit(browser, url) for _ in WORDS]
@@ -117,8 +119,8 @@ def main():
       ask(tab, words)
     for (tab, begin), words in zip(tabs, WORDS):
       print(
-        f"two at once, {words}: first sound {heard(tab) - begin:.1f} s, all"
-        f" {made(tab) - begin:.1f} s"
+        f"two at once, {words}: first sound {first_sound(tab) - begin:.1f} s,"
+        f" all {all_sounds(tab) - begin:.1f} s"
       )
     browser.close()
 

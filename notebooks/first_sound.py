@@ -23,9 +23,9 @@ if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
   # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
-    f"{found.name}=={found.version}"
-    for found in importlib.metadata.distributions()
-    if found.name in ("jax", "jaxlib", "numpy")
+    f"{package.name}=={package.version}"
+    for package in importlib.metadata.distributions()
+    if package.name in ("jax", "jaxlib", "numpy")
   ]
   pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
   subprocess.run(pip, check=True)
@@ -96,19 +96,19 @@ def name_of(change):
   return ", ".join(pairs) or "default"
 
 
-made = [
+variants = [
   next(siren.sounds(PROMPT, seconds=SECONDS, **change)) for change in CHANGES
 ]
 fig, grid = plt.subplots(
   2, 3, figsize=(9, 4.5), layout="constrained", sharex=True, sharey=True
 )
-for axes, change, sound in zip(grid.flat, CHANGES, made, strict=True):
+for axes, change, sound in zip(grid.flat, CHANGES, variants, strict=True):
   spectrogram.draw(axes, sound.audio_S, siren.sample_rate)
   axes.set_title(name_of(change), fontsize="medium")
 plt.show()
 
 # %%
-for change, sound in zip(CHANGES, made, strict=True):
+for change, sound in zip(CHANGES, variants, strict=True):
   print(name_of(change))
   sj.play(sound)
 
@@ -118,7 +118,7 @@ for change, sound in zip(CHANGES, made, strict=True):
 # Any mono sound at `siren.sample_rate` will do, for example one read with `soundfile.read`. Here the recording is the dog generated above with the default settings.
 
 # %%
-recording_S = made[1].audio_S
+recording_S = variants[1].audio_S
 
 # Continue the recording: the first part is the recording itself.
 (longer_S,) = siren.generate(

@@ -25,9 +25,9 @@ if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax @ git+https://github.com/siren-jax/siren-jax"
   # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
-    f"{found.name}=={found.version}"
-    for found in importlib.metadata.distributions()
-    if found.name in ("jax", "jaxlib", "numpy")
+    f"{package.name}=={package.version}"
+    for package in importlib.metadata.distributions()
+    if package.name in ("jax", "jaxlib", "numpy")
   ]
   pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
   subprocess.run(pip, check=True)
@@ -127,8 +127,9 @@ net = codec.model.module(bundle.codec.config)
 @jax.jit
 def latents(params, audio_BxS):
   """The codec encoder's output for audio, before quantization."""
-  encoder = lambda module, audio: module.encoder(audio)  # noqa: E731
-  return net.apply({"params": params}, audio_BxS, method=encoder)
+  return net.apply(
+    {"params": params}, audio_BxS, method=lambda net, audio: net.encoder(audio)
+  )
 
 
 latents_BxTxF = np.asarray(latents(bundle.codec.params, audio_BxS))

@@ -23,9 +23,9 @@ if importlib.util.find_spec("siren_jax") is None:
   package = "siren-jax[train] @ git+https://github.com/siren-jax/siren-jax"
   # Colab's JAX matches its GPU, so pip must not replace it.
   kept = [
-    f"{found.name}=={found.version}"
-    for found in importlib.metadata.distributions()
-    if found.name in ("jax", "jaxlib", "numpy")
+    f"{package.name}=={package.version}"
+    for package in importlib.metadata.distributions()
+    if package.name in ("jax", "jaxlib", "numpy")
   ]
   pip = [sys.executable, "-m", "pip", "install", "--quiet", package, *kept]
   subprocess.run(pip, check=True)
@@ -60,8 +60,8 @@ folder = pathlib.Path(RECORDINGS)
 
 if not folder.exists():
   folder.mkdir()
-  made = sounds.make_set(90 if SMALL else 400, 0, 16_000, SECONDS)
-  for i, sound in enumerate(made):
+  recordings = sounds.make_set(90 if SMALL else 400, 0, 16_000, SECONDS)
+  for i, sound in enumerate(recordings):
     if sound.truth["kind"] in ("noise", "clicks", "bursts"):
       sj.save(sound.audio_S, folder / f"{i}.wav")
       text = "\n".join(sound.captions)

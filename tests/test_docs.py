@@ -44,7 +44,9 @@ CHEAPER = {
   "configs/nano": "configs/tiny",
   "--config=align_nano": "--config=tiny_align",
   "--config=nano_": "--config=tiny_",
-  "--config=nano --workdir=runs/experts": "--config=tiny --workdir=runs/experts",  # noqa: E501
+  "--config=nano --workdir=runs/experts": (
+    "--config=tiny --workdir=runs/experts"
+  ),
   "--again sound.json": "--again rain.json",
   "--config.train.steps=200": "--config.train.steps=2",
   "candidates=16": "candidates=2",

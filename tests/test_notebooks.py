@@ -48,7 +48,9 @@ def test_one_address_in_all_notebooks():
 @pytest.fixture
 def kernel(monkeypatch, tmp_path):
   """Kernels of this interpreter, with this checkout on one device."""
-  import matplotlib.font_manager  # noqa: F401 (fills its cache, aloud)
+  from matplotlib import font_manager
+
+  font_manager.findfont("sans")  # fills its cache, aloud
 
   flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
   monkeypatch.setenv("XLA_FLAGS", flags)

@@ -23,7 +23,7 @@ from siren_jax.storage import components
 from siren_jax.training import OptimizerConfig, Sounds, TrainConfig, TrainState
 from siren_jax.training.task import Batch
 
-_HEARD = ("codes_BxNxT", "prompt_BxPxC", "prompt_mask_BxP")
+_SAMPLED_FROM = ("codes_BxNxT", "prompt_BxPxC", "prompt_mask_BxP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ def sounds_of(e: Stage1Experiment, codec_model: codec.Codec) -> Sounds:
   def make(
     state: TrainState, batch: Batch, rows: int, params: Any
   ) -> dict[str, jax.Array]:
-    codes, prompt, mask = (batch[name][:rows] for name in _HEARD)
+    codes, prompt, mask = (batch[name][:rows] for name in _SAMPLED_FROM)
     drawn = sampling.sample(
       variables(state), e.experts, e.generate.sampling, prompt, mask,
       jax.random.split(jax.random.key(0), len(codes)), codes.shape[2],

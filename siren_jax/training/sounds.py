@@ -1,4 +1,4 @@
-"""What is heard of a model while it trains: a few sounds at each evaluation."""
+"""Sample sounds of a model in training: a few at each evaluation."""
 
 import dataclasses
 import importlib.util
@@ -13,9 +13,9 @@ from siren_jax.common import tuning
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Batch
 
-Listener = Callable[[TrainState, Batch], dict[str, np.ndarray]]
+SampleFn = Callable[[TrainState, Batch], dict[str, np.ndarray]]
 
-# Without these of the extra `train`, nothing is written that could be heard.
+# Without these of the extra `train`, no sounds are written.
 _WRITERS = ("tensorboardX", "soundfile", "matplotlib")
 
 
@@ -36,9 +36,9 @@ class Sounds:
   args: tuple[Any, ...] = ()
 
 
-def listener(
+def make_sample_fn(
   sounds: Sounds | None, count: int, mesh: jax.sharding.Mesh
-) -> Listener:
+) -> SampleFn:
   """(state, evaluation batch) -> at most `count` sounds [B, S] by name.
 
   It is compiled when it is first called. Without sounds, a count, or what
@@ -51,8 +51,8 @@ def listener(
   rows = -(-count // ways) * ways  # Else they could not be divided.
 
   def make(state: TrainState, batch: Batch, *args: Any) -> dict[str, jax.Array]:
-    made = sounds.make(state, batch, rows, *args)
-    return {name: audio_BxS[:count] for name, audio_BxS in made.items()}
+    full = sounds.make(state, batch, rows, *args)
+    return {name: audio_BxS[:count] for name, audio_BxS in full.items()}
 
   everywhere = meshes.replicated(mesh)
   jitted = jax.jit(
@@ -62,8 +62,8 @@ def listener(
   )
   args = jax.device_put(sounds.args, everywhere)
 
-  def listen(state: TrainState, batch: Batch) -> dict[str, np.ndarray]:
-    heard: dict[str, np.ndarray] = jax.device_get(jitted(state, batch, *args))
-    return heard
+  def sample(state: TrainState, batch: Batch) -> dict[str, np.ndarray]:
+    audio: dict[str, np.ndarray] = jax.device_get(jitted(state, batch, *args))
+    return audio
 
-  return listen
+  return sample

@@ -23,7 +23,7 @@ from siren_jax.storage import run_config
 from siren_jax.storage.checkpoint import Checkpoints
 from siren_jax.training.config import TrainConfig
 from siren_jax.training.runlog import RunLog
-from siren_jax.training.sounds import listener
+from siren_jax.training.sounds import make_sample_fn
 from siren_jax.training.state import TrainState
 from siren_jax.training.task import Batch, MeasuredTask, Metrics, Task
 
@@ -225,11 +225,11 @@ def _evaluator(
 ]:
   """(state, batches) -> means over at most `eval_batches` batches, and sounds.
 
-  The sounds are of the first batch, see `sounds.listener`.
+  The sounds are of the first batch, see `sounds.make_sample_fn`.
   """
   log.say("compiling the evaluation with its first batch ...")
   measured = _measured(task, mesh, log)
-  listen = listener(_sounds_of(task), config.samples, mesh)
+  sample = make_sample_fn(_sounds_of(task), config.samples, mesh)
   jitted = jax.jit(
     task.evaluate, compiler_options=tuning.current().compiler_options
   )
@@ -237,10 +237,10 @@ def _evaluator(
   def evaluate(
     state: TrainState, batches: Iterable[Any]
   ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    results, heard = [], dict[str, np.ndarray]()
+    results, sounds = [], dict[str, np.ndarray]()
     for batch in itertools.islice(batches, config.eval_batches):
       rows = measured(state, meshes.shard_batch(batch, mesh), None)
-      heard = heard or listen(state, rows)
+      sounds = sounds or sample(state, rows)
       results.append(jitted(state, rows))
     if not results:
       raise UserError("no evaluation batch: give more data or a smaller batch")
@@ -248,7 +248,7 @@ def _evaluator(
     means = {
       f"eval/{k}": float(np.mean([v[k] for v in values])) for k in values[0]
     }
-    return means, heard
+    return means, sounds
 
   return evaluate
 

@@ -17,7 +17,7 @@ from siren_jax.cli import outputs
 from siren_jax.cli.page import limits, making
 from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.limits import Asked
-from siren_jax.cli.page.making import Made, Source, Studio
+from siren_jax.cli.page.making import Candidate, Source, Studio
 from siren_jax.cli.sounds import closest
 from siren_jax.cli.sounds.recordings import Recording
 
@@ -54,7 +54,7 @@ class Endpoints:
     asked = limits.asked(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
-    return self._heard(asked, None)
+    return self._streamed(asked, None)
 
   def go_on(
     self,
@@ -71,7 +71,7 @@ class Endpoints:
     asked = limits.asked(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
-    return self._heard(asked, self._source(recording))
+    return self._streamed(asked, self._source(recording))
 
   def fill(
     self,
@@ -86,7 +86,7 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """A part of a recording made anew, from `start` to `end` in seconds."""
+    """A part of a recording to regenerate, from `start` to `end` in seconds."""
     asked = limits.asked(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
@@ -130,7 +130,7 @@ class Endpoints:
     """Codebooks of the model."""
     return self.studio.siren.bundle.codec.config.num_codebooks
 
-  def _heard(self, asked: Asked, source: Source | None) -> Iterator[Value]:
+  def _streamed(self, asked: Asked, source: Source | None) -> Iterator[Value]:
     """One sound as it is drawn, then the files of all."""
     chunks: list[str] = []
     seconds = 0.0
@@ -138,21 +138,21 @@ class Endpoints:
       seconds += len(chunk_S) / self.studio.siren.sample_rate
       chunks.append(_encoded(chunk_S))
       yield self._value(f"{seconds:.1f} s drawn", chunks)
-    made = making.generate(self.studio, asked, source)
+    candidates = making.generate(self.studio, asked, source)
     done = source and Recording("continue", source.name).done
-    yield from self._shown(asked, made, source, done or "", chunks)
+    yield from self._shown(asked, candidates, source, done or "", chunks)
 
   def _changed(
     self, asked: Asked, recording: Any, how: Recording
   ) -> Iterator[Value]:
     source = self._source(recording)
-    made = making.change(self.studio, asked, source, how)
-    return self._shown(asked, made, source, how.done, [])
+    candidates = making.change(self.studio, asked, source, how)
+    return self._shown(asked, candidates, source, how.done, [])
 
   def _shown(
     self,
     asked: Asked,
-    made: Iterable[Made],
+    candidates: Iterable[Candidate],
     source: Source | None,
     done: str,
     chunks: list[str],
@@ -164,7 +164,7 @@ class Endpoints:
     sounds: list[Value] = []
     near = None
     yield self._value(f"0 of {asked.sounds} sounds", chunks)
-    for sound in made:
+    for sound in candidates:
       stem = outputs.stem(words, asked.seed, sound.facts["sample"], done)
       sounds.append(self._files(sound.audio_S, stem, sound.facts))
       near = sound.facts["closest"]

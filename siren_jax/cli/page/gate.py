@@ -8,7 +8,6 @@ from typing import TypeVar
 from siren_jax.common.errors import UserError
 
 _Value = TypeVar("_Value")
-_END = object()
 
 
 class Closed(UserError):
@@ -52,10 +51,11 @@ class Gate:
     following = iter(values)
     while True:
       with self.inside(when_idle):
-        value = next(following, _END)
-      if value is _END:
-        return
-      yield value  # type: ignore[misc]
+        try:
+          value = next(following)
+        except StopIteration:
+          return
+      yield value
 
   def wait_for_quiet(self, seconds: float) -> None:
     """Until nobody has come or gone for so long, or the gate is closed."""

@@ -109,7 +109,7 @@ class _Source:
       [self.vary.click], endpoints.vary, [here, self.keep, *asked], "vary"
     )
     here.change(
-      _told(gr, endpoints.gate, endpoints.look),
+      _in_one_line(gr, endpoints.gate, endpoints.look),
       here,
       self.view,
       preprocess=False,
@@ -138,7 +138,7 @@ class _Events:
     """Calls an endpoint, by its name in the API, when any trigger fires."""
     self._gr.on(
       triggers,
-      _told(self._gr, self._gate, endpoint),
+      _in_one_line(self._gr, self._gate, endpoint),
       inputs,
       self._sounds,
       api_name=name,
@@ -209,7 +209,7 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
   return page
 
 
-def _told(
+def _in_one_line(
   gr: Any, gate: Gate, endpoint: Callable[..., Any]
 ) -> Callable[..., Any]:
   """An endpoint whose `UserError` the visitor reads."""
@@ -218,8 +218,8 @@ def _told(
   def values(*args: Any) -> Iterator[Value]:
     try:
       with gate.inside():
-        made = endpoint(*args)
-      yield from gate.steps([made] if isinstance(made, dict) else made)
+        result = endpoint(*args)
+      yield from gate.steps([result] if isinstance(result, dict) else result)
     except UserError as error:
       raise _error(gr, error) from error
 

@@ -50,8 +50,8 @@ class Source(NamedTuple):
   notes: tuple[str, ...]
 
 
-class Made(NamedTuple):
-  """A sound that was made.
+class Candidate(NamedTuple):
+  """A generated sound.
 
   Attributes:
     audio_S: float32 at the model's sample rate, ready to be written.
@@ -109,7 +109,7 @@ def stream(
 
 def generate(
   studio: Studio, asked: Asked, source: Source | None = None
-) -> Iterator[Made]:
+) -> Iterator[Candidate]:
   """Sounds of words, or that go on from a recording.
 
   Args, raises: as of `stream`.
@@ -137,12 +137,12 @@ def generate(
     if target is not None:
       audio_S = loudness.level(audio_S, siren.sample_rate, target)
     known = facts.of_sound(common, sound.prompt, sound.sample, None, far)
-    yield Made(audio_S, known, score)
+    yield Candidate(audio_S, known, score)
 
 
 def change(
   studio: Studio, asked: Asked, source: Source, how: Recording
-) -> Iterator[Made]:
+) -> Iterator[Candidate]:
   """A recording filled or varied.
 
   Of each fill as many candidates are drawn as the model wants, and the one is
@@ -173,7 +173,7 @@ def change(
       **asked.settings,
     )
     known = facts.of_sound(common, asked.words, sample, None, far)
-    yield Made(audio_S, known, _score(siren, audio_S, asked.words))
+    yield Candidate(audio_S, known, _score(siren, audio_S, asked.words))
 
 
 def warm_words(studio: Studio, asked: Asked) -> None:

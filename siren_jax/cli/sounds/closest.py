@@ -11,10 +11,10 @@ def say_far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
 
   Returns, raises: as `far`.
   """
-  found = far(siren, prompts)
-  for prompt, examples in found.items():
+  closest_by_prompt = far(siren, prompts)
+  for prompt, examples in closest_by_prompt.items():
     runtime.say(line(prompt, examples))
-  return found
+  return closest_by_prompt
 
 
 def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:

@@ -57,7 +57,7 @@ def browser():
   sync_api = pytest.importorskip("playwright.sync_api")
   path = shutil.which("chromium") or shutil.which("chromium-browser")
   if path is None:
-    pytest.skip("there is no Chromium")
+    pytest.fail("there is no Chromium; apt-get install chromium")
   flags = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
