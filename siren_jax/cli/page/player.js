@@ -94,6 +94,7 @@ function picture(sound, audio) {
     part.style.left = `${(100 * start) / sound.seconds}%`;
     part.style.width = `${(100 * (end - start)) / sound.seconds}%`;
   });
+  box.addEventListener("pointercancel", () => (from = null));
   box.addEventListener("pointerup", (event) => {
     const [start, end] = [from, at(event)].sort((a, b) => a - b);
     from = null;

@@ -67,6 +67,12 @@ def make(tab, words, count=4):
   finished(tab, count)
 
 
+def point(picture, share):
+  """Moves the mouse to a share of a picture's width, once it stands still."""
+  width = picture.bounding_box()["width"]
+  picture.hover(position={"x": share * width, "y": 20})
+
+
 def finished(tab, count):
   """Waits until so many sounds are there, and no other."""
   tab.wait_for_function(
@@ -148,7 +154,6 @@ def test_an_error_is_one_line(tab):
   assert tab.locator("figure").count() == 0
 
 
-@pytest.mark.slow  # timed out twice on a busy machine
 def test_a_recording_is_filled_where_it_is_marked(tab, tmp_path):
   clip_S = np.random.default_rng(0).normal(0, 0.05, 2 * RATE)
   soundfile.write(tmp_path / "clip.wav", clip_S, RATE)
@@ -157,12 +162,10 @@ def test_a_recording_is_filled_where_it_is_marked(tab, tmp_path):
   tab.locator("input[type=file]").set_input_files(tmp_path / "clip.wav")
   picture = tab.locator(".picture").first
   picture.locator("img").wait_for()
-  box = picture.bounding_box()
-  middle = box["y"] + box["height"] / 2
-  tab.mouse.move(box["x"] + box["width"] * 0.25, middle)
+  point(picture, 0.25)
   tab.mouse.down()
-  tab.mouse.move(box["x"] + box["width"] * 0.4, middle)
-  tab.mouse.move(box["x"] + box["width"] * 0.5, middle)
+  point(picture, 0.4)
+  point(picture, 0.5)
   tab.mouse.up()
   tab.wait_for_function(
     "[...document.querySelectorAll('input[type=number]')]"
