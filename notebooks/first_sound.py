@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/first_sound.ipynb)
 #
-# Siren-JAX generates sounds from text. The model that ships is small: it knows a few kinds of sound and needs no GPU. On two CPU cores, the first five-second sound takes 12 to 20 seconds, including compilation, and each later one 6 to 9.
+# Siren-JAX generates sounds from text. The built-in model is small: it knows a few kinds of sound and needs no GPU. On two CPU cores, the first five-second sound takes 12 to 20 seconds, including compilation, and each later one 6 to 9.
 
 # %%
 import importlib.metadata
@@ -80,7 +80,7 @@ sj.play(siren.decode(codes_NxT))
 # %% [markdown]
 # ## Sampling settings
 #
-# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the words more closely, with less variety. More `candidates` give CLAP more to choose from, and take longer.
+# The same prompt and key with other settings. A low `temperature` favours likely codes, a high one gives the others a chance. Higher `guidance` follows the prompt more closely, with less variety. More `candidates` give CLAP more to choose from, and take longer.
 
 # %%
 PROMPT = "a dog barking"

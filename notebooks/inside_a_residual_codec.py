@@ -13,7 +13,7 @@
 #
 # This residual codec has twelve layers, and each one encodes the residual that the layers before it left. Siren predicts these codes from text. This notebook looks at the features of the layers, what each layer adds to the sound, how its codes depend on the text, and how errors grow while a sound is generated.
 #
-# All figures are our own measurements on the small model that ships and on a few synthetic sounds. They show how this model behaves and prove nothing about larger models.
+# All figures are our own measurements on the small built-in model and on a few synthetic sounds. They show how this model behaves and prove nothing about larger models.
 
 # %%
 import importlib.metadata
@@ -115,7 +115,7 @@ off_diagonal = np.abs(cosine_NxN[~np.eye(layers, dtype=bool)])
 print(f"mean |cosine| of two layers: {off_diagonal.mean():.3f}")
 
 # %% [markdown]
-# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All of them except those among the first three layers are close to 90 degrees. The paper argues that the gradients of such layers conflict in one shared transformer, and gives every two consecutive layers a transformer of their own.
+# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All of them except those among the first three layers are close to 90 degrees. The paper argues that the gradients of such layers conflict in one shared transformer, and gives each pair of consecutive layers its own transformer.
 
 # %% [markdown]
 # ## What each layer adds to the sound

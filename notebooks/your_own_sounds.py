@@ -47,7 +47,7 @@ SECONDS = 1 if SMALL else 2  # length of a sound
 # %% [markdown]
 # ## The recordings
 #
-# Set `RECORDINGS` to your own folder. The captions of `rain.wav` are the lines of `rain.txt` next to it; without a text file, they come from the names of the folder and the file ([supported layouts](https://github.com/siren-jax/siren-jax/blob/main/docs/recordings.md)). If you have no folder, this cell makes one of synthetic noises, clicks and bursts.
+# Set `RECORDINGS` to your own folder. The captions of `rain.wav` are the lines of `rain.txt` next to it; without a text file, they come from the names of the folder and the file ([supported layouts](https://github.com/siren-jax/siren-jax/blob/main/docs/recordings.md)). If you have no folder, the next cell creates one with synthetic noises, clicks and bursts.
 
 # %%
 import pathlib
@@ -184,7 +184,7 @@ for sound in siren.sounds(prompts, seconds=SECONDS):
 # %% [markdown]
 # ## Alignment
 #
-# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP finds nearest to their words are made likelier. The curve is the mean reward of the sounds. So few steps show how it is done, not what it gains: for that see [what longer runs gave](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md).
+# The second stage tunes the coarsest expert by reinforcement learning: it draws several sounds for each prompt, and those that the CLAP scores closest to their prompts are made more likely. The curve is the mean reward of the sounds. With so few steps, this shows how alignment is run, not what it gains; for that, see [the results of longer runs](https://github.com/siren-jax/siren-jax/blob/main/docs/alignment.md).
 
 # %%
 watch("runs/align", "train/reward")
@@ -205,5 +205,5 @@ for sound in aligned.sounds(prompts, seconds=SECONDS):
 # %% [markdown]
 # ## Next
 #
-# - More steps, and a larger config (`--config=small`): [how the model that ships was trained](https://github.com/siren-jax/siren-jax/blob/main/docs/training.md).
+# - More steps, and a larger config (`--config=small`): [how the built-in model was trained](https://github.com/siren-jax/siren-jax/blob/main/docs/training.md).
 # - What the codes hold: `inside_a_residual_codec`.

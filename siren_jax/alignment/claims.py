@@ -47,7 +47,7 @@ def verify(truth: Truth, audio_S: np.ndarray, sample_rate: int) -> float:
   kind = truth.get("kind")
   known = (*_CHECKS, "sequence", "mixture")
   if kind not in known:
-    raise UserError(f"truth of kind {kind!r}; known: {', '.join(known)}")
+    raise UserError(f"unknown truth kind {kind!r}; known: {', '.join(known)}")
   audio_S = np.nan_to_num(np.asarray(audio_S, np.float64))
   if len(audio_S) < _SHORTEST_SECONDS * sample_rate:
     return 0.0

@@ -74,6 +74,6 @@ class AlignConfig:
     s = self.sampling
     if s.greedy or s.top_k is not None or s.top_p is not None:
       raise UserError(
-        "alignment sampling: top_k, top_p and greedy leave codes without a"
-        " probability; use temperature and guidance alone"
+        "alignment sampling: top_k, top_p and greedy give some codes zero"
+        " probability; use only temperature and guidance"
       )

@@ -168,7 +168,7 @@ def find(name: str) -> Reward | OnHost:
     near = difflib.get_close_matches(name, REWARDS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else ", ".join(REWARDS)
     raise UserError(
-      f"no reward {name!r}; {hint} (one of your own: 'module:function')"
+      f"no reward {name!r}; {hint} (for your own: 'module:function')"
     )
   try:
     return getattr(importlib.import_module(module), function)

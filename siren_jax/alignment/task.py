@@ -98,7 +98,7 @@ class AlignTask:
       )
     if "verifiable" in config.rewards and not truths:
       raise UserError(
-        "reward verifiable needs prompts whose truth is known; set"
+        "reward verifiable needs prompts with known ground truth; set"
         " data.synthetic, such as --config.data.synthetic=200"
       )
 

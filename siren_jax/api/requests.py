@@ -36,7 +36,7 @@ def rows_of(
   if num_samples < 1:
     raise UserError(f"num_samples {num_samples}: ask for at least 1")
   if not 0 <= first < MAX_SAMPLE:
-    raise UserError(f"sample {first}: give 0 or more, and below {MAX_SAMPLE}")
+    raise UserError(f"sample {first}: must be 0 or more and below {MAX_SAMPLE}")
   following: dict[str, Iterator[int]] = collections.defaultdict(
     lambda: itertools.count(first)
   )
@@ -58,7 +58,7 @@ def root_key(key: jax.Array | int) -> jax.Array:
       return key
     return jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
   if not 0 <= key < MAX_SEED:
-    raise UserError(f"seed {key}: give 0 or more, and below {MAX_SEED}")
+    raise UserError(f"seed {key}: must be 0 or more and below {MAX_SEED}")
   return _key_of(jax.device_put(np.uint32(key)))
 
 
@@ -113,7 +113,7 @@ def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
     if not prompt.strip():
       raise UserError(f"prompt {i + 1} is empty; {_EXAMPLE}")
     if not text.is_text(prompt):
-      raise UserError(f"prompt {i + 1}, {prompt!r}: is not valid Unicode text")
+      raise UserError(f"prompt {i + 1}, {prompt!r}: not valid Unicode text")
   # The same words are the same prompt, however their letters are composed.
   return [text.normal(prompt.strip()) for prompt in prompts]
 
@@ -133,7 +133,7 @@ def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
     )
   audio = audio.astype(np.float32)
   if not np.isfinite(audio).all():
-    raise UserError("recording with NaN or infinite samples; give finite ones")
+    raise UserError("the recording contains NaN or infinite samples")
   return audio
 
 
@@ -159,8 +159,8 @@ def check_hole(start: float, end: float, length: float) -> None:
   """
   if not 0 <= start < end <= length:
     raise UserError(
-      f"hole from {start} to {end} s: must begin at 0 or later, and end after"
-      f" that and by the end of the recording, {length:.3f} s"
+      f"part from {start} to {end} s: must satisfy 0 <= start < end <="
+      f" {length:.3f} s, the length of the recording"
     )
 
 

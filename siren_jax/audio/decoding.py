@@ -225,7 +225,7 @@ def _check_path(path: Path) -> None:
   if not path.exists():
     raise UserError(f"{path}: no such file; check the path")
   if not path.is_file():  # a pipe would be waited for
-    raise UserError(f"{path}: is not a regular file; save the sound to one")
+    raise UserError(f"{path}: not a regular file; save the sound to a file")
   if path.suffix.lower() == ".raw":
     raise UserError(f"{path}: has no header; {_REMEDY}")
 
@@ -280,6 +280,6 @@ def _check_seconds(path: Path, seconds: float, limit: float) -> None:
   if seconds > limit:
     shown = math.ceil(10 * seconds) / 10  # never rounded down to the limit
     raise UserError(
-      f"{path}: {shown:.9g} s of sound, at most {limit:g} s are read; cut it"
-      " into pieces"
+      f"{path}: {shown:.9g} s long, but the limit is {limit:g} s; split it into"
+      " shorter files"
     )

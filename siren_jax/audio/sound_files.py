@@ -86,7 +86,7 @@ def read_audio(
   sound = decoding.decode(path, sample_rate, resampler, max_seconds)
   levels, notes = sound.levels, list(sound.notes)
   if not sound.audio_S.size:
-    raise UserError(f"{path}: too short for a sample at {sample_rate} Hz")
+    raise UserError(f"{path}: shorter than one sample at {sample_rate} Hz")
   if levels.peak < SILENCE:
     raise UserError(
       f"{path}: silent (peak {levels.peak:.1g}, limit {SILENCE:g});"
@@ -137,7 +137,7 @@ def write_audio(
   path = paths.local(path)
   if path.suffix.lower() not in WRITTEN:
     raise UserError(
-      f"{path}: cannot write {path.suffix or 'a file without suffix'};"
+      f"{path}: cannot write {path.suffix or 'a file without a suffix'};"
       f" choose {', '.join(WRITTEN)}"
     )
   kind, subtype = WRITTEN[path.suffix.lower()]
@@ -159,7 +159,7 @@ def write_audio(
     except soundfile.SoundFileError as error:
       target.check()
       raise UserError(
-        f"{path}: {kind} cannot hold sound of {sample_rate} Hz"
+        f"{path}: {kind} cannot store audio at {sample_rate} Hz"
         f" ({decoding.reason(error)}); choose .wav"
       ) from error
   return (f"{clipped} samples beyond full scale clipped",) if clipped else ()

@@ -56,18 +56,18 @@ class AudioConfig:
     check_sizes("clap config", self, **_MOST)
     if not self.widths or len(self.widths) != len(self.blocks):
       raise UserError(
-        f"clap config widths={self.widths}, blocks={self.blocks}: need one"
-        " entry a stage in both"
+        f"clap config widths={self.widths}, blocks={self.blocks}: both need"
+        " one entry per stage"
       )
     if self.num_mels % self.stride:
       raise UserError(
         f"clap config num_mels={self.num_mels}: must be a multiple of"
-        f" {self.stride} (patch doubled once a stage)"
+        f" {self.stride} (patch, doubled at each stage after the first)"
       )
     if self.window % self.hop or (self.window - self.hop) % 2:
       raise UserError(
         f"clap config window={self.window}: must be a multiple of"
-        f" hop={self.hop}, and the difference even"
+        f" hop={self.hop}, and window - hop must be even"
       )
     if not self.kernel % 2:
       raise UserError(f"clap config kernel={self.kernel}: must be odd")

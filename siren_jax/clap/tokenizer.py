@@ -98,7 +98,7 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
   path = paths.local(path)
   if not path.is_file():
     raise UserError(
-      f"no tokenizer at {path}: get the whole folder again, or save the model's"
+      f"no tokenizer at {path}: download the folder again, or save the model's"
       " tokenizer there"
     )
   try:

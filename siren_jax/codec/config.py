@@ -79,8 +79,8 @@ class SpectralCodecConfig:
     for hop in (self.hop_length, self.synthesis_hop):
       if self.fft_size % hop or (self.fft_size - hop) % 2:
         raise UserError(
-          f"codec fft_size {self.fft_size} is not a whole, even overlap of "
-          f"hop {hop}; use a multiple of it"
+          f"codec fft_size {self.fft_size} must be a multiple of "
+          f"hop {hop}, and fft_size - hop must be even"
         )
 
   @property

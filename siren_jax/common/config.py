@@ -155,8 +155,8 @@ def check_number(subject: str, value: int | float) -> None:
     raise UserError(f"{subject}: must be a finite number")
   elif value and not _TINY <= abs(value) <= _HUGE:
     raise UserError(
-      f"{subject}: must be 0, or {_TINY:g} to {_HUGE:g} with either sign;"
-      " float32 holds no other"
+      f"{subject}: must be 0, or have a magnitude from {_TINY:g} to {_HUGE:g},"
+      " the range of float32"
     )
 
 

@@ -282,4 +282,4 @@ def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
     reason = sniff.describe(path, expected=b"PK") or (
       " ".join(str(error).split()) or type(error).__name__
     )
-    raise UserError(f"{path}: not a whole npz ({reason}); {remedy}") from error
+    raise UserError(f"{path}: not a valid npz ({reason}); {remedy}") from error

@@ -319,6 +319,7 @@ def _check_divides(
     ways = math.prod(mesh.shape[a] for a in axes)
     if size % ways:
       raise UserError(
-        f"an axis of {size} of parameter {name} does not divide among {ways}"
-        f" devices of mesh axis {'+'.join(axes)}; choose a size that divides it"
+        f"parameter {name}: an axis of size {size} cannot be split evenly over"
+        f" the {ways} devices of mesh axis {'+'.join(axes)}; choose a mesh size"
+        " that divides it"
       )

@@ -40,7 +40,7 @@ def block_size(batch_size: int, count: int) -> int:
   size, rest = divmod(batch_size, count)
   if batch_size < 1 or rest:
     raise UserError(
-      f"batch of {batch_size} does not divide among the {count} devices that"
-      " share it; choose a positive multiple of that"
+      f"a batch of {batch_size} cannot be split evenly over {count} devices;"
+      f" choose a positive multiple of {count}"
     )
   return size

@@ -120,8 +120,8 @@ def _named(
     name = text.normal(name)
     if name in clips:
       raise UserError(
-        f"{source}: {clips[name].path} and {path} have one name; clips are"
-        " paired by it: rename one of them"
+        f"{source}: {clips[name].path} and {path} have the same name; clips"
+        " are paired by name: rename one of them"
       )
     clips[name] = Clip(path, name, _content(path), caption)
   return list(clips.values())
@@ -164,7 +164,7 @@ def _prompt(path: pathlib.Path) -> str | None:
     raise UserError(f"{path}: not JSON ({error})") from error
   prompt = values.get("prompt") if isinstance(values, dict) else None
   if not isinstance(prompt, str) or not prompt.strip():
-    raise UserError(f"{path}: its prompt is no text")
+    raise UserError(f"{path}: its prompt is empty or not a string")
   return prompt.strip()
 
 
@@ -182,8 +182,8 @@ def check_pairs(reference: Sequence[str], generated: Sequence[str]) -> None:
   """Raises a UserError where no two names are the same."""
   if not pairs(reference, generated):
     raise UserError(
-      f"no generated clip ({generated[0]!r}, ...) has the name of a reference"
-      f" clip ({reference[0]!r}, ...); clips are paired by name"
+      f"no generated clip ({generated[0]!r}, ...) has the same name as a"
+      f" reference clip ({reference[0]!r}, ...); clips are paired by name"
     )
 
 

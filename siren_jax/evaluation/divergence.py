@@ -61,7 +61,7 @@ def kl_divergence(
   if target.shape != generated.shape:
     raise UserError(
       f"class probabilities of shapes {list(target.shape)} and"
-      f" {list(generated.shape)}: pairs need one shape [clips, classes]"
+      f" {list(generated.shape)}: the shapes must match, [clips, classes]"
     )
   return _kl(target, generated)
 

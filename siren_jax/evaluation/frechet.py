@@ -56,8 +56,8 @@ def _checked(embeddings_BxD: np.ndarray) -> np.ndarray:
   embeddings = np.asarray(embeddings_BxD, np.float64)
   if embeddings.ndim != 2 or len(embeddings) < 2:
     raise UserError(
-      f"embeddings of shape {list(embeddings.shape)}: a distance of"
-      " distributions needs [clips, width] of 2 clips at least; add clips"
+      f"embeddings of shape {list(embeddings.shape)}: expected"
+      " [clips, width] with at least 2 clips; add clips"
     )
   if not np.isfinite(embeddings).all():
     raise UserError("embeddings are not finite; look for broken clips")

@@ -38,8 +38,8 @@ def distances(
   a, b = np.asarray(reference_BxS, "f4"), np.asarray(other_BxS, "f4")
   if a.shape != b.shape or a.ndim != 2 or a.shape[1] < SHORTEST:
     raise UserError(
-      f"audio of shapes {list(a.shape)} and {list(b.shape)}: distances need two"
-      f" [B, S] of one shape, S of {SHORTEST} or more"
+      f"audio of shapes {list(a.shape)} and {list(b.shape)}: both must be"
+      f" [B, S] of the same shape, with S at least {SHORTEST}"
     )
   return {
     "mel": mel_distance(a, b, sample_rate),

@@ -143,8 +143,8 @@ def extract(
   if len(kept) < 2:
     reason = [*log.messages[start:], "add clips"][0]
     raise UserError(
-      f"{len(kept)} of {len(recordings)} clips such as {recordings[0].path} can"
-      f" be scored, but at least two are needed; {reason}"
+      f"of {len(recordings)} clips ({recordings[0].path}, ...), only"
+      f" {len(kept)} can be scored, but at least two are needed; {reason}"
     )
 
   def of(scorer: Scorer) -> list[Features]:
@@ -179,7 +179,7 @@ def figures(
   """
   for name, side in (("reference", reference), ("generated", generated)):
     if len(side.names) < 2:
-      raise UserError(f"{len(side.names)} {name} clip: two are needed at least")
+      raise UserError(f"{len(side.names)} {name} clip: at least two are needed")
   rng = np.random.default_rng(seed)
   between = functools.partial(_distance, rng, reference, generated)
   values = {

@@ -132,6 +132,6 @@ def _prompts(
   if not chosen:
     raise UserError(
       "no prompts: set --config.data.path to a text file or a prepared data"
-      " set, or --config.data.synthetic to a number of made-up claims"
+      " set, or --config.data.synthetic to a number of synthetic prompts"
     )
   return chosen

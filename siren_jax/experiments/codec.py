@@ -103,7 +103,7 @@ def start_of(e: CodecExperiment) -> Any:
   start = codec_model.load(e.data.start)
   if _sizes(start.config) != _sizes(e.codec):
     raise UserError(
-      f"data.start={e.data.start}: its codec has other sizes than this config;"
+      f"data.start={e.data.start}: its codec differs in size from this config;"
       " train with the config it was trained with"
     )
   return start.params

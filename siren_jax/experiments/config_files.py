@@ -78,7 +78,7 @@ def _find(path: str) -> str:
   known = shipped()
   if path not in known:
     raise UserError(
-      f"no config file {path}; give a path, or one that ships:"
+      f"no config file {path}; give a path, or the name of a built-in one:"
       f" {', '.join(known)}"
     )
   return known[path]

@@ -152,7 +152,7 @@ def start_of(e: Stage1Experiment) -> Any:
       raise UserError(
         f"data.start={e.data.start}: its experts have {name}="
         f"{getattr(config, name)}, but this config has"
-        f" {getattr(e.experts, name)}; set both alike"
+        f" {getattr(e.experts, name)}; set both to the same value"
       )
   return start.get("params", start)  # A bundle has the codec's tables too.
 

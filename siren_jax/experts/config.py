@@ -72,7 +72,7 @@ class ExpertConfig:
     for field in dataclasses.fields(Execution):  # They were fields of this.
       if field.name in settings:
         raise UserError(
-          f"{field.name} is no setting of ExpertConfig; give it as"
+          f"{field.name} is not a setting of ExpertConfig; give it as"
           f" Execution({field.name}={settings[field.name]!r})"
         )
     return super().__new__(cls)

@@ -83,6 +83,6 @@ def topology(name: str) -> Topology:
     return Topology(name, GPUS[kind], (int(sizes),))
   raise UserError(
     f"topology {name!r}: expected CHIP:AxB or CHIP:AxBxC, such as v5e:4x4 or"
-    f" v5p:4x4x4, or GPU:N with up to {MAX_GPUS} of one machine, such as"
+    f" v5p:4x4x4, or GPU:N with up to {MAX_GPUS} in one machine, such as"
     f" h100:1; chips: {', '.join(CHIPS)}; GPUs: {', '.join(GPUS)}"
   )

@@ -198,8 +198,8 @@ def text(report: Report) -> str:
     f"  program     {_gib(report.code)}",
     f"  peak        {_gib(report.peak)} of {_gib(chip.memory)}",
     *([f"a {report.part}:"] if report.launches else []),
-    f"  products    {_tera(costs_.flops)} operations, of which useful"
-    f" {_tera(report.useful / report.topology.count)}",
+    f"  products    {_tera(costs_.flops)} operations, of which"
+    f" {_tera(report.useful / report.topology.count)} useful",
     f"  memory      {_giga(costs_.bytes)} GB read and written:"
     f" {costs_.flops / max(costs_.bytes, 1):.0f} operations a byte (this chip"
     f" is balanced at {chip.flops / chip.bandwidth:.0f})",
@@ -208,7 +208,7 @@ def text(report: Report) -> str:
     *(_launches(report.launches) if report.launches else []),
     "at best:",
     *(f"  {name:11} {_ms(t)}" for name, t in times.items()),
-    f"  {limit} limits it: {_ms(report.step)},"
+    f"  limited by {limit}: {_ms(report.step)},"
     f" {report.codes / report.step:,.0f} codes a second, useful"
     f" {report.utilisation(report.step):.0%} of the peak",
     *(
@@ -261,9 +261,9 @@ def _launches(started: launches.Launches) -> list[str]:
 def _started(report: Report, started: launches.Launches) -> list[str]:
   """The estimate with what it takes to start everything, on a GPU."""
   return [
-    f"  and kernels to start, {started.kernels:,.0f} from the host: "
+    f"  including {started.kernels:,.0f} kernel launches from the host: "
     + _span(report, started.seconds(graphs=False)),
-    f"  and kernels to start, {started.in_graphs:,.0f} in CUDA graphs: "
+    f"  including {started.in_graphs:,.0f} kernel launches in CUDA graphs: "
     + _span(report, started.seconds(graphs=True)),
   ]
 

@@ -185,7 +185,7 @@ class Checkpoints:
       reason = "no space left on device, make room"
     return UserError(
       f"cannot write a checkpoint to {self.directory}: {reason}; then run the"
-      " same command again (it continues from the last whole one)"
+      " same command again (it resumes from the last complete one)"
     )
 
 

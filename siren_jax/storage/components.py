@@ -54,7 +54,7 @@ def load(
     raise
   except Exception as error:  # JAX, Flax and NumPy raise what they like.
     raise UserError(
-      f"{folder.path / folders.CONFIG}: no {component} has such sizes"
+      f"{folder.path / folders.CONFIG}: invalid sizes for {component}"
       f" ({error!r:.200}); {tensors.SAME_EXPORT}"
     ) from error
   file = folder.path / f"{component}.safetensors"

@@ -137,7 +137,7 @@ def find(name_or_path: str | os.PathLike | None) -> Path:
         return folder
   names = sorted(p.name for p in SHIPPED.glob("*") if p.is_dir())
   raise UserError(
-    f"no model {str(name_or_path)!r}: neither a folder nor one that ships"
+    f"no model {str(name_or_path)!r}: neither a folder nor a built-in model"
     f" ({', '.join(names) or 'none'}); {REMEDY}"
   )
 

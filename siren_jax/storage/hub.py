@@ -82,7 +82,7 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
     ) from error
   except errors.RevisionNotFoundError as error:
     raise UserError(
-      f"{name}: the model has no revision {revision!r}; check it on its page"
+      f"{name}: the model has no revision {revision!r}; see the model's page"
     ) from error
   except errors.LocalEntryNotFoundError as error:
     raise UserError(

@@ -69,8 +69,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
   for name in (known or {}).keys() & inputs.keys():
     if known[name] != inputs[name]:
       raise UserError(
-        f"config {name}={new[name]!r} holds something else"
-        f" ({short(inputs[name])}); {workdir} was trained with"
+        f"config {name}={new[name]!r} has different contents"
+        f" ({short(inputs[name])}): {workdir} was trained with"
         f" {old.get(name)!r} ({short(known[name])}); use that again, or"
         " choose another work directory"
       )
@@ -87,8 +87,8 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
   notes = [f"resumed with {', '.join(changes)}"] if changes else []
   if inputs and known is None:
     notes.append(
-      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: whether"
-      " they have changed is not known; from now on it is checked"
+      f"{workdir} kept no fingerprint of {', '.join(sorted(inputs))}: it is not"
+      " known whether they have changed; they are checked from now on"
     )
   return "; ".join(notes)
 

@@ -89,7 +89,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     tensors = safetensors.numpy.load_file(path)
   except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
     raise UserError(
-      f"{path}: not a whole safetensors file ({sniff.describe(path) or error});"
+      f"{path}: not a valid safetensors file ({sniff.describe(path) or error});"
       " copy or export it again"
     ) from error
   check_finite(path, tensors)

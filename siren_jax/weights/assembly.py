@@ -174,8 +174,8 @@ def _check_unchanged(workdir: Path, sources: Sequence[Place]) -> None:
     where = folders.find(path) if setting == "data.codec" else path
     if setting not in inputs:
       _log.warning(
-        "%s kept no fingerprint of %s: whether its codec and CLAP are still"
-        " those of the run is not known", workdir, where,
+        "%s kept no fingerprint of %s: it is not known whether its codec and"
+        " CLAP are still those of the run", workdir, where,
       )  # fmt: skip
       continue
     now = index.fingerprint(where)

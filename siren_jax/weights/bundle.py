@@ -314,14 +314,14 @@ def check_components(bundle: Bundle) -> None:
     ):
       raise UserError(
         f"the experts were trained on the codes of another codec "
-        f"({path[-1]} differs); get the one that made their codes (--codec of"
-        " siren-jax export)"
+        f"({path[-1]} differs); give the codec that made their codes (--codec"
+        " of siren-jax export)"
       )
   width = bundle.clap.config.text.width
   if width != bundle.config.prompt_dim:
     raise UserError(
       f"the experts take prompts of width {bundle.config.prompt_dim}, but this"
-      f" CLAP makes width {width}; set --clap to the one of their code set"
+      f" CLAP makes width {width}; set --clap to the one used for their codes"
     )
   if bundle.repertoire is not None:
     bundle.repertoire.check(bundle.clap.config.embed_dim)

@@ -115,8 +115,8 @@ def _sizes(source: published.Tensors) -> dict[str, Any]:
     )
   except (LookupError, ValueError) as error:
     raise UserError(
-      f"{source.where} is no Descript Audio Codec: it lacks {first}.weight or"
-      " what belongs to it; import-weights dac takes Hugging Face's folder or"
+      f"{source.where} is not a Descript Audio Codec: it lacks {first}.weight"
+      " or related tensors; import-weights dac takes Hugging Face's folder or"
       " Descript's weights"
     ) from error
 

@@ -109,7 +109,7 @@ def read_config(folder: Path) -> LaionConfig:
       raise ValueError(f"model_type {values.model_type!r}, expected 'clap'")
   except Exception as error:  # It raises what it likes.
     raise UserError(
-      f"{path} is not that of LAION's CLAP ({_gist(error)}); download it again"
+      f"{path} is not a LAION CLAP config ({_gist(error)}); download it again"
     ) from error
   text, audio = values.text_config, values.audio_config
   settings = dict(

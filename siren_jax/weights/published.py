@@ -130,7 +130,7 @@ def tensors(path: str | os.PathLike) -> Iterator[Tensors]:
         opened = stack.enter_context(safetensors.safe_open(file, "np"))
       except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
-          f"{file}: not a whole safetensors file"
+          f"{file}: not a valid safetensors file"
           f" ({sniff.describe(file) or error}); download it again"
         ) from error
       file_of |= dict.fromkeys(opened.keys(), opened)
@@ -171,7 +171,7 @@ def fill(
     if value is None or value.shape != shape:
       raise UserError(
         f"{source.where}: tensor {entry.names[0]!r} has shape"
-        f" {list(theirs[0].shape)}, which does not make {entry.path} of shape"
+        f" {list(theirs[0].shape)}, which does not fit {entry.path} of shape"
         f" {list(shape)}; its config belongs to another model"
       )
     check_finite(source.where, {" with ".join(entry.names): value})
@@ -259,7 +259,7 @@ def _from_torch(path: pathlib.Path) -> Tensors:
     import torch
   except ImportError as error:
     raise UserError(
-      f"{path} is a torch pickle, which takes torch to read: pip install torch,"
+      f"{path} is a torch pickle, which requires torch: pip install torch,"
       " or give the safetensors of the same model"
     ) from error
   try:

@@ -56,8 +56,8 @@ class Kind:
   def __post_init__(self) -> None:
     if self.clips < 1 or self.seconds < 0:
       raise UserError(
-        f"kind {self.name!r}: {self.clips} clips of {self.seconds:g} s; must be"
-        " at least 1 and 0"
+        f"kind {self.name!r}: {self.clips} clips of {self.seconds:g} s; needs"
+        " at least 1 clip, of 0 s or more"
       )
     if self.quality is not None and not 0 <= self.quality <= 1:
       raise UserError(

@@ -17,8 +17,8 @@ training data or, if --experts is a bundle, those in that bundle; --codec and
 
 --manifest takes a manifest (or folder) that prepare-data was given; repeat it
 for each one. The bundle then lists the kinds of sound it knows (siren-jax
-kinds) and who recorded them, and generate warns when a prompt is far from all
-of them.
+kinds) and the authors of the recordings, and generate warns when a prompt is
+far from all of these kinds.
 
 To export the experts for use with the paper authors' code:
 

@@ -61,7 +61,7 @@ def asked(
   if words is None:
     words = ""
   if not isinstance(words, str):
-    raise UserError(f"words {_shown(words)}: give one text")
+    raise UserError(f"words {_shown(words)}: give one string")
   if len(words) > LETTERS:
     raise UserError(
       f"words: {len(words)} characters; give at most {LETTERS}, such as"
@@ -150,7 +150,7 @@ def upload(value: Any) -> tuple[pathlib.Path, str]:
     raise UserError(f"recording {_shown(value)}: upload a file")
   name = value.get("orig_name") or path
   if not isinstance(name, str):
-    raise UserError(f"recording: name {_shown(name)}; give a text")
+    raise UserError(f"recording: name {_shown(name)}; give a string")
   name = pathlib.PurePath(name.replace("\\", "/")).name[-_NAME_LETTERS:]
   try:
     is_file = pathlib.Path(path).is_file()

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     args.config, [*args.overrides, *overrides]
   )
   if kinds.kind_of(experiment) != "stage1":
-    raise UserError(f"{args.config} is not a config of Stage 1; give one")
+    raise UserError(f"{args.config} is not a Stage 1 config; give one that is")
   if args.frames < 1 or not -1 <= args.effort <= 1:
     raise UserError(
       f"frames {args.frames}, effort {args.effort}: frames must be at least 1,"
@@ -102,13 +102,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 _REMEDIES = {
-  "train": """what makes it smaller:
+  "train": """to reduce memory use:
   more microbatches   --config.train.accumulate=4 (activations)
   smaller batch       --config.train.batch_size (activations)
   rematerialisation   --config.execution.remat=True (activations)
-  more chips a copy   --config.mesh.fsdp=-1 --config.mesh.data=1 (state)""",
-  "sample": """what makes it smaller:
+  more chips per copy --config.mesh.fsdp=-1 --config.mesh.data=1 (state)""",
+  "sample": """to reduce memory use:
   fewer sounds        --config.train.batch_size (caches)
-  more chips a copy   --config.mesh.expert=6, --config.mesh.model=2""",
+  more chips per copy --config.mesh.expert=6, --config.mesh.model=2""",
 }
 _REMEDIES["align"] = _REMEDIES["sample"]

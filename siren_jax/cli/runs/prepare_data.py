@@ -226,4 +226,4 @@ def _codes(args: argparse.Namespace) -> None:
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
   for name in names:
     if getattr(args, name):
-      raise UserError(f"--{name.replace('_', '-')} here: this form {why}")
+      raise UserError(f"--{name.replace('_', '-')}: this command form {why}")

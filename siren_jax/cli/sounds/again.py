@@ -71,7 +71,7 @@ def read(path: str | os.PathLike) -> Facts:
       if isinstance(values.get(group), dict):
         _check_names(values[group], cls, f"{group}.")
     if not isinstance(prompt := values["prompt"], str):
-      raise UserError(f"prompt={prompt!r}: expected a text")
+      raise UserError(f"prompt={prompt!r}: expected a string")
     # A prompt may read like a URL, which no text of a config may.
     rest = configs.from_dict(Facts, values | {"prompt": ""})
     return dataclasses.replace(rest, prompt=prompt)
@@ -112,9 +112,10 @@ def model_of(
     notes.append("does not say which weights made it")
   elif facts.model_fingerprint != (now := folders.model_fingerprint(folder)):
     raise UserError(
-      f"{path}: made by {facts.model}, fingerprint"
-      f" {fingerprint.short(facts.model_fingerprint)}, but that of {folder} is"
-      f" {fingerprint.short(now)}; give --model the one that made it"
+      f"{path}: made by {facts.model} (fingerprint"
+      f" {fingerprint.short(facts.model_fingerprint)}), but {folder} has"
+      f" fingerprint {fingerprint.short(now)}; set --model to the model that"
+      " made it"
     )
   if facts.version != siren_jax.__version__:
     notes.append(

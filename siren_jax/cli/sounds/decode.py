@@ -57,8 +57,8 @@ def _read(path: str, config: Any) -> tuple[Any, int]:
     raise UserError(f"{path}: not a codes file ({error}); {_REMEDY}") from error
   if rate != config.sample_rate:
     raise UserError(
-      f"{path}: codes of a {rate} Hz codec, this one works at "
-      f"{config.sample_rate} Hz; give --model the codec that made them"
+      f"{path}: codes of a {rate} Hz codec, but this codec runs at "
+      f"{config.sample_rate} Hz; set --model to the codec that made them"
     )
   try:
     check_codes(codes_NxT[None], config)

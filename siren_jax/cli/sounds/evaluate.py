@@ -219,7 +219,7 @@ def _plan(
   if not tables.is_table(args.prompts):
     prompts = read_lines(args.prompts)
     if not prompts:
-      raise UserError(f"{args.prompts}: no prompts in it; write one a line")
+      raise UserError(f"{args.prompts}: no prompts in it; write one per line")
     stems = [outputs.stem(prompt, args.seed, 0) for prompt in prompts]
     return prompts, [folder / f"{stem}.wav" for stem in stems]
   same = args.prompts == args.reference

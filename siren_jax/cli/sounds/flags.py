@@ -18,13 +18,13 @@ _NAMES = {
   "continue_from": "--continue",
 }
 _NOT_STREAMED = {
-  "again": "the loudness of a sound is known at its end",
-  "fill": "a fill is chosen when all are drawn",
+  "again": "the loudness of a sound is known only at its end",
+  "fill": "the best fill is chosen after all candidates are drawn",
   "vary": "a variation has the length of its recording",
   "num_samples": "a stream is one sound",
   "candidates": "a stream is one draw, with nothing to choose from",
-  "loudness": "it is known at the end of a sound; give --gain",
-  "spectrogram": "a picture lies beside a file",
+  "loudness": "it is known only at the end of a sound; use --gain",
+  "spectrogram": "a spectrogram needs a sound file to go with",
   "batch_size": "a stream is one sound",
 }
 
@@ -155,12 +155,12 @@ def check(args: argparse.Namespace) -> None:
   for name, flag in given.items():
     if streams and name in _NOT_STREAMED and not _is_one_draw(args, name):
       raise UserError(
-        f"{flag} beside --out -: {_NOT_STREAMED[name]}; leave {flag} out, or"
+        f"{flag} with --out -: {_NOT_STREAMED[name]}; leave {flag} out, or"
         " write a file"
       )
     if args.again is not None and name not in _BESIDE_AGAIN:
       raise UserError(
-        f"{flag} beside --again: {args.again} sets all but --out, --spectrogram"
+        f"{flag} with --again: {args.again} sets all but --out, --spectrogram"
         f" and --model; leave {flag} out, or change the command in that file"
       )
   if args.gain is not None and not streams:
@@ -172,7 +172,7 @@ def check(args: argparse.Namespace) -> None:
   if args.seconds is not None and (args.fill or args.vary is not None):
     flag = "--fill" if args.fill else "--vary"
     raise UserError(
-      f"--seconds beside {flag}: the sound is as long as the recording; leave"
+      f"--seconds with {flag}: the sound is as long as the recording; leave"
       " --seconds out"
     )
   if args.seconds == ENDLESS and not streams:

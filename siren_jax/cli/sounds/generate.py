@@ -7,8 +7,8 @@
 Every sound is written as a 16-bit WAV, or in the format given by the suffix of
 --out. A JSON file of the same name records how it was made and the command that
 reproduces it. The same prompt, seed, sample index and settings give the same
-sound on the same machine, alone or together with others. Files are never
-overwritten: a number is added to a name that is taken.
+sound on the same machine, whether it is generated alone or with others. Files
+are never overwritten: a number is added to a name that is taken.
 
   siren-jax generate --continue clip.wav
   siren-jax generate --fill 2.0:3.5 clip.wav

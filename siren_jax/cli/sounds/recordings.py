@@ -112,6 +112,6 @@ def _hole(text: str) -> tuple[float, float]:
     return float(start), float(end)
   except ValueError:
     raise UserError(
-      f"--fill {text}: give start and end of the hole in seconds, then the"
+      f"--fill {text}: give the start and end of the part in seconds, then the"
       " recording, as in --fill 2.0:3.5 clip.wav"
     ) from None

@@ -34,7 +34,7 @@ def write(
   """
   if len(prompts) > 1:
     raise UserError(
-      f"{len(prompts)} prompts beside --out -: a stream is one sound; give one"
+      f"{len(prompts)} prompts with --out -: a stream is one sound; give one"
       " prompt, or write files"
     )
   with outputs.standard_output() as file:

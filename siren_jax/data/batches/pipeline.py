@@ -131,8 +131,8 @@ def _check_codes(
   count, highest = codes_BxNxT.shape[1], int(codes_BxNxT.max(initial=0))
   if codebooks and (count != codebooks[0] or highest >= codebooks[1]):
     raise UserError(
-      f"{where} has codes up to {highest} of {count} codebooks, the codec has"
-      f" {codebooks[0]} of {codebooks[1]}; {remedy}"
+      f"{where} has {count} codebooks with codes up to {highest}, but the codec"
+      f" has {codebooks[0]} codebooks of {codebooks[1]} codes; {remedy}"
     )
   if not np.isfinite(element["prompt"]).all():
     raise UserError(f"{where} has a prompt that is not finite; {remedy}")

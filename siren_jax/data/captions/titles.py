@@ -75,7 +75,7 @@ def midi(name: str) -> int:
   """
   match = _NOTE.fullmatch(name)
   if not match:
-    raise UserError(f"note {name!r}: give a letter, # or b, and an octave")
+    raise UserError(f"note {name!r}: expected a name such as C4, F#3 or Bb2")
   letter, sign, octave = match.groups()
   shift = {"#": 1, "b": -1, "": 0}[sign]
   return _SEMITONES[letter] + shift + 12 * (int(octave) + 1)

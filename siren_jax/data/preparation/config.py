@@ -66,8 +66,8 @@ class AudioConfig:
       )
     if not 1 <= self.size <= MAX_SECONDS * self.sample_rate:
       raise UserError(
-        f"seconds={self.seconds}: must be one sample at least and"
-        f" {MAX_SECONDS:g} s at most"
+        f"seconds={self.seconds}: must be at least one sample and"
+        f" at most {MAX_SECONDS:g} s"
       )
     loudness.check_target(self.loudness)
     for name in ("synthetic", "mixtures", "sequences", "balance"):

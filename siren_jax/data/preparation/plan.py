@@ -124,7 +124,7 @@ def assign_splits(
     if not part:
       raise UserError(
         f"no recording is left for {name} (of {len(recordings)}); give two or"
-        " more, and mark some of each split"
+        " more, and assign some to each split"
       )
   return parts
 
@@ -203,7 +203,7 @@ def _check_categories(
     value = getattr(config, name)
     if value and count < 2:
       raise UserError(
-        f"{name}={value}: recordings of {count} categories; needs two or more"
+        f"{name}={value}: recordings need two or more categories, got {count}"
       )
 
 
@@ -214,8 +214,8 @@ def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
   )
   if untrained := sorted(validation - train):
     logging.warning(
-      "%d kinds are only in the validation split, so not trained on, such as"
-      " %s; --every-kind trains on them",
+      "%d kinds, such as %s, are only in the validation split and are not"
+      " trained on; --every-kind trains on them",
       len(untrained), ", ".join(untrained[:3]),
     )  # fmt: skip
 

@@ -113,7 +113,7 @@ def no_set(path: Path) -> UserError:
   kept = previous(path)
   if (kept / folders.DATASET_INFO).exists():
     return UserError(
-      f"{path}: no data set here; the one before was moved to {kept} when"
+      f"{path}: no data set here; the previous one was moved to {kept} when"
       " prepare-data was killed: move it back"
     )
   instead = ""
@@ -141,8 +141,8 @@ def _reading(path: Path) -> Iterator[None]:
           f"{file} is {what} (copy the data set again)"
         ) from error
     raise UserError(
-      f"{path}: not a whole data set ({error!r:.200}); copy it again, or make"
-      " it anew with siren-jax prepare-data"
+      f"{path}: not a valid data set ({error!r:.200}); copy it again, or"
+      " make it again with siren-jax prepare-data"
     ) from error
 
 

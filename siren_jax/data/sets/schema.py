@@ -55,7 +55,7 @@ class Record:
       )
     if not audio_S.any():
       raise UserError(
-        f"record {self.id!r}: {audio_S.size} samples, none of them above zero;"
+        f"record {self.id!r}: {audio_S.size} samples, all of them zero;"
         " leave silent recordings out"
       )
     if self.sample_rate <= 0:

@@ -105,5 +105,5 @@ def _split(name: str) -> str:
   if not name:
     return ""
   if name.lower() not in splits.NAMES:
-    raise UserError(f"split {name!r}; known: {', '.join(splits.NAMES)}")
+    raise UserError(f"unknown split {name!r}; known: {', '.join(splits.NAMES)}")
   return splits.without_test(splits.NAMES[name.lower()])

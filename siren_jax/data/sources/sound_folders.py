@@ -21,7 +21,7 @@ def read(
   for path in sorted(root.glob("*")):
     if tables.is_table(path):
       logging.warning(
-        "%s is not read; call it %s, or name the file itself",
+        "%s is not read; rename it to %s, or give the path of the file",
         printable(path),
         f"manifest{path.suffix.lower()}",
       )
@@ -88,5 +88,5 @@ def _text_beside(
     return ()
   own = captions.usable(read_lines(text), str(text), problems.add)
   if not own:
-    raise UserError(f"{text}: no caption; write one a line, or remove it")
+    raise UserError(f"{text}: no caption; write one per line, or delete it")
   return own

@@ -44,8 +44,8 @@ def read_prompts(path: str | os.PathLike) -> list[str]:
   """
   if is_table(path):
     raise UserError(
-      f"{printable(path)}: a table, not a list of prompts; write one a line to"
-      " a .txt file (siren-jax evaluate --prompts takes tables)"
+      f"{printable(path)}: a table, not a list of prompts; write one per line"
+      " to a .txt file (siren-jax evaluate --prompts takes tables)"
     )
   return read_lines(path)
 

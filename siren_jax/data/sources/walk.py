@@ -16,8 +16,8 @@ _FOREIGN = frozenset(
   " .oma .ogv .qcp .qt .ra .rm .shn .spx .tta .weba .webm .wma .wmv"
   " .wv .adpcm .alaw .gsm .htk .pcm .raw .ulaw .vox".split()
 )
-_FOREIGN_REMEDY = "not a format that is read; convert them, as with ffmpeg"
-_HIDDEN_REMEDY = "rename those that are meant"
+_FOREIGN_REMEDY = "unsupported format; convert them, for example with ffmpeg"
+_HIDDEN_REMEDY = "rename those that should be included"
 # Folders that systems leave behind, but for the hidden ones; in lower case.
 _LEFT_BEHIND = frozenset(
   (
