@@ -45,6 +45,15 @@ def test_a_reader_fetches_nothing_from_elsewhere(site):
     assert not re.search(fetched, page.read_text("utf-8")), page
 
 
+def test_formulas_are_mathml(site):
+  source = (ROOT / "docs/alignment.md").read_text("utf-8")
+  page = (site / "alignment/index.html").read_text("utf-8")
+  formulas = re.findall(r"\$\$.+?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$", source, re.S)
+  assert page.count("<math ") == len(formulas) > 10
+  assert "\\mathrm" not in page
+  assert "klzzwxh" not in page  # Markdown's own mark of an escaped character
+
+
 @pytest.mark.parametrize("model", ["shipped", "tiny"])
 def test_the_figure_has_the_sizes_of_the_bundle(model, tiny_model):
   bundle = tiny_model if model == "tiny" else bundles.load()
