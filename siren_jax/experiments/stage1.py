@@ -84,7 +84,8 @@ def build(
   codec_model = codec.load(e.data.codec or e.data.path)
   tables = codec.embedding_tables(codec_model.params)
   check_tables(e.experts, tables)
-  task = task_of(e, tables, start_of(e), sounds_of(e, codec_model))
+  sounds = sounds_of(e, codec_model.config, codec_model.params)
+  task = task_of(e, tables, start_of(e), sounds)
   batches = functools.partial(
     pipeline.code_batches,
     e.data.path,
@@ -99,7 +100,9 @@ def build(
   return task, train, lambda: batches("validation")
 
 
-def sounds_of(e: Stage1Experiment, codec_model: codec.Codec) -> Sounds:
+def sounds_of(
+  e: Stage1Experiment, codec_config: codec.CodecConfig, codec_params: Any
+) -> Sounds:
   """Sounds drawn for prompts of the code set, and the recordings of those.
 
   The recordings are as the codec gives them back; the same prompts and random
@@ -115,10 +118,10 @@ def sounds_of(e: Stage1Experiment, codec_model: codec.Codec) -> Sounds:
       jax.random.split(jax.random.key(0), len(codes)), codes.shape[2],
       execution=e.execution,
     )  # fmt: skip
-    decode = functools.partial(codec.decode, params, codec_model.config)
+    decode = functools.partial(codec.decode, params, codec_config)
     return {"recording": decode(codes), "generated": decode(drawn.codes_BxNxT)}
 
-  return Sounds(make, codec_model.config.sample_rate, (codec_model.params,))
+  return Sounds(make, codec_config.sample_rate, (codec_params,))
 
 
 def task_of(

@@ -6,6 +6,7 @@ mesh of devices that need not be there.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,8 +24,13 @@ from siren_jax.common import mesh as meshes
 from siren_jax.common import tuning
 from siren_jax.common.errors import UserError
 from siren_jax.common.shards import block_size
-from siren_jax.experiments.stage1 import Stage1Experiment, task_of
+from siren_jax.experiments.stage1 import (
+  Stage1Experiment,
+  sounds_of,
+  task_of,
+)
 from siren_jax.training import OptimizerConfig, trainer
+from siren_jax.training.sounds import first_rows
 
 Shapes = Any  # a tree of `jax.ShapeDtypeStruct`
 
@@ -43,22 +49,39 @@ class Program(NamedTuple):
 
 def train(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   """One Stage-1 step on clips of so many frames."""
-  config, rows = experiment.experts, experiment.train.batch_size
   task = task_of(experiment, None)
   state = trainer.abstract_state(task, mesh)
-  tokens = _models(config).clap.text.max_tokens
-  batch = {
-    "codes_BxNxT": _rows(mesh, jnp.int32, rows, config.num_codebooks, frames),
-    "frame_mask_BxT": _rows(mesh, bool, rows, frames),
-    "prompt_BxPxC": _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim),
-    "prompt_mask_BxP": _rows(mesh, bool, rows, tokens),
-  }
-  function = trainer.make_update(task, state)
-  codes = rows * config.num_codebooks * frames
+  batch = _clips(experiment, mesh, frames)
+  return Program(
+    trainer.make_update(task, state),
+    (state, batch, _key(mesh)),
+    math.prod(batch["codes_BxNxT"].shape),
+    tuning.current().compiler_options,
+  )
+
+
+def sounds(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
+  """The sounds that training writes at an evaluation (`train.samples`).
+
+  Raises:
+    UserError: it writes none.
+  """
+  count = experiment.train.samples
+  if not count:
+    raise UserError("train.samples=0: no sounds are written; give 1 or more")
+  config = _models(experiment.experts).codec
+  params = _whole(functools.partial(codec.init, config=config), mesh)
+  made = sounds_of(experiment, config, params)
+  function = jax.jit(
+    first_rows(made, count, mesh),
+    keep_unused=True,  # The optimizer's state is in memory too.
+    out_shardings=meshes.replicated(mesh),
+  )
+  state = trainer.abstract_state(task_of(experiment, None), mesh)
   return Program(
     function,
-    (state, batch, _key(mesh)),
-    codes,
+    (state, _clips(experiment, mesh, frames), *made.args),
+    count * experiment.experts.num_codebooks * frames,
     tuning.current().compiler_options,
   )
 
@@ -135,7 +158,7 @@ def align(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
   )
 
 
-TASKS = {"train": train, "sample": sample, "align": align}
+TASKS = {"train": train, "sounds": sounds, "sample": sample, "align": align}
 
 
 def without_remat(experiment: Stage1Experiment) -> Stage1Experiment:
@@ -162,6 +185,20 @@ def _models(config: experts.ExpertConfig) -> sampling.Models:
   )
   words = clap.TextConfig(width=config.prompt_dim)
   return sampling.Models(clap.ClapConfig(text=words), config, own)
+
+
+def _clips(
+  experiment: Stage1Experiment, mesh: Mesh, frames: int
+) -> dict[str, Shapes]:
+  """A batch of a code set."""
+  config, rows = experiment.experts, experiment.train.batch_size
+  tokens = _models(config).clap.text.max_tokens
+  return {
+    "codes_BxNxT": _rows(mesh, jnp.int32, rows, config.num_codebooks, frames),
+    "frame_mask_BxT": _rows(mesh, bool, rows, frames),
+    "prompt_BxPxC": _rows(mesh, jnp.float32, rows, tokens, config.prompt_dim),
+    "prompt_mask_BxP": _rows(mesh, bool, rows, tokens),
+  }
 
 
 def _experts(config: experts.ExpertConfig, mesh: Mesh) -> Shapes:

@@ -42,8 +42,8 @@ class Report:
 
   Attributes:
     arguments, temporaries, code: bytes on a chip.
-    part: what the rest is about: "step", "run" of the sampler, or on a GPU one
-      "frame" of it.
+    part: what the rest is about: "step", "run" of the sampler or of sounds, or
+      on a GPU one "frame" of the sampler.
     useful: operations on all chips, without what rematerialisation repeats.
     costs: of one chip, with it. codes: made or learned from in one run.
     launches: on a GPU. seconds: of compilation.
@@ -122,7 +122,7 @@ def check(
   memory = compiled.memory_analysis()
   useful = _useful(task, programs.without_remat(experiment), mesh, frames)
   read, parts = hlo.Program(compiled.as_text()), 1
-  part = "run" if task == "sample" else "step"
+  part = "run" if task in ("sample", "sounds") else "step"
   on_gpu = topology.platform == "gpu"
   if on_gpu and task == "sample" and (body := _loop_over(frames, read)):
     read, part, parts = read.part(body), "frame", frames

@@ -47,16 +47,9 @@ def make_sample_fn(
   missing = [n for n in _WRITERS if importlib.util.find_spec(n) is None]
   if sounds is None or not count or missing:
     return lambda state, batch: {}
-  ways = meshes.batch_ways(mesh)
-  rows = -(-count // ways) * ways  # Else they could not be divided.
-
-  def make(state: TrainState, batch: Batch, *args: Any) -> dict[str, jax.Array]:
-    full = sounds.make(state, batch, rows, *args)
-    return {name: audio_BxS[:count] for name, audio_BxS in full.items()}
-
   everywhere = meshes.replicated(mesh)
   jitted = jax.jit(
-    make,
+    first_rows(sounds, count, mesh),
     out_shardings=everywhere,
     compiler_options=tuning.current().compiler_options,
   )
@@ -67,3 +60,20 @@ def make_sample_fn(
     return audio
 
   return sample
+
+
+def first_rows(
+  sounds: Sounds, count: int, mesh: jax.sharding.Mesh
+) -> Callable[..., dict[str, jax.Array]]:
+  """Jit-able (state, evaluation batch, *args) -> audio_BxS by name, B = count.
+
+  Rows are made in multiples of the mesh's batch axes, and cut to `count`.
+  """
+  ways = meshes.batch_ways(mesh)
+  rows = -(-count // ways) * ways  # Else they could not be divided.
+
+  def make(state: TrainState, batch: Batch, *args: Any) -> dict[str, jax.Array]:
+    full = sounds.make(state, batch, rows, *args)
+    return {name: audio_BxS[:count] for name, audio_BxS in full.items()}
+
+  return make

@@ -27,26 +27,27 @@ def batch(tiny_model):
   }
 
 
-def test_the_same_prompts_are_heard_beside_their_recordings(tiny_model, batch):
+def test_the_same_prompts_are_drawn_beside_their_recordings(tiny_model, batch):
   experiment = stage1.Stage1Experiment(
     experts=tiny_model.config, generate=GenerateConfig(SamplingConfig(top_k=9))
   )
-  sounds = stage1.sounds_of(experiment, tiny_model.codec)
+  codec = tiny_model.codec
+  sounds = stage1.sounds_of(experiment, codec.config, codec.params)
   make = jax.jit(sounds.make, static_argnums=2)
   params = dict(tiny_model.params)
   state = TrainState(
     jnp.int32(0), params.pop("params"), opt_state=None, extra=params
   )
-  heard = make(state, batch, 2, *sounds.args)
-  decoded = tiny_model.codec.decode(batch["codes_BxNxT"][:2])
-  np.testing.assert_allclose(heard["recording"], decoded, atol=1e-4)
-  assert heard["generated"].shape == decoded.shape
-  assert sounds.sample_rate == tiny_model.codec.config.sample_rate
+  drawn = make(state, batch, 2, *sounds.args)
+  decoded = codec.decode(batch["codes_BxNxT"][:2])
+  np.testing.assert_allclose(drawn["recording"], decoded, atol=1e-4)
+  assert drawn["generated"].shape == decoded.shape
+  assert sounds.sample_rate == codec.config.sample_rate
   again = make(
     dataclasses.replace(state, step=jnp.int32(9)), batch, 2, *sounds.args
   )
-  np.testing.assert_array_equal(again["generated"], heard["generated"])
+  np.testing.assert_array_equal(again["generated"], drawn["generated"])
   other = batch | {"prompt_BxPxC": 9 * batch["prompt_BxPxC"][::-1]}
   assert (
-    make(state, other, 2, *sounds.args)["generated"] != heard["generated"]
+    make(state, other, 2, *sounds.args)["generated"] != drawn["generated"]
   ).any()

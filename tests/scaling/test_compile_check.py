@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.scaling import chips, gpus
+from siren_jax.scaling import chips, gpus, programs
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -113,7 +113,7 @@ def check(*arguments, topology="v5e:2x2"):
 
 
 @pytest.mark.tpu
-@pytest.mark.parametrize("task", ["train", "sample", "align"])
+@pytest.mark.parametrize("task", programs.TASKS)
 def test_every_task_compiles_for_a_slice(task):
   sizes = ("--config.mesh.expert=2", "--config.mesh.data=2")
   batch = "--config.train.batch_size=16"  # two prompts to align
@@ -139,13 +139,14 @@ def test_too_much_is_told_with_a_remedy():
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("task", ["train", "sample", "align"])
+@pytest.mark.parametrize("task", programs.TASKS)
 def test_every_task_compiles_for_a_gpu(task):
   batch = "--batch=8"  # one prompt to align
   done = check(f"--task={task}", "--frames=20", batch, topology="h100:1")
   assert done.returncode == 0, done.stdout + done.stderr
   assert "it fits" in done.stdout
-  assert f"a {'frame' if task == 'sample' else 'step'}:" in done.stdout
+  part = {"sample": "frame", "sounds": "run"}.get(task, "step")
+  assert f"a {part}:" in done.stdout
 
 
 @pytest.mark.cuda

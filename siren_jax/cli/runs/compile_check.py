@@ -38,10 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   add(
     "--task",
-    choices=("train", "sample", "align"),
+    choices=("train", "sounds", "sample", "align"),
     default="train",
-    help="step to compile; train.batch_size counts clips, sounds or rollouts"
-    " respectively (default: train)",
+    help="what to compile: a training step (default); the sounds that training"
+    " writes at an evaluation; sampling; or an alignment step."
+    " train.batch_size counts clips in the first two, then sounds, then"
+    " rollouts",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")
@@ -112,3 +114,6 @@ _REMEDIES = {
   more chips per copy --config.mesh.expert=6, --config.mesh.model=2""",
 }
 _REMEDIES["align"] = _REMEDIES["sample"]
+_REMEDIES["sounds"] = """to reduce memory use:
+  fewer sounds        --config.train.samples, or 0 for none
+  more chips per copy --config.mesh.fsdp=-1 --config.mesh.data=1 (state)"""

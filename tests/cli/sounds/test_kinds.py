@@ -9,6 +9,9 @@ import soundfile
 
 from siren_jax import api
 from siren_jax.cli.main import main
+from siren_jax.cli.page.endpoints import Endpoints
+from siren_jax.cli.page.gate import Gate
+from siren_jax.cli.page.making import Studio
 from siren_jax.common.errors import UserError
 from siren_jax.weights import bundle
 
@@ -105,6 +108,18 @@ def test_generate_says_what_is_far(is_far, knowing, tmp_path, capsys):
   assert all(example in line for example in facts["closest"])
   again = ["generate", "--again", str(path), "--out", str(tmp_path / "again")]
   assert main([*again, "--model", str(knowing)]) == 0
+
+
+def test_the_page_says_what_is_far(knowing, tmp_path, monkeypatch):
+  _with_threshold(knowing, 10)
+  monkeypatch.chdir(tmp_path)
+  siren = api.load(knowing)
+  studio = Studio(siren, str(knowing), None, api.BATCH_SIZE)
+  page = Endpoints(studio, tmp_path, Gate())
+  *_, value = page.generate("a walrus", 0.2, 0, 1, 0.9, None, None)
+  facts = json.loads(value["sounds"][0]["facts"])
+  assert value["status"].startswith("closest sounds I know: ")
+  assert all(example in value["status"] for example in facts["closest"])
 
 
 def test_the_closest_kind_of_a_phrase_is_its_own(knowing):
