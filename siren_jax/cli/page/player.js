@@ -1,24 +1,24 @@
 // Sounds as cards: a spectrogram with a playhead, a player, the JSON file.
 //
 // props.value is {status, rate, chunks, sounds}: chunks are 16-bit samples in
-// base64 that are heard as they come; sounds are finished. What a visitor
+// base64, played as they arrive; sounds are finished. What a visitor
 // chooses is put beside them: used, a file, where a card has a button that says
 // props.action; part, its start and end, where props.selects.
 const list = element.querySelector(".sounds");
 const status = element.querySelector(".status");
 
-let context = null; // of the stream that is heard
-let scheduled = 0; // chunks of it
-let free = 0; // when the last of them ends, in the context's time
+let context = null; // of the stream that plays
+let scheduled = 0; // its chunks so far
+let streamEnd = 0; // in the context's time
 
-function silence() {
+function stopStream() {
   if (context) context.close();
   context = null;
   scheduled = 0;
 }
 
-function hear(chunks, rate) {
-  if (chunks.length < scheduled) silence(); // another stream
+function playStream(chunks, rate) {
+  if (chunks.length < scheduled) stopStream(); // another stream
   for (; scheduled < chunks.length; scheduled++) {
     context = context || new AudioContext();
     const bytes = Uint8Array.from(atob(chunks[scheduled]), (c) =>
@@ -34,14 +34,13 @@ function hear(chunks, rate) {
     const source = context.createBufferSource();
     source.buffer = buffer;
     source.connect(context.destination);
-    free = Math.max(free, context.currentTime + 0.05);
-    source.start(free);
-    free += buffer.duration;
+    streamEnd = Math.max(streamEnd, context.currentTime + 0.05);
+    source.start(streamEnd);
+    streamEnd += buffer.duration;
   }
-  element.dataset.heard = scheduled;
 }
 
-function make(tag, attributes = {}, ...children) {
+function createNode(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes))
     name in node ? (node[name] = value) : node.setAttribute(name, value);
@@ -55,19 +54,23 @@ async function copy(text, button) {
   } catch {
     return; // A page without https may not; the text can be marked.
   }
-  const words = button.textContent;
+  const label = button.textContent;
   button.textContent = "Copied";
-  setTimeout(() => (button.textContent = words), 1500);
+  setTimeout(() => (button.textContent = label), 1500);
 }
 
 // The spectrogram: a click goes there, a drag marks a part.
-function picture(sound, audio) {
-  const playhead = make("div", { className: "playhead" });
-  const part = make("div", { className: "part", hidden: true });
-  const box = make(
+function spectrogram(sound, audio) {
+  const playhead = createNode("div", { className: "playhead" });
+  const part = createNode("div", { className: "part", hidden: true });
+  const box = createNode(
     "div",
     { className: "picture" },
-    make("img", { src: sound.picture.url, alt: "spectrogram", draggable: false }),
+    createNode("img", {
+      src: sound.picture.url,
+      alt: "spectrogram",
+      draggable: false,
+    }),
     part,
     playhead,
   );
@@ -110,41 +113,58 @@ function picture(sound, audio) {
 }
 
 function card(sound, index) {
-  const audio = make("audio", {
+  const audio = createNode("audio", {
     controls: true,
     preload: "auto",
     src: sound.audio.url,
   });
   const name = sound.audio.orig_name;
-  const actions = make("div", { className: "actions" });
+  const actions = createNode("div", { className: "actions" });
   if (props.action) {
-    const use = make("button", { textContent: props.action });
+    const use = createNode("button", { textContent: props.action });
     use.addEventListener("click", () => {
       props.value = { ...props.value, used: sound.audio };
       trigger("click");
     });
     actions.append(use);
   }
-  actions.append(make("a", { href: sound.audio.url, download: name }, "WAV"));
-  const nodes = [make("figcaption", {}, sound.title), picture(sound, audio)];
+  actions.append(
+    createNode("a", { href: sound.audio.url, download: name }, "WAV"),
+  );
+  const nodes = [
+    createNode("figcaption", {}, sound.title),
+    spectrogram(sound, audio),
+  ];
   nodes.push(audio, actions);
   if (sound.facts) {
     const text = sound.facts;
-    const button = make("button", { textContent: "Copy JSON" });
+    const button = createNode("button", { textContent: "Copy JSON" });
     button.addEventListener("click", () => copy(text, button));
     const url = sound.json.url;
     const json = sound.json.orig_name;
-    actions.append(make("a", { href: url, download: json }, "JSON"), button);
+    actions.append(
+      createNode("a", { href: url, download: json }, "JSON"),
+      button,
+    );
     nodes.push(
-      make("details", {}, make("summary", {}, "How it was made"), make("pre", {}, text)),
+      createNode(
+        "details",
+        {},
+        createNode("summary", {}, "How it was made"),
+        createNode("pre", {}, text),
+      ),
     );
   }
   audio.addEventListener("play", () => {
-    silence();
+    stopStream();
     for (const other of document.querySelectorAll("audio"))
       if (other !== audio) other.pause();
   });
-  return make("figure", { className: sound.best ? "best" : "" }, ...nodes);
+  return createNode(
+    "figure",
+    { className: sound.best ? "best" : "" },
+    ...nodes,
+  );
 }
 
 let shown = "";
@@ -152,7 +172,7 @@ let shown = "";
 function show() {
   const value = props.value || { status: "", chunks: [], sounds: [] };
   status.textContent = value.status;
-  if (value.chunks.length) hear(value.chunks, value.rate);
+  if (value.chunks.length) playStream(value.chunks, value.rate);
   const now = JSON.stringify(value.sounds);
   if (now === shown) return; // A sound that plays is left alone.
   shown = now;

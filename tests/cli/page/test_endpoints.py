@@ -93,18 +93,18 @@ def test_the_json_makes_the_sound_again(
   assert "a1b2" not in again.decode()
 
 
-def test_the_first_sound_is_heard_while_it_is_drawn(page):
+def test_the_first_sound_is_streamed_while_it_is_drawn(page):
   values = list(page.generate("rain", 1.5, 0, 1, 1.0, None, None))
   streamed = [value for value in values if not value["sounds"]]
   assert len(streamed) > 3
   counts = [len(value["chunks"]) for value in streamed]
   assert counts == sorted(counts)
-  heard = b"".join(map(base64.b64decode, streamed[-1]["chunks"]))
-  heard_S = np.frombuffer(heard, "<i2").astype(float)
+  chunks = b"".join(map(base64.b64decode, streamed[-1]["chunks"]))
+  streamed_S = np.frombuffer(chunks, "<i2").astype(float)
   final_S, _ = soundfile.read(values[-1]["sounds"][0]["audio"]["path"])
-  assert len(heard_S) == len(final_S) == 1.5 * RATE
+  assert len(streamed_S) == len(final_S) == 1.5 * RATE
   middle = slice(RATE // 2, RATE)  # one gain and no fades
-  assert np.corrcoef(heard_S[middle], final_S[middle])[0, 1] > 0.99
+  assert np.corrcoef(streamed_S[middle], final_S[middle])[0, 1] > 0.99
   assert values[-1]["chunks"] == []
 
 

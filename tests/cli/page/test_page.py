@@ -88,7 +88,7 @@ def facts(tab, index=0):
   return json.loads(tab.locator("figure pre").nth(index).text_content())
 
 
-def test_sounds_are_made_heard_and_downloaded(tab, tmp_path):
+def test_sounds_are_made_played_and_downloaded(tab, tmp_path):
   set_(tab, "Seconds", 1)
   tab.evaluate("""() => {
     window.started = 0;
