@@ -95,5 +95,5 @@ def test_an_index_that_is_none_is_named(values, tmp_path):
 def test_a_shard_that_is_missing_is_named(tmp_path):
   path = tmp_path / "model.safetensors.index.json"
   path.write_text(json.dumps({"weight_map": {"a": "1.safetensors"}}))
-  with pytest.raises(UserError, match="1.safetensors: not a whole.*No such"):
+  with pytest.raises(UserError, match="1.safetensors: not a valid.*No such"):
     _read(tmp_path)
