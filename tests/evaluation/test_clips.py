@@ -221,7 +221,7 @@ def test_what_cannot_be_heard_is_logged(folder):
   ]
   assert bad == ["02.wav", "04.wav", "06.wav", "08.wav"]
   assert len(log.messages) == 4
-  for name, reason in zip(bad, ("audio", "silent", "at least", "at most")):
+  for name, reason in zip(bad, ("audio", "silent", "at least", "limit")):
     assert any(name in m and reason in m for m in log.messages)
   clips.extract(listed, Ear("another").scorer, None, log=log)
   assert len(log.messages) == 4, "each is named once"

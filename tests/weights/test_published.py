@@ -85,7 +85,7 @@ def test_what_stands_in_place_of_weights_is_named(
 def test_an_index_that_is_none_is_named(values, tmp_path):
   path = tmp_path / "model.safetensors.index.json"
   path.write_text(json.dumps(values))
-  with pytest.raises(UserError, match="index.json: no index of tensors"):
+  with pytest.raises(UserError, match="index.json: not an index of tensors"):
     _read(tmp_path)
   path.write_bytes(LFS)
   with pytest.raises(UserError, match="index.json.*Git LFS pointer"):
