@@ -4,7 +4,7 @@
     --judge runs/judge nano-stage1 nano-aligned
 
 Every model makes the same clips (same prompts and seeds, one candidate):
-phrasings that are in no training caption, and claims about made-up sounds.
+phrasings that are in no training caption, and claims about synthetic sounds.
 The first model is what the others are compared with, prompt by prompt.
 
   judge       cosine of prompt and clip by a CLAP that was trained with another
@@ -12,7 +12,7 @@ The first model is what the others are compared with, prompt by prompt.
   named       does the classifier of benchmarks.quality name the clip?
   margin      by how much that classifier prefers the right class
   rewarded    cosine by the model's own CLAP, the one that rewarded
-  verified    share of a made-up claim that can be measured in the clip
+  verified    share of a claim that can be measured in the clip
   diversity   mean of 1 - cosine, by the judge, between clips of one prompt
 
 p: Wilcoxon signed-rank test over the means of prompts, two-sided. Intervals:
@@ -44,7 +44,8 @@ class Judges:
     manifest: of recordings with fold and category.
     held_out_fold: trains the classifier.
     judge: folder of the other CLAP.
-    claims: number of made-up claims. claim_seconds: length of their clips.
+    claims: number of claims about synthetic sounds.
+    claim_seconds: length of their clips.
     samples: clips a prompt.
   """
 

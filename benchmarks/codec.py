@@ -4,7 +4,7 @@
     --manifest ESC10/manifest.csv --codec nano-stage1 --cache runs/judge
 
 Encodes and decodes the clips of the held-out fold whose kinds benchmarks.judge
-knows; clips are 5 s at most.
+knows; clips are at most 5 s.
 
   mel         multi-scale mel distance of the codec's losses; by data set too
   top 1, 5    share that the judge names right: originals, reconstructions

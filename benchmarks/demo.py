@@ -96,7 +96,7 @@ def save(screenshot, path):
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--model", help="bundle (default: the one that ships)")
+  parser.add_argument("--model", help="bundle (default: the built-in one)")
   parser.add_argument("--picture", help="a PNG file to write")
   args = parser.parse_args()
   start = time.time()

@@ -131,7 +131,7 @@ def draw(bundle: Any) -> Figure:
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--model", help="bundle (default: the one that ships)")
+  parser.add_argument("--model", help="bundle (default: the built-in one)")
   parser.add_argument("--out", required=True, help="an .svg or a .png")
   args = parser.parse_args()
   with matplotlib.rc_context({"svg.hashsalt": "model"}):

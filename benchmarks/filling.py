@@ -12,7 +12,7 @@ mean square over mel bands, in dB, the mean of both joints.
   codec         the second as the codec makes it: what a fill can reach
   G fills       the fill that is chosen from so many, as `Siren.fill` does;
                 one is a fill without choosing
-  nearest       of the most fills, the one of the smallest distance: what no
+  nearest       of the most fills, the one with the smallest distance: what no
                 choice can beat
   another       the same second of another recording
 
@@ -183,7 +183,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--manifest", type=pathlib.Path, required=True)
   parser.add_argument("--held-out-fold", default="4")
-  parser.add_argument("--model", help="bundle (default: the one that ships)")
+  parser.add_argument("--model", help="bundle (default: the built-in one)")
   parser.add_argument("--words", action="store_true", help="name the sound")
   parser.add_argument("--recordings", type=int, default=60)
   parser.add_argument("--fills", type=int, nargs="+", default=[1, 4, 8, 16])

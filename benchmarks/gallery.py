@@ -57,7 +57,7 @@ def draw(path: pathlib.Path, audio_S, sample_rate: int) -> None:
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--model", help="bundle (default: the one that ships)")
+  parser.add_argument("--model", help="bundle (default: the built-in one)")
   parser.add_argument("--out", required=True, type=pathlib.Path)
   parser.add_argument("--seed", type=int, default=0)
   args = parser.parse_args()

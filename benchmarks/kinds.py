@@ -192,11 +192,11 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   kinds_judge.add_arguments(parser)
   add = parser.add_argument
-  add("--model", help="bundle; the one that ships, if none")
+  add("--model", help="bundle (default: the built-in one)")
   add("--out", type=pathlib.Path, required=True, help="folder of the sounds")
   add("--kinds", type=int, default=150)
   add("--seed", type=int, default=0)
-  add("--phrasings", type=int, default=2, help="free ones of a kind, 3 at most")
+  add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
   add("--swap", action="store_true", help="judge and real clips change folds")
   add("--candidates", type=int, help="a sound; the bundle's, if none")
   add("--settings", default="{}", help="of sampling, as JSON")

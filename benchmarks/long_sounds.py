@@ -186,7 +186,7 @@ def main() -> None:
   for function, seconds in ((seams, 60.0), (stream, 10.0), (memory, 600.0)):
     verb = verbs.add_parser(function.__name__)
     verb.set_defaults(run=function)
-    verb.add_argument("--model", help="bundle (default: the one that ships)")
+    verb.add_argument("--model", help="bundle (default: the built-in one)")
     verb.add_argument("--seconds", type=float, default=seconds)
     if function is seams:
       verb.add_argument("--prompts", type=int, default=len(PROMPTS))

@@ -28,7 +28,7 @@ ROWS = 4  # prompts at a time
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--model", help="bundle (default: the one that ships)")
+  parser.add_argument("--model", help="bundle (default: the built-in one)")
   parser.add_argument("--prompts", type=int, default=len(PLAIN))
   args = parser.parse_args()
   bundle = siren_jax.load(args.model).bundle

@@ -234,7 +234,7 @@ def test_a_mesh_makes_the_same_sounds(siren, tiny_bundle):
 
 @pytest.mark.parametrize(
   ("sizes", "message"),
-  [({"data": 3}, "does not fill 8"), ({"model": 2}, "divide among 2")],
+  [({"data": 3}, "does not fill 8"), ({"model": 2}, "evenly over the 2")],
 )
 def test_a_mesh_that_does_not_fit(tiny_bundle, sizes, message):
   with pytest.raises(sj.UserError, match=message):

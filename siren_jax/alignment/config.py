@@ -50,7 +50,7 @@ class AlignConfig:
         self.policy and list(self.policy) == sorted(set(self.policy)),
         "give numbers of experts in order, each once",
       ),
-      ("rewards", self.rewards, "name one at least"),
+      ("rewards", self.rewards, "name at least one"),
       (
         "weights",
         len(self.weights) == len(self.rewards),

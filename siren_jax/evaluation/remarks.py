@@ -125,14 +125,15 @@ def _bands(rates: dict[str, dict[int, int]], panel: Panel) -> Iterator[str]:
     if len(counts) > 1:
       band = _FLAT[scorer.resampler] * min(rate, lowest) / 2
       yield (
-        f"clips of several sample rates: {scorer.name} hears them alike below"
-        f" {band:.0f} Hz; bring all to one rate where there is sound above"
+        f"clips of several sample rates: {scorer.name} treats them the same"
+        f" only below {band:.0f} Hz; bring all to one rate if there is sound"
+        " above"
       )
     if lowest < rate:
       low = sum(count for key, count in counts.items() if key < rate)
       yield (
         f"{low} clips are below the {rate} Hz of {scorer.name}: they lack the"
-        " top of what it hears; use recordings of a higher rate"
+        " top of its band; use recordings of a higher rate"
       )
 
 

@@ -27,12 +27,12 @@ class AlignDataConfig:
   Attributes:
     start: bundle or Stage-1 work directory to start from; "" is the bundle
       that ships.
-    path: prompts: a text file, one a line, or a prepared data set, whose
+    path: prompts: a text file, one per line, or a prepared data set, whose
       captions they are; "" is none.
     validation: the same to evaluate by; "" is `path` again (a data set has a
       validation split).
-    synthetic: number of made-up claims that are prompts too; their truth can
-      be verified.
+    synthetic: number of captions of synthetic sounds added to the prompts;
+      their claims can be verified.
   """
 
   start: str = ""

@@ -75,4 +75,4 @@ def kind_of(experiment: Any) -> str:
   for name, kind in KINDS.items():
     if kind.name == type(experiment).__name__:
       return name
-  raise TypeError(f"{type(experiment).__name__} is no experiment")
+  raise TypeError(f"{type(experiment).__name__} is not an experiment")

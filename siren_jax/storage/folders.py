@@ -92,7 +92,7 @@ class Folder:
       return f"{self.kind.value} (kind={self.experiment!r})"
     if self.kind is FolderKind.IMPORTED:
       return f"{self.kind.value} ({', '.join(self.components)})"
-    return self.kind.value + (" that ships" if self.is_shipped else "")
+    return "a built-in bundle" if self.is_shipped else self.kind.value
 
   def fingerprint(self) -> str | None:
     """Fingerprint of its data or of its model; cheap, a few files are read.

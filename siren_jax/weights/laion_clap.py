@@ -80,8 +80,8 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
   # Without either, transformers may make a vocabulary up.
   if not any((folder / name).is_file() for name in _VOCABULARIES):
     raise UserError(
-      f"{folder}: neither {' nor '.join(_VOCABULARIES)}; get the whole folder"
-      " again"
+      f"{folder}: neither {' nor '.join(_VOCABULARIES)}; download the"
+      " folder again"
     )
   read = _transformers().AutoTokenizer.from_pretrained
   try:

@@ -234,7 +234,7 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
       return [path / names[0], *(path / name for name in names[1:])]
     except (LookupError, AttributeError, TypeError) as error:
       raise UserError(
-        f"{index}: no index of tensors ({error!r}); download it again"
+        f"{index}: not an index of tensors ({error!r}); download it again"
       ) from error
   for pattern in ("*.safetensors", *(f"*{suffix}" for suffix in _PICKLES)):
     matches = sorted(path.glob(pattern))

@@ -109,7 +109,7 @@ def test_what_fills_the_last_cell_is_not_heard():
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    ({"widths": (8, 16)}, "one entry a stage"),
+    ({"widths": (8, 16)}, "one entry per stage"),
     ({"num_mels": 60}, "multiple of 16"),
     ({"window": 300}, "window=300"),
     ({"kernel": 4}, "kernel=4"),

@@ -111,7 +111,7 @@ def test_clipping_is_told(folder, codec, capsys, monkeypatch):
     (["encode", "mono.wav", "cut.wav", "--out", "x.npz"], "2 inputs"),
     (["encode", "mono.wav", "a/mono.flac"], "mono.npz"),
     (["decode", "none.npz"], "none.npz"),
-    (["decode", "mono.wav"], "mono.wav: not a whole npz"),
+    (["decode", "mono.wav"], "mono.wav: not a valid npz"),
   ],
 )
 def test_files_that_cannot_be_coded_are_refused_and_nothing_is_written(
@@ -135,7 +135,7 @@ def good(config):
     (lambda v: v["codes"] * 1.0, "integers"),
     (lambda v: v["codes"][:2], "shape"),
     (lambda v: v["codes"][0], "shape"),
-    (lambda v: np.array([{}], dtype=object), "not a whole npz"),
+    (lambda v: np.array([{}], dtype=object), "not a valid npz"),
   ],
 )
 def test_codes_that_do_not_fit_the_codec_are_refused(

@@ -149,7 +149,7 @@ def test_a_stand_in_of_an_npz_is_named(data, message, tmp_path):
   path = tmp_path / "a.npz"
   path.write_bytes(data)
   with pytest.raises(
-    UserError, match=rf"a\.npz: not a whole npz \(.*{message}"
+    UserError, match=rf"a\.npz: not a valid npz \(.*{message}"
   ):
     read_npz(path, "")
 

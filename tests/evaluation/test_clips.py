@@ -131,12 +131,12 @@ def test_no_json_can_be_beside_the_longest_name(folder):
     (b"", "not JSON"),
     (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     ('{"prompt": "légère"}'.encode("cp1252"), "Windows-1252"),
-    (b'{"prompt": 3}', "no text"),
+    (b'{"prompt": 3}', "not a string"),
     (b'{"prompt": "rain", "prompt": "wind"}', "twice"),
     (b'{"prompt": "rain", "seconds": NaN}', "finite"),
-    (b'{"prompt": "  "}', "no text"),
-    (b'{"text": "rain"}', "no text"),
-    (b'["rain"]', "no text"),
+    (b'{"prompt": "  "}', "not a string"),
+    (b'{"text": "rain"}', "not a string"),
+    (b'["rain"]', "not a string"),
     (b"[" * 100_000, "not JSON"),
   ],
 )  # fmt: skip
@@ -175,13 +175,15 @@ def test_what_cannot_be_heard_is_named(folder, tmp_path):
 
 def test_two_of_one_name_are_refused(folder):
   shutil.copy(folder / "00.wav", folder / "00.flac")
-  with pytest.raises(UserError, match=r"00\.flac and .*00\.wav have one name"):
+  with pytest.raises(
+    UserError, match=r"00\.flac and .*00\.wav have the same name"
+  ):
     clips.find(folder)
   (folder / "00.flac").unlink()
   for form in ("NFC", "NFD"):  # Two names where files are, one for people.
     name = unicodedata.normalize(form, "é.wav")
     shutil.copy(folder / "00.wav", folder / name)
-  with pytest.raises(UserError, match="have one name"):
+  with pytest.raises(UserError, match="have the same name"):
     clips.find(folder)
 
 
@@ -219,7 +221,7 @@ def test_what_cannot_be_heard_is_logged(folder):
   ]
   assert bad == ["02.wav", "04.wav", "06.wav", "08.wav"]
   assert len(log.messages) == 4
-  for name, reason in zip(bad, ("audio", "silent", "at least", "at most")):
+  for name, reason in zip(bad, ("audio", "silent", "at least", "limit")):
     assert any(name in m and reason in m for m in log.messages)
   clips.extract(listed, Ear("another").scorer, None, log=log)
   assert len(log.messages) == 4, "each is named once"

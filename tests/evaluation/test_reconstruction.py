@@ -61,7 +61,7 @@ def test_more_noise_is_worse_and_rows_do_not_meet():
 
 
 def test_other_shapes_are_refused():
-  with pytest.raises(UserError, match="one shape"):
+  with pytest.raises(UserError, match="the same shape"):
     reconstruction.distances(_sound(), _sound()[:, 1:], RATE)
-  with pytest.raises(UserError, match="or more"):
+  with pytest.raises(UserError, match="S at least"):
     reconstruction.distances(_sound()[:, :1000], _sound()[:, :1000], RATE)

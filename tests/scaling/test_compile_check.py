@@ -32,7 +32,7 @@ def test_names_of_gpus_give_cards_and_how_many():
   assert (eight.count, eight.bandwidth) == (8, 900e9)
   assert chips.topology("v5e:4x4").platform == "tpu"
   for name in ("h100", "h100:0", "h100:9", "h100:2x2", "h300:1"):
-    with pytest.raises(UserError, match="or GPU:N with up to 8 of one machine"):
+    with pytest.raises(UserError, match="or GPU:N with up to 8 in one machine"):
       chips.topology(name)
 
 
@@ -62,7 +62,7 @@ def test_bad_arguments_are_refused(user_error, arguments, message):
 def test_a_config_of_another_stage_is_refused(user_error):
   config = f"--config={ROOT}/configs/tiny_codec.py"
   message = user_error(["compile-check", config, "--topology=v5e:2x2"])
-  assert "is not a config of Stage 1" in message
+  assert "is not a Stage 1 config" in message
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_every_task_compiles_for_a_slice(task):
 def test_a_batch_that_does_not_divide_is_refused():
   done = check("--config.train.batch_size=6")
   assert done.returncode == 2, done.stdout
-  assert "batch of 6 does not divide among the 4 devices" in done.stderr
+  assert "batch of 6 cannot be split evenly over 4 devices" in done.stderr
 
 
 @pytest.mark.tpu

@@ -68,7 +68,7 @@ def test_sizes_that_init_refuses_are_told(tmp_path):
   def init(key, config):
     return {"w": jnp.zeros(2).reshape(3)}
 
-  with pytest.raises(UserError, match="config.json: no codec has such sizes"):
+  with pytest.raises(UserError, match="config.json: invalid sizes for codec"):
     components.load(tmp_path, "codec", codec.CodecConfig, init)
 
   def exhausted(key, config):

@@ -58,7 +58,7 @@ def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
   run_config.record(tmp_path, old, resumed=False)
   note = run_config.record(tmp_path, new, resumed=True)
   assert "kept no fingerprint of data.path" in note
-  assert note.endswith("from now on it is checked")
+  assert note.endswith("they are checked from now on")
   assert run_config.record(tmp_path, new, resumed=True) == ""
   run_config.record(tmp_path, old, resumed=False)
   with pytest.raises(UserError, match="data.path='b'"):

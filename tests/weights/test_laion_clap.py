@@ -73,9 +73,9 @@ def test_a_config_says_the_sizes(folder):
 @pytest.mark.parametrize(
   ("config", "message"),
   [
-    ([], "not that of LAION's CLAP"),
+    ([], "not a LAION CLAP config"),
     ({"model_type": "bert"}, "model_type 'bert', expected 'clap'"),
-    ({"model_type": "clap", "text_config": 3}, "not that of LAION's CLAP"),
+    ({"model_type": "clap", "text_config": 3}, "not a LAION CLAP config"),
     (
       {"model_type": "clap", "text_config": {"hidden_size": 0}},
       "word_width=0: must be at least 1",

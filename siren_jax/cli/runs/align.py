@@ -106,7 +106,7 @@ def _rewarded(experiment: Any, name: str, steps: int) -> str:
     f"{k} {v}" for k, v in dataclasses.asdict(a.sampling).items()
   )
   sources = [pathlib.Path(data.path).name] if data.path else []
-  sources += [f"{data.synthetic} made-up sounds"] if data.synthetic else []
+  sources += [f"{data.synthetic} synthetic sounds"] if data.synthetic else []
   return _SECTION.format(
     name=name,
     policy=", ".join(map(str, a.policy)),

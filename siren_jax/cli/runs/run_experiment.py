@@ -13,7 +13,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.storage import run_config
 
 EXTRA = "train"
-INTERRUPTED = "the same command goes on from the last checkpoint"
+INTERRUPTED = "the same command resumes from the last checkpoint"
 _NEXT = {
   "codec": "siren-jax train-clap --config=nano_clap"
   " --config.data.path={data} --workdir=runs/clap",

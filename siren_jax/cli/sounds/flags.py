@@ -138,7 +138,7 @@ def seconds(text: str) -> float | str:
 
 
 def check(args: argparse.Namespace) -> None:
-  """Refuses flags that mean nothing beside others.
+  """Refuses flags that mean nothing with others.
 
   Raises:
     UserError: it names both.

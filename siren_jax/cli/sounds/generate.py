@@ -122,7 +122,7 @@ def _make_again(args: argparse.Namespace) -> None:
 def _prompts(
   args: argparse.Namespace, recording: Recording | None
 ) -> list[str]:
-  """Prompts of the arguments and the file; none beside a recording."""
+  """Prompts of the arguments and the file; none with a recording."""
   prompts = [p.strip() for p in args.prompts]
   if not all(prompts):
     raise UserError(

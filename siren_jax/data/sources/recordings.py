@@ -4,7 +4,7 @@ Layouts, told apart by looking: a manifest (CSV, TSV or JSONL, or a folder that
 holds one called manifest.csv or so), ESC-50 (audio/ and meta/esc50.csv),
 AudioCaps and Clotho (their CSV files, and clips somewhere below the folder),
 and a plain folder of sound files, whose captions are in .txt files beside them
-(one a line) or in their names (see `captions`).
+(one per line) or in their names (see `captions`).
 """
 
 import dataclasses

@@ -37,7 +37,7 @@ def is_table(path: str | os.PathLike) -> bool:
 
 
 def read_prompts(path: str | os.PathLike) -> list[str]:
-  """Prompts, one a line of a text file; see `read_lines`.
+  """Prompts, one per line of a text file; see `read_lines`.
 
   Raises:
     UserError: it is a table, or cannot be read.
@@ -60,7 +60,7 @@ def rows(
   around it.
 
   Args:
-    path: CSV with commas, semicolons or tabs, or JSONL: an object a line.
+    path: CSV with commas, semicolons or tabs, or JSONL: an object per line.
     report: is given a message for each row that is broken, which costs that
       row alone.
 

@@ -156,7 +156,7 @@ class _Walker:
           path, f"a link to {text.printable(real)}, which is taken already"
         )
     elif not is_regular:
-      self._skip(path, "no regular file")
+      self._skip(path, "not a regular file")
     elif self._has_text_name(path):
       self._known.add(real)
       self._paths.append(path)

@@ -179,5 +179,5 @@ def block(size: int, largest: int) -> int:
   """
   power = min(largest, size & -size)
   if power < 16:
-    raise ValueError(f"{size} is no multiple of 16")
+    raise ValueError(f"{size} is not a multiple of 16")
   return power

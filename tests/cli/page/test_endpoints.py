@@ -145,8 +145,8 @@ def test_a_recording_is_shown_as_the_model_hears_it(page, clip):
 @pytest.mark.parametrize(
   ("name", "more", "message"),
   [
-    ("go_on", (), r"^clip.wav: 7200 s of sound, at most 30 s are read"),
-    ("look", None, r"^clip.wav: 7200 s of sound, at most 30 s are read"),
+    ("go_on", (), r"^clip.wav: 7200 s long, but the limit is 30 s"),
+    ("look", None, r"^clip.wav: 7200 s long, but the limit is 30 s"),
   ],
 )
 def test_a_long_recording_is_refused_before_it_takes_memory(
@@ -179,7 +179,7 @@ def test_what_cannot_be_made_is_refused(name, request_, message, page):
 
 
 def test_a_hole_beyond_the_recording_is_refused(page, clip):
-  with pytest.raises(UserError, match=r"hole from 0.1 to 0.9 s.*0.500 s"):
+  with pytest.raises(UserError, match=r"part from 0.1 to 0.9 s.*0.500 s"):
     list(page.fill(clip, 0.1, 0.9, *REQUEST))
 
 

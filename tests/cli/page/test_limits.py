@@ -36,7 +36,7 @@ def test_settings_that_are_none(nothing):
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    ({"words": ["rain", "wind"]}, r"words \['rain', 'wind'\]: give one text"),
+    ({"words": ["rain", "wind"]}, r"words \['rain', 'wind'\]: give one string"),
     ({"words": "x" * 301}, "words: 301 characters; give at most 300"),
     ({"words": "\ud800"}, "words .*: not valid Unicode"),
     ({"seconds": 31}, "seconds 31: give a number from 0.1 to 30"),

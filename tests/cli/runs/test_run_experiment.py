@@ -68,7 +68,7 @@ def test_a_set_prepared_anew_is_refused(run, user_error, tmp_path):
   for changed in (dict(seed=1), dict(count=3)):
     prepare_set(tmp_path / "audio", **changed)
     message = user_error(run())
-    assert f"data.path='{tmp_path / 'audio'}' holds something else" in message
+    assert f"data.path='{tmp_path / 'audio'}' has different contents" in message
     assert "use that again, or choose another work directory" in message
 
 
@@ -79,7 +79,7 @@ def test_a_set_that_moved_is_the_same(run, user_error, tmp_path, capsys):
   out = capsys.readouterr().out
   assert f"data.path='{tmp_path / 'moved'}' (was " in out
   prepare_set(tmp_path / "audio", seed=2)
-  assert "holds something else" in user_error(run())
+  assert "has different contents" in user_error(run())
 
 
 def test_a_set_that_is_not_there_is_named(run, user_error, tmp_path):
@@ -125,7 +125,7 @@ def test_a_start_that_trained_on_is_no_other(
   assert (tmp_path / "run" / "config.json").read_text() == config
   start.rename(tmp_path / "moved")
   moved = f"--config.data.start={tmp_path / 'moved'}"
-  assert "holds something else" in user_error(run(moved))
+  assert "has different contents" in user_error(run(moved))
   shutil.rmtree(tmp_path / "moved" / "checkpoints" / "2")
   assert main(run(moved)) == 0
 

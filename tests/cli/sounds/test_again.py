@@ -79,7 +79,7 @@ def test_a_model_that_has_moved_or_changed(
   assert main([*command, "--model", str(tiny_bundle)]) == 0
   assert (tmp_path / "moved-2.wav").read_bytes() == sound.read_bytes()
   message = user_error([*command, "--model", "nano-stage1"])
-  assert "made by tiny, fingerprint" in message and "give --model" in message
+  assert "made by tiny (fingerprint" in message and "set --model" in message
 
 
 def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
@@ -104,7 +104,7 @@ def test_files_of_before_are_read(tmp_path, tiny_bundle, monkeypatch, capsys):
     ({"seed": "7"}, "seed='7': expected int"),
     ({"seed": True}, "seed=True: expected an int"),
     ({"seconds": None}, "seconds=None: expected float"),
-    ({"prompt": ["rain"]}, r"prompt=\['rain'\]: expected a text"),
+    ({"prompt": ["rain"]}, r"prompt=\['rain'\]: expected a string"),
     ({"settings": 3}, "settings=3"),
     ({"settings": {"temperature": 1.0}}, "settings.top_k is missing"),
     ({"settings": FACTS["settings"] | {"top_k": 1.5}}, "settings.top_k=1.5"),
@@ -168,4 +168,4 @@ def test_flags_that_the_file_says_are_refused(flags, tmp_path, user_error):
   (tmp_path / "x.json").write_text(json.dumps(FACTS))
   message = user_error(["generate", "--again", tmp_path / "x.json", *flags])
   flag = "PROMPT" if flags == ["rain"] else flags[0]
-  assert message.startswith(f"{flag} beside --again: ")
+  assert message.startswith(f"{flag} with --again: ")

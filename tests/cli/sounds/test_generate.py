@@ -238,7 +238,7 @@ def test_an_interrupt_leaves_whole_sounds(
     (["x", "--mesh", ""], "--mesh"),
     (["x", "--mesh", "expert=0"], "at least 1"),
     (["x", "--mesh", "data=3"], "does not fill 8 device"),
-    (["x", "--mesh", "model=2"], "does not divide among 2"),
+    (["x", "--mesh", "model=2"], "cannot be split evenly over the 2"),
     (["x", "--model", "no-such-model"], "no-such-model"),
     (["x", "--model", "folder.wav"], "config.json"),
   ],

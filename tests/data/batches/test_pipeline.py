@@ -222,7 +222,7 @@ def test_code_batches_pair_every_view_with_every_caption(codes):
 def test_codes_of_another_codec_are_refused_by_record(codes, codebooks):
   batches = pipeline.code_batches(codes, "train", 4, codebooks=codebooks)
   with pytest.raises(
-    UserError, match="record '.*of 2 codebooks, the codec has"
+    UserError, match="record '.*has 2 codebooks .*but the codec has"
   ):
     next(batches)
 

@@ -181,7 +181,7 @@ def test_an_endless_file_costs_the_others_nothing(clips, tmp_path):
   train, validation, summary = prepared([clips], tmp_path / "out")
   assert len(train | validation) == 7 and summary["skipped"] == 1
   skipped = (tmp_path / "out" / audio.SKIPPED).read_text()
-  assert "1.wav: 187500 s of sound, at most 3600 s are read" in skipped
+  assert "1.wav: 187500 s long, but the limit is 3600 s" in skipped
 
 
 def test_what_does_not_fit_into_memory_is_a_problem(

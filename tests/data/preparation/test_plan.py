@@ -86,7 +86,7 @@ def test_kinds_without_a_training_recording_are_named(caplog):
     4, fold=["1", "1", "2", "2"], category=["rain", "owl", "owl", "a_bee"]
   )
   plan.make_plan(every, AudioConfig())
-  assert "so not trained on, such as a bee" in caplog.text
+  assert "such as a bee, are only in the validation split" in caplog.text
 
 
 def test_every_kind_can_be_trained_on():

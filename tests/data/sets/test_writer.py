@@ -305,7 +305,7 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
     (folders.DATASET_INFO, b"", "an empty file"),
     ("features.json", LFS, "Git LFS pointer"),
     ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
-    ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a whole data"),
+    ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a valid data"),
   ],
 )
 def test_a_broken_set_is_one_line(tmp_path, file, content, message):

@@ -277,7 +277,7 @@ def test_tables_that_are_not_read_are_told(tmp_path, caplog):
   (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
   (recording,) = recordings.find(tmp_path)
   assert recording.captions == ("rain",)
-  assert "clips.csv is not read; call it manifest.csv" in caplog.text
+  assert "clips.csv is not read; rename it to manifest.csv" in caplog.text
   (tmp_path / "clips.csv").rename(tmp_path / "manifest.csv")
   (recording,) = recordings.find(tmp_path)
   assert recording.captions == ("a storm",)

@@ -53,8 +53,8 @@ def test_what_systems_leave_behind_is_no_sound(tmp_path):
   assert skipped(tmp_path) == []
   touch(tmp_path, ".dog.wav", "deep/.cat.wav")
   assert skipped(tmp_path) == [
-    "2 hidden sound files left out, such as .dog.wav: rename those that are"
-    " meant"
+    "2 hidden sound files left out, such as .dog.wav: rename those that"
+    " should be included"
   ]
 
 
@@ -65,7 +65,7 @@ def test_a_hidden_root_is_meant(tmp_path):
 
 def test_formats_that_are_not_read_are_counted(tmp_path):
   touch(tmp_path, "a.m4a", "x/b.M4A", "c.webm", "d.wav", "e.txt", "._f.m4a")
-  remedy = "not a format that is read; convert them, as with ffmpeg"
+  remedy = "unsupported format; convert them, for example with ffmpeg"
   assert skipped(tmp_path) == [
     f"2 .m4a files left out, such as a.m4a: {remedy}",
     f"1 .webm file left out, such as c.webm: {remedy}",
@@ -125,7 +125,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "scandir", guarded)
   assert names(tmp_path) == ["rain.wav"]
   assert skipped(tmp_path) == [
-    "pipe.wav: no regular file",
+    "pipe.wav: not a regular file",
     "secret: cannot be read (Permission denied)",
     "gone: a link that leads nowhere (No such file or directory)",
   ]
@@ -138,8 +138,8 @@ def test_names_that_are_no_text(tmp_path):
   assert skipped(tmp_path) == [
     "caf\\udce9.wav: its name is not UTF-8 text; rename it",
     "d\\udcff: its name is not UTF-8 text; rename it",
-    "1 .m4a file left out, such as two\\nlines.m4a: not a format that is read;"
-    " convert them, as with ffmpeg",
+    "1 .m4a file left out, such as two\\nlines.m4a: unsupported format;"
+    " convert them, for example with ffmpeg",
   ]
 
 
