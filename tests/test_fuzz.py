@@ -194,7 +194,7 @@ _SHAPES = {"a": np.ones((2, 3), "f4"), "b": {"c": np.zeros(4, "f4")}}
 _CONFIG = codec.SpectralCodecConfig()
 _SOUND = (_wave, lambda p: sound_files.read_audio(p, 16000))
 _TABLE = recordings.find
-SHARD = "siren-train.array_record-00000-of-00001"
+SHARD = "siren-train.array_record-00000"
 # File name: what writes a whole one, and what reads it.
 READERS = {
   **{

@@ -5,26 +5,29 @@ Any TFDS reader opens them: `tfds.builder_from_directory(out)`.
 
 import contextlib
 import glob
-import io
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from siren_jax.common import extras, paths
 from siren_jax.common.errors import UserError
-from siren_jax.data.sets import index
+from siren_jax.data.sets import index, reader
 from siren_jax.data.sets.index import SplitIndex
 from siren_jax.data.sets.reader import previous
-from siren_jax.storage import folders
+from siren_jax.storage import fingerprint, folders
 from siren_jax.storage.lock import exclusive
 
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
 Examples = Iterable[tuple[str, Mapping[str, Any]]]
+_SHARD_BYTES = 128 << 20
 
 
 @contextlib.contextmanager
@@ -106,35 +109,58 @@ def _build(
   splits: Mapping[str, Examples],
   data_dir: str,
 ) -> tuple[Path, dict[str, SplitIndex]]:
-  """Writes splits that are made elsewhere; their folder, and what it holds."""
-  tfds = extras.load("tensorflow_datasets")  # slow to import
-  base: Any = tfds.core.GeneratorBasedBuilder
+  """Writes splits that are made elsewhere; their folder, and what it holds.
+
+  Records are written as they come, then shuffled on disk by their keys: memory
+  holds one at a time. (What TFDS itself shuffles beyond 1 GB takes TensorFlow.)
+  """
   indices = {name: SplitIndex() for name in splits}
+  keys: dict[str, list[str]] = {name: [] for name in splits}
 
-  # TFDS takes skip_registration.
-  class Builder(base, skip_registration=True):  # type: ignore[call-arg]
-    name = "siren"
-    VERSION = tfds.core.Version("1.0.0")
-    # TFDS 4.9.10 needs importlib_resources to find it, and does not ask for it.
-    code_path = None
+  def indexed(name: str) -> Iterator[Mapping[str, Any]]:
+    for key, example in splits[name]:
+      indices[name].add(example)
+      keys[name].append(key)
+      yield example
 
-    def _info(self) -> Any:
-      return tfds.core.DatasetInfo(builder=self, features=features)
+  def shuffled(name: str) -> Iterator[Mapping[str, Any]]:
+    source = reader.open_source(unsorted, name, cached=False)
+    hashes = [fingerprint.of_values(key) for key in keys[name]]
+    return (source[i] for i in np.argsort(hashes))
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-      del dl_manager  # nothing is downloaded
-      return {name: self._generate_examples(name) for name in splits}
+  unsorted, folder = Path(data_dir, "unsorted"), Path(data_dir, "shuffled")
+  total = _write_splits(unsorted, features, indexed, splits, sys.maxsize)
+  records = sum(index.records for index in indices.values())
+  a_shard = max(1, records * _SHARD_BYTES // max(1, total))
+  _write_splits(folder, features, shuffled, splits, a_shard)
+  return folder, indices
 
-    def _generate_examples(self, split: str) -> Examples:
-      for key, example in splits[split]:
-        indices[split].add(example)
-        yield key, example
 
-  builder = Builder(data_dir=data_dir, file_format="array_record")
-  tfds.disable_progress_bar()  # the caller shows one, over all splits
-  with contextlib.redirect_stdout(io.StringIO()):  # download messages
-    builder.download_and_prepare()
-  return Path(builder.data_dir), indices
+def _write_splits(
+  folder: Path,
+  features: "tfds.features.FeaturesDict",
+  examples: Callable[[str], Iterator[Mapping[str, Any]]],
+  splits: Iterable[str],
+  records_a_shard: int,
+) -> int:
+  """Writes the examples of each split in order; their size in bytes."""
+  tfds = extras.load("tensorflow_datasets")  # slow to import
+  folder.mkdir()
+  identity = tfds.core.dataset_info.DatasetIdentity(
+    name="siren",
+    version=tfds.core.Version("1.0.0"),
+    data_dir=str(folder),
+    module_name=__name__,
+  )
+  info = tfds.core.DatasetInfo(builder=identity, features=features)
+  sequential = tfds.core.SequentialWriter(
+    info, records_a_shard, file_format="array_record"
+  )
+  sequential.initialize_splits(list(splits))
+  for name in splits:
+    sequential.add_examples({name: examples(name)})
+  sequential.close_all()
+  return int(info.dataset_size)
 
 
 def _scratch(out: Path) -> str:

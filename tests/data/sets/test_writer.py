@@ -5,12 +5,14 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 
 from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import contents, index, reader, schema, writer
 from siren_jax.storage import folders
 
+SHARD = "siren-train.array_record-00000"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
 
 
@@ -112,6 +114,26 @@ def test_replaces_a_set_but_nothing_else(tmp_path):
   with pytest.raises(UserError, match="cannot write"):
     write(tmp_path / "file" / "set")
   assert sorted(os.listdir(tmp_path)) == ["file", "mine", "set"]
+
+
+def test_memory_does_not_limit_a_set(tmp_path, monkeypatch):
+  # Beyond this size, the builder of TFDS needs TensorFlow.
+  monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 1)
+  monkeypatch.setattr(writer, "_SHARD_BYTES", 1000)
+  write(tmp_path / "set", range(30))
+  assert len(list((tmp_path / "set").glob("siren-train*"))) > 5
+  assert len(reader.open_source(tmp_path / "set", "train")) == 30
+
+
+def test_records_are_shuffled_by_their_ids(tmp_path):
+  write(tmp_path / "set", range(30))
+  write(tmp_path / "other", reversed(range(30)))
+  ids, other = (
+    [e["id"] for e in reader.texts(tmp_path / name, "train", "id")]
+    for name in ("set", "other")
+  )
+  assert ids == other
+  assert ids not in (sorted(ids), [f"r{n}" for n in range(30)])
 
 
 def test_unknown_sets_and_splits(tmp_path):
@@ -304,8 +326,8 @@ def test_a_failed_rename_puts_the_old_set_back(tmp_path, monkeypatch):
     (folders.DATASET_INFO, LFS, "Git LFS pointer"),
     (folders.DATASET_INFO, b"", "an empty file"),
     ("features.json", LFS, "Git LFS pointer"),
-    ("siren-train.array_record-00000-of-00001", LFS, "Git LFS pointer"),
-    ("siren-train.array_record-00000-of-00001", b"x" * 99, "not a valid data"),
+    (SHARD, LFS, "Git LFS pointer"),
+    (SHARD, b"x" * 99, "not a valid data"),
   ],
 )
 def test_a_broken_set_is_one_line(tmp_path, file, content, message):
