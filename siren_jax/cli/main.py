@@ -83,7 +83,7 @@ def _run(argv: list[str]) -> int:
     if not _is_out_of_memory(error):
       raise  # a bug
     reason = (str(error).splitlines() or ["it is not said of what size"])[0]
-    return _fail(f"out of memory ({reason}); {_less(args)}")
+    return _fail(f"out of memory ({reason}); {_memory_hint(args)}")
 
 
 def _fail(message: str) -> int:
@@ -102,7 +102,7 @@ def _is_out_of_memory(error: Exception) -> bool:
   )
 
 
-def _less(args: argparse.Namespace) -> str:
+def _memory_hint(args: argparse.Namespace) -> str:
   """What makes a command take less memory, by its own flags."""
   names = ("num_samples", "candidates", "seconds", "views", "frames")
   flags = [f"--{n.replace('_', '-')}" for n in names if hasattr(args, n)]

@@ -18,7 +18,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.text import normal
 
 STEM_BYTES = 120  # of the words in a name; a name may have 255
-_BESIDE = (".json", ".png")  # files beside a sound
+_SIDECARS = (".json", ".png")  # files beside a sound
 
 
 def stem(words: str, seed: int, sample: int, done: str = "") -> str:
@@ -35,7 +35,7 @@ def stem(words: str, seed: int, sample: int, done: str = "") -> str:
 
 @contextlib.contextmanager
 def reserved(
-  path: pathlib.Path, beside: tuple[str, ...] = ()
+  path: pathlib.Path, sidecars: tuple[str, ...] = ()
 ) -> Iterator[pathlib.Path]:
   """`files.unused`, where no sound gets the facts of another.
 
@@ -43,17 +43,17 @@ def reserved(
   is written where none is, and a JSON file where no sound is in any format.
 
   Args:
-    beside: suffixes of files that the block writes too.
+    sidecars: suffixes of files that the block writes too.
   """
   from siren_jax.audio import sound_files
 
   suffix, sounds = path.suffix.lower(), sound_files.SUFFIXES
   taken: tuple[str, ...] = ()
   if suffix in sounds:
-    taken = _BESIDE
-  if ".json" in (suffix, *beside):
-    taken = (*sounds, *_BESIDE)
-  with files.unused(path, beside, [*taken, *map(str.upper, taken)]) as free:
+    taken = _SIDECARS
+  if ".json" in (suffix, *sidecars):
+    taken = (*sounds, *_SIDECARS)
+  with files.unused(path, sidecars, [*taken, *map(str.upper, taken)]) as free:
     yield free
 
 
@@ -80,8 +80,8 @@ def write(
   """
   from siren_jax.audio import sound_files
 
-  beside = (".json", ".png") if picture else (".json",)
-  with reserved(path, beside) as path:
+  sidecars = (".json", ".png") if picture else (".json",)
+  with reserved(path, sidecars) as path:
     rate = facts["sample_rate"]
     notes = sound_files.write_audio(path, sound, rate)
     with files.replacing(path.with_suffix(".json")) as file:

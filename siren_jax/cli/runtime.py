@@ -209,15 +209,15 @@ def each(
     UserError: some of them failed; the others are done nevertheless.
   """
   failures, written = [], []
-  for source, wanted in zip(sources, paths, strict=True):
+  for source, requested in zip(sources, paths, strict=True):
     try:
-      with new_file(wanted) as path:
+      with new_file(requested) as path:
         line = work(source, path)
       print(line)  # The file stays, whatever becomes of the line.
       written.append(path)
     except UserError as error:
       if len(sources) > 1:
-        say(f"skipped: {error}")
+        print_status(f"skipped: {error}")
       failures.append(error)
   if len(sources) == len(failures) == 1:
     raise failures[0]
@@ -230,15 +230,15 @@ def each(
 
 
 @contextlib.contextmanager
-def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
+def new_file(requested: pathlib.Path) -> Iterator[pathlib.Path]:
   """`outputs.reserved`, and says so where the name is another."""
-  with outputs.reserved(wanted) as path:
+  with outputs.reserved(requested) as path:
     yield path
-  if path != wanted:
-    say(f"{wanted} already exists; wrote {path} instead")
+  if path != requested:
+    print_status(f"{requested} already exists; wrote {path} instead")
 
 
-def say(message: str) -> None:
+def print_status(message: str) -> None:
   """Tells the user what goes on; standard output is kept for results."""
   print(message, file=sys.stderr, flush=True)
 

@@ -236,12 +236,12 @@ def save(
   size = sum(p.stat().st_size for p in out.iterdir())
   print(f"{out}: {size / 1e6:.1f} MB")
   if push:
-    runtime.say(f"uploading to {push} ...")
+    runtime.print_status(f"uploading to {push} ...")
     print(hub.push(out, push))
-  say_next(push or out)
+  print_next_command(push or out)
 
 
-def say_next(model: str | pathlib.Path) -> None:
+def print_next_command(model: str | pathlib.Path) -> None:
   """Prints the command that makes a sound with this model."""
   name = shlex.quote(str(model))
   print(f'try next: siren-jax generate "a dog barking" --model {name}')

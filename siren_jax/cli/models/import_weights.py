@@ -85,7 +85,7 @@ def _fetched(source: str) -> str | pathlib.Path:
     )
   if not source.startswith(hub.PREFIX):
     return source
-  runtime.say(f"fetching {source} ...")
+  runtime.print_status(f"fetching {source} ...")
   return hub.fetch(source, _PATTERNS)
 
 

@@ -57,7 +57,7 @@ class Gate:
           return
       yield value
 
-  def wait_for_quiet(self, seconds: float) -> None:
+  def wait_until_idle(self, seconds: float) -> None:
     """Until nobody has come or gone for so long, or the gate is closed."""
     with self._change:
       # `wait` is true where somebody has gone meanwhile.

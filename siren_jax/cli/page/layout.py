@@ -51,10 +51,10 @@ def build(endpoints: Endpoints) -> Any:
       with gr.Column(scale=3):
         sounds = _player(gr, action="Use as the recording")
     events = _Events(gr, endpoints.gate, sounds)
-    asked = [words, *settings]
+    inputs = [words, *settings]
     triggers = [make.click, words.submit]
-    events.add(triggers, endpoints.generate, asked, "generate")
-    source.connect(gr, events, sounds, endpoints, asked)
+    events.add(triggers, endpoints.generate, inputs, "generate")
+    source.connect(gr, events, sounds, endpoints, inputs)
   return page
 
 
@@ -77,7 +77,7 @@ class _Source:
       )
       self.view = _player(gr, selects=True)
       with gr.Row():
-        self.go_on = gr.Button("Continue")
+        self.continue_ = gr.Button("Continue")
       with gr.Row(equal_height=True):
         self.start = gr.Number(1.0, label="Start, s", min_width=80)
         self.end = gr.Number(2.0, label="End, s", min_width=80)
@@ -85,8 +85,8 @@ class _Source:
       with gr.Row(equal_height=True):
         self.keep = gr.Slider(
           0,
-          endpoints.books - 1,
-          min(recordings.KEEP, endpoints.books - 1),
+          endpoints.num_codebooks - 1,
+          min(recordings.KEEP, endpoints.num_codebooks - 1),
           step=1,
           label="Codebooks that stay",
         )
@@ -98,18 +98,20 @@ class _Source:
     events: "_Events",
     sounds: Any,
     endpoints: Endpoints,
-    asked: list[Any],
+    inputs: list[Any],
   ) -> None:
     """Says what the buttons do."""
     here = self.recording
-    hole = [here, self.start, self.end, *asked]
-    events.add([self.go_on.click], endpoints.go_on, [here, *asked], "continue")
+    hole = [here, self.start, self.end, *inputs]
+    events.add(
+      [self.continue_.click], endpoints.continue_, [here, *inputs], "continue"
+    )
     events.add([self.fill.click], endpoints.fill, hole, "fill")
     events.add(
-      [self.vary.click], endpoints.vary, [here, self.keep, *asked], "vary"
+      [self.vary.click], endpoints.vary, [here, self.keep, *inputs], "vary"
     )
     here.change(
-      _in_one_line(gr, endpoints.gate, endpoints.look),
+      _in_one_line(gr, endpoints.gate, endpoints.preview),
       here,
       self.view,
       preprocess=False,
@@ -150,7 +152,7 @@ class _Events:
 
 
 def _settings(gr: Any, siren: Any) -> list[Any]:
-  """Settings, in the order of `limits.asked`."""
+  """Settings, in the order of `limits.check_request`."""
   method = siren.bundle.sampling
   with gr.Accordion("Settings", open=False):
     default = flags.DEFAULTS
@@ -234,7 +236,7 @@ def _error(gr: Any, error: Exception) -> Exception:
 
 def _examples(siren: Any) -> list[str]:
   """Prompts of kinds that the model knows, one from each group."""
-  known = siren.bundle.repertoire
-  if known is None:
+  repertoire = siren.bundle.repertoire
+  if repertoire is None:
     return list(_EXAMPLES)
-  return [kinds[0].example for kinds in known.groups.values()][:8]
+  return [kinds[0].example for kinds in repertoire.groups.values()][:8]

@@ -26,7 +26,7 @@ _NAME_LETTERS = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Request:
   """A checked request.
 
   Attributes:
@@ -44,7 +44,7 @@ class Asked:
   settings: Mapping[str, Any]
 
 
-def asked(
+def check_request(
   words: Any,
   seconds: Any,
   seed: Any,
@@ -52,7 +52,7 @@ def asked(
   temperature: Any,
   top_k: Any,
   guidance: Any,
-) -> Asked:
+) -> Request:
   """Checks a request.
 
   Raises:
@@ -69,15 +69,15 @@ def asked(
     )
   if not text.is_text(words):
     raise UserError(f"words {_shown(words)}: not valid Unicode text")
-  return Asked(
+  return Request(
     words=text.normal(" ".join(words.split())),
     seconds=number("seconds", seconds, 0.1, SECONDS),
-    seed=whole("seed", seed, 0, SEED),
-    sounds=whole("candidates", sounds, 1, SOUNDS),
+    seed=integer("seed", seed, 0, SEED),
+    sounds=integer("candidates", sounds, 1, SOUNDS),
     settings={
       "temperature": number("temperature", temperature, 1e-6, 1e6),
       # Fields of numbers cannot be left empty: 0 is none.
-      "top_k": whole("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
+      "top_k": integer("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
       "guidance": number("guidance", _or_0(guidance), 0, 100) or None,
     },
   )
@@ -98,7 +98,7 @@ def number(name: str, value: Any, low: float, high: float) -> float:
   return float(value)
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
+def integer(name: str, value: Any, low: int, high: int) -> int:
   """As `number`, a whole one: browsers send 3.0, too."""
   if isinstance(value, float) and value.is_integer():
     value = int(value)

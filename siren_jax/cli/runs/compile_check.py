@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
       f"frames {args.frames}, effort {args.effort}: frames must be at least 1,"
       " effort -1 to 1"
     )
-  runtime.say(f"compiling for {args.topology}, which takes minutes ...")
+  runtime.print_status(
+    f"compiling for {args.topology}, which takes minutes ..."
+  )
   try:
     result = report.check(
       args.task, experiment, topology, args.frames, args.effort

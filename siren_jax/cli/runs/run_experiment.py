@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, kind: str) -> None:
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
 
-  with begun(args, kind) as current:
+  with prepared(args, kind) as current:
     build = kinds.KINDS[kind].module().build
     parts = build(
       current.experiment, current.workdir, meshes.process_shard(current.mesh)
@@ -66,11 +66,11 @@ def run(args: argparse.Namespace, kind: str) -> None:
     fit(current, *parts)
   if jax.process_index() == 0:
     folder = current.workdir
-    runtime.say(f"done: {folder} (siren-jax inspect {folder})")
-    print(f"try next: {_next(kind, current)}")
+    runtime.print_status(f"done: {folder} (siren-jax inspect {folder})")
+    print(f"try next: {_next_command(kind, current)}")
 
 
-def _next(kind: str, run: "Run") -> str:
+def _next_command(kind: str, run: "Run") -> str:
   """The command that what was trained is for."""
   data = shlex.quote(run.experiment.data.path or "runs/audio")
   return _NEXT[kind].format(data=data, folder=shlex.quote(str(run.workdir)))
@@ -92,7 +92,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
+def prepared(args: argparse.Namespace, kind: str) -> Iterator[Run]:
   """A run that is ready to compile; its work directory is ours in the block.
 
   Raises:
@@ -178,19 +178,19 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 
   optimizer = given = experiment.optimizer
   if resumed:
-    begun_with = run_config.recorded(workdir).get("optimizer", {})
-    optimizer = optimizer.over(begun_with.get("steps", 0))
+    recorded_config = run_config.recorded(workdir).get("optimizer", {})
+    optimizer = optimizer.with_steps(recorded_config.get("steps", 0))
   experiment = dataclasses.replace(experiment, optimizer=optimizer)
   schedule = experiment.schedule
   natural = dataclasses.replace(optimizer, steps=0)
   whole = dataclasses.replace(experiment, optimizer=natural).schedule.steps
   if schedule.steps != whole and jax.process_index() == 0:
-    runtime.say(
+    runtime.print_status(
       f"the learning-rate schedule has {schedule.steps} updates"
       f" (optimizer.steps), but training runs {whole} (train.steps)"
     )
   if schedule.warmup_steps != given.warmup_steps and jax.process_index() == 0:
-    runtime.say(
+    runtime.print_status(
       f"warm-up of {schedule.warmup_steps} updates instead of"
       f" {given.warmup_steps} (optimizer.warmup_steps): the schedule has"
       f" {schedule.steps}"
@@ -221,12 +221,12 @@ def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
   """
   from siren_jax.storage.folders import FolderKind, identify
 
-  begun_with = run_config.recorded(workdir)
-  fingerprint = begun_with.get(run_config.INPUTS, {}).get("data.start")
+  recorded_config = run_config.recorded(workdir)
+  fingerprint = recorded_config.get(run_config.INPUTS, {}).get("data.start")
   start = getattr(experiment.data, "start", "")
   if (
     fingerprint
-    and start == begun_with["data"]["start"]
+    and start == recorded_config["data"]["start"]
     and identify(start).kind is FolderKind.WORKDIR
   ):
     return {"data.start": fingerprint}

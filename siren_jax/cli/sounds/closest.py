@@ -6,18 +6,20 @@ from typing import Any
 from siren_jax.cli import runtime
 
 
-def say_far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+def report_far_prompts(
+  siren: Any, prompts: Sequence[str]
+) -> dict[str, list[str]]:
   """Says which prompts are far from all that the model was trained on.
 
-  Returns, raises: as `far`.
+  Returns, raises: as `far_prompts`.
   """
-  closest_by_prompt = far(siren, prompts)
+  closest_by_prompt = far_prompts(siren, prompts)
   for prompt, examples in closest_by_prompt.items():
-    runtime.say(line(prompt, examples))
+    runtime.print_status(warning(prompt, examples))
   return closest_by_prompt
 
 
-def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+def far_prompts(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
   """Which prompts are far from all that the model was trained on.
 
   Of a bundle that does not say what that was, none is.
@@ -43,7 +45,7 @@ def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
   }
 
 
-def line(prompt: str, examples: Sequence[str]) -> str:
+def warning(prompt: str, examples: Sequence[str]) -> str:
   """What is said of a prompt that is far."""
   return (
     f"closest sounds I know: {', '.join(examples)} (I know nothing like"

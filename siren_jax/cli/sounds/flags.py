@@ -11,7 +11,7 @@ ENDLESS = "none"  # of --seconds
 DEFAULTS = {"seconds": 5.0, "seed": 0, "num_samples": 1, "sample": 0}
 
 _SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
-_BESIDE_AGAIN = ("again", "out", "spectrogram", "model")
+_ALLOWED_WITH_AGAIN = ("again", "out", "spectrogram", "model")
 _NAMES = {
   "prompts": "PROMPT",
   "file": "--prompts",
@@ -158,7 +158,7 @@ def check(args: argparse.Namespace) -> None:
         f"{flag} with --out -: {_NOT_STREAMED[name]}; leave {flag} out, or"
         " write a file"
       )
-    if args.again is not None and name not in _BESIDE_AGAIN:
+    if args.again is not None and name not in _ALLOWED_WITH_AGAIN:
       raise UserError(
         f"{flag} with --again: {args.again} sets all but --out, --spectrogram"
         f" and --model; leave {flag} out, or change the command in that file"

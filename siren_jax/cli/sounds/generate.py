@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     **runtime.given(args, "batch_size", *runtime.SAMPLING_FLAGS),
     **flags.loudness(args),
   )
-  print(f"try next: {_next(args, prompts, recording)}")
+  print(f"try next: {_next_command(args, prompts, recording)}")
 
 
 def _stream(
@@ -100,7 +100,7 @@ def _make_again(args: argparse.Namespace) -> None:
   model, notes = again.model_of(args.again, facts, args.model)
   path_of = _path_of(args, 1, None)
   for note in notes:
-    runtime.say(note)
+    runtime.print_status(note)
   with about(args.again):
     make.sounds(
       [facts.prompt] if facts.prompt or not facts.recording else [],
@@ -165,7 +165,7 @@ def _path_of(
   return path_of
 
 
-def _next(
+def _next_command(
   args: argparse.Namespace, prompts: list[str], recording: Recording | None
 ) -> str:
   """A command worth trying after this one."""

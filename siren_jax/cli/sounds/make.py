@@ -72,9 +72,9 @@ def sounds(
     if recording.verb != "continue":
       seconds = len(audio_S) / siren.sample_rate
   clock = runtime.CompileClock()
-  far = closest.say_far(siren, prompts)
+  far = closest.report_far_prompts(siren, prompts)
   loaded = time.perf_counter()
-  runtime.say("getting ready; new settings compile once ...")
+  runtime.print_status("getting ready; new settings compile once ...")
   common = facts.of_call(
     siren,
     facts.Call(model, seed, seconds, target, recording, mesh, batch_size),
@@ -129,7 +129,7 @@ def _drawn(
     number += len(now)
     scores = []
     with contextlib.ExitStack() as stack:
-      disks = [stack.enter_context(disk_sound.beside(p)) for p in paths]
+      disks = [stack.enter_context(disk_sound.temporary(p)) for p in paths]
       for audio_BxS, score_B in parts:
         for disk, audio_S in zip(disks, audio_BxS, strict=False):
           disk.append(audio_S)
@@ -180,33 +180,33 @@ def _write_all(
 
   Args:
     common: of `facts.of_call`.
-    far: of `closest.say_far`.
+    far: of `closest.report_far_prompts`.
   """
   written = 0
   try:
     for sound in drawn:
-      known = facts.of_sound(
+      sound_facts = facts.of_sound(
         common,
         sound.prompt,
         sound.sample,
         sound.clap_score,
         far.get(sound.prompt),
       )
-      bar.write(_write(sound, known, picture))
+      bar.write(_write(sound, sound_facts, picture))
       written += 1
   except KeyboardInterrupt as stop:
     stop.add_note(f"{written} of {count} sounds are written")
     raise
 
 
-def _write(drawn: Drawn, known: Mapping[str, Any], picture: bool) -> str:
+def _write(drawn: Drawn, sound_facts: Mapping[str, Any], picture: bool) -> str:
   """Writes a sound with its JSON file; a line that says so."""
   from siren_jax.audio import loudness
 
   samples = drawn.samples
-  if (target := known["loudness"]) is not None:
-    samples = loudness.levelled(samples, known["sample_rate"], target)
-  path, notes = outputs.write(drawn.path, samples, known, picture)
+  if (target := sound_facts["loudness"]) is not None:
+    samples = loudness.levelled(samples, sound_facts["sample_rate"], target)
+  path, notes = outputs.write(drawn.path, samples, sound_facts, picture)
   if path != drawn.path:
     notes = (f"{drawn.path.name} already exists", *notes)
   line = [str(path)]

@@ -77,7 +77,7 @@ class Recording:
         " there, or use --continue, --fill or --vary"
       )
     for note in notes:
-      runtime.say(f"{self.path}: {note}")
+      runtime.print_status(f"{self.path}: {note}")
     return audio_S, dataclasses.replace(self, fingerprint=now)
 
   def change(

@@ -43,7 +43,7 @@ def write(
 
     siren = api.load(model, flags.mesh(mesh), dtype=dtype)
     rate = siren.sample_rate
-    closest.say_far(siren, prompts)
+    closest.report_far_prompts(siren, prompts)
     limiter = loudness.Limiter(rate, gain)
     total = seconds
     if recording is not None:
@@ -52,14 +52,16 @@ def write(
       total = None if seconds is None else seconds + len(before_S) / rate
     words = prompts[0] if prompts else None
     chunks = siren.stream(words, seconds, key=seed, **options)
-    runtime.say("getting ready; new settings compile once ...")
+    runtime.print_status("getting ready; new settings compile once ...")
     with runtime.SecondsBar(total) as bar:
       try:
         wav_stream.write(file, _limited(chunks, limiter, rate, bar), rate)
       except KeyboardInterrupt as stop:
         stop.add_note("the sound ends here")
         raise
-    runtime.say(f"{limiter.count} samples beyond full scale were limited")
+    runtime.print_status(
+      f"{limiter.count} samples beyond full scale were limited"
+    )
 
 
 def _limited(

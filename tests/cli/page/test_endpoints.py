@@ -71,7 +71,11 @@ def test_sounds_and_facts_are_those_of_generate(page, tmp_path):
     ("generate", None, "rain"),
     *(
       pytest.param(name, more, words, marks=pytest.mark.long)
-      for name, more in (("go_on", ()), ("fill", (0.1, 0.3)), ("vary", (2,)))
+      for name, more in (
+        ("continue_", ()),
+        ("fill", (0.1, 0.3)),
+        ("vary", (2,)),
+      )
       for words in ("rain", "")
     ),
   ],
@@ -145,8 +149,8 @@ def test_a_recording_is_shown_as_the_model_hears_it(page, clip):
 @pytest.mark.parametrize(
   ("name", "more", "message"),
   [
-    ("go_on", (), r"^clip.wav: 7200 s long, but the limit is 30 s"),
-    ("look", None, r"^clip.wav: 7200 s long, but the limit is 30 s"),
+    ("continue_", (), r"^clip.wav: 7200 s long, but the limit is 30 s"),
+    ("preview", None, r"^clip.wav: 7200 s long, but the limit is 30 s"),
   ],
 )
 def test_a_long_recording_is_refused_before_it_takes_memory(
@@ -165,12 +169,12 @@ def test_a_long_recording_is_refused_before_it_takes_memory(
   [
     ("generate", ("", *REQUEST[1:]), "prompt 1 is empty"),
     ("generate", ("rain", 31, *REQUEST[2:]), "seconds 31"),
-    ("go_on", (None, *REQUEST), "no recording"),
-    ("go_on", ({"path": "/etc/passwd"}, *REQUEST), "not an upload"),
+    ("continue_", (None, *REQUEST), "no recording"),
+    ("continue_", ({"path": "/etc/passwd"}, *REQUEST), "not an upload"),
     ("fill", (None, 0, 1, *REQUEST), "no recording"),
     ("fill", (None, "0", 1, *REQUEST), "start '0': give a number"),
     ("vary", (None, 99, *REQUEST), "keep 99: give a whole number from 0 to 3"),
-    ("look", ({"path": "/etc/passwd"},), "not an upload"),
+    ("preview", ({"path": "/etc/passwd"},), "not an upload"),
   ],
 )
 def test_what_cannot_be_made_is_refused(name, request_, message, page):

@@ -8,12 +8,12 @@ from siren_jax.cli.page.gate import Closed, Gate
 
 
 def test_closing_waits_for_the_step_at_work_and_lets_no_other_begin():
-  gate, begun, go_on = Gate(), threading.Event(), threading.Event()
+  gate, started, proceed = Gate(), threading.Event(), threading.Event()
   done = []
 
   def values():
-    begun.set()
-    go_on.wait(60)
+    started.set()
+    proceed.wait(60)
     yield "first"
     yield "second"
 
@@ -25,11 +25,11 @@ def test_closing_waits_for_the_step_at_work_and_lets_no_other_begin():
   worker = threading.Thread(target=work)
   closer = threading.Thread(target=gate.close)
   worker.start()
-  assert begun.wait(60)
+  assert started.wait(60)
   closer.start()
   closer.join(0.2)
   assert closer.is_alive() and done == []
-  go_on.set()
+  proceed.set()
   closer.join(60)
   worker.join(60)
   assert not closer.is_alive() and done == ["first"]
@@ -61,7 +61,7 @@ def test_quiet_is_waited_for_until_nobody_comes():
   gate, quiet = Gate(), threading.Event()
 
   def wait(seconds):
-    gate.wait_for_quiet(seconds)
+    gate.wait_until_idle(seconds)
     quiet.set()
 
   with gate.inside():
