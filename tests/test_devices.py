@@ -88,7 +88,7 @@ def test_nothing_is_uploaded_to_judge_clips(tiny_bundle, recording, tmp_path):
     audio_S = np.tile(recording, 4)
     sound_files.write_audio(tmp_path / f"{name}.wav", audio_S, rate)
   for judge in (
-    scorers.in_all_places(model, "tiny"),
+    scorers.clap_for_all_roles(model, "tiny"),
     scorers.of_clap(tiny_bundle),
   ):
     assert clips.extract(clips.find(tmp_path), judge)[1] is not None

@@ -183,12 +183,14 @@ def _siren(truth: Truth, analysis: Analysis) -> float:
   low, high = np.percentile(pitch_T, [10, 90])
   place_T = (pitch_T - low) / max(high - low, 0.05)
   upper_T = place_T[np.abs(place_T - 0.5) > 0.25] > 0.5
-  turns = np.count_nonzero(np.diff(upper_T))
+  alternations = np.count_nonzero(np.diff(upper_T))
   between = np.mean((place_T > 0.2) & (place_T < 0.8))
   style = ramp(between, 0.15, 0.3)
   style = style if truth["style"] == "wailing" else 1 - style
   score = detectors.tonal(analysis) * detectors.lasting(analysis)
-  return score * ramp(high - low, 0.12, 0.25) * ramp(turns, 0.5, 2) * style
+  return (
+    score * ramp(high - low, 0.12, 0.25) * ramp(alternations, 0.5, 2) * style
+  )
 
 
 def _clicks(truth: Truth, analysis: Analysis) -> float:

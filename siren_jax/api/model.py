@@ -104,17 +104,17 @@ class Model:
       margin=margin,
     )
 
-  def known(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
+  def prefix(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
     """What sounds that go on from a recording begin with, for `Request`."""
     if not len(before_S):
       return {}
     # The last frame, if the recording does not fill it, is made anew.
     begin = max(1, len(before_S) // self.hop)
     codes_NxT = self.codes(before_S)[:, :begin]
-    known: dict[str, Any] = {"begin": begin, "known_NxT": codes_NxT}
+    prefix: dict[str, Any] = {"begin": begin, "prefix_NxT": codes_NxT}
     if not with_words:
-      known["target_E"] = self.embedding(before_S)
-    return known
+      prefix["target_E"] = self.embedding(before_S)
+    return prefix
 
   def encode(self, audio_BxS: np.ndarray) -> np.ndarray:
     """Codes [B, N, T] of audio."""

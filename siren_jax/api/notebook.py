@@ -111,8 +111,8 @@ def table(siren: "Siren") -> str:
 
 def _facts(siren: "Siren") -> dict[str, str]:
   bundle = siren.bundle
-  known = bundle.repertoire
-  kinds = {} if known is None else {"kinds": str(len(known.kinds))}
+  repertoire = bundle.repertoire
+  kinds = {} if repertoire is None else {"kinds": str(len(repertoire.kinds))}
   method = bundle.sampling
   settings = ["greedy"] if method.greedy else []
   settings += [

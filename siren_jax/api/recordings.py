@@ -50,12 +50,12 @@ def joined(
   for audio_BxS, score_B in pieces:
     end = done + audio_BxS.shape[1]
     audio_BxS = audio_BxS.copy()
-    known_S = before_S[done:end]
-    phase_S = (np.arange(done, done + len(known_S)) + 0.5 - joint) / max(
+    recording_S = before_S[done:end]
+    phase_S = (np.arange(done, done + len(recording_S)) + 0.5 - joint) / max(
       fade, 1
     )
-    audio_BxS[:, : len(known_S)] = faded(
-      known_S, audio_BxS[:, : len(known_S)], np.maximum(phase_S, 0)
+    audio_BxS[:, : len(recording_S)] = faded(
+      recording_S, audio_BxS[:, : len(recording_S)], np.maximum(phase_S, 0)
     )
     keep = end - done if total is None else min(end, total) - done
     done = end

@@ -168,11 +168,11 @@ class Siren:
     total = len(before_S) + new
 
     def batches() -> Iterator[Batch]:
-      known = self._model.known(before_S, bool(words[0]))
+      prefix = self._model.prefix(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
         drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
         request = self._request(
-          drawn_rows, root, candidates, method, total, known
+          drawn_rows, root, candidates, method, total, prefix
         )
         drawn = self._model.draw(request, on_seconds)
         yield Batch(
@@ -218,9 +218,9 @@ class Siren:
       new = requests.num_samples_in(seconds, self.sample_rate)
       total = len(before_S) + new
     method = self._method(words, settings)
-    known = self._model.known(before_S, bool(words[0]))
+    prefix = self._model.prefix(before_S, bool(words[0]))
     root = requests.root_key(key)
-    request = self._request(rows, root, 1, method, total, known)
+    request = self._request(rows, root, 1, method, total, prefix)
     drawn = self._model.draw(request, share=STREAM_FRAMES, chunk=STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
@@ -391,7 +391,7 @@ class Siren:
     candidates: int,
     method: sampling.SamplingConfig,
     total: int | None,
-    known: Mapping[str, Any],
+    prefix: Mapping[str, Any],
   ) -> pieces.Request:
     """What to draw for these rows, `total` samples in all."""
     hop = self._model.hop
@@ -400,7 +400,7 @@ class Siren:
       keys_BxG=requests.keys_of(root, rows, candidates),
       end=None if total is None else requests.frames_of(total, hop),
       **self._model.tokens([prompt for prompt, _ in rows]),
-      **known,
+      **prefix,
     )
 
   def _method(

@@ -61,9 +61,9 @@ class SoundFile(soundfile.SoundFile):
     size, count = max(1, _BLOCK // self.channels), 0
     while True:
       left, is_end = promised - count, count == promised > 0
-      wanted = 1 if is_end else min(size, left) if left > 0 else size
+      num_frames = 1 if is_end else min(size, left) if left > 0 else size
       try:
-        block_SxI = self.read(wanted, "float32", always_2d=True)
+        block_SxI = self.read(num_frames, "float32", always_2d=True)
       except soundfile.SoundFileError as error:
         if is_end:
           self.is_followed = True

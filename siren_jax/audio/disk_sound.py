@@ -46,7 +46,7 @@ class DiskSound:
 
 
 @contextlib.contextmanager
-def beside(path: str | os.PathLike) -> Iterator[DiskSound]:
+def temporary(path: str | os.PathLike) -> Iterator[DiskSound]:
   """An empty sound, for the block, on the disk where `path` is to be.
 
   Raises:

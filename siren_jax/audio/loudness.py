@@ -138,10 +138,10 @@ class Limiter:
     chunk_S = self._gain * np.asarray(chunk_S, np.float32)
     self.count += int((np.abs(chunk_S) > 1).sum())
     audio_S = np.concatenate([self._before_S, chunk_S])
-    known = len(self._before_S)
+    context = len(self._before_S)
     self._before_S = audio_S[max(0, len(audio_S) - 2 * self._reach) :]
     limited_S = _turned_down(audio_S, np.abs(audio_S), 1.0, self._reach)
-    return np.clip(limited_S[known:], -1, 1).astype(np.float32)
+    return np.clip(limited_S[context:], -1, 1).astype(np.float32)
 
 
 class _Faded:

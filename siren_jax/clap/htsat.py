@@ -90,7 +90,7 @@ class WindowAttention(nn.Module):
     table = self.param(
       "bias", nn.initializers.zeros, ((2 * self.grid - 1) ** 2, self.heads)
     )
-    bias_WxWxH = table[_relative(self.grid)]
+    bias_WxWxH = table[_relative_positions(self.grid)]
     scores = scores + jnp.moveaxis(bias_WxWxH, -1, 0)
     if mask_IxWxW is not None:
       repeats = windows // len(mask_IxWxW)
@@ -108,22 +108,22 @@ class SwinBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxYxXxD: jax.Array) -> jax.Array:
-    batch, height, breadth, width = x_BxYxXxD.shape
+    batch, height, width, dim = x_BxYxXxD.shape
     grid, shift = self.grid, self.shift
     y = nn.LayerNorm(1e-5, name="attention_norm")(x_BxYxXxD)
     y = jnp.roll(y, (-shift, -shift), (1, 2))
-    y = y.reshape(batch, height // grid, grid, breadth // grid, grid, width)
+    y = y.reshape(batch, height // grid, grid, width // grid, grid, dim)
     y = y.swapaxes(2, 3)
     tiled = y.shape
-    mask = _seams(height, breadth, grid, shift) if shift else None
+    mask = _shift_mask(height, width, grid, shift) if shift else None
     y = WindowAttention(self.heads, grid, name="attention")(
-      y.reshape(-1, grid * grid, width), mask
+      y.reshape(-1, grid * grid, dim), mask
     )
     y = y.reshape(tiled).swapaxes(2, 3).reshape(x_BxYxXxD.shape)
     x = x_BxYxXxD + jnp.roll(y, (shift, shift), (1, 2))
     y = nn.LayerNorm(1e-5, name="mlp_norm")(x)
-    y = nn.gelu(nn.Dense(4 * width, name="up")(y), approximate=False)
-    return x + nn.Dense(width, name="down")(y)
+    y = nn.gelu(nn.Dense(4 * dim, name="up")(y), approximate=False)
+    return x + nn.Dense(dim, name="down")(y)
 
 
 class Merge(nn.Module):
@@ -214,20 +214,20 @@ def fold(mel_BxIxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
   )
 
 
-def _patches(x: jax.Array, height: int, breadth: int) -> jax.Array:
-  """Pictures [..., Y, X] to patches [..., Y/height, X/breadth, D].
+def _patches(x: jax.Array, height: int, width: int) -> jax.Array:
+  """Pictures [..., Y, X] to patches [..., Y/height, X/width, D].
 
   Columns that fill no patch are left out.
   """
   *lead, rows, columns = x.shape
-  x = x[..., : columns - columns % breadth]
-  x = x.reshape(*lead, rows // height, height, columns // breadth, breadth)
+  x = x[..., : columns - columns % width]
+  x = x.reshape(*lead, rows // height, height, columns // width, width)
   x = x.swapaxes(-2, -3)
-  return x.reshape(*x.shape[:-2], height * breadth)
+  return x.reshape(*x.shape[:-2], height * width)
 
 
 @functools.lru_cache
-def _relative(grid: int) -> np.ndarray:
+def _relative_positions(grid: int) -> np.ndarray:
   """Row of the bias table for every pair of patches of a window [W, W]."""
   row, column = np.divmod(np.arange(grid * grid), grid)
   rows = row[:, None] - row + grid - 1
@@ -236,15 +236,15 @@ def _relative(grid: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def _seams(height: int, breadth: int, grid: int, shift: int) -> np.ndarray:
+def _shift_mask(height: int, width: int, grid: int, shift: int) -> np.ndarray:
   """Keeps apart, in each window, what rolling brought together [I, W, W]."""
 
   def regions(length: int) -> np.ndarray:
     place = np.arange(length)
     return (place >= length - grid).astype(int) + (place >= length - shift)
 
-  region = 3 * regions(height)[:, None] + regions(breadth)
-  region = region.reshape(height // grid, grid, breadth // grid, grid)
+  region = 3 * regions(height)[:, None] + regions(width)
+  region = region.reshape(height // grid, grid, width // grid, grid)
   region_IxW = region.swapaxes(1, 2).reshape(-1, grid * grid)
   apart = region_IxW[:, :, None] != region_IxW[:, None]
   return np.where(apart, _MASKED, 0.0).astype("f4")

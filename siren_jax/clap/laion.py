@@ -96,23 +96,23 @@ def features(
 
   `num_samples` of a clip count, at least one; None: all.
   """
-  wanted = round(config.seconds * config.sample_rate)
+  input_size = round(config.seconds * config.sample_rate)
   batch, length = audio_BxS.shape
   size = jnp.asarray(length if num_samples is None else num_samples)
-  short = size <= wanted
+  short = size <= input_size
   if config.fusion:
-    total = jnp.maximum(size, wanted)
-    place_S = jnp.arange(max(length, wanted) + config.window // 2)
+    total = jnp.maximum(size, input_size)
+    place_S = jnp.arange(max(length, input_size) + config.window // 2)
     place_S = jnp.where(place_S < total, place_S, 2 * (total - 1) - place_S)
   else:
-    place_S = jnp.arange(wanted) + jnp.maximum(size - wanted, 0) // 2
+    place_S = jnp.arange(input_size) + jnp.maximum(size - input_size, 0) // 2
   source_S = jnp.where(short, place_S % size, place_S)
-  silent_S = short & (place_S >= wanted // size * size)
-  heard_BxS = jnp.take(audio_BxS, source_S, 1, mode="clip")
-  mel_BxTxM = _log_mel(jnp.where(silent_S, 0, heard_BxS), config)
+  silent_S = short & (place_S >= input_size // size * size)
+  input_BxS = jnp.take(audio_BxS, source_S, 1, mode="clip")
+  mel_BxTxM = _log_mel(jnp.where(silent_S, 0, input_BxS), config)
   if not config.fusion:
     return mel_BxTxM[:, None], jnp.full(batch, ~short)
-  total, frames = total // config.hop + 1, wanted // config.hop + 1
+  total, frames = total // config.hop + 1, input_size // config.hop + 1
   whole = _squeezed(mel_BxTxM, total, frames)
   place_IxT = _part_starts(total, frames)[:, None] + jnp.arange(frames)
   parts = jnp.take(mel_BxTxM, place_IxT, 1)

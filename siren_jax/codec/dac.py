@@ -48,8 +48,8 @@ def _squared_sine(x: jax.Array) -> jax.Array:
   whatever comes in.
   """
   x32 = x.astype(jnp.float32)
-  turns = jax.lax.stop_gradient(jnp.round(x32 / jnp.pi))
-  x32 = x32 - turns * _PI[0] - turns * _PI[1]
+  periods = jax.lax.stop_gradient(jnp.round(x32 / jnp.pi))
+  x32 = x32 - periods * _PI[0] - periods * _PI[1]
   sine = x32 * jnp.polyval(jnp.array(_SINE[::-1]), jnp.square(x32))
   return jnp.square(sine).astype(x.dtype)
 

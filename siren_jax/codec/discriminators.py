@@ -58,7 +58,7 @@ class Discriminators(nn.Module):
     ]
 
 
-def judge_loss(real: list, fake: list) -> jax.Array:
+def discriminator_loss(real: list, fake: list) -> jax.Array:
   """Discriminators' loss: real patches to one, rendered ones to zero."""
   terms = (
     jnp.mean((r[-1] - 1) ** 2) + jnp.mean(f[-1] ** 2)
@@ -67,7 +67,7 @@ def judge_loss(real: list, fake: list) -> jax.Array:
   return functools.reduce(operator.add, terms) / len(real)
 
 
-def fool_loss(fake: list) -> jax.Array:
+def generator_loss(fake: list) -> jax.Array:
   """Codec's loss: rendered patches to one."""
   terms = (jnp.mean((f[-1] - 1) ** 2) for f in fake)
   return functools.reduce(operator.add, terms) / len(fake)

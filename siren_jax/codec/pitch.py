@@ -125,8 +125,8 @@ def _pick(periodicity_BxTxI: jax.Array) -> tuple[jax.Array, jax.Array]:
   wide = jax.lax.reduce_window(
     level, -jnp.inf, jax.lax.max, (1, 1, 7), (1, 1, 1), "same"
   )
-  beside = jnp.pad(wide, ((0, 0), (1, 1), (0, 0)), mode="edge")
-  smooth = level + 0.5 * (beside[:, :-2] + beside[:, 2:])
+  padded = jnp.pad(wide, ((0, 0), (1, 1), (0, 0)), mode="edge")
+  smooth = level + 0.5 * (padded[:, :-2] + padded[:, 2:])
   best = 1 + jnp.argmax(jnp.where(peak, smooth[..., 1:-1], -9.0), -1)
 
   def at(place: jax.Array) -> jax.Array:

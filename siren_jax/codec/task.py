@@ -147,8 +147,10 @@ class CodecTask:
     params = optax.apply_updates(state.params, updates)
     extra = dict(state.extra)
     if not self.loss.lock_codes:
-      params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
-        params, extra["usage_NxV"], quantized, named_key(key, "revive")
+      params, extra["usage_NxV"], metrics["dead_codes"] = (
+        self._restart_dead_codes(
+          params, extra["usage_NxV"], quantized, named_key(key, "revive")
+        )
       )
     metrics["grad_norm"] = optax.global_norm(grads)
     if adversarial:
@@ -209,7 +211,7 @@ class CodecTask:
         self._features(adversary, x) for x in (audio_BxS, rendered.one_BxS)
       )
       total += self.loss.adversarial * (
-        discriminators.fool_loss(fake)
+        discriminators.generator_loss(fake)
         + self.loss.feature * discriminators.feature_loss(real, fake)
       )
     return total, ({"loss": total, **metrics}, quantized, rendered.one_BxS)
@@ -232,7 +234,7 @@ class CodecTask:
     rendered = jax.lax.stop_gradient(rendered_BxS)
 
     def loss(params: Any) -> jax.Array:
-      return discriminators.judge_loss(
+      return discriminators.discriminator_loss(
         self._features(params, audio_BxS), self._features(params, rendered)
       )
 
@@ -242,7 +244,7 @@ class CodecTask:
     adversary = optax.apply_updates(extra["adversary"], updates)
     return extra | {"adversary": adversary, "adversary_opt": opt}, judge
 
-  def _revive(
+  def _restart_dead_codes(
     self,
     params: Any,
     usage_NxV: jax.Array,
@@ -269,11 +271,13 @@ class CodecTask:
     # An outlier's length would do harm to all that share its angle.
     usual = jnp.mean(norms_NxIx1, 1, keepdims=True) / (norms_NxIx1 + 1e-6)
     residuals_NxIx8 = residuals_NxIx8 * jnp.minimum(1.0, usual)
-    reborn = jnp.take_along_axis(residuals_NxIx8, picks[..., None], 1)
+    replacements = jnp.take_along_axis(residuals_NxIx8, picks[..., None], 1)
     stages = dict(params["quantizer"])
     for n in range(len(usage)):
       stage = stages[f"stage_{n}"]
-      codebook = jnp.where(dead_NxV[n, :, None], reborn[n], stage["codebook"])
+      codebook = jnp.where(
+        dead_NxV[n, :, None], replacements[n], stage["codebook"]
+      )
       stages[f"stage_{n}"] = stage | {"codebook": codebook}
     # A newborn has some time to be chosen before it may die again.
     usage = jnp.where(dead_NxV, 0.3, usage)

@@ -17,7 +17,7 @@ import numpy as np
 from siren_jax.codec.config import SpectralCodecConfig
 
 _SIDE = 3  # bins on either side that a windowed sine reaches
-_TURN = 2.0**32  # of a phase in fixed point
+_CYCLE = 2.0**32  # of a phase in fixed point
 _QUIET_HZ = 250.0  # below half the sample rate: harmonics beyond are silent
 
 
@@ -51,13 +51,13 @@ def harmonics(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> Harmonics:
 def phases(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> jax.Array:
   """Phases [B, T', Y] uint32 of the first harmonics, 0 in frame 0.
 
-  2**32 are a turn. Whole numbers wrap around and add up exactly: a window of
+  2**32 is one cycle. Whole numbers wrap around and add up exactly: a window of
   a sound has the phases of the whole.
   """
-  turns = hertz_BxTxY * (config.synthesis_hop / config.sample_rate)
-  steps = 0.5 * (turns[:, 1:] + turns[:, :-1])
-  whole = jnp.floor(steps)  # whole turns count for nothing
-  steps = jnp.round((steps - whole) * (_TURN / 256)).astype(jnp.uint32) * 256
+  cycles = hertz_BxTxY * (config.synthesis_hop / config.sample_rate)
+  steps = 0.5 * (cycles[:, 1:] + cycles[:, :-1])
+  whole = jnp.floor(steps)  # whole cycles make no difference
+  steps = jnp.round((steps - whole) * (_CYCLE / 256)).astype(jnp.uint32) * 256
   return jnp.cumsum(
     jnp.pad(steps, ((0, 0), (1, 0), (0, 0))), 1, dtype=jnp.uint32
   )
@@ -77,10 +77,10 @@ def spectra(
   number = order.astype(jnp.uint32)
   # Harmonics that all start together would be a train of clicks.
   start = number * number * jnp.uint32(0x9E3779B1)
-  turn = (number * phase_BxTxY[..., None] + start).astype(jnp.float32)
-  turn = turn * np.float32(2 * np.pi / _TURN)
+  angle = (number * phase_BxTxY[..., None] + start).astype(jnp.float32)
+  angle = angle * np.float32(2 * np.pi / _CYCLE)
   half = 0.5 * config.fft_size * there * amplitude_BxTxYxW
-  parts = (half * jnp.cos(turn), half * jnp.sin(turn))
+  parts = (half * jnp.cos(angle), half * jnp.sin(angle))
   # In the middle of a frame, where the window's spectrum is real, bin w has
   # turned by w / 2.
   parity_W = jnp.asarray((-1.0) ** np.arange(order.shape[-1]), jnp.float32)

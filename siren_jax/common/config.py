@@ -67,12 +67,12 @@ def read_renamed(
     UserError: the file is missing or broken, or lacks a name (the message ends
       with `remedy`); or as `from_dict`.
   """
-  theirs = files.read_json(path, remedy)
+  content = files.read_json(path, remedy)
   for name in names.values():
-    if not isinstance(theirs, dict) or name not in theirs:
+    if not isinstance(content, dict) or name not in content:
       raise UserError(f"{path} lacks {name!r}; {remedy}")
   with about(path):
-    return from_dict(cls, {ours: theirs[name] for ours, name in names.items()})
+    return from_dict(cls, {ours: content[name] for ours, name in names.items()})
 
 
 def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:

@@ -113,7 +113,7 @@ def scratch(path: str | os.PathLike) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def unused(
   path: str | os.PathLike,
-  beside: Sequence[str] = (),
+  sidecars: Sequence[str] = (),
   others: Sequence[str] = (),
 ) -> Iterator[Path]:
   """`path`, or with the first number (rain-2.wav) that no file has, reserved.
@@ -122,7 +122,7 @@ def unused(
   badly, all that has the name goes again.
 
   Args:
-    beside: suffixes of other files that the block writes under the name.
+    sidecars: suffixes of other files that the block writes under the name.
     others: suffixes that no file of the name has either.
 
   Raises:
@@ -132,13 +132,13 @@ def unused(
   with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
   number = 1
-  while not _reserve(path, beside, others):
+  while not _reserve(path, sidecars, others):
     number += 1
     path = first.with_name(f"{_short(first.stem)}-{number}{first.suffix}")
   try:
     yield path
   except BaseException:
-    for suffix in (path.suffix, *beside):
+    for suffix in (path.suffix, *sidecars):
       path.with_suffix(suffix).unlink(missing_ok=True)
     raise
 
@@ -148,15 +148,17 @@ def _short(name: str) -> str:
   return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
 
 
-def _reserve(path: Path, beside: Sequence[str], others: Sequence[str]) -> bool:
+def _reserve(
+  path: Path, sidecars: Sequence[str], others: Sequence[str]
+) -> bool:
   """Makes empty files of one name, unless a file has it."""
   # Those beside first: rain.wav and rain.ogg both want rain.json.
-  wanted = [*map(path.with_suffix, beside), path]
+  all_paths = [*map(path.with_suffix, sidecars), path]
   reserved: list[Path] = []
   is_free = False
   try:
     with _writing(path):
-      for own in wanted:
+      for own in all_paths:
         try:
           own.touch(exist_ok=False)
         except FileExistsError:
@@ -252,8 +254,8 @@ def _different(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   values = dict(pairs)
   if len(values) < len(pairs):
     keys = [key for key, _ in pairs]
-    twin = next(key for key in keys if keys.count(key) > 1)
-    raise ValueError(f"key {twin!r} is there twice")
+    duplicate = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f"key {duplicate!r} is there twice")
   return values
 
 

@@ -115,7 +115,7 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, logical_spec(*names))
 
 
-def alone() -> bool:
+def is_single_device() -> bool:
   """Whether there is one device, or no mesh."""
   mesh = jax.sharding.get_abstract_mesh()
   return mesh.empty or mesh.size == 1
@@ -127,7 +127,7 @@ def expert_ways() -> int:
   return 1 if mesh.empty else mesh.shape[EXPERT]
 
 
-def whole_heads() -> bool:
+def has_all_heads() -> bool:
   """Whether every device has all heads of the experts that it holds."""
   mesh = jax.sharding.get_abstract_mesh()
   return mesh.empty or mesh.shape[MODEL] == 1

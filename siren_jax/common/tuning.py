@@ -27,7 +27,7 @@ class Tuning:
     draw_group: codes, in a draw, that are summed first by group and then in the
       group chosen; about the root of their number. 0: the running sums of all
       at once, in one kernel.
-    experts_in_turn: run the experts of one device one after the other: a
+    sequential_experts: run the experts of one device one after the other: a
       batched product on a CPU takes 2.3 times as long as so many plain ones.
     ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
       transposed, for the gradient of the kernel below.
@@ -43,7 +43,7 @@ class Tuning:
   single_row_axis: bool
   bisect: bool
   draw_group: int
-  experts_in_turn: bool
+  sequential_experts: bool
   ffn_barrier: bool
   attention: Literal["xla", "cudnn"] | None
   fused_rows: int
@@ -77,7 +77,7 @@ CPU = Tuning(
   single_row_axis=False,
   bisect=True,
   draw_group=32,
-  experts_in_turn=True,
+  sequential_experts=True,
   ffn_barrier=True,
   attention=None,
   fused_rows=0,
@@ -89,7 +89,7 @@ GPU = Tuning(
   single_row_axis=True,
   bisect=False,
   draw_group=0,
-  experts_in_turn=False,
+  sequential_experts=False,
   ffn_barrier=False,
   attention="cudnn",
   fused_rows=8,
@@ -100,7 +100,7 @@ TPU = Tuning(
   single_row_axis=True,
   bisect=False,
   draw_group=0,
-  experts_in_turn=False,
+  sequential_experts=False,
   ffn_barrier=False,
   attention=None,
   fused_rows=0,

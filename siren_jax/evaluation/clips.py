@@ -274,11 +274,11 @@ def extract(
   """
   cache = cache if isinstance(cache, Cache) else Cache(cache)
   # Results and the reader's notes, by content.
-  known: dict[str, tuple[Features, tuple[str, ...]]] = {}
+  results: dict[str, tuple[Features, tuple[str, ...]]] = {}
   for clip in clips:
     if entry := cache.get(scorer.fingerprint, clip.content):
-      known[clip.content] = entry
-  todo = [clip for clip in clips if clip.content not in known]
+      results[clip.content] = entry
+  todo = [clip for clip in clips if clip.content not in results]
   progress(len(clips) - len(todo))
   rest = len(todo)
   for reads, rows in _batches(_readable(todo, scorer, log), scorer, batch):
@@ -289,7 +289,7 @@ def extract(
             message = f"{clip.path}: NaN or infinity from {scorer.name}"
             _skip(clip, UserError(f"{message}; leave it out"), log)
         continue
-      known[read.clip.content] = result, read.notes
+      results[read.clip.content] = result, read.notes
       cache.put(scorer.fingerprint, read.clip.content, result, read.notes)
     rest -= len(reads)
     progress(len(reads))
@@ -297,8 +297,8 @@ def extract(
     progress(rest)
   if log:
     for clip in clips:
-      log.notes[clip.path].update(known.get(clip.content, ({}, ()))[1])
-  return [known.get(clip.content, (None, ()))[0] for clip in clips]
+      log.notes[clip.path].update(results.get(clip.content, ({}, ()))[1])
+  return [results.get(clip.content, (None, ()))[0] for clip in clips]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -190,7 +190,7 @@ def figures(
     values["fad_inf"] = between(
       "windows", "windows", frechet.frechet_extrapolated, draws=20
     )
-  values |= alone(generated, panel, rng)
+  values |= reference_free(generated, panel, rng)
   pairs = clips.pairs(reference.names, generated.names)
   if pairs:
     probs = [
@@ -203,7 +203,7 @@ def figures(
   return {key: values[key] for key in MEANING if key in values}
 
 
-def alone(
+def reference_free(
   side: PanelFeatures, panel: Panel, rng: np.random.Generator
 ) -> dict[str, Figure]:
   """Figures that need no other clips."""
@@ -215,11 +215,11 @@ def alone(
     return divergence.inception_score(probs[rows])[0]
 
   values = {"is": _bootstrap(rng, score, len(probs), centred=True)}
-  known = [(i, text) for i, text in enumerate(side.captions) if text]
-  if known:
+  captioned = [(i, text) for i, text in enumerate(side.captions) if text]
+  if captioned:
     assert panel.text.embed_text is not None
-    texts = panel.text.embed_text([caption for _, caption in known])
-    audio = np.array([side.text[i]["text_space"] for i, _ in known])
+    texts = panel.text.embed_text([caption for _, caption in captioned])
+    audio = np.array([side.text[i]["text_space"] for i, _ in captioned])
     values["clap"] = _mean(rng, np.sum(texts * audio, -1))
   return values
 

@@ -122,7 +122,7 @@ def panel(
   Raises:
     UserError: weights that cannot be read.
   """
-  filler = in_all_places(model, name, batch)
+  filler = clap_for_all_roles(model, name, batch)
   return Panel(
     windows=of_vggish(vggish) if vggish else filler,
     tagger=of_cnn14(cnn14) if cnn14 else filler,
@@ -130,7 +130,7 @@ def panel(
   )
 
 
-def in_all_places(
+def clap_for_all_roles(
   bound: clap.Clap, name: str, batch: BatchConfig = BatchConfig()
 ) -> Scorer:
   """A CLAP that does the work of the others too.

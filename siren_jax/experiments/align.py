@@ -71,7 +71,9 @@ class AlignExperiment:
   @property
   def schedule(self) -> OptimizerConfig:
     """The optimizer over all minibatches, unless it says how many."""
-    return self.optimizer.over(self.train.steps * self.alignment.minibatches)
+    return self.optimizer.with_steps(
+      self.train.steps * self.alignment.minibatches
+    )
 
 
 def build(

@@ -98,7 +98,7 @@ class ClapExperiment:
   @property
   def schedule(self) -> OptimizerConfig:
     """The optimizer over all steps of training, unless it says how many."""
-    return self.optimizer.over(self.train.steps)
+    return self.optimizer.with_steps(self.train.steps)
 
 
 def build(

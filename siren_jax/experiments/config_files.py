@@ -95,7 +95,7 @@ def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":
   except SyntaxError as error:
     raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
   except (flags.Error, TypeError, ValueError) as error:
-    raise UserError(f"{path}: {_gist(error)}") from error
+    raise UserError(f"{path}: {_reason(error)}") from error
   except MemoryError:
     raise
   except (Exception, SystemExit) as error:  # It is Python: anything may happen.
@@ -111,7 +111,7 @@ def _is_config_dict(value: Any) -> bool:
   return isinstance(value, extras.load("ml_collections").ConfigDict)
 
 
-def _gist(error: Exception) -> str:
+def _reason(error: Exception) -> str:
   """What the config file raised, out of the page that config_flags makes."""
   text = str(error.__context__ or error).strip()
   last = text.splitlines()[-1]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.common import tuning
-from siren_jax.common.mesh import alone
+from siren_jax.common.mesh import is_single_device
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import linear, parameter
 
@@ -105,7 +105,7 @@ def attend_to_past(
   """
   length = q_BxTxJxRxA.shape[1]
   implementation = tuning.current().attention
-  if implementation and alone() and _fits_cudnn(q_BxTxJxRxA):
+  if implementation and is_single_device() and _fits_cudnn(q_BxTxJxRxA):
     q_BxTxHxA = jax.lax.collapse(q_BxTxJxRxA, 2, 4)
     out = jax.nn.dot_product_attention(
       q_BxTxHxA, k_BxTxJxA, v_BxTxJxA, mask=mask_BxTxT[:, None],

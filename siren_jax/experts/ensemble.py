@@ -17,7 +17,7 @@ import numpy as np
 
 from siren_jax.common import tuning
 from siren_jax.common.masks import masked_mean
-from siren_jax.common.mesh import alone, constrain, expert_ways
+from siren_jax.common.mesh import constrain, expert_ways, is_single_device
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
 from siren_jax.experts.execution import Execution
@@ -240,7 +240,7 @@ def over_experts(
   """
   numbers = range(config.num_experts) if numbers is None else numbers
   inputs = (*stacked, jnp.array(numbers))
-  if not _takes_turns(execution):
+  if not _runs_sequentially(execution):
     return jax.vmap(function)(*inputs)
   ways = math.gcd(expert_ways(), len(numbers))
   if ways == 1:
@@ -255,10 +255,10 @@ def over_experts(
   )
 
 
-def _takes_turns(execution: Execution) -> bool:
+def _runs_sequentially(execution: Execution) -> bool:
   if execution.expert_loop != "auto":
     return execution.expert_loop == "map"
-  return alone() and tuning.current().experts_in_turn
+  return is_single_device() and tuning.current().sequential_experts
 
 
 def null_prompt(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.common import tuning
-from siren_jax.common.mesh import alone, constrain
+from siren_jax.common.mesh import constrain, is_single_device
 from siren_jax.experts.config import ExpertConfig
 
 
@@ -73,7 +73,7 @@ def _linear_backward(
   dy = dy.reshape(*x.shape[:-1], width_out)
   dx = (dy @ flat.astype(dy.dtype).T).astype(x_dtype)
   narrow, wide = x, dy
-  if alone():
+  if is_single_device():
     # Faster; over a mesh, a batch inside could not stay on its devices.
     narrow, wide = x.reshape(-1, width_in), dy.reshape(-1, width_out)
   if width_in > width_out:
@@ -129,7 +129,7 @@ def dropout_bytes(
     return None
   *rows, width = shape
   words = (*rows, -(-width // 4))
-  if alone():
+  if is_single_device():
     bits = jax.random.bits(key, (math.prod(words),), jnp.uint32).reshape(words)
   else:
     bits = jax.random.bits(key, words, jnp.uint32)
@@ -139,17 +139,17 @@ def dropout_bytes(
 
 
 def dropout(
-  x: jax.Array, rate: float, random: jax.Array | None, turn: int
+  x: jax.Array, rate: float, random: jax.Array | None, index: int
 ) -> jax.Array:
   """Inverted dropout, its rate rounded to 1/256; the identity without bytes.
 
   Args:
     random: from `dropout_bytes`.
-    turn: number of this dropout among those that share the bytes; each drops
+    index: number of this dropout among those that share the bytes; each drops
       where the byte falls into a range of its own.
   """
   if random is None:
     return x
   dropped = round(256 * rate)
-  kept = random + jnp.uint8(turn * dropped % 256) >= dropped
+  kept = random + jnp.uint8(index * dropped % 256) >= dropped
   return jnp.where(kept, x * (256 / (256 - dropped)), 0)

@@ -101,14 +101,14 @@ def _log_likelihood(
   guidance = None if prompted.method.guidance is None else 1.0
   method = meshes.put(SamplingConfig(guidance=guidance))
   plain = dataclasses.replace(prompted, method=method)
-  group, books, begin = drawn_GxNxT.shape
+  group, num_codebooks, begin = drawn_GxNxT.shape
   end = begin + following_NxT.shape[1]
   following = np.broadcast_to(following_NxT, (group, *following_NxT.shape))
-  known = np.concatenate([drawn_GxNxT, following], 2)
+  codes = np.concatenate([drawn_GxNxT, following], 2)
   total_G, count = np.zeros(group), max(1, following_NxT.size)
   for window in windows(length, begin, end):
-    kept = Kept(known[..., window.begin : window.end], np.int32(books))
-    before = known[..., : window.begin]
+    kept = Kept(codes[..., window.begin : window.end], np.int32(num_codebooks))
+    before = codes[..., : window.begin]
     for samples in draw(plain, keys_G, length, window, before, kept):
       total_G += samples.log_probs_BxNxT.sum((1, 2))
   return total_G / count

@@ -199,7 +199,7 @@ def _advance(
   """`advance` of the rows, with the experts, of this device."""
   weights, method = prompted.weights, prompted.method
   rows = state.x_KxIxBxD.shape[1] * state.x_KxIxBxD.shape[2]
-  if not packing.wanted(weights.config, rows):
+  if not packing.uses_kernels(weights.config, rows):
     weights = weights.unpacked()
   prompts, first = _join(prompted, state)
   draw = functools.partial(_draw, weights, method)

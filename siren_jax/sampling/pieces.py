@@ -42,7 +42,7 @@ class Request:
     begin: number of frames that are known.
     end: number of frames of the sounds; None: they do not end.
     ids_BxP, mask_BxP: tokenized prompts; None: without words.
-    known_NxT: codes of the first `begin` frames, of all sounds.
+    prefix_NxT: codes of the first `begin` frames, of all sounds.
     kept_NxT: codes of all frames, of which every sound keeps the first
       `num_kept` codebooks.
     target_E: CLAP embedding of what sounds without words are to resemble.
@@ -54,7 +54,7 @@ class Request:
   begin: int = 0
   ids_BxP: np.ndarray | None = None
   mask_BxP: np.ndarray | None = None
-  known_NxT: np.ndarray | None = None
+  prefix_NxT: np.ndarray | None = None
   kept_NxT: np.ndarray | None = None
   num_kept: int = 0
   target_E: np.ndarray | None = None
@@ -110,19 +110,21 @@ def pieces(
   group = request.num_candidates
   prompted, target_BxE = prompt(params, models, request)
   keys_R, count = request.keys_R, request.keys_BxG.size
-  known = _repeat(request.known_NxT, count, models)
+  codes_so_far = _repeat(request.prefix_NxT, count, models)
   decoding = chunks.start(tower, count)
-  decoding, audio_RxS = chunks.push(tower, decoding, known, share)
+  decoding, audio_RxS = chunks.push(tower, decoding, codes_so_far, share)
   decoding, rest_RxS = chunks.flush(tower, decoding, share)
-  if known.size:
+  if codes_so_far.size:
     yield Piece(np.concatenate([audio_RxS, rest_RxS], 1)[::group])
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
-      prompted, keys_R, window_length, window, known, request, chunk
+      prompted, keys_R, window_length, window, codes_so_far, request, chunk
     ):
       codes = np.asarray(samples.codes_BxNxT)
-      known = np.concatenate([known, codes], 2)[..., -window_length:]
+      codes_so_far = np.concatenate([codes_so_far, codes], 2)[
+        ..., -window_length:
+      ]
       decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
       on_frames(codes.shape[2])
       if group == 1:
@@ -140,7 +142,7 @@ def pieces(
       )
       yield Piece(audio_RxS[rows_B], score_B)
       rows_R = np.repeat(rows_B, group)
-      known, decoding = known[rows_R], decoding.take(rows_R)
+      codes_so_far, decoding = codes_so_far[rows_R], decoding.take(rows_R)
     elif window.end == request.end:
       yield Piece(parts[-1])
 
@@ -150,7 +152,7 @@ def draw_window(
   keys_R: jax.Array,
   length: int,
   window: Window,
-  known_RxNxT: np.ndarray,
+  prefix_RxNxT: np.ndarray,
   request: Request,
   chunk: int,
 ) -> Iterator[Samples]:
@@ -158,9 +160,9 @@ def draw_window(
   kept = None
   if request.kept_NxT is not None:
     codes_NxT = request.kept_NxT[:, window.begin : window.end]
-    codes = np.broadcast_to(codes_NxT, (len(known_RxNxT), *codes_NxT.shape))
+    codes = np.broadcast_to(codes_NxT, (len(prefix_RxNxT), *codes_NxT.shape))
     kept = Kept(codes, np.int32(request.num_kept))
-  return draw(prompted, keys_R, length, window, known_RxNxT, kept, chunk)
+  return draw(prompted, keys_R, length, window, prefix_RxNxT, kept, chunk)
 
 
 def prompt(
@@ -211,8 +213,8 @@ def mean_scores(
   scores: Iterable[np.ndarray | None],
 ) -> Iterable[float | None]:
   """Of all windows, for each sound; None where there are no scores."""
-  known = [score_B for score_B in scores if score_B is not None]
-  return np.mean(known, 0).tolist() if known else itertools.repeat(None)
+  present = [score_B for score_B in scores if score_B is not None]
+  return np.mean(present, 0).tolist() if present else itertools.repeat(None)
 
 
 @functools.partial(jax.jit, static_argnames="models")
@@ -284,9 +286,9 @@ def _scores(
 
 
 def _repeat(
-  known_NxT: np.ndarray | None, rows: int, models: Models
+  prefix_NxT: np.ndarray | None, rows: int, models: Models
 ) -> np.ndarray:
   """Known codes of every row, [R, N, T]; T is 0 where none are."""
-  if known_NxT is None:
+  if prefix_NxT is None:
     return np.zeros((rows, models.codec.num_codebooks, 0), np.int32)
-  return np.repeat(known_NxT[None], rows, 0)
+  return np.repeat(prefix_NxT[None], rows, 0)

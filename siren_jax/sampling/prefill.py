@@ -34,8 +34,8 @@ def prefill(
     codes_BxNxT: codes of the frames.
     num_frames: how many of them count; None: all.
   """
-  batch, books, frames = codes_BxNxT.shape
-  assert (batch, books) == (
+  batch, num_codebooks, frames = codes_BxNxT.shape
+  assert (batch, num_codebooks) == (
     prompted.num_rows,
     prompted.weights.config.num_codebooks,
   )
@@ -51,13 +51,13 @@ def _prefill(
   weights = prompted.weights.unpacked()
   block = TemporalBlock(weights.config, parent=None)
   frames, dtype = codes_BxNxT.shape[2], state.x_KxIxBxD.dtype
-  books = jnp.arange(codes_BxNxT.shape[1])
+  codebooks = jnp.arange(codes_BxNxT.shape[1])
   width = state.x_KxIxBxD.shape[1:]
 
   def inputs(
     codebook_NxVx8: jax.Array, folded: jax.Array, offset: jax.Array
   ) -> jax.Array:
-    entries_BxTxNx8 = codebook_NxVx8[books, codes_BxNxT.swapaxes(1, 2)]
+    entries_BxTxNx8 = codebook_NxVx8[codebooks, codes_BxNxT.swapaxes(1, 2)]
     return jax.vmap(embed, (None, None, 1), 1)(folded, offset, entries_BxTxNx8)
 
   # Frame t of `after` is the input of frame t + 1.

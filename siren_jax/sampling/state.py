@@ -190,7 +190,7 @@ def prepare_weights(
 
     folded, offset = jax.vmap(fold)(variables)
     int8 = execution.dtype == "int8"
-    packs = int8 or packing.wanted(config)
+    packs = int8 or packing.uses_kernels(config)
     block = head = lambda tree: tree
     if packs:
       block = functools.partial(packing.packed, int8=int8)

@@ -49,7 +49,7 @@ def draw(
   keys_B: jax.Array,
   length: int,
   window: Window,
-  known_BxNxT: np.ndarray,
+  prefix_BxNxT: np.ndarray,
   kept: Kept | None = None,
   chunk: int = CHUNK,
 ) -> Iterator[Samples]:
@@ -62,7 +62,7 @@ def draw(
     prompted: of `prepare`. keys_B: one random key a row.
     length: of all windows.
     window: which frames.
-    known_BxNxT: codes of the frames before `window.begin`; the last of them
+    prefix_BxNxT: codes of the frames before `window.begin`; the last of them
       are enough.
     kept: codes of the frames to draw that are given.
     chunk: frames drawn at a time; those beyond the window's end are in vain.
@@ -73,9 +73,9 @@ def draw(
   state = start(prompted, length, meshes.put(np.int32(window.first)))
   count = window.begin - window.first
   if count:
-    batch, books, _ = known_BxNxT.shape
-    codes = np.zeros((batch, books, length), np.int32)
-    codes[..., :count] = known_BxNxT[..., -count:]
+    batch, num_codebooks, _ = prefix_BxNxT.shape
+    codes = np.zeros((batch, num_codebooks, length), np.int32)
+    codes[..., :count] = prefix_BxNxT[..., -count:]
     state = prefill(prompted, state, *meshes.put((codes, np.int32(count))))
   frames, last = window.end - window.begin, None
   for begin in range(0, frames, chunk):

@@ -80,7 +80,7 @@ class Instruction:
       return _APPLIED.findall(self.attributes)
     return self.branches() + _CALLED.findall(self.attributes)
 
-  def turns(self) -> int | None:
+  def trip_count(self) -> int | None:
     """Length of a loop, where the compiler knows it."""
     known = _TRIPS.search(self.attributes)
     return int(known[1]) if known else None
@@ -149,20 +149,20 @@ class Program:
   def _run(self, name: str, times: float) -> None:
     self.times[name] += times
     for instruction in self.computations[name].values():
-      turns: float = (
-        self._turns(instruction) if instruction.kind == "while" else 1
+      trip_count: float = (
+        self._trip_count(instruction) if instruction.kind == "while" else 1
       )
       if branches := instruction.branches():
-        turns = 1 / len(branches)
+        trip_count = 1 / len(branches)
       for called in instruction.called():
-        self._run(called, times * turns)
+        self._run(called, times * trip_count)
 
-  def _turns(self, loop: Instruction) -> int:
+  def _trip_count(self, loop: Instruction) -> int:
     """Length of a loop: as the compiler knows it, or its only constant.
 
     A loop counts by one up to a constant in its condition.
     """
-    if known := loop.turns():
+    if known := loop.trip_count():
       return known
     condition = self.computations[loop.condition()]
     limits = [

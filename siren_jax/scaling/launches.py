@@ -26,17 +26,17 @@ _Key = TypeVar("_Key")
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
-  """Loops of one kind; the host starts each turn.
+  """Loops of one kind; the host starts each iteration.
 
   Attributes:
     times: how many there are.
-    turns: of each; None: the host has to read after each turn whether there
-      is another one.
-    kernels: of a turn.
+    trip_count: of each; None: unknown, so that the host reads after each
+      iteration whether another follows.
+    kernels: in one iteration.
   """
 
   times: float
-  turns: int | None
+  trip_count: int | None
   kernels: float
 
 
@@ -68,9 +68,9 @@ class Launches:
       graphs: whether XLA's CUDA graphs are on.
     """
     in_graphs = self.in_graphs if graphs else 0
-    alone = self.kernels - in_graphs
+    from_host = self.kernels - in_graphs
     least, most = (
-      alone * host + in_graphs * graph
+      from_host * host + in_graphs * graph
       for host, graph in zip(FROM_HOST, IN_GRAPH, strict=True)
     )
     return least, most
@@ -89,13 +89,15 @@ def of(program: Program) -> Launches:
       elif instruction.kind == "conditional":
         branches += times
       elif instruction.kind == "while":
-        loops[instruction.turns(), _of_turn(program, instruction)] += times
+        loops[
+          instruction.trip_count(), _kernels_per_iteration(program, instruction)
+        ] += times
   return Launches(
     kinds=dict(_commonest(kinds)),
     in_graphs=in_graphs,
     loops=tuple(
-      Loop(times, turns, kernels)
-      for (turns, kernels), times in _commonest(loops)
+      Loop(times, trip_count, kernels)
+      for (trip_count, kernels), times in _commonest(loops)
     ),
     branches=branches,
   )
@@ -115,7 +117,7 @@ def _running(program: Program) -> Iterator[tuple[float, Computation]]:
       computation = program.computations[name]
       yield times, computation
       for loop in computation.values():
-        if loop.kind == "while" and loop.turns() is None:
+        if loop.kind == "while" and loop.trip_count() is None:
           yield times, program.computations[loop.condition()]
 
 
@@ -128,10 +130,10 @@ def _started(instruction: Instruction) -> str | None:
   return None if nothing else kind
 
 
-def _of_turn(program: Program, loop: Instruction) -> float:
-  """Kernels of one turn of a loop, with those of loops inside it."""
+def _kernels_per_iteration(program: Program, loop: Instruction) -> float:
+  """Kernels in one iteration of a loop, with those of loops inside it."""
   (body,) = loop.called()
-  names = [body] if loop.turns() else [body, loop.condition()]
+  names = [body] if loop.trip_count() else [body, loop.condition()]
   return sum(
     times
     for name in names

@@ -240,14 +240,14 @@ def _read_params(
 ) -> tuple[dict[str, Any], Any, Any]:
   whole = manager.item_metadata(step).state.tree
   name = "ema" if prefer_ema and whole.get("ema") else "params"
-  wanted = {k: whole[k] for k in (name, "extra") if whole.get(k)}
+  expected = {k: whole[k] for k in (name, "extra") if whole.get(k)}
   items = manager.restore(
     step,
     args=ocp.args.Composite(
       state=ocp.args.PyTreeRestore(
-        wanted,
+        expected,
         restore_args=jax.tree.map(
-          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted
+          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), expected
         ),
         partial_restore=True,
       ),

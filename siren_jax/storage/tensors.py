@@ -56,9 +56,9 @@ def load(
   """
   path = paths.local(path)
   tensors = read(path)
-  wanted = flax.traverse_util.flatten_dict(abstract, sep="/")
-  _check_names(path, set(wanted), set(tensors))
-  for name, leaf in wanted.items():
+  expected = flax.traverse_util.flatten_dict(abstract, sep="/")
+  _check_names(path, set(expected), set(tensors))
+  for name, leaf in expected.items():
     tensor = tensors[name]
     if tensor.shape != leaf.shape:
       raise UserError(
@@ -121,9 +121,9 @@ def is_floating(dtype: Any) -> bool:
 
 
 def _check_names(
-  path: pathlib.Path, wanted: set[str], stored: set[str]
+  path: pathlib.Path, expected: set[str], stored: set[str]
 ) -> None:
-  for what, names in (("lacks", wanted - stored), ("has", stored - wanted)):
+  for what, names in (("lacks", expected - stored), ("has", stored - expected)):
     if names:
       first = sorted(names)[0]
       more = f" and {len(names) - 1} more" if len(names) > 1 else ""

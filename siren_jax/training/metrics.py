@@ -185,9 +185,9 @@ class Progress:
         self._bar.set_postfix_str(_show(scalars) + pace, refresh=False)
       self._bar.update(step - self._bar.n)
     elif scalars:
-      self.say(f"{self._what} {step}/{self._total}  {_show(scalars)}{pace}")
+      self.print(f"{self._what} {step}/{self._total}  {_show(scalars)}{pace}")
 
-  def say(self, line: str) -> None:
+  def print(self, line: str) -> None:
     """Prints a line without tearing the bar."""
     if self._bar:
       self._bar.write(line, file=sys.stderr)

@@ -47,7 +47,7 @@ class OptimizerConfig:
         f"{below}; set --config.optimizer.warmup_steps"
       )
 
-  def over(self, steps: int) -> "OptimizerConfig":
+  def with_steps(self, steps: int) -> "OptimizerConfig":
     """The same over a training of so many steps, where `steps` is 0.
 
     A warm-up as long as that or longer is cut to a tenth of it. A training of

@@ -33,7 +33,7 @@ class RunLog:
     self._pending: tuple[int, Metrics] | None = None
     self._window: list[dict[str, float]] = []
     if self._writer and self._writer.kept:
-      self.say(
+      self.print(
         f"moved metrics of a run without a checkpoint to {self._writer.kept}"
       )
 
@@ -82,10 +82,10 @@ class RunLog:
     """A context in which no time counts: what it does is not a step."""
     return self._progress.pause() if self._progress else nullcontext()
 
-  def say(self, line: str) -> None:
+  def print(self, line: str) -> None:
     """Prints a line."""
     if self._progress:
-      self._progress.say(line)
+      self._progress.print(line)
 
   def close(self) -> None:
     """Closes files and bar."""

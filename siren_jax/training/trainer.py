@@ -69,7 +69,7 @@ def train(
   with contextlib.ExitStack() as stack:
     stack.enter_context(jax.set_mesh(mesh))
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-    stop_asked = stack.enter_context(_stop_signals())
+    stop_requested = stack.enter_context(_stop_signals())
     resumed = checkpoints.latest_step() is not None
     changed = ""
     if jax.process_index() == 0:  # Else it could find what another one wrote.
@@ -81,7 +81,7 @@ def train(
     log = RunLog(workdir, config, step, shown)
     stack.enter_context(contextlib.closing(log))
     if changed:
-      log.say(changed)
+      log.print(changed)
     profile = stack.enter_context(contextlib.ExitStack())
     measured = update = evaluate = None
     while step < config.steps:
@@ -100,7 +100,7 @@ def train(
         with log.pause():
           profile.close()
       checkpoints.check()
-      stop, last = stop_asked(step), step == config.steps
+      stop, last = stop_requested(step), step == config.steps
       if eval_data and (last or step % config.eval_every == 0):
         log.drain()
         with log.pause():
@@ -115,7 +115,7 @@ def train(
           checkpoints.save(step, state, train_data.get_state(), config_json)
       if stop and not last:
         checkpoints.wait()
-        log.say(f"stopped and saved at step {step}; run again to resume")
+        log.print(f"stopped and saved at step {step}; run again to resume")
         raise SystemExit(0)
     checkpoints.wait()
     return state
@@ -154,7 +154,7 @@ def _measured(
   """
   if not isinstance(task, MeasuredTask) or task.measure is None:
     return lambda state, batch, root: batch
-  log.say("compiling the rollouts with their first batch ...")
+  log.print("compiling the rollouts with their first batch ...")
   measure = task.measure
 
   def rollout(state: TrainState, batch: Batch, root: jax.Array | None) -> Batch:
@@ -203,18 +203,18 @@ def _restore_or_init(
     return nn.unbox(task.init(named_key(root, "init"), *args))
 
   shardings = jax.tree.map(lambda x: x.sharding, abstract)
-  born = jax.jit(init, out_shardings=shardings)
-  return born(root, *getattr(task, "init_args", ()))
+  sharded_init = jax.jit(init, out_shardings=shardings)
+  return sharded_init(root, *getattr(task, "init_args", ()))
 
 
 def _compile_update(
   task: Task, log: RunLog, state: TrainState, batch: Batch, root: jax.Array
 ) -> jax.stages.Compiled:
-  log.say("compiling the training step ...")
+  log.print("compiling the training step ...")
   start = time.monotonic()
   lowered = make_update(task, state).lower(state, batch, root)
   compiled = lowered.compile(tuning.current().compiler_options)
-  log.say(f"compiled in {time.monotonic() - start:.1f} s")
+  log.print(f"compiled in {time.monotonic() - start:.1f} s")
   return compiled
 
 
@@ -227,7 +227,7 @@ def _evaluator(
 
   The sounds are of the first batch, see `sounds.make_sample_fn`.
   """
-  log.say("compiling the evaluation with its first batch ...")
+  log.print("compiling the evaluation with its first batch ...")
   measured = _measured(task, mesh, log)
   sample = make_sample_fn(_sounds_of(task), config.samples, mesh)
   jitted = jax.jit(

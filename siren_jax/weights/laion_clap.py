@@ -88,7 +88,7 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
     words = read(folder, local_files_only=True).backend_tokenizer
   except Exception as error:  # It raises what it likes.
     raise UserError(
-      f"{folder}: transformers cannot read its tokenizer ({_gist(error)});"
+      f"{folder}: transformers cannot read its tokenizer ({_reason(error)});"
       " download it again"
     ) from error
   return tokenizer.checked(words, vocab_size, folder)
@@ -109,7 +109,7 @@ def read_config(folder: Path) -> LaionConfig:
       raise ValueError(f"model_type {values.model_type!r}, expected 'clap'")
   except Exception as error:  # It raises what it likes.
     raise UserError(
-      f"{path} is not a LAION CLAP config ({_gist(error)}); download it again"
+      f"{path} is not a LAION CLAP config ({_reason(error)}); download it again"
     ) from error
   text, audio = values.text_config, values.audio_config
   settings = dict(
@@ -164,7 +164,7 @@ def _transformers() -> Any:
   return extras.load("transformers")
 
 
-def _gist(error: Exception) -> str:
+def _reason(error: Exception) -> str:
   return " ".join(f"{error!r:.300}".split())
 
 

@@ -154,11 +154,11 @@ def fill(
     UserError: a tensor is missing, unknown, of another shape or not finite, or
       a parameter is not in the plan; the message names it.
   """
-  wanted = flax.traverse_util.flatten_dict(shapes, sep="/")
+  flat_shapes = flax.traverse_util.flatten_dict(shapes, sep="/")
   plan = list(plan)
   used = {name for entry in plan for name in entry.names}
   check_names(source, used, ignored)
-  _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
+  _check("the plan", "lacks", set(flat_shapes) - {entry.path for entry in plan})
   filled = {}
   for entry in plan:
     theirs = [source[name] for name in entry.names]
@@ -167,7 +167,7 @@ def fill(
         value = np.ascontiguousarray(entry.make(*theirs), np.float32)
     except (ValueError, IndexError):
       value = None  # refused below, as the shape that it is
-    shape = wanted[entry.path].shape
+    shape = flat_shapes[entry.path].shape
     if value is None or value.shape != shape:
       raise UserError(
         f"{source.where}: tensor {entry.names[0]!r} has shape"

@@ -80,7 +80,7 @@ def test_the_order_of_clips_does_not_matter():
               for f in dataclasses.fields(mixed)},
   )  # fmt: skip
   scores = [
-    report.alone(side, PANEL, np.random.default_rng(0))["is"].value
+    report.reference_free(side, PANEL, np.random.default_rng(0))["is"].value
     for side in (mixed, ordered)
   ]
   assert min(scores) > 1.2
@@ -111,7 +111,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 
 def test_the_table_and_the_json_show_the_same_figures():
   rows = {"generated (60)": report.figures(_hearing(), _hearing(), PANEL)}
-  rows["reference (60)"] = report.alone(
+  rows["reference (60)"] = report.reference_free(
     _hearing(), PANEL, np.random.default_rng(0)
   )
   table = report.markdown(rows, report.head(PANEL))

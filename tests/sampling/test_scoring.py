@@ -62,9 +62,9 @@ def test_scores_are_what_the_sampler_reported(
     params, config, method, *prompt, keys, 6, execution=execution
   )
   chosen = np.array(numbers or (0, 1, 2))
-  asked = jax.tree.map(lambda x: x[chosen], params)
+  chosen_params = jax.tree.map(lambda x: x[chosen], params)
   scores = sampling.score(
-    asked, config, method, drawn.codes_BxNxT, *prompt, numbers,
+    chosen_params, config, method, drawn.codes_BxNxT, *prompt, numbers,
     execution=execution,
   )  # fmt: skip
   books = np.concatenate([[2 * k, 2 * k + 1] for k in chosen])

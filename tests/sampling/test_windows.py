@@ -50,12 +50,12 @@ def prompted(model, prompt):
   return prepare(prepare_weights(params, config), METHOD, *prompt)
 
 
-def _draw(prompted, keys, known_BxNxT):
+def _draw(prompted, keys, prefix_BxNxT):
   """Codes of `TOTAL` frames of which some are known."""
-  for window in windows(LENGTH, known_BxNxT.shape[2], TOTAL):
-    for samples in draw(prompted, keys, LENGTH, window, known_BxNxT):
-      known_BxNxT = np.concatenate([known_BxNxT, samples.codes_BxNxT], 2)
-  return known_BxNxT
+  for window in windows(LENGTH, prefix_BxNxT.shape[2], TOTAL):
+    for samples in draw(prompted, keys, LENGTH, window, prefix_BxNxT):
+      prefix_BxNxT = np.concatenate([prefix_BxNxT, samples.codes_BxNxT], 2)
+  return prefix_BxNxT
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def test_without_a_terminal_progress_is_plain_lines(capsys):
   progress = Progress(100, 10, "train")
   progress.advance(11)
   progress.advance(20, {"loss": 1.25})
-  progress.say("hello")
+  progress.print("hello")
   progress.close()
   line, hello = capsys.readouterr().err.splitlines()
   assert line.startswith("train 20/100  loss 1.25  ")

@@ -223,10 +223,13 @@ def test_a_second_signal_is_for_good(monkeypatch, request):
   # A shell starts what is in its background with the signal ignored.
   before = signal.signal(signal.SIGINT, signal.default_int_handler)
   request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-  with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
+  with (
+    pytest.raises(KeyboardInterrupt),
+    trainer._stop_signals() as stop_requested,
+  ):
     for _ in range(2):
       signal.raise_signal(signal.SIGINT)
-      assert stop_asked(0)
+      assert stop_requested(0)
     signal.raise_signal(signal.SIGINT)
     raise AssertionError("nothing came of the second one")
 

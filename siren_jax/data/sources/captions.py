@@ -105,8 +105,10 @@ def of_path(path: Path, root: Path) -> tuple[str, str]:
   kinds = (_words(name) for name in reversed(folders))
   kind = " ".join(next(filter(None, kinds), ()))
   words = _words(path.stem)
-  said = [w for w in words if _is_said(w) and not _COUNTER.fullmatch(w)]
-  if kind and len(said) < _PHRASE:
+  pronounceable = [
+    w for w in words if _is_pronounceable(w) and not _COUNTER.fullmatch(w)
+  ]
+  if kind and len(pronounceable) < _PHRASE:
     return "", kind
   caption = " ".join(words)
   is_named = set(kind.split()) <= set(words)
@@ -133,6 +135,6 @@ def _is_letter(c: str) -> bool:
   return unicodedata.category(c)[0] in "LM" or c in "'\u2019"
 
 
-def _is_said(word: str) -> bool:
+def _is_pronounceable(word: str) -> bool:
   """Whether it can be spoken; of other scripts, all words are taken so."""
   return not word.isascii() or (len(word) > 2 and bool(_VOWELS & set(word)))

@@ -93,9 +93,9 @@ def _attend_to_past(
   position = position_ref[0]
   q_RxA = _scaled(q_ref)
   new_k, new_v = new_k_ref[...], new_v_ref[...]
-  itself_R = jnp.sum(q_RxA * new_k.astype(jnp.float32), 1)
+  self_score_R = jnp.sum(q_RxA * new_k.astype(jnp.float32), 1)
   values_RxA = jnp.broadcast_to(new_v.astype(jnp.float32), q_RxA.shape)
-  carry = itself_R, jnp.ones_like(itself_R), values_RxA
+  carry = self_score_R, jnp.ones_like(self_score_R), values_RxA
   read = functools.partial(_slots, k_ref, v_ref, slots)
 
   def more(i: jax.Array, carry: Any) -> Any:

@@ -18,13 +18,13 @@ from siren_jax.sampling.gpu.products import Int8, Kernel, quantised
 QUERY_KEY_VALUE = "query_key_value"
 
 
-def wanted(config: ExpertConfig, rows: int = 1) -> bool:
+def uses_kernels(config: ExpertConfig, rows: int = 1) -> bool:
   """Whether so many rows are made by the kernels, on these devices."""
   width = config.head_dim
   sizes = config.dim, config.ffn_dim, config.codebook_size, width
   fits = all(size % 16 == 0 for size in sizes) and width & (width - 1) == 0
   few = rows <= tuning.current().fused_rows
-  return fits and few and meshes.whole_heads()
+  return fits and few and meshes.has_all_heads()
 
 
 def packed(layer: Any, int8: bool) -> Any:
