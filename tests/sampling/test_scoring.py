@@ -78,7 +78,7 @@ def test_scores_are_what_the_sampler_reported(
   assert np.isfinite(scores.entropy_BxNxT).all()
 
 
-def test_bfloat16_logits_leave_as_many_codes_as_top_k_says(model, prompt):
+def test_bfloat16_logits_keep_top_k_codes(model, prompt):
   """Rounded to bfloat16, many would tie with the last one let in."""
   config, params = model
   codes = jnp.zeros((3, 6, 40), jnp.int32)

@@ -98,7 +98,7 @@ backend_config={"known_trip_count":{"n":"6"}}
 """
 
 
-def test_kernels_of_a_turn_are_counted():
+def test_kernels_of_an_iteration_are_counted():
   started = launches.of(hlo.Program(HLO).part("frame"))
   # In the frame 7; in loops 32 and 5; in either branch 1 or 3.
   assert started.kinds == {

@@ -135,7 +135,7 @@ def test_the_score_is_that_by_which_candidates_are_chosen(page):
     siren.clap_score(sound.audio_S, " ")
 
 
-def test_a_recording_is_shown_as_the_model_hears_it(page, clip):
+def test_the_preview_is_the_recording_as_the_model_reads_it(page, clip):
   stereo_SxI = np.random.default_rng(0).normal(0, 0.05, (8000, 2))
   soundfile.write(clip["path"], stereo_SxI, 8000)
   value = page.look(clip)
@@ -177,7 +177,7 @@ def test_a_long_recording_is_refused_before_it_takes_memory(
     ("preview", ({"path": "/etc/passwd"},), "not an upload"),
   ],
 )
-def test_what_cannot_be_made_is_refused(name, request_, message, page):
+def test_invalid_requests_are_refused(name, request_, message, page):
   with pytest.raises(UserError, match=message):
     list(getattr(page, name)(*request_))
 

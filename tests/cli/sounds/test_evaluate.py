@@ -50,7 +50,7 @@ def test_figures_are_written_as_json_and_markdown(folders, tiny_bundle, capsys):
     assert noise[key] > same[key]
 
 
-def test_batches_are_as_large_as_asked(folders, tiny_bundle, monkeypatch):
+def test_batches_have_the_requested_size(folders, tiny_bundle, monkeypatch):
   batches, extract = [], report.extract
 
   def spy(*args):
