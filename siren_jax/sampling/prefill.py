@@ -1,4 +1,4 @@
-"""The sampler's state after given frames, in one teacher-forced pass."""
+"""The sampler's state after given frames, from one teacher-forced pass."""
 
 import functools
 from typing import Any
@@ -26,13 +26,13 @@ def prefill(
   codes_BxNxT: jax.Array,
   num_frames: jax.Array | int | None = None,
 ) -> State:
-  """State after given frames, as if they had been drawn: in one pass.
+  """State after given frames, as if they had been drawn, in one pass.
 
   Args:
-    prompted: of `prepare`.
-    state: of `start`, with room for T frames; it is used up.
+    prompted: from `prepare`.
+    state: from `start`, with capacity for T frames; donated.
     codes_BxNxT: codes of the frames.
-    num_frames: how many of them count; None: all.
+    num_frames: use only this many of them; None: all.
   """
   batch, num_codebooks, frames = codes_BxNxT.shape
   assert (batch, num_codebooks) == (
@@ -104,8 +104,8 @@ def _prefill(
 
 
 def _filled(blocks: Blocks, cache: Cache) -> Blocks:
-  """Blocks whose first slots hold the keys and values [..., T, A]."""
-  frames = blocks[0][0].shape[-2] - 1  # the last slot is spare
+  """Blocks with the keys and values [..., T, A] in their first slots."""
+  frames = blocks[0][0].shape[-2] - 1  # the last slot is a dummy
 
   def fill(i: int, block: jax.Array, new: jax.Array) -> jax.Array:
     new = new[..., i * frames : (i + 1) * frames, :]
