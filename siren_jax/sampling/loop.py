@@ -138,7 +138,8 @@ def advance(
 class _Prompts(NamedTuple):
   """The arrays of `Prompted`, with axes I and B merged to R.
 
-  `tuning` says whether `cross`, `mask` and caches have an axis for a single row.
+  `tuning` says whether `cross`, `mask` and caches keep the axis of a single
+  row.
 
   Attributes:
     cross: for each layer, keys and values [K, R, H, P, A].
