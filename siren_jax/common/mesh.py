@@ -110,7 +110,7 @@ def logical_spec(*names: str | None) -> PartitionSpec:
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
-  """Constrains the sharding of x by logical `names`; no effect without a mesh."""
+  """Constrains the sharding of x by `names`; no effect without a mesh."""
   if jax.sharding.get_abstract_mesh().empty:
     return x
   return jax.lax.with_sharding_constraint(x, logical_spec(*names))

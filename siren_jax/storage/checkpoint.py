@@ -147,7 +147,7 @@ class Checkpoints:
           ),
         )
         _verify(items.state, items.sums, data=items.data, config=items.config)
-      except MemoryError:  # no fault of the checkpoint's
+      except MemoryError:  # not an error of the checkpoint
         raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
         broken[step] = error
@@ -222,7 +222,7 @@ def restore_params(
     for step in steps:
       try:
         config, params, extra = _read_params(manager, step, prefer_ema)
-      except MemoryError:  # no fault of the checkpoint's
+      except MemoryError:  # not an error of the checkpoint
         raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
         _log.warning("checkpoint %d cannot be read: %s", step, error)

@@ -20,8 +20,8 @@ class Task(Protocol):
   """One model and its objective. All three methods are pure and jit-able.
 
   Optional attributes: `shown`, names of the metrics in the progress bar instead
-  of the loss; `init_args`, a tuple of trees passed to `init` after its key, such
-  as trained parameters, which would be constants of its program otherwise; and
+  of the loss; `init_args`, a tuple of trees passed to `init` after its key, for
+  trained parameters, which would be constants of its program otherwise; and
   `sounds`, a `training.sounds.Sounds`, made at each evaluation. A task whose
   step needs a computation on the host is a `MeasuredTask`.
   """
