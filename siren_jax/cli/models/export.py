@@ -173,7 +173,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _repertoire(args: argparse.Namespace, model: Any) -> Any:
-  """What the bundle will know: of the manifests, or as it was."""
+  """The repertoire of the bundle: from the manifests, or unchanged."""
   from siren_jax.common import files
 
   repertoire = model.repertoire
@@ -223,11 +223,11 @@ def save(
   license: str | None,
   push: str | None = None,
 ) -> None:
-  """Writes a bundle with its card, and says where it is.
+  """Writes a bundle with its card, and prints its path.
 
   Args:
     notes, license: see `model_card.render`.
-    push: a name of the hub, to which it is uploaded, too.
+    push: name on the hub to upload it to.
   """
   from siren_jax.storage import hub
   from siren_jax.weights import bundle, model_card

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read(kind: str, source: str | pathlib.Path) -> tuple[str, Any, Any]:
-  """Part, config and parameters."""
+  """Component, config and parameters."""
   from siren_jax.weights import dac, laion_clap, scorers, siren_stage1
 
   if kind == "dac":
@@ -77,7 +77,7 @@ _NEXT = {
 
 
 def _fetched(source: str) -> str | pathlib.Path:
-  """A folder or file on this machine."""
+  """A local folder or file, downloaded if necessary."""
   if source.startswith(_OLD_HUB):
     name = source.removeprefix(_OLD_HUB)
     raise UserError(

@@ -1,6 +1,6 @@
 """Endpoints: from browser request to displayed result; see docs/demo.md.
 
-A method is an endpoint. It takes whatever JSON can hold, and gives values of
+Each method is an endpoint. It takes any JSON values, and yields values for
 `player.js`: {status, rate, chunks, sounds}. Nothing here imports Gradio.
 """
 
@@ -29,9 +29,9 @@ class Endpoints:
   """The endpoints of a page.
 
   Attributes:
-    studio: what makes sounds.
-    folder: where uploads are and files that the page serves.
-    gate: who works passes it.
+    studio: generates sounds.
+    folder: of uploads and of files that the page serves.
+    gate: all work passes through it.
   """
 
   studio: Studio
@@ -50,7 +50,7 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """Sounds of words: the first as it is drawn, then all of them."""
+    """Sounds from a prompt: the first as it is drawn, then all of them."""
     request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
@@ -67,7 +67,7 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """Sounds that go on from a recording."""
+    """Sounds that continue a recording."""
     request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
@@ -86,7 +86,7 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """A part of a recording to regenerate, from `start` to `end` in seconds."""
+    """Regenerates a recording from `start` to `end`, in seconds."""
     request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
@@ -117,7 +117,7 @@ class Endpoints:
     return self._changed(request, recording, Recording("vary", "", keep=keep))
 
   def preview(self, recording: Any) -> Value:
-    """A recording as the model hears it; nothing where there is none."""
+    """A recording as the model reads it; empty without one."""
     if recording is None:
       return self._value("")
     source = self._source(recording)
@@ -127,7 +127,7 @@ class Endpoints:
 
   @property
   def num_codebooks(self) -> int:
-    """Codebooks of the model."""
+    """Number of codebooks of the model."""
     return self.studio.siren.bundle.codec.config.num_codebooks
 
   def _streamed(
@@ -159,7 +159,7 @@ class Endpoints:
     done: str,
     chunks: list[str],
   ) -> Iterator[Value]:
-    """Sounds as they are finished, the best last of all pointed out."""
+    """Sounds as they are finished; finally marks the best one."""
     words = request.words or (
       pathlib.PurePath(source.name).stem if source else ""
     )
@@ -206,7 +206,7 @@ class Endpoints:
     else:
       outputs.write(path, audio_S, facts, picture=False)
       json = path.with_suffix(".json")
-      # As text: clients take a group with a path for a file of the page.
+      # As text: clients treat an object with a path as a file of the page.
       sound |= {"json": _file(json), "facts": json.read_text("utf-8")}
     path.with_suffix(".png").write_bytes(spectrogram.image(audio_S, rate))
     return sound

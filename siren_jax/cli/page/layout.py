@@ -21,7 +21,7 @@ _EXAMPLES = (
   "a helicopter",
 )
 _HERE = pathlib.Path(__file__).parent
-_FONT = ("ui-sans-serif", "system-ui", "sans-serif")  # none from the network
+_FONT = ("ui-sans-serif", "system-ui", "sans-serif")  # no web fonts
 _MONO = ("ui-monospace", "monospace")
 
 
@@ -59,12 +59,12 @@ def build(endpoints: Endpoints) -> Any:
 
 
 def theme() -> Any:
-  """Colours, and fonts that the visitor's machine has."""
+  """Colours, and fonts of the visitor's system."""
   return extras.load("gradio").themes.Base(font=_FONT, font_mono=_MONO)
 
 
 class _Source:
-  """The recording, and what can be made of it; words are optional."""
+  """The source recording and its controls; a prompt is optional."""
 
   def __init__(self, gr: Any, endpoints: Endpoints):
     longest = limits.RECORDING_SECONDS
@@ -100,7 +100,7 @@ class _Source:
     endpoints: Endpoints,
     inputs: list[Any],
   ) -> None:
-    """Says what the buttons do."""
+    """Connects the buttons to endpoints."""
     here = self.recording
     hole = [here, self.start, self.end, *inputs]
     events.add(
@@ -144,7 +144,7 @@ class _Events:
       inputs,
       self._sounds,
       api_name=name,
-      preprocess=False,  # `limits` says what is wrong, in one line.
+      preprocess=False,  # `limits` reports errors in one line
       concurrency_limit=limits.AT_ONCE,
       concurrency_id="sounds",
       show_progress="minimal",
@@ -180,7 +180,7 @@ def _player(gr: Any, action: str = "", selects: bool = False) -> Any:
     action=action,
     selects=selects,
   )
-  # No subclasses: Gradio would write a .pyi file for each, beside this one.
+  # No subclasses: Gradio would write a .pyi file for each next to this one.
   player.api_info = lambda: {
     "type": "object",
     "description": "status, rate, chunks, sounds: see docs/demo.md",
@@ -199,7 +199,7 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
 
   async def checked(fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> Any:
     try:
-      # Gradio would fetch a URL before the endpoint sees it.
+      # Gradio would fetch URLs before the endpoint sees them.
       limits.check_files(inputs, folder)
       return await preprocess(fn, inputs, *rest, **more)
     except gr.Error:
@@ -214,7 +214,7 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
 def _in_one_line(
   gr: Any, gate: Gate, endpoint: Callable[..., Any]
 ) -> Callable[..., Any]:
-  """An endpoint whose `UserError` the visitor reads."""
+  """An endpoint whose `UserError` is shown to the visitor."""
 
   @functools.wraps(endpoint)
   def values(*args: Any) -> Iterator[Value]:

@@ -1,7 +1,7 @@
 """Sound generation for the page, on a `Siren`; independent of Gradio.
 
 Sounds and their facts are those of `siren-jax generate --candidates 1
---num-samples N`: its JSON file makes each of them again.
+--num-samples N`: their JSON files reproduce them.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Studio:
 
   Attributes:
     siren: an `api.Siren`.
-    model, mesh, batch_size: as of `facts.Call`.
+    model, mesh, batch_size: see `facts.Call`.
   """
 
   siren: Any
@@ -38,7 +38,7 @@ class Source(NamedTuple):
   """A recording that sounds are made from.
 
   Attributes:
-    name: what its owner calls it.
+    name: its original file name.
     fingerprint: of the file.
     audio_S: its samples.
     notes: what was done to them, such as "resampled 44100 -> 16000 Hz".
@@ -78,7 +78,7 @@ def read(studio: Studio, path: pathlib.Path, name: str) -> Source:
       studio.siren.sample_rate,
       max_seconds=limits.RECORDING_SECONDS,
     )
-  except UserError as error:  # It names the server's path.
+  except UserError as error:  # The message has the server's path.
     raise UserError(str(error).replace(str(path), name)) from error
   return Source(name, fingerprint.of_file(path), audio_S, notes)
 
@@ -86,13 +86,13 @@ def read(studio: Studio, path: pathlib.Path, name: str) -> Source:
 def stream(
   studio: Studio, request: Request, source: Source | None = None
 ) -> Iterator[np.ndarray]:
-  """The first of the sounds, in chunks as they are made, in [-1, 1].
+  """The first sound, in chunks as they are generated, in [-1, 1].
 
   Args:
-    source: a recording that it goes on from, which comes first.
+    source: a recording to continue, which comes first.
 
   Raises:
-    UserError: there are no words and no recording.
+    UserError: there is neither a prompt nor a recording.
   """
   from siren_jax.audio import loudness
 
@@ -110,9 +110,9 @@ def stream(
 def generate(
   studio: Studio, request: Request, source: Source | None = None
 ) -> Iterator[Candidate]:
-  """Sounds of words, or that go on from a recording.
+  """Sounds from a prompt, or continuing a recording.
 
-  Args, raises: as of `stream`.
+  Args, raises: see `stream`.
   """
   from siren_jax.api import requests
   from siren_jax.audio import loudness
@@ -145,11 +145,11 @@ def change(
 ) -> Iterator[Candidate]:
   """A recording filled or varied.
 
-  Of each fill as many candidates are drawn as the model wants, and the one is
-  kept that fits best; a variation is one draw.
+  For each fill, the model's default number of candidates is drawn and the best
+  is kept; a variation is one draw.
 
   Args:
-    how: its hole, or how many codebooks it keeps.
+    how: the hole, or the number of codebooks to keep.
 
   Raises:
     UserError: there is no such hole, or not so many codebooks.
@@ -177,7 +177,7 @@ def change(
 
 
 def warm_up_prompts(studio: Studio, request: Request) -> None:
-  """Compiles what sounds of words take."""
+  """Compiles the programs for sounds from prompts."""
   for _ in stream(studio, request):
     pass
   for _ in generate(studio, request):
@@ -185,7 +185,7 @@ def warm_up_prompts(studio: Studio, request: Request) -> None:
 
 
 def warm_up_recordings(studio: Studio, request: Request) -> Iterator[object]:
-  """Compiles what recordings take, with words and without, step by step."""
+  """Compiles the programs for recordings, with and without prompt, in steps."""
   rate = studio.siren.sample_rate
   noise_S = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
   source = Source("noise", "", noise_S, ())
@@ -222,7 +222,7 @@ def _common(
 
 
 def _far(siren: Any, words: str) -> list[str] | None:
-  """Sounds that the model knows, where the words are far from all."""
+  """The closest sounds of the model, if the prompt is far from all."""
   return closest.far_prompts(siren, [words] if words else []).get(words)
 
 

@@ -83,7 +83,7 @@ def _align(
 
 
 def _start(source: str) -> tuple[Any, str | None, str | None]:
-  """What is aligned, what its card says of its data, and its licence."""
+  """The model to align, its card's notes on data, and its licence."""
   from siren_jax.storage import folders
   from siren_jax.weights import assembly, bundle, model_card
 

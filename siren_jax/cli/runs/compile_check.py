@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-  # The compilers need neither a chip, nor its name, nor to be alone.
+  # The compilers need no device.
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")

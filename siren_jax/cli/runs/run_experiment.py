@@ -71,17 +71,17 @@ def run(args: argparse.Namespace, kind: str) -> None:
 
 
 def _next_command(kind: str, run: "Run") -> str:
-  """The command that what was trained is for."""
+  """The command to run after this training."""
   data = shlex.quote(run.experiment.data.path or "runs/audio")
   return _NEXT[kind].format(data=data, folder=shlex.quote(str(run.workdir)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What is trained, where, over which mesh.
+  """An experiment, its work directory and mesh.
 
   Attributes:
-    config: what the work directory keeps: the experiment, and fingerprints of
+    config: as saved in the work directory: the experiment, and fingerprints of
       its inputs.
   """
 
@@ -93,12 +93,12 @@ class Run:
 
 @contextlib.contextmanager
 def prepared(args: argparse.Namespace, kind: str) -> Iterator[Run]:
-  """A run that is ready to compile; its work directory is ours in the block.
+  """A run that is ready to compile; locks its work directory in the block.
 
   Raises:
-    UserError: an experiment of another kind, a directory that is not
-      writable or in use, a mesh that the devices do not fill, or another
-      experiment than the directory was begun with.
+    UserError: the experiment is of another kind, the directory is not writable
+      or in use, the mesh does not fit the devices, or the directory has another
+      experiment.
   """
   import jax
 
@@ -127,10 +127,10 @@ def prepared(args: argparse.Namespace, kind: str) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def _agreed() -> Iterator[None]:
-  """Every process passes the block or none does: the others would wait for it.
+  """All processes pass the block or none does, lest the others hang.
 
   Raises:
-    UserError: the block is passed here, but another process failed.
+    UserError: the block succeeded here, but failed in another process.
   """
   import jax
   from jax.experimental import multihost_utils
@@ -152,7 +152,7 @@ def _agreed() -> Iterator[None]:
 
 
 def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
-  """The run, as it may go on in `workdir`."""
+  """The run, checked against `workdir`."""
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
   from siren_jax.storage import folders
@@ -170,9 +170,9 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
 
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
-  """With the number of steps of its schedule; that of a begun run stays.
+  """The experiment with the steps of its schedule; a resumed run keeps them.
 
-  Process 0 says where the schedule is not that of the config or of training.
+  Process 0 reports schedules that differ from the config or the training.
   """
   import jax
 
@@ -199,7 +199,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 
 
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
-  """Of all that the settings of its data name."""
+  """Fingerprints of all inputs that its data settings name."""
   from siren_jax.data.sets import index
   from siren_jax.storage import folders
 
@@ -215,9 +215,9 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
 
 
 def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
-  """What a begun run started from, as it was: the run has no more use for it.
+  """The recorded fingerprint of a resumed run's start, which is no longer read.
 
-  That is a work directory, still at its path, which may have trained on.
+  The start is a work directory at the same path, which may have trained on.
   """
   from siren_jax.storage.folders import FolderKind, identify
 

@@ -9,9 +9,9 @@ from siren_jax.cli import runtime
 def report_far_prompts(
   siren: Any, prompts: Sequence[str]
 ) -> dict[str, list[str]]:
-  """Says which prompts are far from all that the model was trained on.
+  """Warns of prompts that are far from all training data.
 
-  Returns, raises: as `far_prompts`.
+  Returns, raises: see `far_prompts`.
   """
   closest_by_prompt = far_prompts(siren, prompts)
   for prompt, examples in closest_by_prompt.items():
@@ -20,12 +20,12 @@ def report_far_prompts(
 
 
 def far_prompts(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
-  """Which prompts are far from all that the model was trained on.
+  """Finds prompts that are far from all training data.
 
-  Of a bundle that does not say what that was, none is.
+  Without a repertoire in the bundle, there are none.
 
   Returns:
-    Examples of the closest sounds, for each such prompt.
+    Examples of the closest sounds for each such prompt.
 
   Raises:
     UserError: a prompt is blank.
@@ -46,7 +46,7 @@ def far_prompts(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def warning(prompt: str, examples: Sequence[str]) -> str:
-  """What is said of a prompt that is far."""
+  """The warning about a prompt that is far from all training data."""
   return (
     f"closest sounds I know: {', '.join(examples)} (I know nothing like"
     f' "{prompt}")'

@@ -18,9 +18,9 @@ class Drawn(NamedTuple):
   """A sound that is about to be written.
 
   Attributes:
-    path: where to.
-    samples: `audio.loudness.Samples`, as the codec gave them.
-    prompt, sample, clap_score: as of `api.Sound`.
+    path: of the file.
+    samples: `audio.loudness.Samples`, output of the codec.
+    prompt, sample, clap_score: see `api.Sound`.
   """
 
   path: pathlib.Path
@@ -45,16 +45,16 @@ def sounds(
   loudness: float | None | EllipsisType = ...,
   **options: Any,
 ) -> None:
-  """Writes sounds, each with its JSON file, and says what it took.
+  """Writes sounds, each with its JSON file, and reports progress.
 
   Args:
-    prompts: what to make; none where a recording does without words.
-    path_of: number of a sound, its prompt and its sample, to its file.
-    model: by which bundle; None is the default one.
-    seconds: of each; of what is added to a recording.
-    seed: of all.
-    recording: what they are made from.
-    spectrogram: a PNG beside each.
+    prompts: of the sounds; may be empty with a recording.
+    path_of: function of a sound's number, prompt and sample to its file.
+    model: the bundle; None is the default one.
+    seconds: of each sound, or of the continuation of a recording.
+    seed: of all sounds.
+    recording: the source.
+    spectrogram: also write a PNG for each.
     mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype: see
       `api.load`.
     loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
@@ -107,10 +107,10 @@ def _drawn(
   path_of: PathOf,
   bar: runtime.SecondsBar,
 ) -> Iterator[Drawn]:
-  """Sounds that lie on disk, in memory that does not grow with length.
+  """Sounds on disk; memory does not grow with length.
 
   Args:
-    before_S: a recording to go on from; None: none.
+    before_S: a recording to continue; None: none.
   """
   from siren_jax.audio import disk_sound
   from siren_jax.sampling import pieces
@@ -176,11 +176,11 @@ def _write_all(
   picture: bool,
   bar: runtime.SecondsBar,
 ) -> None:
-  """Writes sounds as they come; says how many, where it is interrupted.
+  """Writes sounds as they are made; if interrupted, reports how many.
 
   Args:
-    common: of `facts.of_call`.
-    far: of `closest.report_far_prompts`.
+    common: from `facts.of_call`.
+    far: from `closest.report_far_prompts`.
   """
   written = 0
   try:
@@ -200,7 +200,7 @@ def _write_all(
 
 
 def _write(drawn: Drawn, sound_facts: Mapping[str, Any], picture: bool) -> str:
-  """Writes a sound with its JSON file; a line that says so."""
+  """Writes a sound with its JSON file; returns a line about it."""
   from siren_jax.audio import loudness
 
   samples = drawn.samples

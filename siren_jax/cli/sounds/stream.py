@@ -21,13 +21,13 @@ def write(
   dtype: str | None = None,
   **options: Any,
 ) -> None:
-  """Writes a wav of one sound to standard output until nobody reads it.
+  """Streams a WAV of one sound to standard output until the pipe is closed.
 
   Args:
-    prompts: one, or none where a recording goes on without words.
-    model: by which bundle; None is the default one.
-    seconds: length; None: it does not end.
-    recording: what it goes on from.
+    prompts: one, or none to continue a recording without a prompt.
+    model: the bundle; None is the default one.
+    seconds: length; None: endless.
+    recording: to continue.
     gain: in dB, before the limiter.
     mesh: axes and sizes. dtype: see `api.load`.
     **options: see `api.Siren.stream`.
@@ -67,7 +67,7 @@ def write(
 def _limited(
   chunks: Iterator[Any], limiter: Any, rate: int, bar: runtime.SecondsBar
 ) -> Iterator[Any]:
-  """Chunks behind the limiter, counted by the bar."""
+  """Chunks after the limiter; updates the bar."""
   for chunk_S in chunks:
     yield limiter(chunk_S)
     bar.add(len(chunk_S) / rate)
