@@ -77,7 +77,7 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
     UserError: as `load`.
   """
   folder = paths.local(folder)
-  # Without either, transformers may make a vocabulary up.
+  # Without these files, transformers may invent a vocabulary.
   if not any((folder / name).is_file() for name in _VOCABULARIES):
     raise UserError(
       f"{folder}: neither {' nor '.join(_VOCABULARIES)}; download the"
@@ -101,7 +101,7 @@ def read_config(folder: Path) -> LaionConfig:
     UserError: as `load`.
   """
   path = folder / "config.json"
-  files.read_json(path, "download it again")  # Says it better if there is none.
+  files.read_json(path, "download it again")  # better message if it is missing
   read = _transformers().AutoConfig.from_pretrained
   try:
     values = read(folder, local_files_only=True)
@@ -143,7 +143,7 @@ def read_config(folder: Path) -> LaionConfig:
 
 
 def _preprocessing(folder: Path) -> dict[str, Any]:
-  """Settings of the spectrogram, where the folder says them.
+  """Settings of the spectrogram, if the folder has them.
 
   transformers reads preprocessor_config.json with torch only.
   """
@@ -159,7 +159,7 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
 
 
 def _transformers() -> Any:
-  # Or it says that without torch it has no models, which nobody asks for.
+  # Suppresses the warning that models need torch.
   os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
   return extras.load("transformers")
 

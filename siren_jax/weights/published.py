@@ -1,8 +1,8 @@
-"""Tensors of published checkpoints, one at a time, into our parameters.
+"""Conversion of published checkpoints to our parameters, tensor by tensor.
 
-A plan says of every parameter which of their tensors it is made of and how;
-`fill` follows it and lets nothing pass: no parameter unfilled, no tensor
-unused, no shape bent. Only one tensor is in memory beside the parameters.
+A plan says which tensors each parameter is made of, and how; `fill` follows it
+and checks that no parameter is missing, no tensor unused and no shape wrong.
+Only one tensor is in memory besides the parameters.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ class Entry(NamedTuple):
 
   Attributes:
     path: its place, '/' between names.
-    names: of their tensors that it is made of.
-    make: these tensors, in order, to the parameter.
+    names: of the published tensors that it is made of.
+    make: function of these tensors, in order, to the parameter.
   """
 
   path: str
@@ -48,8 +48,8 @@ class Tensors(Mapping[str, np.ndarray]):
   """Tensors by name, read when asked for. Weight norm is folded in.
 
   Args:
-    shapes: of all by name; afterwards also those of what is folded.
-    read: gives one of them.
+    shapes: of all tensors by name; afterwards also of folded ones.
+    read: returns a tensor by name.
     where: for messages.
 
   Raises:
@@ -147,8 +147,8 @@ def fill(
   """Parameters of the tree `shapes` (of `jax.eval_shape`), float32.
 
   Args:
-    source: their tensors. plan: what becomes of them.
-    ignored: patterns (fnmatch) of tensors that hold nothing learned.
+    source: published tensors. plan: their conversion.
+    ignored: patterns (fnmatch) of tensors without learned values.
 
   Raises:
     UserError: a tensor is missing, unknown, of another shape or not finite, or
@@ -182,7 +182,7 @@ def fill(
 def check_names(
   source: Tensors, used: set[str], ignored: Sequence[str] = ()
 ) -> None:
-  """Raises UserError if a tensor is missing, or there is one of no use."""
+  """Raises UserError if a tensor is missing or unused."""
   _check(source.where, "lacks", used - set(source))
   spare = {
     name
