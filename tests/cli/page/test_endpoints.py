@@ -138,12 +138,12 @@ def test_the_score_is_that_by_which_candidates_are_chosen(page):
 def test_the_preview_is_the_recording_as_the_model_reads_it(page, clip):
   stereo_SxI = np.random.default_rng(0).normal(0, 0.05, (8000, 2))
   soundfile.write(clip["path"], stereo_SxI, 8000)
-  value = page.look(clip)
+  value = page.preview(clip)
   assert value["status"] == "2 channels mixed down; resampled 8000 -> 16000 Hz"
   (sound,) = value["sounds"]
   assert sound["title"] == "clip.wav" and sound["seconds"] == 1
   assert soundfile.info(sound["audio"]["path"]).frames == RATE
-  assert page.look(None)["sounds"] == []
+  assert page.preview(None)["sounds"] == []
 
 
 @pytest.mark.parametrize(
