@@ -183,21 +183,23 @@ class Report:
   def add(self, name: str, figures: Mapping[str, Any]) -> None:
     self.parts.setdefault(name, {}).update(figures)
     if figures:
-      self._say(name, ", ".join(f"{k} {_text(v)}" for k, v in figures.items()))
+      self._print(
+        name, ", ".join(f"{k} {_text(v)}" for k, v in figures.items())
+      )
     self._write()
 
   def close(self, name: str, state: str) -> None:
     self.states[name] = state
     if state != "done":
       shown = state if len(state) < 600 else f"failed: ... {state[-500:]}"
-      self._say(name, shown)
+      self._print(name, shown)
     self._write()
 
   @property
   def failed(self) -> list[str]:
     return [n for n, state in self.states.items() if state.startswith("failed")]
 
-  def _say(self, name: str, text: str) -> None:
+  def _print(self, name: str, text: str) -> None:
     print(f"{time.monotonic() - self.begin:5.0f} s  {name}: {text}", flush=True)
 
   def _write(self) -> None:
@@ -251,9 +253,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _platform() -> str:
   """Asked in a process of its own, so that none of the card is held here."""
-  ask = "import jax; print(jax.default_backend())"
+  command = "import jax; print(jax.default_backend())"
   run = subprocess.run(
-    [sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True, check=True
+    [sys.executable, "-c", command],
+    stdout=subprocess.PIPE,
+    text=True,
+    check=True,
   )
   return run.stdout.strip()
 

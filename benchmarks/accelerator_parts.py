@@ -132,7 +132,7 @@ def sample(
     variables = _weights(key, config, jnp.float32)
     return sampling.prepare_weights(variables, config, Execution(dtype=dtype))
 
-  def begun(weights: sampling.Weights) -> tuple[Any, Any]:
+  def init_state(weights: sampling.Weights) -> tuple[Any, Any]:
     prompted = sampling.prepare(weights, method, *prompts)
     return prompted, sampling.start(prompted, size.frames)
 
@@ -140,14 +140,14 @@ def sample(
   prompts = _prompts(config, batch, size.prompt_tokens)
   keys = jax.random.split(_key(2), batch)
   begin = time.perf_counter()
-  shapes = jax.eval_shape(begun, jax.eval_shape(make, _key(0)))
+  shapes = jax.eval_shape(init_state, jax.eval_shape(make, _key(0)))
   run = sampling.advance.lower(*shapes, keys, num_frames=size.frames).compile()
   yield {
     "layers": f"{layers} + {config.depth_layers}",
     "compile_s": time.perf_counter() - begin,
     **_program_memory(run),
   }
-  prompted, _ = begun(init.run(_key(0)))
+  prompted, _ = init_state(init.run(_key(0)))
 
   def drawn() -> Any:
     return run(prompted, sampling.start(prompted, size.frames), keys)

@@ -75,7 +75,7 @@ class Judges:
     """Means over the clips of each prompt, by the names in `MEASURES`."""
     categories, texts = zip(*self.prompts, strict=True)
     clips = self._make(model, texts, SECONDS, seed)
-    scores = [self._listen(*row) for row in zip(categories, clips, strict=True)]
+    scores = [self._score(*row) for row in zip(categories, clips, strict=True)]
     named, margin = np.array(scores).T
     claims = [p.text for p in self.claims]
     claims = self._make(model, claims, self.claim_seconds, seed)
@@ -99,7 +99,7 @@ class Judges:
     )
     return audio_BxS.reshape(len(texts), self.samples, -1)
 
-  def _listen(self, category, clips) -> tuple[float, float]:
+  def _score(self, category, clips) -> tuple[float, float]:
     """Share of clips named right, and the mean margin."""
     scores = self.machine.decision_function([features(c) for c in clips])
     right = self.machine.classes_ == category

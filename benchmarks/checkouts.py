@@ -50,7 +50,7 @@ def main() -> None:
   times: dict[str, list[float]] = {name: [] for name in trees}
   for i in range(args.repeats + 1):  # The first pair compiles.
     for name in list(trees)[:: 1 - 2 * (i % 2)]:
-      seconds = ask(children[name])
+      seconds = request_seconds(children[name])
       if i:
         times[name].append(seconds)
   for child in children.values():
@@ -76,7 +76,7 @@ def start(tree: pathlib.Path) -> subprocess.Popen:
   )  # fmt: skip
 
 
-def ask(child: subprocess.Popen) -> float:
+def request_seconds(child: subprocess.Popen) -> float:
   assert child.stdin is not None and child.stdout is not None
   child.stdin.write("\n")
   child.stdin.flush()

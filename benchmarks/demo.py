@@ -70,7 +70,7 @@ def visit(browser, url):
   return tab, begin
 
 
-def ask(tab, words):
+def submit(tab, words):
   """Types words and asks for sounds."""
   tab.get_by_label("Words").fill(words)
   tab.get_by_role("button", name="Make sounds").click()
@@ -107,7 +107,7 @@ def main():
     )
     tab, begin = visit(browser, url)
     print(f"it is open after {time.time() - begin:.1f} s")
-    ask(tab, WORDS[0])
+    submit(tab, WORDS[0])
     print(
       f"from opening it to the first sound: {first_sound(tab) - begin:.1f} s"
     )
@@ -116,7 +116,7 @@ def main():
       save(tab.screenshot(), args.picture)
     tabs = [visit(browser, url) for _ in WORDS]
     for (tab, _), words in zip(tabs, WORDS):
-      ask(tab, words)
+      submit(tab, words)
     for (tab, begin), words in zip(tabs, WORDS):
       print(
         f"two at once, {words}: first sound {first_sound(tab) - begin:.1f} s,"

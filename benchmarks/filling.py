@@ -96,8 +96,8 @@ class Filler:
     for part in windows(window, end, whole.shape[2]):
       books = np.int32(whole.shape[1])
       kept = sampling.Kept(whole[..., part.begin : part.end], books)
-      known = whole[..., : part.begin]
-      for samples in draw(plain, keys_G, window, part, known, kept):
+      prefix = whole[..., : part.begin]
+      for samples in draw(plain, keys_G, window, part, prefix, kept):
         likelihood.append(samples.log_probs_BxNxT.sum(1))
     audio_GxS = chunks.decode(self._bundle.codec, whole, window // 2)
     score_G = np.zeros(len(keys_G))

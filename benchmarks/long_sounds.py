@@ -171,7 +171,7 @@ def make(
   begin = time.perf_counter()
   with tempfile.TemporaryDirectory() as folder:
     [batch] = siren.batches("rain", seconds, candidates=candidates)
-    with disk_sound.beside(pathlib.Path(folder) / "rain.wav") as sound:
+    with disk_sound.temporary(pathlib.Path(folder) / "rain.wav") as sound:
       for piece in batch.pieces:
         sound.append(piece.audio_BxS[0])
       assert len(sound) == round(seconds * siren.sample_rate)

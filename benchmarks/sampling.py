@@ -74,8 +74,8 @@ def bytes_a_frame(config: ExpertConfig, itemsize: int) -> int:
   block = 2 * d * d + 2 * d * kv + 3 * d * config.ffn_dim
   temporal = config.temporal_layers * (block + 2 * d * d)
   depth = config.depth_layers * block + d * config.codebook_size
-  turns = config.codebooks_per_expert
-  return config.num_experts * (temporal + turns * depth) * itemsize
+  steps = config.codebooks_per_expert
+  return config.num_experts * (temporal + steps * depth) * itemsize
 
 
 def copy_speed(megabytes: int = 256) -> float:

@@ -4,7 +4,7 @@
   siren = sj.load()
   audio_BxS = siren.generate(["rain on a tin roof"], seconds=5)
 
-Everything is imported at first use (PEP 562), so `import siren_jax` is quick.
+Everything is imported on first use (PEP 562), so `import siren_jax` is fast.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Names that have moved: the old ones still work, and warn."""
+"""Moved names: the old ones still work, with a warning."""
 
 import importlib
 import warnings
@@ -9,12 +9,11 @@ from typing import Any
 def getter(module: str, homes: dict[str, list[str]]) -> Callable[[str], Any]:
   """`__getattr__` of a module whose names have moved (PEP 562).
 
-  A home is imported when one of its names is asked for: it may lie in a layer
-  above.
+  Target modules are imported on access, since they may lie in a higher layer.
 
   Args:
     module: its `__name__`.
-    homes: the names that are elsewhere now, by the module where they are.
+    homes: the moved names, by the module that has them now.
   """
   home_of = {name: home for home, names in homes.items() for name in names}
 

@@ -75,13 +75,13 @@ def compilations():
   """Seconds that every compilation takes from here on."""
   seconds = []
 
-  def listen(event, duration, **_):
+  def on_event(event, duration, **_):
     if event == "/jax/core/compile/backend_compile_duration":
       seconds.append(duration)
 
-  jax.monitoring.register_event_duration_secs_listener(listen)
+  jax.monitoring.register_event_duration_secs_listener(on_event)
   yield seconds
-  jax.monitoring.unregister_event_duration_listener(listen)
+  jax.monitoring.unregister_event_duration_listener(on_event)
 
 
 @pytest.fixture

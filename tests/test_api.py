@@ -95,7 +95,7 @@ def test_prompts_do_not_share_their_randomness(siren):
   assert np.abs(one - other).max() > 0
 
 
-def test_sounds_reach_the_loudness_asked_for(siren):
+def test_sounds_reach_the_requested_loudness(siren):
   rate = siren.sample_rate
 
   def sound(**options):

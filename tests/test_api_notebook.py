@@ -101,7 +101,7 @@ def test_what_is_no_file(rows, name, message, tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
-def test_a_siren_says_what_it_is(siren):
+def test_a_siren_has_a_readable_repr(siren):
   text, table = repr(siren), siren._repr_html_()
   for fact in ("tiny", "16000 Hz", "2 s", "temperature=1", "cpu", "float32"):
     assert fact in text and fact in table

@@ -138,7 +138,7 @@ def test_candidates_are_chosen_in_every_window(siren, hop):
 
 
 @pytest.mark.long
-def test_a_long_recording_goes_on(siren, recording):
+def test_a_long_recording_is_continued(siren, recording):
   """Longer than two windows, with several candidates, and without words."""
   long_S = np.concatenate([recording, recording[::-1]] * 2)
   audio_S = siren.generate(
@@ -149,7 +149,7 @@ def test_a_long_recording_goes_on(siren, recording):
   np.testing.assert_array_equal(audio_S[:joint], long_S[:joint])
 
 
-def test_a_sound_goes_on_from_a_recording(siren, recording):
+def test_a_sound_continues_a_recording(siren, recording):
   for words in (PROMPT, None):
     audio_S = siren.generate(words, 1.0, key=5, continue_from=recording)[0]
     assert len(audio_S) == len(recording) + siren.sample_rate
@@ -250,7 +250,7 @@ def test_a_variation_keeps_the_coarse_codes(siren, recording):
     ("stream", {"prompt": "a", "seconds": 0}, "seconds 0"),
   ],
 )
-def test_what_cannot_be_is_refused(
+def test_invalid_arguments_are_refused(
   siren, recording, method, arguments, message
 ):
   audio = {} if method == "stream" else {"audio": recording}

@@ -48,7 +48,7 @@ def test_one_part_measures_at_a_time(tmp_path):
     assert end <= begin
 
 
-def test_a_part_that_fails_is_told_and_the_others_go_on(tmp_path):
+def test_a_failing_part_is_reported_and_the_others_run(tmp_path):
   report, content = _run(tmp_path, {"bad": BAD, "good": GOOD}, 60)
   assert report.failed == ["bad"]
   assert "no memory\nexit code 1" in content["states"]["bad"].replace(
@@ -116,7 +116,7 @@ def test_parts_of_the_full_size():
   assert EXECUTION == paper.execution
 
 
-def test_a_seam_that_is_heard_is_the_largest_change():
+def test_the_largest_change_at_a_seam_is_measured():
   rng = np.random.default_rng(0)
   rate, hop, seam = 16000, 640, 60
   audio_S = 0.01 * rng.normal(size=120 * hop).astype(np.float32)

@@ -43,7 +43,7 @@ def guarded():
     yield
 
 
-def test_the_guard_sees_what_is_uploaded_unasked(guarded):
+def test_the_guard_detects_implicit_uploads(guarded):
   for value in (np.ones(3), 1):
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed"):
       jax.jit(lambda x: 2 * x)(value)
@@ -64,14 +64,12 @@ def test_the_guard_sees_what_is_uploaded_unasked(guarded):
   ],
   ids=["generate", "stream", "continue", "vary", "fill", "codec"],
 )
-def test_nothing_is_uploaded_unasked(siren, recording, make):
+def test_nothing_is_uploaded_implicitly(siren, recording, make):
   assert np.isfinite(make(siren, recording)).all()
 
 
 @pytest.mark.long
-def test_nothing_is_uploaded_or_moved_unasked_over_a_mesh(
-  tiny_bundle, recording
-):
+def test_nothing_is_transferred_implicitly_over_a_mesh(tiny_bundle, recording):
   siren = sj.load(tiny_bundle, mesh=sj.MeshConfig(data=4, expert=2))
   with jax.transfer_guard("disallow"):
     audio_BxS = siren.generate([PROMPT] * 2, SECONDS, candidates=2)
@@ -88,7 +86,7 @@ def test_nothing_is_uploaded_to_judge_clips(tiny_bundle, recording, tmp_path):
     audio_S = np.tile(recording, 4)
     sound_files.write_audio(tmp_path / f"{name}.wav", audio_S, rate)
   for judge in (
-    scorers.in_all_places(model, "tiny"),
+    scorers.clap_for_all_roles(model, "tiny"),
     scorers.of_clap(tiny_bundle),
   ):
     assert clips.extract(clips.find(tmp_path), judge)[1] is not None

@@ -224,7 +224,7 @@ def test_running_again_changes_nothing(runs):
   jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-def test_training_goes_on_from_a_bundle(runs, tmp_path, user_error):
+def test_training_continues_from_a_bundle(runs, tmp_path, user_error):
   start = f"--config.data.start={runs / 'bundle'}"
   slow = "--config.optimizer.learning_rate=1e-7"
   run(*train("train", "tiny", runs / "codes", tmp_path / "on", start, slow))

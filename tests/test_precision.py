@@ -194,21 +194,21 @@ def test_no_product_of_a_clap_that_judges_is_rounded(
   tiny_model, tiny_bundle, monkeypatch
 ):
   judges = (
-    scorers.in_all_places(tiny_model.clap, "tiny"),
+    scorers.clap_for_all_roles(tiny_model.clap, "tiny"),
     scorers.of_clap(tiny_bundle),
   )
   for judge in judges:
     assert _rounded(judge.extract, AUDIO) == []
-  asked = []
+  precisions = []
 
   def encode_text(model, texts):
-    asked.append(jax.config.jax_default_matmul_precision)
+    precisions.append(jax.config.jax_default_matmul_precision)
     return None, None, jnp.zeros((len(texts), model.config.embed_dim))
 
   monkeypatch.setattr(clap.Clap, "encode_text", encode_text)
   for judge in judges:
     judge.embed_text(["rain"])
-  assert asked == ["highest"] * 2
+  assert precisions == ["highest"] * 2
 
 
 def test_another_product_is_seen():

@@ -147,7 +147,9 @@ def test_two_processes_measure_their_own_rollouts(tiny_bundle, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_goes_on(start, straight, tmp_path):
+def test_a_run_resumes_with_another_number_of_processes(
+  start, straight, tmp_path
+):
   for processes, steps in ((4, 7), (2, 13), (4, STEPS)):
     finish(start(tmp_path, processes, steps))
   assert_close(tmp_path, straight[1])
@@ -206,7 +208,7 @@ def assert_same(workdir, expected):
 
 
 @pytest.mark.parametrize("ends, code", [(0, 75), (None, 3)])
-def test_what_stopped_is_told_from_what_ended(ends, code):
+def test_a_stopped_run_is_told_from_a_finished_one(ends, code):
   """launch/resumable.sh, as Kubernetes runs it."""
   program = (
     "import signal, sys, time\n"

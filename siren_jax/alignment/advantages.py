@@ -1,8 +1,8 @@
 """Rewards to advantages: how much better a rollout is than its group.
 
-Q prompts, G rollouts of each. Every reward is brought to one scale before
-weights apply, so that none drowns the others, and what is no number, or does
-not vary, adds nothing.
+Q prompts, G rollouts of each. Every reward is normalised before it is weighted,
+so that none dominates. Rewards that are not finite or do not vary contribute
+nothing.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 from siren_jax.common.masks import masked_mean
 
-_SMALLEST = 1e-4  # spread of a reward that counts as one
+_SMALLEST = 1e-4  # added to deviations: a smaller spread is no signal
 
 
 def group_normalised(reward_QxG: jax.Array) -> jax.Array:
   """Distance from the group's mean, over the group's deviation.
 
-  As in GRPO (Shao et al. 2024). A rollout whose reward is not finite has 0,
-  and does not count in its group.
+  As in GRPO (Shao et al. 2024). A rollout whose reward is not finite gets 0 and
+  is left out of the group's statistics.
   """
   finite = jnp.isfinite(reward_QxG)
   centred = _centred(reward_QxG, finite)
@@ -31,7 +31,7 @@ def leave_one_out(reward_QxG: jax.Array) -> jax.Array:
   """Distance from the mean of the others, over the deviation of all groups.
 
   As in RLOO (Ahmadian et al. 2024): the baseline is independent of the
-  rollout, so the policy gradient is unbiased but for the common scale.
+  rollout, so the policy gradient is unbiased up to the common scale.
   """
   finite = jnp.isfinite(reward_QxG)
   count = jnp.sum(finite, 1, keepdims=True)
@@ -48,7 +48,7 @@ def combine(
   weights: Mapping[str, float],
   method: str,
 ) -> jax.Array:
-  """Weighted sum of the advantages [Q, G] that each reward gives by itself."""
+  """Weighted sum of the advantages [Q, G] of the individual rewards."""
   weighted = (
     weights[name] * METHODS[method](reward_QxG)
     for name, reward_QxG in rewards_QxG.items()

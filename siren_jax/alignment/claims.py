@@ -1,8 +1,8 @@
-"""How far a sound is what its truth claims, judged from the audio alone.
+"""How well a sound matches its truth, measured from the audio alone.
 
-Our design. The score is graded, so that it can be a reward: a product of how
-clearly each claim can be heard. Truths are described in
-`siren_jax.data.synthetic.sounds`.
+Our design. The score is graded, so that it can serve as a reward: the product
+of how clearly the audio shows each claim. `siren_jax.data.synthetic.sounds`
+describes truths.
 
 Axes as in `detectors`: T frames of 10 ms, W bins of a spectrum.
 """
@@ -21,19 +21,19 @@ from siren_jax.data.synthetic.sounds import Truth
 
 _SILENT_PEAK = 1e-4
 _SHORTEST_SECONDS = 0.1
-# Borders between low, middle and high, and slow and fast: the middle of the
-# gaps that the makers leave.
+# Borders between low, middle and high, and between slow and fast: the middle of
+# the gaps that the synthetic sounds leave.
 _PITCH_BORDERS_HZ = (330.0, 1130.0)
 _NOISE_BORDERS_HZ = (420.0, 2500.0)
 _TREMOLO_BORDER_HZ = 4.9
 _CLICK_BORDER_HZ = 3.7
 _CUTS = 8  # gaps tried as the border of a sequence
-_NO_GAP = 0.6  # factor where the parts are not set apart
+_NO_GAP = 0.6  # factor if there is no gap between the parts
 _MISCOUNT = 0.35  # factor for each event too many or too few
 
 
 def verify(truth: Truth, audio_S: np.ndarray, sample_rate: int) -> float:
-  """Score in [0, 1]; 1 where all that `truth` claims can be heard.
+  """Score in [0, 1]; 1 if the audio clearly shows every claim of `truth`.
 
   Args:
     truth: of a synthetic sound.
@@ -63,7 +63,7 @@ def verify(truth: Truth, audio_S: np.ndarray, sample_rate: int) -> float:
 def _sequence(
   parts: Sequence[Truth], audio_S: np.ndarray, sample_rate: int
 ) -> float:
-  """The best score over the places where the first part may end."""
+  """The best score over candidate ends of the first part."""
   level_T = detectors.level(audio_S, sample_rate)
   hop = round(detectors.HOP_SECONDS * sample_rate)
   best = 0.0
@@ -71,7 +71,7 @@ def _sequence(
     sides = (audio_S[: cut * hop], audio_S[cut * hop :])
     peaks = (level_T[:cut].max(), level_T[cut:].max())
     scores = [
-      # Faint remains of the other part are no part.
+      # A faint remainder of the other part does not count as a part.
       ramp(peak, -25, -15) * verify(part, side_S, sample_rate)
       for part, side_S, peak in zip(parts, sides, peaks, strict=True)
     ]
@@ -80,7 +80,7 @@ def _sequence(
 
 
 def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
-  """(frame, weight) of the longest gaps; without any, points about halfway."""
+  """(frame, weight) of the longest gaps; if none, of points near halfway."""
   events = describe.bursts(level_T, -18, -24)
   gaps = [
     (start - end, (end + start) // 2)
@@ -97,7 +97,7 @@ def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
 def _mixture(
   parts: Sequence[Truth], audio_S: np.ndarray, sample_rate: int
 ) -> float:
-  """Each part in what is left when the other is taken out."""
+  """Scores each part in the audio with the other part removed."""
   clicks = parts[0]["kind"] == "clicks"
   sides = detectors.separate(audio_S, sample_rate, clicks)
   total = np.sum(audio_S**2)
@@ -110,7 +110,7 @@ def _mixture(
 
 
 def _both(first: float, second: float) -> float:
-  """Near the geometric mean, with a little for one part alone."""
+  """Close to the geometric mean, but above 0 for one part alone."""
   return 0.8 * (first * second) ** 0.5 + 0.1 * (first + second)
 
 
@@ -163,7 +163,7 @@ def _chord(truth: Truth, analysis: Analysis) -> float:
   ]
   notes = max(right, key=np.sum)
   rest = max(sum(t) for t in triads.values() if all(t is not r for r in right))
-  # Three notes and little else, all there, and no other triad fits better.
+  # All three notes, little else, and no other triad that fits better.
   score = ramp(notes.sum(), 0.5, 0.8) * ramp(notes.min(), 0.04, 0.14)
   score *= ramp(notes.sum() - rest, -0.1, 0.05)
   return score * detectors.lasting(analysis)
@@ -183,12 +183,14 @@ def _siren(truth: Truth, analysis: Analysis) -> float:
   low, high = np.percentile(pitch_T, [10, 90])
   place_T = (pitch_T - low) / max(high - low, 0.05)
   upper_T = place_T[np.abs(place_T - 0.5) > 0.25] > 0.5
-  turns = np.count_nonzero(np.diff(upper_T))
+  alternations = np.count_nonzero(np.diff(upper_T))
   between = np.mean((place_T > 0.2) & (place_T < 0.8))
   style = ramp(between, 0.15, 0.3)
   style = style if truth["style"] == "wailing" else 1 - style
   score = detectors.tonal(analysis) * detectors.lasting(analysis)
-  return score * ramp(high - low, 0.12, 0.25) * ramp(turns, 0.5, 2) * style
+  return (
+    score * ramp(high - low, 0.12, 0.25) * ramp(alternations, 0.5, 2) * style
+  )
 
 
 def _clicks(truth: Truth, analysis: Analysis) -> float:
@@ -242,14 +244,14 @@ _CHECKS: dict[str, Callable[[Truth, Analysis], float]] = {
 def _counted(
   events: list[tuple[int, int]], truth: Truth, analysis: Analysis
 ) -> float:
-  """Right number of events, all of them short."""
+  """Score for the right number of events, all of them short."""
   score = ramp(detectors.event_seconds(events), 0.02, 0.05)
   score *= ramp(detectors.longest_seconds(analysis), 0.8, 0.5)
   return score * _MISCOUNT ** abs(len(events) - truth["count"])
 
 
 def _pitch(truth: Truth, analysis: Analysis) -> float:
-  """The claimed pitch, if one is claimed."""
+  """Score for the claimed pitch, if one is claimed."""
   _, pitch_T = detectors.pitch_track(analysis)
   if len(pitch_T) == 0:
     return 0.0

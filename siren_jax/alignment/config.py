@@ -9,25 +9,25 @@ from siren_jax.sampling import SamplingConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignConfig:
-  """What is tuned, by which reward, and how boldly.
+  """What is tuned, with which rewards, and how fast.
 
   Attributes:
-    policy: numbers of the experts that are tuned; the others stay.
-    tuned: only parameters with one of these in their name, such as "scale" or
-      "cross_attention"; () are all. Few parameters drift less by chance.
-    rewards: names of `rewards.REWARDS`, or "module:function" of one's own.
-    weights: one a reward, of its advantages.
-    group_size: G, rollouts of each prompt; they are judged by one another.
+    policy: numbers of the experts that are tuned; the others stay fixed.
+    tuned: tune only parameters whose name contains one of these, such as
+      "scale" or "cross_attention"; (): all. Few parameters drift less.
+    rewards: names from `rewards.REWARDS`, or "module:function" for your own.
+    weights: of the advantages, one per reward.
+    group_size: G, rollouts per prompt, which are compared with each other.
     advantage: "group" divides a reward by its spread within the group (GRPO),
       "leave_one_out" subtracts the mean of the others (RLOO) and keeps the
-      proportion between prompts.
+      relative scale of prompts.
     seconds: length of a rollout.
-    sampling: how rollouts are drawn. Every code must have a probability: no
+    sampling: how rollouts are drawn. Every code needs a nonzero probability: no
       top-k, top-p or greedy.
-    minibatches: updates a step, each from a part of every group.
-    clip_low, clip_high: a code's probability counts as changed by at most
-      these shares, down and up (DAPO's two bounds).
-    kl: weight of the divergence from where the policy started.
+    minibatches: updates per step, each from a part of every group.
+    clip_low, clip_high: the probability ratio of a code is clipped to
+      [1 - clip_low, 1 + clip_high] (DAPO's two bounds).
+    kl: weight of the divergence from the initial policy.
   """
 
   policy: tuple[int, ...] = (0, 1)

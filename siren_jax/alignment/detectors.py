@@ -1,4 +1,4 @@
-"""Detectors of pitch, events and steadiness; a mixture taken apart.
+"""Detectors of pitch, events and steadiness; separation of mixtures.
 
 Our design: plain measurements of level and spectrogram, for `claims`. Axes
 here: T frames of 10 ms, W samples of a window or bins of its spectrum.
@@ -18,11 +18,11 @@ _CHROMA_WINDOW_SECONDS = 0.4
 _ACTIVE_DB = -25.0  # below the loudest frame
 _EVENT_START_DB, _EVENT_END_DB = -10.0, -16.0
 _LASTING_DB = -18.0  # tremolo dips to -14 without ending
-_INTERRUPTION = 0.6  # factor for each stretch beside the longest
+_INTERRUPTION = 0.6  # factor for each stretch other than the longest
 _TONAL = 0.5  # tonality of a frame whose pitch can be trusted
-_PROMINENCE = 12.0  # power of a click over what surrounds it in time
-_MULTIPLES = 4  # of its fundamental that make up a tone
-_TONE_FLOOR = 0.15  # power of a tone's frames beside its loudest
+_PROMINENCE = 12.0  # power of a click relative to its surroundings in time
+_MULTIPLES = 4  # of the fundamental that make up a tone
+_TONE_FLOOR = 0.15  # power of a tone's frames relative to its loudest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Analysis:
     power_TxW: spectrogram.
     freqs_W: Hz.
     hz_T: strongest frequency.
-    tonality_T: share of the power that lies near it.
+    tonality_T: share of the power near that frequency.
   """
 
   audio_S: np.ndarray
@@ -88,9 +88,10 @@ def analyse(audio_S: np.ndarray, sample_rate: int) -> Analysis:
 def _peak_shift(
   left: np.ndarray, mid: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
-  """Where a parabola through three log powers has its top, in bins.
+  """Offset in bins of the vertex of a parabola through three log powers.
 
-  Within half a bin: where the middle is no peak, the top lies anywhere.
+  Limited to half a bin, because the vertex is arbitrary if the middle value is
+  no peak.
   """
   left, mid, right = np.log(left), np.log(mid), np.log(right)
   shift = 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9)
@@ -98,12 +99,12 @@ def _peak_shift(
 
 
 def events(analysis: Analysis) -> list[tuple[int, int]]:
-  """(first, end) frames of what stands out from silence or near-silence."""
+  """(first, end) frames of sounds that stand out from near-silence."""
   return describe.bursts(analysis.level_T, _EVENT_START_DB, _EVENT_END_DB)
 
 
 def inside(spans: list[tuple[int, int]], analysis: Analysis) -> np.ndarray:
-  """bool_T, true within `spans`, the (first, end) frames of events."""
+  """Mask bool_T, true within `spans`, the (first, end) frames of events."""
   inside_T = np.zeros(len(analysis.level_T), bool)
   for first, end in spans:
     inside_T[first:end] = True
@@ -111,7 +112,7 @@ def inside(spans: list[tuple[int, int]], analysis: Analysis) -> np.ndarray:
 
 
 def event_seconds(spans: list[tuple[int, int]]) -> float:
-  """Median length of events by their (first, end) frames, 0 of none."""
+  """Median length of events given by (first, end) frames; 0 without events."""
   return float(np.median([b - a for a, b in spans] or [0])) * HOP_SECONDS
 
 
@@ -131,7 +132,7 @@ def _stretches(analysis: Analysis) -> list[tuple[int, int]]:
 
 
 def lasting(analysis: Analysis) -> float:
-  """1 for one long sound, less for short, broken or accompanied ones."""
+  """1 for one long sound; less if it is short, broken or accompanied."""
   first, end = longest(analysis)
   share = (end - first) / max(1, analysis.active_T.sum())
   score = ramp(longest_seconds(analysis), 0.25, 0.7) * ramp(share, 0.5, 0.9)
@@ -139,7 +140,7 @@ def lasting(analysis: Analysis) -> float:
 
 
 def steady_level(analysis: Analysis) -> float:
-  """1 where loudness holds through the longest stretch, 0 for tremolo."""
+  """1 if loudness is steady over the longest stretch, 0 for tremolo."""
   first, end = longest(analysis)
   level_T = np.convolve(
     analysis.level_T[first:end], np.ones(5) / 5, mode="valid"
@@ -165,7 +166,7 @@ def wobble(analysis: Analysis) -> tuple[float, float]:
 
 
 def mean_tonality(analysis: Analysis) -> float:
-  """Tonality of the active frames, the loud ones counting most."""
+  """Tonality of the active frames, weighted by power."""
   power_T = 10 ** (analysis.level_T / 10) * analysis.active_T
   return float((power_T * analysis.tonality_T).sum() / power_T.sum())
 
@@ -176,13 +177,13 @@ def tonal(analysis: Analysis) -> float:
 
 
 def pitch_track(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
-  """(frames, log2 of Hz) where there is a clear pitch."""
+  """(frames, log2 of Hz) of the frames with a clear pitch."""
   frames = np.flatnonzero(analysis.active_T & (analysis.tonality_T > _TONAL))
   return frames, np.log2(analysis.hz_T[frames])
 
 
 def steady_pitch(analysis: Analysis) -> float:
-  """1 where one pitch, within a semitone, holds throughout."""
+  """1 if one pitch, within a semitone, lasts throughout."""
   _, pitch_T = pitch_track(analysis)
   if len(pitch_T) == 0:
     return 0.0
@@ -191,7 +192,7 @@ def steady_pitch(analysis: Analysis) -> float:
 
 
 def chroma(analysis: Analysis) -> np.ndarray:
-  """Share of the amplitude of spectral peaks on each of 12 pitch classes.
+  """Share of the spectral peaks' amplitude in each of 12 pitch classes.
 
   0 is C; tuned to A = 440 Hz; peaks between 100 and 2000 Hz.
   """
@@ -212,11 +213,11 @@ def chroma(analysis: Analysis) -> np.ndarray:
 def separate(
   audio_S: np.ndarray, sample_rate: int, clicks: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(foreground, background): a tone out of noise, or clicks out of a tone.
+  """(foreground, background): tone and noise, or clicks and tone.
 
-  Clicks stand out of what surrounds them in time (a median filter, as in
-  harmonic-percussive separation, Fitzgerald 2010); a tone is the strongest
-  frequency and its multiples, where they are most of what sounds.
+  Clicks stand out from their surroundings in time (a median filter, as in
+  harmonic-percussive separation, Fitzgerald 2010). A tone is the strongest
+  frequency and its multiples, in frames where they have most of the power.
   """
   size = 1 << round(np.log2((0.016 if clicks else 0.064) * sample_rate))
   transform = signal.ShortTimeFFT(np.hanning(size), size // 4, sample_rate)
@@ -244,5 +245,5 @@ def _tone_mask(power_WxT: np.ndarray) -> np.ndarray:
   power_T = (power_WxT * mask_WxT).sum(0)
   there_T = power_T > 0.5 * power_WxT.sum(0)
   there_T &= power_T > _TONE_FLOOR * power_T.max()
-  # The edges of a beep are weaker, but belong to it.
+  # The edges of a beep are weaker but belong to it.
   return mask_WxT & ndimage.binary_dilation(there_T, np.ones(5))

@@ -1,4 +1,4 @@
-"""Deprecated: its names are in `siren_jax.experiments.align`."""
+"""Deprecated; use `siren_jax.experiments.align`."""
 
 from siren_jax import moved
 

@@ -1,9 +1,9 @@
-"""The clipped policy gradient, code by code, and what holds it back."""
+"""The clipped policy gradient per code, with a KL penalty."""
 
 import jax
 import jax.numpy as jnp
 
-_SMALL = 0.03  # below it three terms of the series are exact in float32
+_SMALL = 0.03  # below this, three terms of the series are exact in float32
 
 
 def policy_loss(
@@ -17,15 +17,15 @@ def policy_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean over codes of -min(r A, clip(r) A) + kl * (e^d - d - 1).
 
-  r = exp(log_probs - drawn) is how much likelier a code is than when it was
-  drawn (PPO, Schulman et al. 2017; bounds of two sizes, DAPO, Yu et al. 2025).
+  r = exp(log_probs - drawn) is the probability ratio of a code to when it was
+  drawn (PPO, Schulman et al. 2017; two clip bounds, DAPO, Yu et al. 2025).
   d = reference - log_probs: see `divergence`.
 
   Args:
-    log_probs_BxNxT: of the policy, now. Gradients go here and nowhere else.
-    drawn_BxNxT: as the sampler reported them.
-    reference_BxNxT: of the policy's beginning.
-    advantage_B: of every row, shared by its codes.
+    log_probs_BxNxT: of the current policy; the only input with gradients.
+    drawn_BxNxT: as reported by the sampler.
+    reference_BxNxT: of the initial policy.
+    advantage_B: of each row, shared by its codes.
 
   Returns:
     The loss, and metrics `kl`, an estimate of KL(policy || reference), and
@@ -46,12 +46,12 @@ def policy_loss(
 def divergence(log_ratio: jax.Array) -> jax.Array:
   """e^d - d - 1 of d = log(reference / policy), for codes that were drawn.
 
-  Its mean over draws of the policy is KL(policy || reference); it is never
-  negative and varies little (Schulman 2020). Its gradient is another matter:
-  the draws are fixed, so the mean of that is the gradient of
-  KL(reference || policy), as it is in GRPO (Shao et al. 2024).
+  Its mean over samples of the policy is KL(policy || reference); it is never
+  negative and has low variance (Schulman 2020). Since the samples are fixed,
+  the mean of its gradient is the gradient of KL(reference || policy), as in
+  GRPO (Shao et al. 2024).
   """
-  # For small d the terms cancel, which float32 does not survive.
+  # For small d the terms cancel, and float32 loses the result.
   series = log_ratio**2 * (1 / 2 + log_ratio / 6 + log_ratio**2 / 24)
   return jnp.where(
     jnp.abs(log_ratio) < _SMALL, series, jnp.expm1(log_ratio) - log_ratio

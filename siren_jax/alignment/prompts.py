@@ -1,4 +1,4 @@
-"""Prompts to align with: lines of a text file, captions, made-up claims."""
+"""Prompts for the alignment: text files, captions, synthetic claims."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from siren_jax.data.synthetic import sounds
 
 
 class Prompt(NamedTuple):
-  """`truth`: what the words claim, None where that is not known."""
+  """`truth`: what the text claims; None if unknown."""
 
   text: str
   truth: sounds.Truth | None = None
@@ -26,11 +26,11 @@ def read(path: str | os.PathLike, split: str) -> list[Prompt]:
   """Lines of a text file (the same for every split), or captions of a set.
 
   Raises:
-    UserError: there is neither, it holds no prompt, or it is a table.
+    UserError: neither exists, it holds no prompt, or it is a table.
   """
   path = paths.local(path)
   if path.is_file():
-    from siren_jax.data.sources import tables  # takes soundfile
+    from siren_jax.data.sources import tables  # needs soundfile
 
     texts = list(dict.fromkeys(tables.read_prompts(path)))
   else:
@@ -52,11 +52,11 @@ def synthetic_prompts(
 
 
 class PromptBatches:
-  """Endless batches of prompts; the n-th follows from the seed and n.
+  """Endless batches of prompts; the n-th depends on the seed and n only.
 
   {"ids_BxP" int32, "mask_BxP" bool, "truth_B" int32, "place_B" int32}:
-  `truth_B` numbers the prompts that have a truth, from `first_truth` on; the
-  others have -1. `place_B` is a row's place in the stream of all processes.
+  `truth_B` numbers the prompts that have a truth, starting at `first_truth`; -1
+  for the others. `place_B` is a row's index in the stream of all processes.
   """
 
   def __init__(

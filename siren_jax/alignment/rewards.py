@@ -1,9 +1,9 @@
-"""Rewards: pure functions of what a rollout brought, one number a row.
+"""Rewards: pure functions of a rollout, one number per row.
 
-They exist only when the deeper experts, the decoder and CLAP have spoken;
-from there they come back to the coarse codes.
+They need the output of the deeper experts, the decoder and CLAP, and train the
+experts of the coarse codes.
 
-They are jitted, but for those that are `OnHost`.
+They are jitted, except those that are `OnHost`.
 """
 
 import concurrent.futures
@@ -27,16 +27,16 @@ _CONTRAST_SCALE = 10.0  # inverse temperature
 
 @flax.struct.dataclass
 class Rollout:
-  """What rewards look at; the rollouts of a prompt lie side by side.
+  """The input of rewards; the rollouts of a prompt are adjacent rows.
 
   Attributes:
-    codes_BxNxT: int32. log_probs_BxNxT: of each, as it was drawn.
+    codes_BxNxT: int32. log_probs_BxNxT: of each code when it was drawn.
     deep_N: True for the codebooks of experts that are not tuned.
     audio_BxS: in [-1, 1] at `sample_rate`.
     text_BxE, audio_BxE: CLAP embeddings of length one, of the prompt and of
       the audio.
-    truth_B: index into `truths`, -1 where a prompt has none.
-    truths: what prompts claim, see `siren_jax.data.synthetic.sounds`.
+    truth_B: index into `truths`; -1 for a prompt without one.
+    truths: what prompts claim; see `siren_jax.data.synthetic.sounds`.
     sample_rate: Hz.
     group_size: G.
   """
@@ -54,7 +54,7 @@ class Rollout:
 
   @property
   def heard_BxE(self) -> jax.Array:
-    """`audio_BxE`, by the name it once had."""
+    """Deprecated name of `audio_BxE`."""
     warnings.warn(
       "Rollout.heard_BxE is Rollout.audio_BxE now",
       DeprecationWarning,
@@ -68,19 +68,19 @@ Reward = Callable[[Rollout], jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class OnHost:
-  """A reward that is computed on the host, between rollouts and update.
+  """A reward computed on the host, between rollouts and update.
 
-  Its rollout has NumPy arrays: the rows of this process, in whole groups. As a
-  decorator it makes such a reward of a function.
+  Its rollout has NumPy arrays: the rows of this process, in whole groups. Can
+  be used as a decorator.
   """
 
   function: Callable[[Rollout], np.ndarray]
 
   def __call__(self, rollout: Rollout) -> np.ndarray:
-    """float32, one number a row.
+    """One float32 number per row.
 
     Raises:
-      UserError: the function gave anything else.
+      UserError: the function returned anything else.
     """
     reward_B = np.asarray(self.function(rollout), np.float32)
     rows = len(rollout.truth_B)
@@ -101,7 +101,7 @@ def clap(rollout: Rollout) -> jax.Array:
 def contrast(rollout: Rollout) -> jax.Array:
   """Log-probability that CLAP picks the prompt among those of the batch.
 
-  A sound that is near to any prompt gains nothing, as it does from `clap`.
+  Unlike `clap`, it does not reward sounds that are close to every prompt.
   """
   text_QxE = rollout.text_BxE[:: rollout.group_size]
   logits_BxQ = _CONTRAST_SCALE * rollout.audio_BxE @ text_QxE.T
@@ -111,7 +111,7 @@ def contrast(rollout: Rollout) -> jax.Array:
 
 
 def novelty(rollout: Rollout) -> jax.Array:
-  """Mean of 1 - cosine to the other rollouts of the prompt, in [0, 2]."""
+  """Mean of 1 - cosine with the other rollouts of the prompt, in [0, 2]."""
   group = rollout.group_size
   audio_QxGxE = rollout.audio_BxE.reshape(
     -1, group, rollout.audio_BxE.shape[-1]
@@ -123,17 +123,17 @@ def novelty(rollout: Rollout) -> jax.Array:
 def deep_likelihood(rollout: Rollout) -> jax.Array:
   """Mean log-prob of the deeper codes under the experts that drew them.
 
-  Coarse codes that the deeper experts know how to go on from.
+  Rewards coarse codes that the deeper experts can continue.
   """
   return jnp.mean(rollout.log_probs_BxNxT[:, rollout.deep_N], axis=(1, 2))
 
 
 @OnHost
 def verifiable(rollout: Rollout) -> np.ndarray:
-  """How far the audio is what the prompt claims, in [0, 1]; else 0.
+  """How well the audio matches the prompt's truth, in [0, 1]; 0 without one.
 
-  `siren_jax.alignment.claims` measures it, in threads: NumPy's transforms let
-  others run.
+  `siren_jax.alignment.claims` measures it, in threads: NumPy's transforms
+  release the GIL.
   """
 
   def score(truth: int, audio_S: np.ndarray) -> float:
@@ -156,10 +156,10 @@ REWARDS: dict[str, Reward | OnHost] = {
 
 
 def find(name: str) -> Reward | OnHost:
-  """A reward by its name here, or any function as "module:function".
+  """A reward by its name in `REWARDS`, or any function as "module:function".
 
   Raises:
-    UserError: there is none; the message names what is near.
+    UserError: there is none; the message suggests a similar name.
   """
   if name in REWARDS:
     return REWARDS[name]

@@ -40,27 +40,26 @@ _MISMATCH = ("log_prob_mismatch_mean", "log_prob_mismatch_max")
 
 
 class AlignTask:
-  """`training.Task` that tunes the policy's experts by what becomes of them.
+  """`training.Task` that tunes the policy's experts with rewards of rollouts.
 
-  A step is one program: rollouts of the whole stack, decoded and judged, then
-  an update by each minibatch of them. Where a reward is `rewards.OnHost`, it
-  is two, and that reward is computed between them (`MeasuredTask`).
+  A step is one program: rollouts of the whole stack are decoded and scored,
+  then each minibatch makes an update. With a `rewards.OnHost`, a step is two
+  programs, and that reward is computed between them (`MeasuredTask`).
 
-  `state.params` are the policy's experts and nothing else; `state.extra` has
-  what stays as it is: all experts as they started (of which the policy's are
-  the reference), codec and CLAP.
+  `state.params` holds the policy's experts only; `state.extra` holds what does
+  not change: the initial experts (including the reference), codec and CLAP.
 
   Args:
-    models: configs of CLAP, experts and codec, and how they are run.
-    params: theirs, by name.
+    models: configs of CLAP, experts and codec, and their execution.
+    params: their parameters, by name.
     config: what is tuned, and how.
-    optimizer: of each expert by itself; it counts minibatches.
-    truths: what prompts may claim, for rewards that look.
-    ema_decay: of the averaged policy, which is evaluated and kept in the end;
-      0 keeps none.
+    optimizer: for each expert separately; its steps are minibatches.
+    truths: what prompts may claim, for rewards that check it.
+    ema_decay: of the averaged policy, which is evaluated and finally saved; 0:
+      no average.
 
   Raises:
-    UserError: unknown expert or reward, or a reward that cannot be had.
+    UserError: unknown expert or reward, or a reward that cannot be computed.
   """
 
   shown = ("reward", "kl", "clip_fraction", "diversity")
@@ -126,7 +125,7 @@ class AlignTask:
   ) -> tuple[TrainState, Metrics]:
     """Rollouts for the prompts of a batch of `PROMPTS`, then updates.
 
-    Or `batch` is what `measure` gave for these rollouts.
+    Alternatively, `batch` is the result of `measure` for such rollouts.
     """
     rows, reward_metrics = self.experience(state, batch, key)
     state, metrics = self._update(rows, state)
@@ -137,7 +136,7 @@ class AlignTask:
   ) -> tuple[Batch, Metrics]:
     """Rollouts as rows for `loss`, and metrics of their rewards.
 
-    Args: as of `step`.
+    Args: see `step`.
     """
     rolled = self._rolled(state, batch, key)
     reward_QxG = self._compute_rewards(rolled)
@@ -159,7 +158,7 @@ class AlignTask:
   ) -> tuple[jax.Array, Metrics]:
     """The objective of the policy's `params`, for rows of `experience`.
 
-    `stack` holds all experts as they started, the reference among them.
+    `stack` holds all initial experts, including the reference.
     """
     config = self.config
     tables, reference = self._of_policy(stack)
@@ -176,8 +175,8 @@ class AlignTask:
     drawn = rows["drawn_BxNxT"]
     mismatch = jnp.abs(now.log_probs_BxNxT - drawn)
     if config.minibatches == 1:
-      # The policy is the one that drew: every ratio is 1, with no regard to
-      # how sampler and scorer round.
+      # The policy drew these codes itself: every ratio is 1, whatever the
+      # rounding of sampler and scorer.
       drawn = jax.lax.stop_gradient(now.log_probs_BxNxT)
     loss, metrics = objective.policy_loss(
       now.log_probs_BxNxT, drawn, before.log_probs_BxNxT,
@@ -187,16 +186,16 @@ class AlignTask:
     return loss, metrics | {"entropy": jnp.mean(now.entropy_BxNxT)}
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """Rewards of rollouts whose randomness is the same every time.
+    """Rewards of rollouts with the same random numbers every time.
 
-    It follows from a prompt's place in the stream: no two batches share it.
-    `batch` is as of `step`.
+    These depend on a prompt's index in the stream: no two batches share them.
+    `batch`: see `step`.
     """
     rolled = self._rolled(state, batch, None)
     return self._reward_metrics(rolled, self._compute_rewards(rolled))
 
   def merged(self, state: TrainState) -> Any:
-    """All experts, the policy's in their places."""
+    """All experts, with those of the policy replaced by the tuned ones."""
     chosen = jnp.array(self.config.policy)
     stack = state.extra["experts"]
     whole = jax.tree.map(
@@ -205,7 +204,7 @@ class AlignTask:
     return {"params": whole, FROZEN: stack[FROZEN]}
 
   def gathered(self, state: TrainState) -> Any:
-    """`merged` of the averaged policy: on the host, whole in every process."""
+    """`merged` of the averaged policy, complete on every process's host."""
     state = dataclasses.replace(state, params=state.eval_params)
     mesh = jax.tree.leaves(state.params)[0].sharding.mesh
     merge = jax.jit(self.merged, out_shardings=meshes.replicated(mesh))
@@ -216,20 +215,19 @@ class AlignTask:
   ) -> Batch:
     """G sounds for each prompt of a batch, drawn by the policy of `state`.
 
-    Without a key, for an evaluation: by the averaged policy, where there is
-    one.
+    Without a key (for an evaluation), by the averaged policy if there is one.
     """
     return self._draw(state, batch, key, self.config.group_size)
 
   @property
   def sounds(self) -> Sounds:
-    """The first sound of each prompt, as an evaluation draws them."""
+    """The first sound of each prompt, drawn as in an evaluation."""
     return Sounds(self._sounds, self.models.codec.sample_rate)
 
   def _sounds(
     self, state: TrainState, batch: Batch, rows: int
   ) -> dict[str, jax.Array]:
-    if "audio_BxS" in batch:  # They are drawn already.
+    if "audio_BxS" in batch:  # already drawn
       audio_BxS = batch["audio_BxS"][:: self.config.group_size][:rows]
     else:
       prompts = {name: batch[name][:rows] for name in PROMPTS}
@@ -275,7 +273,7 @@ class AlignTask:
     return batch if is_rolled else self.rollout(state, batch, key)
 
   def _judged(self, rolled: Mapping[str, Any]) -> rewards.Rollout:
-    """What rewards look at."""
+    """The input of rewards."""
     return rewards.Rollout(
       **{name: rolled[name] for name in _JUDGED},
       deep_N=~self._policy_N,
@@ -285,7 +283,7 @@ class AlignTask:
     )
 
   def _measure(self, rolled: Batch) -> Batch:
-    """With the rewards of the host, as they are named in metrics."""
+    """Adds the rewards computed on the host, named as in the metrics."""
     own = self._judged({n: meshes.own_rows(rolled[n]) for n in _JUDGED})
     reward_B = {
       f"reward_{name}": reward(own) for name, reward in self._on_host.items()
@@ -294,7 +292,7 @@ class AlignTask:
     return {**rolled, **meshes.shard_batch(reward_B, sharding.mesh)}
 
   def _compute_rewards(self, rolled: Batch) -> dict[str, jax.Array]:
-    """Every reward, [Q, G]."""
+    """All rewards by name, [Q, G]."""
     rollout = self._judged(rolled)
     reward_B = {
       name: rolled[f"reward_{name}"]
@@ -308,7 +306,7 @@ class AlignTask:
   def _reward_metrics(
     self, rolled: Batch, reward_QxG: Mapping[str, jax.Array]
   ) -> Metrics:
-    """Mean rewards by name and their weighted sum; diversity."""
+    """Mean of each reward, their weighted sum, and diversity."""
     means = {
       name: masked_mean(reward, jnp.isfinite(reward))
       for name, reward in reward_QxG.items()
@@ -325,7 +323,7 @@ class AlignTask:
   def _update(
     self, rows: Batch, state: TrainState
   ) -> tuple[TrainState, Metrics]:
-    """One pass over the rollouts, an update by each minibatch."""
+    """One pass over the rollouts, with one update per minibatch."""
     stack = state.extra["experts"]
 
     def update(
@@ -346,12 +344,12 @@ class AlignTask:
     state = dataclasses.replace(
       state, params=params, opt_state=opt_state, ema=ema
     )
-    # Before any update, sampler and scorer speak of one policy.
+    # Before the first update, sampler and scorer use the same policy.
     first = {name: metrics.pop(name)[0] for name in _MISMATCH}
     return state, jax.tree.map(jnp.mean, metrics) | first
 
   def _of_policy(self, stack: Any) -> tuple[Any, Any]:
-    """Frozen tables, and parameters, of the policy's experts at the start."""
+    """Frozen tables and initial parameters of the policy's experts."""
     chosen = jnp.array(self.config.policy)
     own = jax.tree.map(lambda x: x[chosen], dict(stack))
     return own[FROZEN], own["params"]
@@ -360,7 +358,7 @@ class AlignTask:
 def _codebooks(
   config: experts.ExpertConfig, policy: Sequence[int]
 ) -> np.ndarray:
-  """True for the codebooks [N] of the policy's experts."""
+  """Mask [N], True for the codebooks of the policy's experts."""
   if not all(0 <= k < config.num_experts for k in policy):
     raise UserError(
       f"alignment policy={policy}: this model has experts 0 to"
@@ -373,7 +371,7 @@ def _codebooks(
 def _is_tuned(
   tuned: Sequence[str], params: Any
 ) -> Callable[[tuple[str, ...]], bool] | None:
-  """Says by its path which parameter is tuned; None: all are."""
+  """Predicate of parameter paths that are tuned; None: all are."""
   paths = ["/".join(p) for p in flax.traverse_util.flatten_dict(params)]
   for name in tuned:
     if not any(name in path for path in paths):

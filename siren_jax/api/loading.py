@@ -1,4 +1,4 @@
-"""`load`: a bundle from its folder to its devices."""
+"""`load`: reads a bundle and puts it on the devices."""
 
 import dataclasses
 import os
@@ -20,23 +20,23 @@ def load(
   execution: experts.Execution | None = None,
   dtype: str | None = None,
 ) -> Siren:
-  """Loads a bundle: a folder, the name of one that ships, or the default one.
+  """Loads a bundle: a folder, the name of a built-in one, or the default one.
 
-  What is compiled is kept for later processes, where JAX_COMPILATION_CACHE_DIR
-  or the cache folder of the user says.
+  Compiled programs are cached for later processes in JAX_COMPILATION_CACHE_DIR
+  or the user's cache folder.
 
   Args:
-    model: which bundle.
-    batch_size: sounds drawn at a time, candidates counted; over a mesh, by
-      each device that has rows of its own. More is faster where there are
-      many to draw. Another size may change the last bits of a sound.
+    model: folder, name or hub:OWNER/NAME of the bundle; None: the default one.
+    batch_size: sounds drawn at a time, including candidates; over a mesh, per
+      device that has its own rows. A larger size is faster for many sounds. It
+      may change the last bits of a sound.
     mesh: makes sounds on all devices: rows over data and fsdp, experts over
-      expert, heads over model. None: on one.
-    execution: how the experts are run. None: as a bundle of before says,
-      which kept it.
-    dtype: of the experts, instead of what `execution` says: float32, bfloat16,
-      or int8 (see `Execution`). Where neither says another, it is bfloat16 on
-      TPUs and on NVIDIA's GPUs from Ampere on, and float32 elsewhere.
+      expert, heads over model. None: on one device.
+    execution: how the experts are run. None: the default, or what an older
+      bundle says.
+    dtype: of the experts, overriding `execution`: float32, bfloat16 or int8
+      (see `Execution`). By default bfloat16 on TPUs and on NVIDIA GPUs since
+      Ampere, float32 elsewhere.
 
   Raises:
     UserError: there is no such bundle, or it is broken; the mesh does not fit

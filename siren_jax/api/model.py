@@ -1,4 +1,4 @@
-"""A bundle on its devices: what every way to make a sound shares."""
+"""A bundle on its devices: shared by all ways to make a sound."""
 
 import contextlib
 import dataclasses
@@ -21,27 +21,27 @@ from siren_jax.weights import bundle as bundles
 
 _Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
-BATCH_SIZE = 4  # a sound of the shipped model, with its candidates
+BATCH_SIZE = 4  # one sound of the shipped model, with its candidates
 
 
 def _ignore(seconds: float) -> None:
-  """Of those who do not ask for progress."""
+  """Default progress callback."""
 
 
 class Model:
   """Parameters of a bundle, prepared once and kept on the devices.
 
   Attributes:
-    bundle: what they are of; its experts are not kept, see `Bundle.released`.
-    ways: among how many groups of devices the rows of a batch are divided.
-    window: codec frames that the experts see at a time, as in training.
+    bundle: without its experts' parameters, see `Bundle.released`.
+    ways: number of groups of devices that the rows of a batch are divided over.
+    window: codec frames in the experts' context, as in training.
   """
 
   def __init__(self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None):
     self._models = bundle.models
     codec_config = bundle.codec.config
     self.window = max(2, int(bundle.max_seconds * codec_config.frame_rate))
-    # The least with which a sound of a whole window is decoded at once.
+    # The smallest size that decodes a whole window at once.
     ahead = codec_model.module(codec_config).look_ahead
     self._share = max(1, self.window - ahead + 1)
     self.ways = 1
@@ -55,7 +55,7 @@ class Model:
       self.ways = meshes.batch_ways(devices)
       self._over_mesh = functools.partial(jax.set_mesh, devices)
     with self._over_mesh():
-      # Nothing holds the stack: it is gone when the weights are prepared.
+      # Nothing else refers to the stack: it is freed after this.
       weights = sampling.prepare_weights(
         jax.device_put(bundle.params, shardings["experts"]),
         bundle.config,
@@ -76,7 +76,7 @@ class Model:
     return self._models.codec.hop
 
   def tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
-    """Token ids and mask, for `Request`; nothing without words."""
+    """Token ids and mask, for `Request`; empty without prompts."""
     if not prompts[0]:
       return {}
     ids_BxP, mask_BxP = tokenizer.tokenize(
@@ -85,7 +85,7 @@ class Model:
     return {"ids_BxP": ids_BxP, "mask_BxP": mask_BxP}
 
   def closest(self, prompt: str, count: int) -> Closest:
-    """At most `count` kinds nearest to a prompt, and whether it is far.
+    """The `count` closest kinds to a prompt, and whether it is far from all.
 
     Raises:
       UserError: the bundle has no repertoire.
@@ -104,17 +104,17 @@ class Model:
       margin=margin,
     )
 
-  def known(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
-    """What sounds that go on from a recording begin with, for `Request`."""
+  def prefix(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
+    """The prefix of sounds that continue a recording, for `Request`."""
     if not len(before_S):
       return {}
-    # The last frame, if the recording does not fill it, is made anew.
+    # A last frame that the recording does not fill is regenerated.
     begin = max(1, len(before_S) // self.hop)
     codes_NxT = self.codes(before_S)[:, :begin]
-    known: dict[str, Any] = {"begin": begin, "known_NxT": codes_NxT}
+    prefix: dict[str, Any] = {"begin": begin, "prefix_NxT": codes_NxT}
     if not with_words:
-      known["target_E"] = self.embedding(before_S)
-    return known
+      prefix["target_E"] = self.embedding(before_S)
+    return prefix
 
   def encode(self, audio_BxS: np.ndarray) -> np.ndarray:
     """Codes [B, N, T] of audio."""
@@ -132,7 +132,7 @@ class Model:
       return recordings.codes_of(self._codec, audio_S, self.window)
 
   def embedding(self, audio_S: np.ndarray) -> np.ndarray:
-    """CLAP embedding [E] of the end of a recording, a window at most."""
+    """CLAP embedding [E] of the last window of a recording."""
     room = self.window * self.hop
     size = min(len(audio_S), room)
     padded_S = np.pad(audio_S[-size:], (0, room - size))
@@ -144,7 +144,7 @@ class Model:
     return jax.device_get(embedding_BxE)[0]
 
   def clap_score(self, audio_S: np.ndarray, prompt: str) -> float:
-    """Cosine of a sound and a prompt, the mean over windows."""
+    """Cosine of a sound and a prompt, averaged over windows."""
     room = self.window * self.hop
     parts = [audio_S[i : i + room] for i in range(0, len(audio_S), room)]
     with self._over_mesh():
@@ -159,7 +159,7 @@ class Model:
     share: int | None = None,
     chunk: int = sampling.CHUNK,
   ) -> Iterator[pieces.Piece]:
-    """`pieces.pieces` of a request, by default decoded in large shares."""
+    """`pieces.pieces` of a request, by default decoded in large blocks."""
     frame_rate = self._models.codec.frame_rate
     drawn = pieces.pieces(
       self._params,
@@ -178,7 +178,7 @@ class Model:
       yield piece
 
   def fill(self, request: pieces.Request, codes_NxT: np.ndarray) -> np.ndarray:
-    """Audio [S] of codes, with those frames drawn anew that `request` says."""
+    """Audio [S] of codes, with the frames of `request` regenerated."""
     with self._over_mesh():
       return filling.fill(
         self._params,
@@ -190,12 +190,12 @@ class Model:
 
 
 def _placed(part: _Part, sharding: Any) -> _Part:
-  """With its parameters on the devices."""
+  """The part with its parameters on the devices."""
   return dataclasses.replace(part, params=jax.device_put(part.params, sharding))
 
 
 def _shardings(bundle: bundles.Bundle, mesh: jax.sharding.Mesh) -> Any:
-  """Of `bundle.all_params`: the experts by the rules, the rest everywhere."""
+  """Shardings of `bundle.all_params`: experts by `RULES`, others replicated."""
   boxed = jax.eval_shape(
     lambda key: experts.init(key, bundle.config), jax.random.key(0)
   )

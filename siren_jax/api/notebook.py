@@ -20,7 +20,7 @@ if TYPE_CHECKING:
   from siren_jax.api.siren import Siren
 
 Audio = jax.Array | np.ndarray | Sound
-RATE = 16_000  # of the bundles that ship, in Hz
+RATE = 16_000  # of the built-in bundles, in Hz
 
 _log = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ def play(audio: Audio, sample_rate: int = RATE) -> None:
   """Shows a player for each sound, in a notebook.
 
   Args:
-    audio: audio_S, audio_BxS or a `Sound`; what is beyond [-1, 1] is clipped.
+    audio: audio_S, audio_BxS or a `Sound`; clipped to [-1, 1].
     sample_rate: `Siren.sample_rate`, in Hz.
 
   Raises:
-    UserError: this is not a notebook, or it is no such array.
+    UserError: this is not a notebook, or `audio` has the wrong shape.
   """
   display = _display("play")
   from IPython import display as widgets
@@ -51,11 +51,11 @@ def show(
   """Shows the mel spectrogram of each sound, in a notebook.
 
   Args:
-    audio, sample_rate: as of `play`.
-    title: above each; of a `Sound`, its prompt if nothing is given.
+    audio, sample_rate: see `play`.
+    title: of each picture; by default the prompt of a `Sound`.
 
   Raises:
-    UserError: as `play`.
+    UserError: see `play`.
   """
   display = _display("show")
   from IPython.display import Image
@@ -73,16 +73,16 @@ def save(
   path: str | os.PathLike,
   sample_rate: int = RATE,
 ) -> None:
-  """Writes a sound to a file, in place of one that is there.
+  """Writes a sound to a file, replacing an existing one.
 
   Args:
     audio: audio_S, audio_BxS of one row, or a `Sound`.
-    path: its suffix says the format: .wav, .flac, .ogg or .mp3.
+    path: its suffix sets the format: .wav, .flac, .ogg or .mp3.
     sample_rate: `Siren.sample_rate`, in Hz.
 
   Raises:
-    UserError: there are several sounds, the format is another, or the file
-      cannot be written.
+    UserError: there are several sounds, the format is not supported, or the
+      file cannot be written.
   """
   audio_BxS = _rows(audio)
   if len(audio_BxS) > 1:
@@ -95,13 +95,13 @@ def save(
 
 
 def text(siren: "Siren") -> str:
-  """One line on a bundle, for `repr`."""
+  """One-line summary of a bundle, for `repr`."""
   facts = "; ".join(f"{name} {value}" for name, value in _facts(siren).items())
   return f"<Siren {siren.bundle.name!r}: {facts}>"
 
 
 def table(siren: "Siren") -> str:
-  """The same as HTML, for a notebook."""
+  """The same summary as HTML, for a notebook."""
   rows = "".join(
     f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
     for name, value in _facts(siren).items()
@@ -111,8 +111,8 @@ def table(siren: "Siren") -> str:
 
 def _facts(siren: "Siren") -> dict[str, str]:
   bundle = siren.bundle
-  known = bundle.repertoire
-  kinds = {} if known is None else {"kinds": str(len(known.kinds))}
+  repertoire = bundle.repertoire
+  kinds = {} if repertoire is None else {"kinds": str(len(repertoire.kinds))}
   method = bundle.sampling
   settings = ["greedy"] if method.greedy else []
   settings += [
@@ -137,10 +137,10 @@ def _rows(audio: Audio) -> np.ndarray:
 
 
 def _display(name: str) -> Callable[[Any], Any]:
-  """IPython's `display`, of the notebook that this is.
+  """IPython's `display`.
 
   Raises:
-    UserError: it is none.
+    UserError: this is not a notebook.
   """
   ipython = sys.modules.get("IPython")
   shell = ipython and ipython.get_ipython()

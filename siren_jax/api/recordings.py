@@ -1,4 +1,4 @@
-"""Recordings that sounds are made from: codes of them, joints with them."""
+"""Source recordings: their codes, and joints with generated sounds."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,17 +9,17 @@ from siren_jax.codec import model as codec_model
 from siren_jax.codec.model import Codec
 from siren_jax.sampling.pieces import Piece
 
-FADE_SECONDS = 0.01  # of a joint
+FADE_SECONDS = 0.01  # crossfade of a joint
 
 
 def codes_of(codec: Codec, audio_S: np.ndarray, share: int) -> np.ndarray:
-  """Codes [N, T] of a recording, as if it went on.
+  """Codes [N, T] of a recording, as if it continued.
 
-  What comes after its end is its end reflected: silence there would be in the
-  codes of the last frames, and sounds that go on from them would fade.
+  The recording is reflected at its end: with silence, the codes of the last
+  frames would contain a fade-out, which continuations would follow.
 
   Args:
-    share: frames that are encoded at a time; one program serves all lengths.
+    share: frames encoded at a time; one program serves all lengths.
   """
   hop, reach = codec.config.hop, codec_model.module(codec.config).reach
   frames, window = -(-len(audio_S) // hop), share + 2 * reach
@@ -35,13 +35,13 @@ def joined(
   total: int | None,
   sample_rate: int,
 ) -> Iterator[Piece]:
-  """Sounds that begin with a recording itself, not with its codes decoded.
+  """Replaces the start of sounds, decoded codes, with the recording itself.
 
-  The end of the recording is faded over `FADE_SECONDS` into the sound.
+  The end of the recording is crossfaded into the sound over `FADE_SECONDS`.
 
   Args:
     before_S: the recording; empty for none.
-    pieces: of the sounds, from the recording's first sample on.
+    pieces: of the sounds, starting at the recording's first sample.
     total: samples to keep; None: all.
   """
   fade = min(round(FADE_SECONDS * sample_rate), len(before_S))
@@ -50,12 +50,12 @@ def joined(
   for audio_BxS, score_B in pieces:
     end = done + audio_BxS.shape[1]
     audio_BxS = audio_BxS.copy()
-    known_S = before_S[done:end]
-    phase_S = (np.arange(done, done + len(known_S)) + 0.5 - joint) / max(
+    recording_S = before_S[done:end]
+    phase_S = (np.arange(done, done + len(recording_S)) + 0.5 - joint) / max(
       fade, 1
     )
-    audio_BxS[:, : len(known_S)] = faded(
-      known_S, audio_BxS[:, : len(known_S)], np.maximum(phase_S, 0)
+    audio_BxS[:, : len(recording_S)] = faded(
+      recording_S, audio_BxS[:, : len(recording_S)], np.maximum(phase_S, 0)
     )
     keep = end - done if total is None else min(end, total) - done
     done = end
@@ -66,7 +66,7 @@ def joined(
 def faded(
   before_S: np.ndarray, after_S: np.ndarray, phase_S: np.ndarray
 ) -> np.ndarray:
-  """From one sound to another, of equal power throughout; phase 0 to 1."""
+  """Equal-power crossfade from one sound to another; phase 0 to 1."""
   angle = np.pi / 2 * phase_S
   mixed_S = np.cos(angle) * before_S + np.sin(angle) * after_S
   return mixed_S.astype(np.float32)
@@ -79,9 +79,9 @@ def with_hole_filled(
   end: int,
   sample_rate: int,
 ) -> np.ndarray:
-  """A recording with samples `start` to `end` of another sound as long.
+  """A recording with samples `start` to `end` replaced by those of `filled_S`.
 
-  The two are faded over `FADE_SECONDS` on the recording's side of each joint.
+  Crossfades of `FADE_SECONDS` lie on the recording's side of each joint.
   """
   fade = round(FADE_SECONDS * sample_rate)
   out_S = audio_S.copy()

@@ -1,4 +1,4 @@
-"""What users ask for, checked, as rows and keys of the sampler."""
+"""Checks users' arguments; turns them into rows and keys of the sampler."""
 
 import collections
 import dataclasses
@@ -31,7 +31,7 @@ def rows_of(
   """Prompt and sample number of each sound.
 
   Raises:
-    UserError: there are none, or a number is out of its range.
+    UserError: there are no prompts, or a number is out of range.
   """
   if num_samples < 1:
     raise UserError(f"num_samples {num_samples}: ask for at least 1")
@@ -48,15 +48,15 @@ def rows_of(
 
 
 def root_key(key: jax.Array | int) -> jax.Array:
-  """A typed key, of one, of an older kind or of a seed.
+  """A typed key from a typed key, a legacy key or a seed.
 
   Raises:
-    UserError: the seed is out of its range.
+    UserError: the seed is out of range.
   """
   if isinstance(key, jax.Array):
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
       return key
-    return jax.random.wrap_key_data(key)  # of jax.random.PRNGKey
+    return jax.random.wrap_key_data(key)  # from jax.random.PRNGKey
   if not 0 <= key < MAX_SEED:
     raise UserError(f"seed {key}: must be 0 or more and below {MAX_SEED}")
   return _key_of(jax.device_put(np.uint32(key)))
@@ -68,10 +68,10 @@ _key_of = jax.jit(jax.random.key)
 def keys_of(
   root: jax.Array, rows: Sequence[tuple[str, int]], candidates: int
 ) -> jax.Array:
-  """Random keys [B, G]: of each prompt, its samples and their candidates.
+  """Random keys [B, G], for each sample of each prompt and its candidates.
 
-  A prompt's key is that of a checksum of its words: two prompts of one call
-  have nothing in common.
+  A prompt's key depends on a checksum of its text, so that the prompts of a
+  call use independent random numbers.
   """
   sums, numbers = zip(*((zlib.crc32(p.encode()), n) for p, n in rows))
   of_rows = np.array([sums, numbers], np.uint32)
@@ -90,10 +90,10 @@ def _keys_of(
 
 
 def words_of(prompts: str | Sequence[str] | None, recording: bool) -> list[str]:
-  """Checked prompts; "" stands for none, which only a recording can do with.
+  """Checked prompts; "" stands for none, which needs a recording.
 
   Raises:
-    UserError: as `checked_prompts`.
+    UserError: see `checked_prompts`.
   """
   if prompts is None and recording:
     return [""]
@@ -101,10 +101,10 @@ def words_of(prompts: str | Sequence[str] | None, recording: bool) -> list[str]:
 
 
 def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
-  """Prompts in one form of Unicode, without blanks around them.
+  """Prompts in normalised Unicode, stripped.
 
   Raises:
-    UserError: there is none, or one is blank or no text.
+    UserError: there are none, or one is blank or not text.
   """
   prompts = [prompts] if isinstance(prompts, str) else list(prompts)
   if not prompts:
@@ -114,7 +114,7 @@ def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
       raise UserError(f"prompt {i + 1} is empty; {_EXAMPLE}")
     if not text.is_text(prompt):
       raise UserError(f"prompt {i + 1}, {prompt!r}: not valid Unicode text")
-  # The same words are the same prompt, however their letters are composed.
+  # Equal text is the same prompt, however its letters are composed.
   return [text.normal(prompt.strip()) for prompt in prompts]
 
 
@@ -122,7 +122,7 @@ def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
   """A recording, float32 [S]; empty for none.
 
   Raises:
-    UserError: it is no such array, empty, or has NaN or infinite samples.
+    UserError: wrong shape or type, empty, or NaN or infinite samples.
   """
   if audio_S is None:
     return np.zeros(0, np.float32)
@@ -138,10 +138,10 @@ def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
 
 
 def checked_batch(audio: jax.Array | np.ndarray) -> np.ndarray:
-  """Sounds, float32 [B, S], of [B, S] or [S].
+  """Sounds, float32 [B, S], from [B, S] or [S].
 
   Raises:
-    UserError: they are no such array, or empty.
+    UserError: wrong shape or type, or empty.
   """
   audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
   if audio_BxS.ndim != 2 or not audio_BxS.size:
@@ -152,10 +152,10 @@ def checked_batch(audio: jax.Array | np.ndarray) -> np.ndarray:
 
 
 def check_hole(start: float, end: float, length: float) -> None:
-  """Refuses a hole that is not within a recording; all in seconds.
+  """Checks that a hole lies within a recording; all in seconds.
 
   Raises:
-    UserError: it is not.
+    UserError: it does not.
   """
   if not 0 <= start < end <= length:
     raise UserError(
@@ -165,7 +165,7 @@ def check_hole(start: float, end: float, length: float) -> None:
 
 
 def num_samples_in(seconds: float, sample_rate: int) -> int:
-  """Audio samples in so many seconds, at least one.
+  """Number of audio samples in `seconds`, at least one.
 
   Raises:
     UserError: not above 0, or too many.
@@ -178,17 +178,17 @@ def num_samples_in(seconds: float, sample_rate: int) -> int:
 
 
 def frames_of(num_samples: int, hop: int) -> int:
-  """Codec frames that hold so many samples."""
+  """Number of codec frames that hold `num_samples` samples."""
   return math.ceil(num_samples / hop)
 
 
 def loudness_of(
   loudness: float | None | EllipsisType, recording: bool
 ) -> float | None:
-  """LUFS that sounds are brought to; None leaves their level as it is.
+  """Target loudness of sounds in LUFS; None leaves their level as it is.
 
   Raises:
-    UserError: it is out of its range.
+    UserError: it is out of range.
   """
   if loudness is ...:
     return None if recording else levels.TARGET
@@ -202,7 +202,7 @@ def changed(
   """A method with some of its settings changed.
 
   Raises:
-    UserError: there is no such setting, or a value is out of its range.
+    UserError: there is no such setting, or a value is out of range.
   """
   try:
     return dataclasses.replace(method, **settings)

@@ -1,4 +1,4 @@
-"""A bundle ready for use: sounds of words, and of recordings."""
+"""A bundle ready for use: sounds from text and from recordings."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ from siren_jax.common.errors import UserError
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
 
-STREAM_FRAMES = 10  # of a chunk of a stream: fewer come sooner, and cost more
+STREAM_FRAMES = 10  # per chunk of a stream: fewer start sooner but cost more
 
 
 class Siren:
@@ -45,7 +45,7 @@ class Siren:
 
   @property
   def sample_rate(self) -> int:
-    """Audio samples a second, of everything that goes in or comes out."""
+    """Sample rate in Hz of all audio that goes in or comes out."""
     return self.bundle.codec.config.sample_rate
 
   def generate(
@@ -54,20 +54,20 @@ class Siren:
     seconds: float = 5.0,
     **options: Any,
   ) -> np.ndarray:
-    """Makes sounds of every prompt.
+    """Generates sounds for each prompt.
 
     Args:
-      prompts: one description, or several; None where a recording goes on
-        without words.
-      seconds: length of each sound; of what is added to a recording.
-      **options: those of `sounds`.
+      prompts: one description, or several; None to continue a recording
+        without a prompt.
+      seconds: length of each sound, or of what is added to a recording.
+      **options: see `sounds`.
 
     Returns:
       audio_BxS float32 at `sample_rate`; B runs over the prompts and, within
       each, over its samples.
 
     Raises:
-      UserError: a prompt is blank, or a setting is out of its range.
+      UserError: a prompt is blank, or a setting is out of range.
     """
     return np.stack(list(self.clips(prompts, seconds, **options)))
 
@@ -77,7 +77,7 @@ class Siren:
     seconds: float = 5.0,
     **options: Any,
   ) -> Iterator[np.ndarray]:
-    """As `generate`, one audio_S after the other."""
+    """Like `generate`, but yields one audio_S after the other."""
     return (s.audio_S for s in self.sounds(prompts, seconds, **options))
 
   def sounds(
@@ -88,24 +88,24 @@ class Siren:
     loudness: float | None | EllipsisType = ...,
     **options: Any,
   ) -> Iterator[Sound]:
-    """Makes sounds, one after the other, with what is known of each.
+    """Generates sounds one after the other, with prompt, sample and CLAP score.
 
-    A sound follows from its prompt, its number among the samples of that
-    prompt, the key and the settings. It is the same to the last bit alone and
-    among others, with the same `batch_size` on the same machine.
+    A sound depends on its prompt, its sample number for that prompt, the key
+    and the settings only. It is the same to the last bit alone and among
+    others, with the same `batch_size` on the same machine.
 
     Args:
-      prompts: one description, or several. Where one comes again, its samples
-        are the next ones.
+      prompts: one description, or several. A repeated prompt gets the next
+        samples.
       seconds: length of each sound.
-      loudness: integrated loudness in LUFS that sounds are brought to, below a
-        true peak of -1 dBTP, with ends faded over 5 ms; None leaves them as
-        the codec gives them, and samples may lie beyond [-1, 1]. By default
-        -23, but None where they go on from a recording, whose level they have.
-      **options: those of `batches`.
+      loudness: integrated loudness of the sounds in LUFS, with a true peak of
+        at most -1 dBTP and ends faded over 5 ms. None: the codec's output as it
+        is, which may exceed [-1, 1]. The default is -23, but None for
+        continued recordings, whose level is kept.
+      **options: see `batches`.
 
     Raises:
-      UserError: by this call, before the first sound; as `generate`.
+      UserError: by this call, before the first sound; see `generate`.
     """
     recording = options.get("continue_from") is not None
     target = requests.loudness_of(loudness, recording)
@@ -136,25 +136,25 @@ class Siren:
     on_seconds: Callable[[float], None] = lambda seconds: None,
     **settings: Any,
   ) -> Iterator[Batch]:
-    """As `sounds`, piece by piece, in memory that does not grow with length.
+    """Like `sounds`, but in pieces: memory does not grow with length.
 
     Args:
-      prompts, seconds: as of `sounds`.
+      prompts, seconds: see `sounds`.
       key: random key or seed.
-      num_samples: sounds of each prompt.
-      sample: number of the first of them; makes the n-th sound alone.
-      candidates: draw so many for each sound and keep the one whose CLAP
-        embedding is nearest to the prompt's (without words, to the
-        recording's), in every window; None: as the bundle says.
-      continue_from: a recording audio_S that every sound goes on from; it is
-        the beginning of the sound.
-      on_seconds: is called with seconds of sound as they are drawn, those of a
-        batch counted once.
+      num_samples: sounds per prompt.
+      sample: number of the first sample; makes the n-th sound alone.
+      candidates: number drawn for each sound, of which the one is kept, in
+        every window, whose CLAP embedding is closest to the prompt's (without a
+        prompt, to the recording's); None: the bundle's default.
+      continue_from: a recording audio_S that every sound starts with and
+        continues.
+      on_seconds: called with the seconds of sound drawn since the last call,
+        counted once per batch.
       **settings: fields of `SamplingConfig` that differ from the bundle's
         (temperature, top_k, top_p, guidance, ...).
 
     Raises:
-      UserError: by this call; as `generate`.
+      UserError: by this call; see `generate`.
     """
     before_S = requests.checked_audio(continue_from)
     words = requests.words_of(prompts, continue_from is not None)
@@ -163,16 +163,16 @@ class Siren:
     candidates = self.num_candidates(candidates)
     rows = requests.rows_of(words, num_samples, sample)
     root = requests.root_key(key)
-    # One size, filled up: one program makes a sound alone and among others.
+    # One batch size, padded: the same program makes one sound or several.
     size = self._model.ways * max(1, self._batch_size // candidates)
     total = len(before_S) + new
 
     def batches() -> Iterator[Batch]:
-      known = self._model.known(before_S, bool(words[0]))
+      prefix = self._model.prefix(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
         drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
         request = self._request(
-          drawn_rows, root, candidates, method, total, known
+          drawn_rows, root, candidates, method, total, prefix
         )
         drawn = self._model.draw(request, on_seconds)
         yield Batch(
@@ -192,21 +192,21 @@ class Siren:
     continue_from: jax.Array | np.ndarray | None = None,
     **settings: Any,
   ) -> Iterator[np.ndarray]:
-    """Makes one sound, and gives its samples as they are made.
+    """Generates one sound and yields its samples as they are made.
 
-    Joined, they are the sound that `generate` makes with the same key, one
-    candidate and no loudness; `audio.loudness.Limiter` gives them a gain.
+    Concatenated, they equal the sound of `generate` with the same key, one
+    candidate and no loudness; `audio.loudness.Limiter` can apply a gain.
 
     Args:
-      prompt: a description; None where a recording goes on without words.
-      seconds: length; None: it does not end.
-      key, sample, continue_from, **settings: as of `batches`.
+      prompt: a description; None to continue a recording without a prompt.
+      seconds: length; None: endless.
+      key, sample, continue_from, **settings: see `batches`.
 
     Yields:
       Chunks audio_S, float32 at `sample_rate`.
 
     Raises:
-      UserError: by this call; as `generate`.
+      UserError: by this call; see `generate`.
     """
     before_S = requests.checked_audio(continue_from)
     words = requests.words_of(prompt, continue_from is not None)
@@ -218,9 +218,9 @@ class Siren:
       new = requests.num_samples_in(seconds, self.sample_rate)
       total = len(before_S) + new
     method = self._method(words, settings)
-    known = self._model.known(before_S, bool(words[0]))
+    prefix = self._model.prefix(before_S, bool(words[0]))
     root = requests.root_key(key)
-    request = self._request(rows, root, 1, method, total, known)
+    request = self._request(rows, root, 1, method, total, prefix)
     drawn = self._model.draw(request, share=STREAM_FRAMES, chunk=STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
@@ -236,19 +236,19 @@ class Siren:
     candidates: int | None = None,
     **settings: Any,
   ) -> np.ndarray:
-    """A variation of a recording: its coarse codes, the others drawn anew.
+    """A variation of a recording: keeps its coarse codes, redraws the others.
 
     Args:
       audio: the recording audio_S.
-      keep: how many codebooks keep its codes, from the coarsest on.
-      prompt: a description; None: without words.
-      key, sample, candidates, **settings: as of `batches`.
+      keep: number of codebooks, coarsest first, whose codes are kept.
+      prompt: a description; None: no prompt.
+      key, sample, candidates, **settings: see `batches`.
 
     Returns:
       audio_S of the same length.
 
     Raises:
-      UserError: as `generate`; or there are not so many codebooks.
+      UserError: see `generate`; or there are not so many codebooks.
     """
     audio_S = requests.checked_audio(audio)
     books = self.bundle.codec.config.num_codebooks
@@ -282,22 +282,22 @@ class Siren:
     candidates: int | None = None,
     **settings: Any,
   ) -> np.ndarray:
-    """A recording with a hole in it made anew.
+    """A recording with a part of it regenerated.
 
-    Several fills are drawn from what comes before the hole; the one is kept
-    that what comes after it fits best, and the prompt.
+    Several fills are drawn as continuations of what precedes the hole; the one
+    is kept that best fits what follows it and the prompt.
 
     Args:
       audio: the recording audio_S.
       start, end: of the hole, in seconds.
-      prompt: a description; None: without words.
-      key, sample, candidates, **settings: as of `batches`.
+      prompt: a description; None: no prompt.
+      key, sample, candidates, **settings: see `batches`.
 
     Returns:
-      audio_S, the recording itself but for the hole and 10 ms at its ends.
+      audio_S, unchanged except for the hole and 10 ms at its ends.
 
     Raises:
-      UserError: as `generate`; or there is no such hole.
+      UserError: see `generate`; or the hole is not within the recording.
     """
     audio_S = requests.checked_audio(audio)
     requests.check_hole(start, end, len(audio_S) / self.sample_rate)
@@ -321,7 +321,7 @@ class Siren:
     notebook.save(audio, path, self.sample_rate)
 
   def closest(self, prompt: str, count: int = 3) -> Closest:
-    """The kinds of sound nearest to a prompt, and whether it is far from all.
+    """The kinds of sound closest to a prompt, and whether it is far from all.
 
     Raises:
       UserError: the prompt is blank, or the bundle has no repertoire.
@@ -332,11 +332,11 @@ class Siren:
   def clap_score(self, audio: jax.Array | np.ndarray, prompt: str) -> float:
     """Cosine of the CLAP embeddings of a sound audio_S and a prompt.
 
-    Of a sound longer than a window, the mean over its windows. `batches` keeps
-    the candidate for which it is highest, before loudness is set.
+    For a sound longer than a window, the mean over its windows. `batches` keeps
+    the candidate with the highest score, before loudness is set.
 
     Raises:
-      UserError: the prompt is blank, or it is no such array.
+      UserError: the prompt is blank, or `audio` has the wrong shape.
     """
     (prompt,) = requests.checked_prompts([prompt])
     return self._model.clap_score(requests.checked_audio(audio), prompt)
@@ -353,11 +353,11 @@ class Siren:
     return self._model.decode(codes_BxNxT)
 
   def sampling_config(self, **settings: Any) -> sampling.SamplingConfig:
-    """The bundle's sampling settings, with `settings` in place of its own."""
+    """The bundle's sampling settings, overridden by `settings`."""
     return requests.changed(self.bundle.sampling, settings)
 
   def num_candidates(self, candidates: int | None = None) -> int:
-    """How many are drawn for each sound; None: as the bundle says."""
+    """Number of candidates per sound; None: the bundle's default."""
     if candidates is None:
       return self.bundle.candidates
     return sampling.check_candidates(candidates)
@@ -371,7 +371,7 @@ class Siren:
     candidates: int | None,
     settings: Mapping[str, Any],
   ) -> pieces.Request:
-    """A request of one sound that a recording is made into."""
+    """A request for one sound made from a recording."""
     words = requests.words_of(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
@@ -391,21 +391,21 @@ class Siren:
     candidates: int,
     method: sampling.SamplingConfig,
     total: int | None,
-    known: Mapping[str, Any],
+    prefix: Mapping[str, Any],
   ) -> pieces.Request:
-    """What to draw for these rows, `total` samples in all."""
+    """The request for these rows, `total` samples long."""
     hop = self._model.hop
     return pieces.Request(
       method=method,
       keys_BxG=requests.keys_of(root, rows, candidates),
       end=None if total is None else requests.frames_of(total, hop),
       **self._model.tokens([prompt for prompt, _ in rows]),
-      **known,
+      **prefix,
     )
 
   def _method(
     self, words: Sequence[str], settings: Mapping[str, Any]
   ) -> sampling.SamplingConfig:
-    """How codes are drawn; without words there is nothing to guide."""
+    """The sampling method; without a prompt, no guidance."""
     method = self.sampling_config(**settings)
     return method if words[0] else dataclasses.replace(method, guidance=None)

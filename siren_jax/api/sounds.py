@@ -1,4 +1,4 @@
-"""What `Siren` gives: sounds, and what it knows of a prompt."""
+"""Return types of `Siren`: sounds, batches and closest kinds."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,15 +10,15 @@ from siren_jax.weights.repertoire import Kind
 
 
 class Sound(NamedTuple):
-  """A sound that `Siren.sounds` made.
+  """A sound from `Siren.sounds`.
 
   Attributes:
     audio_S: float32 at the bundle's sample rate.
-    prompt: what it was drawn for, "" without words. sample: its number among
-      that prompt's.
-    clap_score: cosine of prompt and sound, as the codec gave it; None where
-      there was nothing to choose from. Of a sound longer than a window, the
-      mean over its windows.
+    prompt: its prompt, "" without one. sample: its number among the prompt's
+      samples.
+    clap_score: cosine of prompt and sound before loudness is set; None with a
+      single candidate. For a sound longer than a window, the mean over its
+      windows.
   """
 
   audio_S: np.ndarray
@@ -28,14 +28,14 @@ class Sound(NamedTuple):
 
 
 class Closest(NamedTuple):
-  """What of a bundle's kinds a prompt is near to.
+  """The kinds of a bundle that are closest to a prompt.
 
   Attributes:
-    kinds: the nearest first.
-    is_far: whether the prompt is far from everything that the bundle knows:
-      what it will make is a guess.
-    margin: how much nearer it is to those kinds than to words outside, a
-      difference of cosines; the prompt is far below a bundle's `far_threshold`.
+    kinds: closest first.
+    is_far: whether the prompt is far from everything that the bundle was
+      trained on, so that its sound is a guess.
+    margin: how much closer the prompt is to those kinds than to other words, a
+      difference of cosines; it is far if this is below `far_threshold`.
   """
 
   kinds: tuple[Kind, ...]
@@ -48,8 +48,8 @@ class Batch(NamedTuple):
 
   Attributes:
     rows: prompt and sample number of each.
-    pieces: their next samples. They may have more rows: the last one fills a
-      batch up.
+    pieces: their next samples. They may have more rows than `rows`, as padding
+      of the batch.
   """
 
   rows: list[tuple[str, int]]

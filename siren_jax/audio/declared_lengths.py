@@ -1,8 +1,8 @@
-"""Lengths that headers of sound files promise, held against the file.
+"""Lengths declared in headers of sound files, checked against the file.
 
-libsndfile believes some headers too much and others too little. What is
-written here decides, before it reads, whether a file is whole, and corrects a
-length that cannot be right, so that all of the sound is read.
+libsndfile trusts some headers too much and others too little. This module
+decides, before it reads, whether a file is complete, and corrects wrong
+lengths, so that all of the sound is read.
 """
 
 import dataclasses
@@ -24,31 +24,31 @@ BEHIND = "something unknown behind the sound, left out"
 CHAINED = "several streams in one file, the first is read"
 NO_END = "no mark at the end of the stream, the end may be missing"
 
-_SLACK = 64  # bytes promised too many that are no sign of a cut: see `check`
+_SLACK = 64  # excess bytes declared by complete files, see `check`
 _FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length
-_FLAC_PLACE = 18  # bytes before them
+_FLAC_PLACE = 18  # their offset in bytes
 _OGG_HEAD = 27  # bytes of an Ogg page before its table of sizes
 _OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
-# A dump of a MIDI sampler: bytes of its head, of a packet, of sound in one.
+# MIDI sample dump: bytes of its header, of a packet, of sound in a packet.
 _SDS, _SDS_HEAD, _SDS_PACKET, _SDS_DATA = b"\xf0\x7e", 21, 127, 120
-# Place of the place of the first block, and kinds of blocks of sound.
+# Offset of the first block's offset, and kinds of blocks of sound.
 _VOC, _VOC_PLACE, _VOC_SOUNDS = b"Crea", 20, (b"\1", b"\t")
 _MOST_CHUNKS = 10_000  # before the sound
 _Order = Literal["little", "big"]  # of the bytes of a number
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9_. -]{4}")
 
-# Where formats without chunks keep their number of frames.
+# Offset and type of the number of frames in formats without chunks.
 _COUNTS = {"AVR": (26, ">I"), "MPC2K": (26, "<I"), "WVE": (18, ">I")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-  """What a header says of a file's length, after a look at the file.
+  """Length of a file by its header, checked against the file.
 
   Attributes:
-    start: where the file begins, behind a tag.
-    patches: bytes to read at certain places in place of those of the file.
-    frames: promised where libsndfile does not say; 0: none; None: it says.
+    start: offset of the file's content, after a tag.
+    patches: replacement bytes by offset.
+    frames: declared number of frames; 0: none; None: see libsndfile.
     notes: what was wrong or missing.
   """
 
@@ -59,7 +59,7 @@ class Length:
 
 
 class View(io.FileIO):
-  """A file from `start` on, as if some of its bytes were others."""
+  """A file from offset `start`, with some bytes replaced."""
 
   def __init__(
     self,
@@ -90,18 +90,18 @@ class View(io.FileIO):
 
 
 def check(path: Path) -> Length:
-  """What a file's header says of its length, corrected where it is wrong.
+  """Reads the length of a file from its header and corrects it if wrong.
 
-  A file of chunks (WAV, RF64, W64, AIFF, CAF, AU and their like) is truncated
-  if its header promises more sound than there is, by more than 64 bytes:
-  writers that count their header in, or pad, promise a few bytes too many. It
-  is whole all the same if the length of the whole file is right: then only
-  the length of the sound is wrong. Lengths of 0 and of the largest numbers
-  are no promise; programs leave them that write to a pipe. A sound that is
-  followed by neither a chunk nor the end is longer than its header says.
+  A file of chunks (WAV, RF64, W64, AIFF, CAF, AU and similar) is truncated if
+  its header declares over 64 bytes more sound than there is: writers that count
+  the header, or pad, declare a few bytes too many. It is complete nevertheless
+  if the length of the whole file is right: then only the length of the sound is
+  wrong. Lengths of 0 and of the largest numbers, written by programs that write
+  to a pipe, are ignored. A sound that is followed by neither a chunk nor the
+  end of the file is longer than its header says.
 
-  FLAC files are read to their end, whatever the header says; an Ogg file is
-  truncated if its last page is. ID3 tags in front are no part of a file.
+  FLAC files are read to their end, whatever the header says. An Ogg file is
+  truncated if its last page is. Leading ID3 tags are skipped.
 
   Raises:
     UserError: the file is truncated.
@@ -127,7 +127,7 @@ def check(path: Path) -> Length:
 
 
 def promised(path: Path, kind: str) -> int | None:
-  """Frames by the header of a file without chunks, of libsndfile's `kind`."""
+  """Frames declared by a file without chunks, of libsndfile's format `kind`."""
   if kind == "NIST":
     with path.open("rb") as file:
       count = re.search(rb"sample_count -i (\d+)", file.read(1024))
@@ -144,7 +144,7 @@ def truncated(path: Path) -> UserError:
 
 
 def _flac(file: View) -> Length:
-  """The total is hidden from libsndfile, which then reads all frames."""
+  """Hides the total from libsndfile, which then reads all frames."""
   file.seek(_FLAC_PLACE)
   word = int.from_bytes(file.read(8), "big")
   total = word & _FLAC_TOTAL
@@ -154,7 +154,7 @@ def _flac(file: View) -> Length:
 
 
 def _ogg(path: Path, file: View) -> Length:
-  """Walks over the pages: is the last one whole, and marked as the last?"""
+  """Checks that the last page is complete and marked as the last."""
   notes, place, is_last, has_sound = [], 0, False, False
   with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
     while (place := data.find(b"OggS", place)) >= 0:
@@ -173,7 +173,7 @@ def _ogg(path: Path, file: View) -> Length:
 
 
 def _sds(path: Path, file: View) -> Length:
-  """Counts the packets: libsndfile takes those that are missing for zeros."""
+  """Counts the packets: libsndfile replaces missing ones with zeros."""
   file.seek(0)
   head = file.read(_SDS_HEAD)
   if len(head) == _SDS_HEAD:
@@ -185,7 +185,7 @@ def _sds(path: Path, file: View) -> Length:
 
 
 def _voc(path: Path, file: View) -> Length:
-  """Looks for the end of the first block of sound."""
+  """Finds the end of the first block of sound."""
   file.seek(_VOC_PLACE)
   place = int.from_bytes(file.read(2), "little")
   for _ in range(_MOST_CHUNKS):
@@ -205,12 +205,12 @@ class _Layout:
 
   Attributes:
     order: of the bytes of a number.
-    first: place of the first chunk.
-    whole: place of the length of the whole file, and what it leaves out;
+    first: offset of the first chunk.
+    whole: offset of the length of the whole file, and the bytes it excludes;
       None: there is none.
     name, number: bytes of a chunk's name, and of its length.
-    counted: bytes of its own head that a length counts in.
-    align: what the place of a chunk is a multiple of.
+    counted: bytes of a chunk's own header that its length includes.
+    align: alignment of chunks.
     sounds: names of the chunk that holds the sound.
   """
 
@@ -234,18 +234,18 @@ _LAYOUTS = {
   b"caff": _Layout("big", 8, None, number=8, align=1),
 }
 _AU: dict[bytes, _Order] = {b".snd": "big", b"dns.": "little"}
-# ds64: the lengths of an RF64 file, and where they are.
+# ds64: the lengths of an RF64 file, and their offsets.
 _LONG, _LONG_WHOLE, _LONG_SOUND = b"ds64", 20, 28
 
 
 @dataclasses.dataclass(frozen=True)
 class _Sound:
-  """The bytes of the sound, as the header has them.
+  """The bytes of the sound, according to the header.
 
   Attributes:
-    start, size: where they are, and how many.
-    field: place of the number `size`, and how many bytes it has.
-    counted: how much larger that number is.
+    start, size: offset and number of bytes.
+    field: offset of the field with the size, and its width in bytes.
+    counted: excess of that field over `size`.
     end: of the whole file; None if the header does not say.
   """
 
@@ -288,7 +288,7 @@ def _chunks(path: Path, file: View, magic: bytes) -> Length:
 
 
 def _sound(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
-  """Walks over the chunks up to the sound, which may start at the end."""
+  """Walks over the chunks to the sound, which may start at the end of file."""
 
   def number(place: int, width: int) -> int:
     file.seek(place)
@@ -325,14 +325,14 @@ def _sound(file: View, layout: _Layout, magic: bytes) -> _Sound | None:
 
 
 def _au(file: View, order: _Order) -> _Sound:
-  """The header of an AU file: where the sound starts, and how long it is."""
+  """Reads start and length of the sound from the header of an AU file."""
   file.seek(4)
   start = int.from_bytes(file.read(4), order)
   return _Sound(start, int.from_bytes(file.read(4), order), (8, 4))
 
 
 def _followed(file: View, sound: _Sound, layout: _Layout) -> bool:
-  """Whether another chunk comes after the sound, or padding alone."""
+  """Whether the sound is followed by another chunk, or by padding only."""
   padded = _padded(sound, layout)
   for place in (sound.start + sound.size, padded):
     file.seek(place)
@@ -342,13 +342,13 @@ def _followed(file: View, sound: _Sound, layout: _Layout) -> bool:
 
 
 def _agree(sound: _Sound, layout: _Layout) -> bool:
-  """Whether the whole file ends where the sound does, by the header."""
+  """Whether, by the header, the file ends where the sound ends."""
   end = sound.start + sound.size
   return sound.end in (end, _padded(sound, layout))
 
 
 def _padded(sound: _Sound, layout: _Layout) -> int:
-  """Where a chunk starts that follows the sound."""
+  """Offset of a chunk after the sound."""
   return sound.start + sound.size + -sound.size % layout.align
 
 
@@ -357,7 +357,7 @@ def _is_near(end: int | None, size: int) -> bool:
 
 
 def _no_number(size: int, width: int) -> bool:
-  """Whether a length is what programs leave that write to a pipe."""
+  """Whether a length is a placeholder of programs that write to a pipe."""
   return (
     size == 0
     or size >= (1 << 8 * width) - 256

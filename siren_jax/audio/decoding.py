@@ -20,7 +20,7 @@ from siren_jax.common.errors import UserError
 
 Resampler = Callable[[np.ndarray, int, int], np.ndarray]
 
-RATES = (1000, 768000)  # Hz, of files worth reading
+RATES = (1000, 768000)  # accepted sample rates of files in Hz
 _BLOCK = 1 << 20  # numbers, of all channels
 _LARGEST = float(1 << 31)  # 32-bit integers as floats are read
 _NO_LIMIT = (1 << 63) - 1  # libsndfile: the number of frames is not known
@@ -32,7 +32,7 @@ _REMEDY = "save it as wav, flac, ogg or mp3"
 class SoundFile(soundfile.SoundFile):
   """A sound file that is read once, from its start to its real end.
 
-  `is_followed` by something else: known when all is read.
+  `is_followed` says, after reading, whether other data follow the sound.
   """
 
   is_followed = False
@@ -44,26 +44,26 @@ class SoundFile(soundfile.SoundFile):
     super().__init__(self._view or os.fsencode(path))
 
   def seekable(self) -> bool:
-    """No: `read` would stop where the header says, and seek to there."""
+    """False: otherwise `read` would stop where the header says."""
     return False
 
   @property
   def known_frames(self) -> int:
-    """Number of frames that libsndfile expects; 0: it cannot say."""
+    """Number of frames that libsndfile expects; 0: unknown."""
     return self.frames if self.frames < _NO_LIMIT else 0
 
   def blocks_SxI(self, promised: int) -> Iterator[np.ndarray]:
-    """All samples as float32, so many at a time that memory is bounded.
+    """All samples as float32, in blocks that bound the memory.
 
-    What comes behind the `promised` frames (0: not known) is sound if a first
-    frame of it can be decoded.
+    Data after the `promised` frames (0: unknown) are sound if their first frame
+    can be decoded.
     """
     size, count = max(1, _BLOCK // self.channels), 0
     while True:
       left, is_end = promised - count, count == promised > 0
-      wanted = 1 if is_end else min(size, left) if left > 0 else size
+      num_frames = 1 if is_end else min(size, left) if left > 0 else size
       try:
-        block_SxI = self.read(wanted, "float32", always_2d=True)
+        block_SxI = self.read(num_frames, "float32", always_2d=True)
       except soundfile.SoundFileError as error:
         if is_end:
           self.is_followed = True
@@ -78,7 +78,7 @@ class SoundFile(soundfile.SoundFile):
 
 
 class Levels:
-  """Levels of the channels of a recording, and of the mix of them."""
+  """Levels of the channels of a recording, and of their mix."""
 
   def __init__(self, channels: int):
     self.channels = channels
@@ -90,7 +90,7 @@ class Levels:
     self._squares_I = np.zeros(channels + 1)
 
   def add(self, block_SxI: np.ndarray, mix_S: np.ndarray) -> None:
-    """Counts a block in."""
+    """Adds a block."""
     all_IxS = np.vstack([block_SxI.T, mix_S], dtype=np.float64)
     self.frames += all_IxS.shape[1]
     self._low_I = np.minimum(self._low_I, all_IxS.min(axis=1))
@@ -100,7 +100,7 @@ class Levels:
 
   @property
   def peak(self) -> float:
-    """The highest of a channel, around its constant level."""
+    """The highest peak of a channel, without its DC offset."""
     return float((self._high_I - self._low_I)[:-1].max() / 2)
 
   @property
@@ -110,12 +110,12 @@ class Levels:
 
   @property
   def loudest(self) -> int:
-    """The channel of the highest power."""
+    """The channel with the highest power."""
     return int(self._power_I[:-1].argmax())
 
   @property
   def cancel(self) -> bool:
-    """Whether mixing channels of opposite phase leaves next to nothing."""
+    """Whether channels of opposite phase cancel when mixed."""
     channels_I, mix = self._power_I[:-1], self._power_I[-1]
     return bool(mix < _CANCELLED * channels_I.mean() / self.channels)
 
@@ -130,10 +130,10 @@ class Decoded:
   """A recording.
 
   Attributes:
-    audio_S: mono, at the rate that was asked for.
-    levels: before it was resampled.
+    audio_S: mono, at the requested rate.
+    levels: before resampling.
     rate: of the file, in Hz.
-    notes: on its length.
+    notes: about its length.
   """
 
   audio_S: np.ndarray
@@ -152,7 +152,7 @@ def decode(
   """All of a file at `sample_rate`: the mean of its channels, or one of them.
 
   Raises:
-    UserError: as `sound_files.read_audio`, but for silence.
+    UserError: see `sound_files.read_audio`, except for silence.
   """
   with opened(path) as (file, length), contextlib.ExitStack() as stack:
     if file.format == "MP3":
@@ -160,7 +160,7 @@ def decode(
     rate, promised = file.samplerate, _promised(path, file, length)
     _check_seconds(path, (promised or file.known_frames) / rate, max_seconds)
     levels = Levels(file.channels)
-    # Another resampler wants all of the sound at once.
+    # Other resamplers need all of the sound at once.
     convert = _converter(rate, sample_rate if resampler is None else rate)
     pieces = []
     for mix_S in _mixed(path, file, levels, promised, channel):
@@ -188,7 +188,7 @@ def _mixed(
   promised: int,
   channel: int | None,
 ) -> Iterator[np.ndarray]:
-  """Blocks of the mean of all channels, or of one; counted in `levels`."""
+  """Blocks of the mean of all channels, or of one; updates `levels`."""
   for block_SxI in file.blocks_SxI(promised):
     if not (np.abs(block_SxI) <= _LARGEST).all():
       raise UserError(
@@ -202,12 +202,12 @@ def _mixed(
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[SoundFile, Length]]:
-  """A sound file to read; what is wrong with it is a UserError."""
+  """Opens a sound file; its errors become UserErrors."""
   try:
     _check_path(path)
     length = declared_lengths.check(path)
     with SoundFile(path, length) as file:
-      if file.format == "RAW":  # a guess by the suffix, as of .au and .vox
+      if file.format == "RAW":  # a guess from the suffix, as for .au and .vox
         raise UserError(_unreadable(path, "Format not recognised"))
       if not RATES[0] <= file.samplerate <= RATES[1]:
         raise UserError(
@@ -224,17 +224,17 @@ def _check_path(path: Path) -> None:
     raise UserError(f"{path}: is a folder; give a sound file")
   if not path.exists():
     raise UserError(f"{path}: no such file; check the path")
-  if not path.is_file():  # a pipe would be waited for
+  if not path.is_file():  # a pipe would block
     raise UserError(f"{path}: not a regular file; save the sound to a file")
   if path.suffix.lower() == ".raw":
     raise UserError(f"{path}: has no header; {_REMEDY}")
 
 
 def reason(error: Exception) -> str:
-  """What went wrong, without the path and prefix that libraries put on."""
+  """The error's message, without the path and prefix added by libraries."""
   if isinstance(error, OSError):
     return error.strerror or str(error)
-  if getattr(error, "code", None) == _NO_FILE:  # said of files that are there
+  if getattr(error, "code", None) == _NO_FILE:  # also raised for existing files
     return "no sound that can be decoded"
   return getattr(error, "error_string", str(error)).strip(". ")
 
@@ -248,7 +248,7 @@ def _unreadable(path: Path, why: str) -> str:
 
 @contextlib.contextmanager
 def _counted(path: Path, file: SoundFile) -> Iterator[tuple[SoundFile, Length]]:
-  """An MP3 file whose number of frames is right."""
+  """An MP3 file with its frame count corrected."""
   stream = mp3_frames.scan(path)
   if stream is None or stream.fits(file.frames):
     yield file, Length()
@@ -263,14 +263,14 @@ def _counted(path: Path, file: SoundFile) -> Iterator[tuple[SoundFile, Length]]:
 
 
 def _promised(path: Path, file: SoundFile, length: Length) -> int:
-  """Frames that must be there; 0: the header does not say."""
+  """Number of declared frames; 0: the header does not say."""
   if length.frames is not None:
     return length.frames
   return declared_lengths.promised(path, file.format) or file.known_frames
 
 
 def _converter(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
-  """`resample.resample_soxr`, a block at a time and to the same bits."""
+  """`resample.resample_soxr` block by block, with bit-identical results."""
   if rate == new_rate:
     return lambda audio_S, last=False: audio_S
   return resample.soxr_stream(rate, new_rate)

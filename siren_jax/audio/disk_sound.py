@@ -1,4 +1,4 @@
-"""A sound that grows on disk while it is made, so that memory need not."""
+"""A sound stored on disk while it is generated, to save memory."""
 
 import contextlib
 import os
@@ -46,11 +46,11 @@ class DiskSound:
 
 
 @contextlib.contextmanager
-def beside(path: str | os.PathLike) -> Iterator[DiskSound]:
-  """An empty sound, for the block, on the disk where `path` is to be.
+def temporary(path: str | os.PathLike) -> Iterator[DiskSound]:
+  """An empty temporary sound, on the disk of `path`.
 
   Raises:
-    UserError: the disk is full, or cannot be written.
+    UserError: the disk is full or cannot be written.
   """
   with files.scratch(path) as file:
     yield DiskSound(file, path)

@@ -1,8 +1,8 @@
-"""How loud a sound is, and the same sound at another loudness.
+"""Measuring and changing the loudness of a sound.
 
 Integrated loudness after EBU R 128 (ITU-R BS.1770-4). A sound is an array, or
-anything else that gives samples by slices (`Samples`): one that lies on disk
-is never in memory as a whole.
+anything else that returns samples by slices (`Samples`): a sound on disk is
+never completely in memory.
 """
 
 import functools
@@ -16,16 +16,16 @@ from siren_jax.common.errors import UserError
 TARGET = -23.0  # LUFS, the level of EBU R 128
 TARGETS = (-70.0, 0.0)  # LUFS: the gate of the standard, full scale
 TRUE_PEAK = -1.0  # dBTP, the highest that EBU R 128 permits
-LIMITED_DB = 9.0  # by which peaks may be turned down to reach a loudness
+LIMITED_DB = 9.0  # most reduction of peaks to reach a loudness
 GAINS = (-60.0, 60.0)  # dB
 _FADE_SECONDS = 0.005  # a step from silence clicks
-_STEPS = 10  # of the standard, a second
-_STEPS_A_BLOCK = 4  # of the standard; a shorter sound is one block
-_BLOCK_SECONDS = 4  # read at a time; whole ones hold whole steps
-_BLOCK = 1 << 16  # samples, where seconds do not matter
+_STEPS = 10  # per second, in the standard
+_STEPS_A_BLOCK = 4  # in the standard; a shorter sound is one block
+_BLOCK_SECONDS = 4  # read at a time; a whole number of steps
+_BLOCK = 1 << 16  # samples, for other block sizes
 _OVERSAMPLING = 4  # of the standard's true peak
 _FILTER_REACH = 16  # samples; resample_poly's filter reaches 10 to each side
-_ROUNDS = 4  # of a limiter, to find the gain before it
+_ROUNDS = 4  # iterations to find the gain before the limiter
 
 
 class Samples(Protocol):
@@ -37,10 +37,10 @@ class Samples(Protocol):
 
 
 def check_target(target: float | None) -> None:
-  """Refuses a loudness outside of `TARGETS`; None stands for none.
+  """Checks that a loudness is within `TARGETS`; None is allowed.
 
   Raises:
-    UserError: the message says what there is.
+    UserError: the message has the range.
   """
   low, high = TARGETS
   if target is not None and not low < target <= high:
@@ -51,12 +51,12 @@ def check_target(target: float | None) -> None:
 
 
 def integrated(sound: Samples, sample_rate: int) -> float:
-  """Integrated loudness in LUFS; -inf of what is below the gate, -70."""
+  """Integrated loudness in LUFS; -inf below the gate of -70 LUFS."""
   return _measure(sound, sample_rate).loudness
 
 
 def true_peak(sound: Samples) -> float:
-  """Largest magnitude of the waveform, between its samples too."""
+  """Largest magnitude of the waveform, including between samples."""
   return max((peak for _, peak in _blocks(sound, _BLOCK)), default=0.0)
 
 
@@ -65,9 +65,9 @@ def level(
 ) -> np.ndarray:
   """The sound at a loudness, faded in and out over 5 ms, float32.
 
-  One gain for the whole sound. Where its true peak would pass `TRUE_PEAK`, the
-  peaks alone are turned down, by `LIMITED_DB` at most; a sound of peaks alone
-  stays quieter than the target. Silence stays silence.
+  One gain for the whole sound. If its true peak would exceed `TRUE_PEAK`, only
+  the peaks are reduced, by `LIMITED_DB` at most; a very peaky sound stays
+  quieter than the target. Silence is unchanged.
   """
   return levelled(audio_S, sample_rate, target)[:]
 
@@ -75,17 +75,17 @@ def level(
 def levelled(
   sound: Samples, sample_rate: int, target: float = TARGET
 ) -> Samples:
-  """`level` of a sound of any length, computed where it is read.
+  """`level` for a sound of any length, computed lazily.
 
-  The same samples to the last bit, whichever slices they are read in. The
-  sound is measured by this call and must not change after it.
+  Its samples are the same to the last bit however they are sliced. The sound is
+  measured by this call and must not change afterwards.
   """
   limit = _amplitude(TRUE_PEAK)
   faded = _Faded(sound, sample_rate)
   measured = _measure(faded, sample_rate)
   if not measured.peak:
     return _Limited(faded, sample_rate, 1.0)
-  # At a peak of one: how faint the sound was does not matter.
+  # Normalised to a peak of one, so that its original level does not matter.
   measured, unit = measured.times(1 / measured.peak), 1 / measured.peak
   gain = _amplitude(target - measured.loudness)
   most = _amplitude(TRUE_PEAK + LIMITED_DB)
@@ -100,28 +100,28 @@ def levelled(
     short = target - after.loudness
     if gain >= most or not 0.1 < short < np.inf:
       break
-    gain *= _amplitude(short)  # what the limiter took
+    gain *= _amplitude(short)  # compensates for the limiter
   return limited
 
 
 class Limiter:
-  """A gain, and peaks beyond full scale turned down, a chunk at a time.
+  """Applies a gain and limits peaks to full scale, chunk by chunk.
 
-  It looks no further ahead than the end of a chunk. What lies more than 10 ms
-  from such a peak is changed by the gain alone.
+  It does not look beyond the end of a chunk. Samples more than 10 ms from a
+  limited peak are changed by the gain only.
 
   Attributes:
-    count: samples that came out beyond full scale and were turned down.
+    count: samples above full scale that were limited.
   """
 
   def __init__(self, sample_rate: int, gain: float = 0.0):
-    """A limiter at the beginning of a sound.
+    """Limiter for a new sound.
 
     Args:
-      gain: in dB, within `GAINS`; louder before the limiter, or quieter.
+      gain: in dB, within `GAINS`, applied before the limiter.
 
     Raises:
-      UserError: it is outside.
+      UserError: the gain is out of range.
     """
     low, high = GAINS
     if not low <= gain <= high:
@@ -138,14 +138,14 @@ class Limiter:
     chunk_S = self._gain * np.asarray(chunk_S, np.float32)
     self.count += int((np.abs(chunk_S) > 1).sum())
     audio_S = np.concatenate([self._before_S, chunk_S])
-    known = len(self._before_S)
+    context = len(self._before_S)
     self._before_S = audio_S[max(0, len(audio_S) - 2 * self._reach) :]
     limited_S = _turned_down(audio_S, np.abs(audio_S), 1.0, self._reach)
-    return np.clip(limited_S[known:], -1, 1).astype(np.float32)
+    return np.clip(limited_S[context:], -1, 1).astype(np.float32)
 
 
 class _Faded:
-  """A sound with ends that rise from and fall to zero within 5 ms."""
+  """A sound with 5 ms fades at both ends."""
 
   def __init__(self, sound: Samples, sample_rate: int):
     self._sound = sound
@@ -162,17 +162,17 @@ class _Faded:
     head_S = self._rise_S[start:stop]
     audio_S[: len(head_S)] *= head_S
     tail_S = self._rise_S[::-1]
-    first = len(self) - len(tail_S)  # sample of the fall
+    first = len(self) - len(tail_S)  # start of the fade-out
     tail_S = tail_S[max(0, start - first) : max(0, stop - first)]
     audio_S[len(audio_S) - len(tail_S) :] *= tail_S
     return audio_S
 
 
 class _Limited:
-  """A sound times a gain: its peaks are turned down, the rest stays.
+  """A sound with a gain and its peaks limited.
 
   Attributes:
-    scale: a factor behind the limiter.
+    scale: factor after the limiter.
   """
 
   def __init__(self, sound: Samples, sample_rate: int, gain: float):
@@ -207,12 +207,12 @@ class _Measure(NamedTuple):
   power_I: np.ndarray
 
   def times(self, gain: float) -> "_Measure":
-    """That of the sound times a gain."""
+    """The measurement of the sound with a gain."""
     return _Measure(self.peak * gain, self.power_I * gain**2)
 
   @property
   def loudness(self) -> float:
-    """Integrated: the mean of blocks that no gate of the standard closes."""
+    """Integrated loudness: the mean of blocks above the standard's gates."""
     power_I = self.power_I[self.power_I > _power(TARGETS[0])]
     if not power_I.size:
       return -np.inf
@@ -254,7 +254,7 @@ def _block_powers(
 @functools.cache
 def _k_weighting(sample_rate: int) -> np.ndarray:
   """The standard's two filters, as second-order sections."""
-  from pyloudnorm import IIRfilter  # SciPy's filters take a while to import.
+  from pyloudnorm import IIRfilter  # slow to import
 
   shelf = IIRfilter(4.0, 0.5**0.5, 1500.0, sample_rate, "high_shelf")
   high_pass = IIRfilter(0.0, 0.5, 38.0, sample_rate, "high_pass")
@@ -272,7 +272,7 @@ def _true_peaks(audio_S: np.ndarray) -> np.ndarray:
 def _turned_down(
   audio_S: np.ndarray, peak_S: np.ndarray, limit: float, reach: int
 ) -> np.ndarray:
-  """The sound times a gain that keeps its peaks below a limit.
+  """Reduces peaks of the sound to a limit, with a smooth gain.
 
   The gain is one where no peak is within twice `reach` samples.
   """

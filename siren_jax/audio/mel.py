@@ -1,7 +1,7 @@
 """Mel filter banks, and mel spectra in decibels.
 
-One function has the banks of the field: they differ in the scale that spaces
-the bands, in what the triangles are drawn over, and in how they are normalised.
+One function makes all common filter banks, which differ in the scale of the
+bands, the axis of the triangles, and the normalisation.
 """
 
 import functools
@@ -59,12 +59,12 @@ def filters(
     fft_size: in samples.
     num_mels: number of bands M.
     low, high: ends of the bands in Hz; None is half the sample rate.
-    scale: that spaces the bands.
-    norm: "slaney" gives the triangles an area of two Hz (librosa's default),
-      "sum" makes the weights of a band add up to one, and a filter narrower
-      than a bin takes the nearest one, so that no band is empty; None leaves
-      triangles of height one.
-    over: the axis over which the sides of the triangles are straight lines.
+    scale: of the spacing of the bands.
+    norm: "slaney" gives the triangles an area of two Hz (librosa's default);
+      "sum" makes the weights of a band sum to one, and a filter narrower than a
+      bin uses the nearest bin, so that no band is empty; None: triangles of
+      height one.
+    over: the axis over which the triangles are linear.
   """
   high = sample_rate / 2 if high is None else high
   bins = np.fft.rfftfreq(fft_size, 1 / sample_rate)
@@ -105,9 +105,9 @@ def decibels(
   scale: Scale = "slaney",
   norm: Norm = "slaney",
 ) -> jax.Array:
-  """Mel power in dB [B, 1 + S/hop, M], as librosa and torchlibrosa have it.
+  """Mel power in dB [B, 1 + S/hop, M], as in librosa and torchlibrosa.
 
-  Frames are centred, and the audio reflected at its ends; see `filters`.
+  Frames are centred, with the audio reflected at its ends; see `filters`.
   """
   spectra = stft.stft(audio_BxS, window, hop, "center", "reflect")
   bank = filters(sample_rate, window, num_mels, low, high, scale, norm)

@@ -1,8 +1,8 @@
-"""MP3 files whose length has to be counted.
+"""Counts the frames of MP3 files to get their length.
 
-libsndfile believes the frame count in the header of an MP3 file, and guesses
-from the file's size where there is none. A count of the frames settles it; a
-file with a wrong count or none is read from a copy that has the right one.
+libsndfile trusts the frame count in the header of an MP3 file, and guesses from
+the file size without one. This module counts the frames; a file with a wrong or
+missing count is read from a copy with the right one.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Frame:
 
   @property
   def size(self) -> int:
-    """Bytes of the whole frame; 0: this is no such header."""
+    """Bytes of the whole frame; 0: not a valid header."""
     valid = (
       len(self.head) == 4
       and self.head[0] == 0xFF
@@ -61,7 +61,7 @@ class Frame:
 
   @property
   def tag(self) -> int:
-    """Place of the header for the whole file, in a first frame."""
+    """Offset of the header of the whole file, in the first frame."""
     mono = self.head[3] >> 6 == _MONO
     side = (
       (17 if mono else 32) if self.version == _MPEG_1 else 9 + 8 * (1 - mono)
@@ -69,7 +69,7 @@ class Frame:
     return 4 + side
 
   def is_like(self, other: "Frame") -> bool:
-    """Whether both can be of one stream: same version, layer and rate."""
+    """Whether both can belong to one stream: same version, layer and rate."""
     return (
       self.size > 0
       and self.head[1] & 0xFE == other.head[1] & 0xFE
@@ -83,10 +83,10 @@ class Stream:
 
   Attributes:
     first: the first frame that holds sound.
-    start: its place.
-    count: frames that are there, whole.
-    is_cut: a part of one more frame ends the file.
-    promised: frames by the header; None: it has none.
+    start: its offset.
+    count: number of complete frames.
+    is_cut: whether the file ends with an incomplete frame.
+    promised: frames declared by the header; None: not declared.
   """
 
   first: Frame
@@ -98,14 +98,14 @@ class Stream:
   def fits(self, samples: int) -> bool:
     """Whether libsndfile's number of samples is that of the frames."""
     if self.promised is not None:
-      # One that promises far more is right, and its file truncated.
+      # A header that declares far more is right, and the file is truncated.
       return self.promised == self.count or self.promised > self.count + 1
     end = self.count * self.first.samples
     return end - self.first.samples <= samples <= end
 
 
 def scan(path: Path) -> Stream | None:
-  """Counts the frames of a Layer III file; None: these are no such frames."""
+  """Counts the frames of a Layer III file; None: it is not one."""
   with (
     path.open("rb") as file,
     mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -121,7 +121,7 @@ def scan(path: Path) -> Stream | None:
 
 
 def after_id3(file: BinaryIO | mmap.mmap, place: int = 0) -> int:
-  """The place behind the ID3v2 tags that begin at `place`."""
+  """Offset after the ID3v2 tags that begin at `place`."""
   while True:
     file.seek(place)
     head = file.read(10)
@@ -131,7 +131,7 @@ def after_id3(file: BinaryIO | mmap.mmap, place: int = 0) -> int:
 
 
 def _first(data: mmap.mmap, place: int) -> int | None:
-  """The first place where a frame follows upon a frame."""
+  """Offset of the first frame that is followed by another."""
   for match in _SYNC.finditer(data, place, place + _REACH):
     frame = Frame(data[match.start() : match.start() + 4])
     after = match.start() + frame.size
@@ -149,7 +149,7 @@ def _promised(content: bytes, first: Frame) -> int | None:
 
 
 def _count(data: mmap.mmap, place: int, first: Frame) -> tuple[int, bool]:
-  """Whole frames from `place` on, and whether a part of one ends the file."""
+  """Complete frames from `place`, and whether the file ends within a frame."""
   count = 0
   while True:
     frame = Frame(data[place : place + 4])
@@ -167,7 +167,7 @@ def _count(data: mmap.mmap, place: int, first: Frame) -> tuple[int, bool]:
 
 
 def _next(data: mmap.mmap, place: int, first: Frame) -> int | None:
-  """Where frames go on after something else."""
+  """Offset where frames continue after other data."""
   for match in _SYNC.finditer(data, place):
     frame = Frame(data[match.start() : match.start() + 4])
     after = match.start() + frame.size
@@ -180,9 +180,9 @@ def _next(data: mmap.mmap, place: int, first: Frame) -> int | None:
 
 @contextlib.contextmanager
 def counted(path: Path, stream: Stream) -> Iterator[str]:
-  """Name of a copy of the file whose header has the right count.
+  """Name of a temporary copy of the file with the right count in its header.
 
-  A copy, and with this suffix: libsndfile knows MP3 by the name of a file.
+  The suffix matters: libsndfile recognises MP3 by the file name.
   """
   with (
     path.open("rb") as file,
@@ -196,7 +196,7 @@ def counted(path: Path, stream: Stream) -> Iterator[str]:
 
 
 def _header(stream: Stream) -> bytes:
-  """A silent frame at the highest bit rate, without checksum: room enough."""
+  """A silent frame at the highest bit rate, large enough for the header."""
   head = bytearray(stream.first.head)
   head[1] |= 1
   head[2] = head[2] & 0x0F | 14 << 4

@@ -1,4 +1,4 @@
-"""Resampling: soxr's for files, torchaudio's for what others' networks hear."""
+"""Resampling: soxr for files, torchaudio's method for third-party networks."""
 
 import functools
 import math
@@ -20,7 +20,7 @@ _ROLLOFF = 0.99
 
 def resample_soxr(audio_S: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
   """Band-limited resampling (soxr, high quality), float32."""
-  import soxr  # Models need none: they run where only JAX is installed.
+  import soxr  # not needed by models, which run with JAX alone
 
   return soxr.resample(audio_S, rate, new_rate, quality=_SOXR_QUALITY)
 
@@ -34,19 +34,19 @@ def soxr_stream(rate: int, new_rate: int) -> Callable[..., np.ndarray]:
 
 
 def resampled_size(size: Any, rate: int, new_rate: int) -> Any:
-  """Samples that `resample` makes of `size`, an int or a traced scalar."""
+  """Output length of `resample` for `size` samples, an int or traced scalar."""
   common = math.gcd(rate, new_rate)
   old, new = rate // common, new_rate // common
-  # In two parts: `new * size` may be beyond int32.
+  # In two parts: `new * size` may overflow int32.
   return size // old * new - (-(size % old) * new // old)
 
 
 @exact
 def resample(audio: Array, rate: int, new_rate: int) -> Array:
-  """Audio [..., ceil(S * new_rate / rate)] as torchaudio does by default.
+  """Audio [..., ceil(S * new_rate / rate)], resampled as torchaudio's default.
 
-  A sinc, six zero crossings wide, under a squared cosine, at 99 % of the lower
-  Nyquist frequency. NumPy in, NumPy out; JAX arrays may be traced.
+  A sinc six zero crossings wide with a squared-cosine window, at 99 % of the
+  lower Nyquist frequency. NumPy in, NumPy out; JAX arrays may be traced.
   """
   if rate == new_rate:
     return audio

@@ -1,4 +1,4 @@
-"""Sound files in and out."""
+"""Reading and writing of sound files."""
 
 import os
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.common.files import replacing
 
-# Suffixes of the formats of libsndfile. Those left out say nothing of
-# themselves (RAW), or hold sound rarely (MAT, HTK).
+# Suffixes of the formats of libsndfile, except for headerless files (RAW) and
+# formats that rarely hold sound (MAT, HTK).
 _SUFFIXES = {
   "WAV": (".wav", ".wave", ".bwf"),
   "FLAC": (".flac",),
@@ -54,7 +54,7 @@ WRITTEN = {
 SILENCE = 1e-4  # peak below which a recording counts as silent (-80 dBFS)
 MAX_SECONDS = 3600.0  # of one recording
 
-_WRITTEN_AT_ONCE = 1 << 16  # samples; many more overflow libvorbis' stack
+_WRITTEN_AT_ONCE = 1 << 16  # samples; larger blocks overflow libvorbis' stack
 
 
 def read_audio(
@@ -65,22 +65,22 @@ def read_audio(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Reads a sound file as mono at `sample_rate`.
 
-  The content says what the format is, not the suffix. A file is read to its
-  real end (`declared_lengths.check` says what counts as truncated). Channels
-  are averaged; where they cancel each other, the loudest is kept. Samples
-  beyond full scale are scaled down to it.
+  The format is determined by the content, not the suffix. A file is read to its
+  real end (`declared_lengths.check` defines truncated files). Channels are
+  averaged; if they cancel each other, the loudest is kept. Samples beyond full
+  scale are scaled down.
 
   Args:
-    resampler: in place of soxr's, such as `resample.resample`.
+    resampler: instead of soxr's, such as `resample.resample`.
     max_seconds: longer recordings are refused before they take memory.
 
   Returns:
-    audio_S float32, and one note for each change that was made, such as
+    audio_S float32, and one note for each change, such as
     "resampled 44100 -> 16000 Hz" or "2 channels mixed down".
 
   Raises:
-    UserError: the file is missing, no audio, truncated, too long, empty,
-      silent in every channel, or holds NaN or infinite samples.
+    UserError: the file is missing, not audio, truncated, too long, empty,
+      silent in every channel, or has NaN or infinite samples.
   """
   path = paths.local(path)
   sound = decoding.decode(path, sample_rate, resampler, max_seconds)
@@ -113,7 +113,7 @@ def file_rate(path: str | os.PathLike) -> int:
   """Sample rate of a sound file, in Hz.
 
   Raises:
-    UserError: the file is missing, no audio, or at a rate not worth reading.
+    UserError: the file is missing, not audio, or its rate is out of range.
   """
   with decoding.opened(paths.local(path)) as (file, _):
     return file.samplerate
@@ -122,17 +122,17 @@ def file_rate(path: str | os.PathLike) -> int:
 def write_audio(
   path: str | os.PathLike, sound: Samples, sample_rate: int
 ) -> tuple[str, ...]:
-  """Writes mono floats in [-1, 1]: all of the file or none.
+  """Writes mono floats in [-1, 1], atomically.
 
-  The suffix says the format: .wav and .flac of 16 bits, .ogg (Vorbis), .mp3.
-  A sound that lies on disk is read a block at a time.
+  The suffix sets the format: 16-bit .wav and .flac, .ogg (Vorbis), .mp3. A
+  sound on disk is read block by block.
 
   Returns:
-    A note where samples beyond full scale were clipped.
+    A note if samples beyond full scale were clipped.
 
   Raises:
-    UserError: the suffix is another, the format does not have the rate, the
-      place cannot be written to, or samples are not finite.
+    UserError: the suffix or, for its format, the sample rate is not supported,
+      the file cannot be written, or samples are not finite.
   """
   path = paths.local(path)
   if path.suffix.lower() not in WRITTEN:
@@ -166,7 +166,7 @@ def write_audio(
 
 
 class _Target:
-  """A file for libsndfile, which would hide errors of writing it."""
+  """A file for libsndfile that records write errors, which it would hide."""
 
   def __init__(self, file: BinaryIO):
     self._file = file
@@ -174,7 +174,7 @@ class _Target:
 
   def write(self, data: bytes) -> int:
     self._attempt(self._file.write, data)
-    return len(data)  # so that `check` says what is wrong, not soundfile
+    return len(data)  # so that `check` reports the error, not soundfile
 
   def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
     return self._attempt(self._file.seek, offset, whence)

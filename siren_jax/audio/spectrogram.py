@@ -1,4 +1,4 @@
-"""A picture of a sound: mel bands in decibels over time."""
+"""Pictures of mel spectrograms in decibels."""
 
 import io
 from typing import IO, Any
@@ -9,10 +9,10 @@ from siren_jax.audio import mel, stft
 from siren_jax.audio.loudness import Samples
 
 _FLOOR_DB = -80.0
-_FULL = 100.0  # power at 0 dB: an absolute scale, so that pictures compare
+_FULL = 100.0  # power at 0 dB: an absolute scale, for comparable pictures
 _BANDS = 96
 _FFT, _HOP = 2048, 512
-_COLUMNS = 1000  # about what the picture has pixels
+_COLUMNS = 1000  # about the width of the picture in pixels
 _FRAMES_AT_ONCE = 1024
 _KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)
 
@@ -54,7 +54,7 @@ def image(sound: Samples, sample_rate: int) -> bytes:
 def draw(axes: Any, sound: Samples, sample_rate: int) -> None:
   """Draws the mel spectrogram of a sound into Matplotlib's `Axes`.
 
-  A sound that lies on disk is read a block at a time.
+  A sound on disk is read block by block.
   """
   axes.imshow(
     _decibels(sound, sample_rate),
@@ -75,16 +75,16 @@ def draw(axes: Any, sound: Samples, sample_rate: int) -> None:
 
 
 def _decibels(sound: Samples, sample_rate: int) -> np.ndarray:
-  """Levels [M, X] of mel bands, from `_FLOOR_DB` on."""
+  """Levels [M, X] of mel bands in dB, at least `_FLOOR_DB`."""
   floor = _FULL * 10 ** (_FLOOR_DB / 10)
   mel_MxX = _columns(sound, sample_rate)
   return 10 * np.log10(np.maximum(mel_MxX, floor) / _FULL)
 
 
 def _columns(sound: Samples, sample_rate: int) -> np.ndarray:
-  """Power [M, X] of mel bands, one column for one frame or a mean of several.
+  """Power [M, X] of mel bands; a column is a frame or the mean of several.
 
-  Frames are centred on every `_HOP`-th sample; beyond the ends is silence.
+  Frames are centred on every `_HOP`-th sample, with silence beyond the ends.
   """
   frames = 1 + len(sound) // _HOP
   each = -(-frames // _COLUMNS)  # frames of a column

@@ -1,4 +1,4 @@
-"""Short-time Fourier transforms: frames, Hann windows, the way back."""
+"""Short-time Fourier transforms: frames, Hann windows, inverse."""
 
 import functools
 import operator
@@ -34,11 +34,11 @@ def frame(
   Args:
     audio: samples along the last axis.
     size, hop: in samples.
-    padding: "valid" adds nothing: as many frames as fit. "same" centres S/hop
-      frames on blocks of hop samples: S and size must be multiples of hop, and
-      size - hop even. "center" centres 1 + S/hop frames (rounded down) on
-      every hop-th sample, as librosa and torch do.
-    pad_mode: what is beyond the ends, zeros or the audio reflected.
+    padding: "valid": none, as many frames as fit. "same" centres S/hop frames
+      on blocks of hop samples: S and size must be multiples of hop, and
+      size - hop even. "center" centres 1 + S/hop frames (rounded down) on every
+      hop-th sample, as librosa and torch do.
+    pad_mode: zeros or reflected audio beyond the ends.
   """
   xp: Any = np if isinstance(audio, np.ndarray) else jnp
   pad = {"valid": 0, "same": (size - hop) // 2, "center": size // 2}[padding]
@@ -49,7 +49,7 @@ def frame(
   if xp is np or size % hop:
     starts = hop * np.arange(count)
     return audio[..., starts[:, None] + np.arange(size)]
-  # Slices of blocks: XLA's gathers are slow, and their gradients scatters.
+  # Slices of blocks: XLA's gathers and their gradients, scatters, are slow.
   num = size // hop
   blocks = audio[..., : (count + num - 1) * hop]
   blocks = blocks.reshape(*audio.shape[:-1], -1, hop)
@@ -79,7 +79,7 @@ def power(spectra: Array) -> Array:
 
 
 def overlap_add(frames_BxTxW: jax.Array | np.ndarray, hop: int) -> jax.Array:
-  """Sum of "same" frames at their places, the transpose of `frame`.
+  """Overlap-add of "same" frames, the transpose of `frame`.
 
   Returns:
     Audio [B, T * hop].
@@ -106,7 +106,7 @@ def istft(
 ) -> jax.Array:
   """Least-squares inverse of `stft` with "same" frames: audio [B, T * hop].
 
-  Frames where `mask_T` is false count as not there.
+  Frames where `mask_T` is false are ignored.
   """
   window: Any = hann(size)
   if mask_T is not None:

@@ -1,4 +1,4 @@
-"""A wav file of unknown length, written while its sound is made."""
+"""Streaming of WAV files of unknown length."""
 
 import struct
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-# What FFmpeg writes to a pipe as well: players read on until the end.
+# As FFmpeg writes to a pipe: players read until the end.
 _UNKNOWN = 0xFFFFFFFF  # bytes
 _FULL_SCALE = 1 << 15
 _PCM, _CHANNELS, _WIDTH = 1, 1, 2  # bytes of a sample
@@ -15,17 +15,17 @@ _PCM, _CHANNELS, _WIDTH = 1, 1, 2  # bytes of a sample
 def write(
   file: BinaryIO, chunks: Iterable[np.ndarray], sample_rate: int
 ) -> None:
-  """Writes mono chunks audio_S of floats in [-1, 1] as 16 bits, each at once.
+  """Writes mono chunks audio_S of floats in [-1, 1] as 16 bits, immediately.
 
-  What lies beyond full scale is clipped; `loudness.Limiter` turns it down.
+  Samples beyond full scale are clipped; `loudness.Limiter` avoids this.
 
   Raises:
-    OSError: as of the file; BrokenPipeError where nobody reads it any more.
+    OSError: from the file; BrokenPipeError if its reader has closed it.
   """
   file.write(_header(sample_rate))
   file.flush()
   for audio_S in chunks:
-    # Rounded down, as libsndfile does: a file has the same samples.
+    # Rounded down like libsndfile, so that a file has the same samples.
     steps_S = np.floor(_FULL_SCALE * np.asarray(audio_S, np.float32))
     pcm_S = np.clip(steps_S, -_FULL_SCALE, _FULL_SCALE - 1)
     file.write(pcm_S.astype("<i2").tobytes())

@@ -1,7 +1,7 @@
 """Audio tower: log-mel patches, ConvNeXt stages, attention pooling.
 
-Our design: few parameters for few recordings, and only what XLA does well on
-a CPU (matrix products and shifted multiplies, no convolution).
+Our design: few parameters for small data sets, and only operations that XLA
+runs fast on a CPU (matrix products and shifted multiplies, no convolutions).
 """
 
 import functools
@@ -15,7 +15,7 @@ from siren_jax.audio import mel, stft
 from siren_jax.clap.config import AudioConfig
 from siren_jax.clap.text_tower import dense
 
-# Power below this share of white noise as loud as the clip counts as silence.
+# Power below this share of equally loud white noise counts as silence.
 _FLOOR = 1e-5
 
 
@@ -24,10 +24,10 @@ def log_mel(
   config: AudioConfig,
   num_frames: int | jax.Array | None = None,
 ) -> jax.Array:
-  """Log-mel frames [B, S/hop, M] of the audio brought to one loudness.
+  """Log-mel frames [B, S/hop, M] of the loudness-normalised audio.
 
-  S must be a multiple of the hop. Gain has no effect, silence is finite.
-  `num_frames`: the audio that counts; zeros follow. None: all of it.
+  S must be a multiple of the hop. Gain has no effect; silence stays finite.
+  `num_frames`: length of the audio before its zero padding. None: all.
   """
   power = jnp.mean(audio_BxS**2, axis=1, keepdims=True)
   if num_frames is not None:
@@ -47,7 +47,7 @@ def log_mel(
 
 
 def patches(x_BxTxMxD: jax.Array, size: int) -> jax.Array:
-  """Cells of size x size joined: [B, T/size, M/size, size * size * D]."""
+  """Joins cells of size x size: [B, T/size, M/size, size * size * D]."""
   batch, frames, mels, width = x_BxTxMxD.shape
   x = x_BxTxMxD.reshape(batch, frames // size, size, mels // size, size, width)
   x = x.swapaxes(2, 3)
@@ -55,7 +55,7 @@ def patches(x_BxTxMxD: jax.Array, size: int) -> jax.Array:
 
 
 def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
-  """One filter [k, k, D] a channel, zeros beyond the edges: same shape."""
+  """One filter [k, k, D] per channel, zero padded: same shape."""
   _, frames, mels, _ = x_BxTxMxD.shape
   size = len(filters)
   pad = (size // 2, size // 2)
@@ -71,7 +71,7 @@ def shifted_filter(x_BxTxMxD: jax.Array, filters: jax.Array) -> jax.Array:
 def within(
   x_BxTxMxD: jax.Array, num_steps: int | jax.Array | None
 ) -> jax.Array:
-  """Zeros from step `num_steps` on, like padding; None: leaves all."""
+  """Sets steps from `num_steps` on to zero, like padding; None: none."""
   if num_steps is None:
     return x_BxTxMxD
   inside_T = jnp.arange(x_BxTxMxD.shape[1]) < num_steps
@@ -102,7 +102,7 @@ class Block(nn.Module):
 
 
 class AttentionPool(nn.Module):
-  """Each head averages its channels over the cells I where a mask holds."""
+  """Each head averages its channels over the unmasked cells I."""
 
   heads: int
 
@@ -120,7 +120,7 @@ class AttentionPool(nn.Module):
 class AudioEncoder(nn.Module):
   """`audio_BxS -> x_BxD`, any S of at least one sample.
 
-  With `num_samples` only so many count, and zeros must follow.
+  `num_samples`: length of the audio; the rest must be zeros.
   """
 
   config: AudioConfig
@@ -134,12 +134,12 @@ class AudioEncoder(nn.Module):
     rest = -length % (cfg.hop * cfg.stride)
     audio_BxS = jnp.pad(audio_BxS, ((0, 0), (0, rest)))
     frames = -(-(length if num_samples is None else num_samples) // cfg.hop)
-    filled = None  # frames, with what fills the last cell of the last stage
+    filled = None  # frames, rounded up to whole cells of the last stage
     if num_samples is not None:
       filled = -(-frames // cfg.stride) * cfg.stride
     x = patches(log_mel(audio_BxS, cfg, filled)[..., None], cfg.patch)
     x = dense(cfg.widths[0], (None, "embed"), "patch")(x)
-    # Pitch matters: the filters alone could not tell low from high.
+    # Position along mel: the filters alone could not tell low from high.
     x = x + self.param(
       "bands", nn.initializers.normal(0.02), (x.shape[2], cfg.widths[0])
     )

@@ -1,4 +1,4 @@
-"""Shapes of the text tower, the audio tower and what joins them."""
+"""Shapes of the text tower, the audio tower and the shared space."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ _MOST = {"layers": 256, "blocks": 256, "window": 65536, "num_mels": 1024}
 class TextConfig:
   """RoBERTa-shaped encoder (post-norm, learned positions).
 
-  `word_width` below `width` factorises the word table (ALBERT, 2020): more
+  A `word_width` below `width` factorises the word table (ALBERT, 2020): more
   words for the same number of parameters.
   """
 
@@ -79,13 +79,13 @@ class AudioConfig:
 
   @property
   def stride(self) -> int:
-    """Frames (and mel bands) behind one cell of the last stage."""
+    """Frames (and mel bands) per cell of the last stage."""
     return self.patch * 2 ** (len(self.widths) - 1)
 
 
 @dataclass(frozen=True)
 class ClapConfig:
-  """Both towers (our design) and the width E of the space they share."""
+  """Both towers (our design) and the width E of the shared space."""
 
   kind: str = "nano"
   text: TextConfig = field(default_factory=TextConfig)

@@ -1,7 +1,7 @@
-"""Text for the text tower: captions, sound words in sentences, general English.
+"""Text for the text tower: captions, sentences about sounds, general English.
 
-No audio is needed for it. Captions teach what our recordings are called; the
-rest, embedded by the teacher, teaches where every other word lies (our design).
+It needs no audio. Captions teach the names of our recordings; the rest,
+embedded by the teacher, teaches the positions of other words (our design).
 
 Axis I: texts of one word.
 """
@@ -58,13 +58,13 @@ _ARRAYS = {
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """Texts as ids, with what is known of their meaning.
+  """Texts as ids, with the teacher's embeddings and class labels.
 
   Attributes:
-    ids_QxP, mask_QxP: as of `tokenizer.tokenize`.
-    teacher_QxW: the teacher's embeddings, of length one, float16. Saved
-      corpora have this name: elsewhere the axis W, here their width, is Z.
-    label_Q: class that a text names, int32; -1 where it names none.
+    ids_QxP, mask_QxP: see `tokenizer.tokenize`.
+    teacher_QxW: the teacher's embeddings, of unit length, float16. Saved
+      corpora use this name; elsewhere the axis W, their width, is called Z.
+    label_Q: class that a text names, int32; -1 if it names none.
   """
 
   ids_QxP: np.ndarray
@@ -73,7 +73,7 @@ class Corpus:
   label_Q: np.ndarray
 
   def save(self, path: Path, key: str = "") -> None:
-    """Writes one npz, all of it or nothing; `key`: what it was made from."""
+    """Writes one npz atomically; `key`: fingerprint of its inputs."""
     with replacing(path) as file:
       arrays: dict[str, Any] = dataclasses.asdict(self)
       np.savez(file, **arrays | {_KEY: key})
@@ -83,7 +83,7 @@ class Corpus:
     """Reads what `save` wrote.
 
     Raises:
-      UserError: it is broken, or its arrays do not fit each other.
+      UserError: it is broken, or its arrays are inconsistent.
     """
     remedy = "remove it and run again"
     arrays = read_npz(path, remedy)
@@ -107,11 +107,11 @@ class Corpus:
     return corpus
 
   def word_table(self, vocab_size: int, width: int) -> np.ndarray:
-    """Starting values of the word table, `[vocab_size, width]` float32.
+    """Initial values of the word table, `[vocab_size, width]` float32.
 
-    A word that is one token starts at the principal components of what the
-    teacher makes of it, so that unseen words mean something from the first
-    step; every other token starts at random.
+    Words of a single token start at the principal components of their teacher
+    embeddings, so that unseen words have a meaning from the first step; all
+    other tokens start at random.
     """
     table = np.random.default_rng(0).normal(0, 0.02, (vocab_size, width))
     rows = np.flatnonzero(self.mask_QxP.sum(1) == 2)  # [cls] and the word
@@ -133,18 +133,18 @@ def prepare(
   make: Callable[[Tokenizer | None], tuple[Tokenizer, Corpus]],
   made_from: Any = None,
 ) -> tuple[Tokenizer, Corpus]:
-  """What `workdir` keeps; at first that of `start`, or else what is made.
+  """Tokenizer and corpus of `workdir`, copied from `start` or made if missing.
 
-  A bundle to start from (a folder or a name) has a tokenizer and no corpus: one
-  is made for it. What was made from something else is made anew, unless there
-  is a checkpoint that was trained with it.
+  A bundle to start from (a folder or a name) has a tokenizer but no corpus: one
+  is made for it. A corpus made from other inputs is made again, unless a
+  checkpoint was trained with it.
 
   Args:
-    made_from: all that `make` depends on, as JSON can hold it. None: what is
-      there is right.
+    made_from: all inputs of `make`, JSON ready. None: existing files are
+      accepted.
 
   Raises:
-    UserError: a file of theirs is missing or broken.
+    UserError: one of the files is missing or broken.
   """
   folder = folders.find(start) if start else None
   has_corpus = folder is not None and (folder / CORPUS).is_file()
@@ -165,12 +165,12 @@ def prepare(
       )
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
-    corpus.save(workdir / CORPUS, key)  # last: it says that both are there
+    corpus.save(workdir / CORPUS, key)  # last: it marks both as complete
   return _read(workdir)
 
 
 def _is_stale(workdir: Path, key: str) -> bool:
-  """Whether the corpus was made from something else, and is to be replaced."""
+  """Whether the corpus was made from other inputs and must be replaced."""
   path = workdir / CORPUS
   made_from = read_npz(path, "remove it and run again").get(_KEY)
   trained = bool(folders.steps(workdir))
@@ -202,14 +202,14 @@ def make(
   """Trains the tokenizer and writes the corpus, in random order.
 
   Args:
-    words_tokenizer: one that is trained already, or None.
-    captions: texts to learn whatever else there is, and the class each names
-      (-1 for none).
+    words_tokenizer: a trained one, or None.
+    captions: texts that are always included, with the class each names (-1:
+      none).
     held_out: lower-case texts to leave out.
     vocab_size: of the tokenizer.
-    num_sentences: how many to write.
-    max_tokens: longer texts are cut.
-    with_teacher: embed the texts; else `teacher_QxW` has no columns.
+    num_sentences: number of generated sentences.
+    max_tokens: longer texts are truncated.
+    with_teacher: embed the texts; otherwise `teacher_QxW` has no columns.
     wordnet_folder: WordNet 3 database, or "".
     seed: of the sentences and their order.
 
@@ -265,7 +265,7 @@ def inflect(verb: str, ending: str) -> str:
 
 
 def vocabulary(captions: Iterable[str], general: Sequence[str]) -> list[str]:
-  """Whole words by importance: captions', sound words and forms, general."""
+  """Whole words by importance: of captions, about sound, general English."""
   sound = sound_words()
   flat = [w for group in sound.values() for line in group for w in line]
   verbs = [w for line in sound["actions"] for w in line]
@@ -276,7 +276,7 @@ def vocabulary(captions: Iterable[str], general: Sequence[str]) -> list[str]:
 
 
 def sentences(general: Sequence[str], seed: int) -> Iterator[str]:
-  """Endless short texts; half are about sounds, half mix in any words."""
+  """Endless short texts; half are about sounds, half contain general words."""
   rng = random.Random(seed)
   sound = sound_words()
   sources, actions = sound["sources"], sound["actions"]
@@ -312,7 +312,7 @@ def wordnet(folder: str | Path) -> list[str]:
   for path in sorted(paths.local(folder).glob("data.*")):
     for line in lines(read_text(path).lower()):
       fields, bar, gloss = line.partition(" | ")
-      if line.startswith("  ") or not bar:  # the licence, at the top
+      if line.startswith("  ") or not bar:  # the licence header
         continue
       name = fields.split()[4].replace("_", " ")
       meaning = re.sub(r'[;:]?\s*"[^"]*"', "", gloss).strip(" ;")
@@ -328,10 +328,10 @@ def wordnet(folder: str | Path) -> list[str]:
 def general_words(
   english: Sequence[str], teacher_words: Sequence[str]
 ) -> list[str]:
-  """Common words first: by their count in `english`, or as the teacher has.
+  """Words by frequency in `english`, or else in the teacher's order.
 
-  A word of the teacher's counts for two: that ranks its names and rare forms
-  below the common words that it lacks.
+  A word of the teacher's vocabulary counts as two occurrences: this ranks its
+  names and rare forms below common words that it lacks.
   """
   counts = collections.Counter(dict.fromkeys(teacher_words, 2))
   for text in english:

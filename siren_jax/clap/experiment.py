@@ -1,4 +1,4 @@
-"""Deprecated: its names are in `siren_jax.experiments.clap`."""
+"""Deprecated; use `siren_jax.experiments.clap`."""
 
 from siren_jax import moved
 

@@ -2,8 +2,8 @@
 
 Chen et al. 2022; Wu et al. 2023 (section 3.3 for fusion). Ten seconds of log
 mel frames are stretched to 1024, folded to a square picture of 256 x 256, and
-cut to patches. Of a longer clip the network gets the whole, squeezed, and,
-where the model fuses, three parts beside.
+split into patches. For longer clips, models with fusion get the whole clip,
+squeezed, and three parts of it.
 
 Axes: I windows of a picture (or pictures of a clip), W patches of a window,
 Y and X rows and columns of a picture.
@@ -21,7 +21,7 @@ from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 from siren_jax.common.precision import exact
 
-_MASKED = -100.0  # as the published model was trained with
+_MASKED = -100.0  # the value that the published model was trained with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +30,13 @@ class HtsatConfig:
 
   Attributes:
     sample_rate: Hz. window, hop: samples of a frame, and between frames.
-    low, high: Hz, of the `num_mels` bands.
-    seconds: that it hears; shorter clips are repeated, longer ones cut.
+    low, high: range of the `num_mels` bands in Hz.
+    seconds: length of the input; shorter clips are repeated, longer ones cut.
     picture: side of the folded spectrogram. patch: side of a patch.
     width: of the first stage; each later one doubles it.
     blocks, heads: of every stage.
     grid: side of an attention window, in patches.
-    fusion: hears the parts of longer clips too.
+    fusion: whether parts of longer clips are used too.
   """
 
   sample_rate: int = 48000
@@ -68,7 +68,7 @@ class HtsatConfig:
 class WindowAttention(nn.Module):
   """Attention among the patches of each window, `x_BxWxD`.
 
-  Windows are rows of the batch, those of one picture next to each other.
+  Windows are rows of the batch; those of one picture are adjacent.
   """
 
   heads: int
@@ -90,7 +90,7 @@ class WindowAttention(nn.Module):
     table = self.param(
       "bias", nn.initializers.zeros, ((2 * self.grid - 1) ** 2, self.heads)
     )
-    bias_WxWxH = table[_relative(self.grid)]
+    bias_WxWxH = table[_relative_positions(self.grid)]
     scores = scores + jnp.moveaxis(bias_WxWxH, -1, 0)
     if mask_IxWxW is not None:
       repeats = windows // len(mask_IxWxW)
@@ -108,26 +108,26 @@ class SwinBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxYxXxD: jax.Array) -> jax.Array:
-    batch, height, breadth, width = x_BxYxXxD.shape
+    batch, height, width, dim = x_BxYxXxD.shape
     grid, shift = self.grid, self.shift
     y = nn.LayerNorm(1e-5, name="attention_norm")(x_BxYxXxD)
     y = jnp.roll(y, (-shift, -shift), (1, 2))
-    y = y.reshape(batch, height // grid, grid, breadth // grid, grid, width)
+    y = y.reshape(batch, height // grid, grid, width // grid, grid, dim)
     y = y.swapaxes(2, 3)
     tiled = y.shape
-    mask = _seams(height, breadth, grid, shift) if shift else None
+    mask = _shift_mask(height, width, grid, shift) if shift else None
     y = WindowAttention(self.heads, grid, name="attention")(
-      y.reshape(-1, grid * grid, width), mask
+      y.reshape(-1, grid * grid, dim), mask
     )
     y = y.reshape(tiled).swapaxes(2, 3).reshape(x_BxYxXxD.shape)
     x = x_BxYxXxD + jnp.roll(y, (shift, shift), (1, 2))
     y = nn.LayerNorm(1e-5, name="mlp_norm")(x)
-    y = nn.gelu(nn.Dense(4 * width, name="up")(y), approximate=False)
-    return x + nn.Dense(width, name="down")(y)
+    y = nn.gelu(nn.Dense(4 * dim, name="up")(y), approximate=False)
+    return x + nn.Dense(dim, name="down")(y)
 
 
 class Merge(nn.Module):
-  """Four neighbouring patches to one of twice the width."""
+  """Merges four neighbouring patches into one of twice the width."""
 
   @nn.compact
   def __call__(self, x_BxYxXxD: jax.Array) -> jax.Array:
@@ -137,7 +137,7 @@ class Merge(nn.Module):
 
 
 class Fusion(nn.Module):
-  """The whole and the parts, weighed against each other (Dai et al. 2021)."""
+  """Weighted sum of the whole and the parts (Dai et al. 2021)."""
 
   @nn.compact
   def __call__(
@@ -160,8 +160,8 @@ class Fusion(nn.Module):
 class Htsat(nn.Module):
   """Log mel frames [B, I, T, M] in dB to features [B, D].
 
-  I is 1, or 4 with fusion (the whole, then three parts); `longer_B`, which
-  fusion needs, says for which clips the parts count.
+  I is 1, or 4 with fusion (the whole, then three parts); `longer_B`, required
+  with fusion, says which clips have parts.
   """
 
   config: HtsatConfig
@@ -179,7 +179,7 @@ class Htsat(nn.Module):
     x = nn.Dense(cfg.width, name="patch")(whole)
     if cfg.fusion:
       assert longer_B is not None
-      # A part is seen three times as coarsely, so that three fit beside.
+      # Parts are patched three times as coarsely, so that three fit together.
       parts = _patches(pictures[:, 1:], cfg.patch, 3 * cfg.patch)
       parts = nn.Dense(cfg.width, name="part_patch")(parts)
       parts = jnp.moveaxis(parts, 1, 2).reshape(len(x), side, -1, cfg.width)
@@ -194,7 +194,7 @@ class Htsat(nn.Module):
         x = Merge(name=f"merge_{i}")(x)
       grid = min(cfg.grid, x.shape[1])
       for j in range(blocks):
-        # One window sees it all: nothing to shift.
+        # One window covers everything: nothing to shift.
         offset = grid // 2 if j % 2 and grid < x.shape[1] else 0
         x = SwinBlock(heads, grid, offset, name=f"block_{i}_{j}")(x)
     return jnp.mean(nn.LayerNorm(1e-5, name="norm")(x), (1, 2))
@@ -202,7 +202,7 @@ class Htsat(nn.Module):
 
 @exact
 def fold(mel_BxIxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
-  """Pictures [B, I, side, side]: pieces of time over one another."""
+  """Pictures [B, I, side, side]: segments of time stacked along frequency."""
   pieces = config.picture // config.num_mels
   frames = config.picture * pieces
   stretch = _bicubic(mel_BxIxTxM.shape[2], frames)
@@ -214,21 +214,21 @@ def fold(mel_BxIxTxM: jax.Array, config: HtsatConfig) -> jax.Array:
   )
 
 
-def _patches(x: jax.Array, height: int, breadth: int) -> jax.Array:
-  """Pictures [..., Y, X] to patches [..., Y/height, X/breadth, D].
+def _patches(x: jax.Array, height: int, width: int) -> jax.Array:
+  """Pictures [..., Y, X] to patches [..., Y/height, X/width, D].
 
-  Columns that fill no patch are left out.
+  Columns that do not fill a patch are dropped.
   """
   *lead, rows, columns = x.shape
-  x = x[..., : columns - columns % breadth]
-  x = x.reshape(*lead, rows // height, height, columns // breadth, breadth)
+  x = x[..., : columns - columns % width]
+  x = x.reshape(*lead, rows // height, height, columns // width, width)
   x = x.swapaxes(-2, -3)
-  return x.reshape(*x.shape[:-2], height * breadth)
+  return x.reshape(*x.shape[:-2], height * width)
 
 
 @functools.lru_cache
-def _relative(grid: int) -> np.ndarray:
-  """Row of the bias table for every pair of patches of a window [W, W]."""
+def _relative_positions(grid: int) -> np.ndarray:
+  """Index into the bias table for each pair of patches of a window [W, W]."""
   row, column = np.divmod(np.arange(grid * grid), grid)
   rows = row[:, None] - row + grid - 1
   columns = column[:, None] - column + grid - 1
@@ -236,15 +236,15 @@ def _relative(grid: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def _seams(height: int, breadth: int, grid: int, shift: int) -> np.ndarray:
-  """Keeps apart, in each window, what rolling brought together [I, W, W]."""
+def _shift_mask(height: int, width: int, grid: int, shift: int) -> np.ndarray:
+  """Mask [I, W, W] of patches that only the cyclic shift made neighbours."""
 
   def regions(length: int) -> np.ndarray:
     place = np.arange(length)
     return (place >= length - grid).astype(int) + (place >= length - shift)
 
-  region = 3 * regions(height)[:, None] + regions(breadth)
-  region = region.reshape(height // grid, grid, breadth // grid, grid)
+  region = 3 * regions(height)[:, None] + regions(width)
+  region = region.reshape(height // grid, grid, width // grid, grid)
   region_IxW = region.swapaxes(1, 2).reshape(-1, grid * grid)
   apart = region_IxW[:, :, None] != region_IxW[:, None]
   return np.where(apart, _MASKED, 0.0).astype("f4")
@@ -252,7 +252,7 @@ def _seams(height: int, breadth: int, grid: int, shift: int) -> np.ndarray:
 
 @functools.lru_cache
 def _bicubic(size: int, new_size: int) -> np.ndarray:
-  """Cubic interpolation between the ends as torch does it [new, size]."""
+  """Matrix [new, size] of torch's cubic interpolation with aligned ends."""
   place = np.linspace(0, size - 1, new_size)
   first = np.floor(place).astype(int)
   matrix = np.zeros((new_size, size), "f4")
@@ -264,7 +264,7 @@ def _bicubic(size: int, new_size: int) -> np.ndarray:
 
 
 def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
-  """Keys' kernel (1981)."""
+  """Cubic convolution kernel (Keys 1981)."""
   d = distance
   near = (a + 2) * d**3 - (a + 3) * d**2 + 1
   far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a

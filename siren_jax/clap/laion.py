@@ -11,10 +11,10 @@ from siren_jax.clap.config import TextConfig
 from siren_jax.clap.htsat import Htsat, HtsatConfig
 from siren_jax.clap.text_tower import TextEncoder
 
-_PARTS = 3  # of a longer clip, beside the whole
+_PARTS = 3  # of a longer clip, in addition to the whole
 
-# LAION's own code reads 77 tokens; RoBERTa could read 512, and every prompt of
-# a code set is as long as the longest may be.
+# LAION's own code reads 77 tokens. RoBERTa could read 512, but code sets pad
+# every prompt to this length.
 ROBERTA = TextConfig(
   vocab_size=50265,
   word_width=768,
@@ -29,7 +29,7 @@ ROBERTA = TextConfig(
 
 @dataclasses.dataclass(frozen=True)
 class LaionConfig:
-  """Both towers and the width E of the space they share; see `CONFIGS`."""
+  """Both towers and the width E of the shared space; see `CONFIGS`."""
 
   kind: str = "laion"
   text: TextConfig = ROBERTA
@@ -69,7 +69,7 @@ class LaionModel(nn.Module):
 
 
 class Head(nn.Module):
-  """Two layers to the shared space."""
+  """Two-layer projection to the shared space."""
 
   width: int
 
@@ -87,32 +87,32 @@ def features(
 ) -> tuple[jax.Array, jax.Array]:
   """Log mel frames [B, I, T, M] in dB, and which clips are longer [B].
 
-  I counts pictures of a clip: 1, or 4 with fusion.
+  I is the number of pictures of a clip: 1, or 4 with fusion.
 
-  Shorter clips are repeated as often as they fit whole, then padded with
-  zeros. Longer ones are cut to their middle or, with fusion, squeezed, with
-  three parts beside; where the reference draws a place at random, this takes
-  the middle of what it draws from.
+  Shorter clips are repeated a whole number of times, then padded with zeros.
+  Longer ones are cut to their middle or, with fusion, squeezed, with three
+  parts added; where the reference draws a position at random, this uses the
+  middle of the range.
 
-  `num_samples` of a clip count, at least one; None: all.
+  `num_samples`: length of a clip, at least one; None: all.
   """
-  wanted = round(config.seconds * config.sample_rate)
+  input_size = round(config.seconds * config.sample_rate)
   batch, length = audio_BxS.shape
   size = jnp.asarray(length if num_samples is None else num_samples)
-  short = size <= wanted
+  short = size <= input_size
   if config.fusion:
-    total = jnp.maximum(size, wanted)
-    place_S = jnp.arange(max(length, wanted) + config.window // 2)
+    total = jnp.maximum(size, input_size)
+    place_S = jnp.arange(max(length, input_size) + config.window // 2)
     place_S = jnp.where(place_S < total, place_S, 2 * (total - 1) - place_S)
   else:
-    place_S = jnp.arange(wanted) + jnp.maximum(size - wanted, 0) // 2
+    place_S = jnp.arange(input_size) + jnp.maximum(size - input_size, 0) // 2
   source_S = jnp.where(short, place_S % size, place_S)
-  silent_S = short & (place_S >= wanted // size * size)
-  heard_BxS = jnp.take(audio_BxS, source_S, 1, mode="clip")
-  mel_BxTxM = _log_mel(jnp.where(silent_S, 0, heard_BxS), config)
+  silent_S = short & (place_S >= input_size // size * size)
+  input_BxS = jnp.take(audio_BxS, source_S, 1, mode="clip")
+  mel_BxTxM = _log_mel(jnp.where(silent_S, 0, input_BxS), config)
   if not config.fusion:
     return mel_BxTxM[:, None], jnp.full(batch, ~short)
-  total, frames = total // config.hop + 1, wanted // config.hop + 1
+  total, frames = total // config.hop + 1, input_size // config.hop + 1
   whole = _squeezed(mel_BxTxM, total, frames)
   place_IxT = _part_starts(total, frames)[:, None] + jnp.arange(frames)
   parts = jnp.take(mel_BxTxM, place_IxT, 1)
@@ -121,7 +121,7 @@ def features(
 
 
 def _part_starts(total: jax.Array, frames: int) -> jax.Array:
-  """First frames of the parts [3]: the middles of three ranges of places."""
+  """First frames of the parts [3]: the middles of three ranges."""
   size, more = jnp.divmod(total - frames + 1, _PARTS)
   part_I = jnp.arange(_PARTS)
   size_I = size + (part_I < more)
@@ -130,7 +130,7 @@ def _part_starts(total: jax.Array, frames: int) -> jax.Array:
 
 
 def _squeezed(mel_BxTxM: jax.Array, total: jax.Array, frames: int) -> jax.Array:
-  """The first `total` frames to fewer: linear, as torch interpolates."""
+  """Resizes the first `total` frames: linear interpolation as in torch."""
   middle_T = (2 * jnp.arange(frames) + 1) * total - frames
   first_T, rest_T = jnp.divmod(middle_T, 2 * frames)  # exact, as integers
   share_Tx1 = (rest_T / (2 * frames))[:, None]
@@ -141,7 +141,7 @@ def _squeezed(mel_BxTxM: jax.Array, total: jax.Array, frames: int) -> jax.Array:
 
 def _log_mel(audio_BxS: jax.Array, config: HtsatConfig) -> jax.Array:
   c = config
-  # As the authors trained them: HTK's bands with fusion, Slaney's without.
+  # As in training: HTK's bands with fusion, Slaney's without.
   return mel.decibels(
     audio_BxS, c.sample_rate, c.window, c.hop, c.num_mels, c.low, c.high,
     scale="htk" if c.fusion else "slaney",

@@ -25,16 +25,16 @@ from siren_jax.storage import components, folders
 
 Config = ClapConfig | LaionConfig  # `kind` says which
 
-# Heads that only the loss needs: in checkpoints, not in what ships.
+# Heads that only the loss needs: kept in checkpoints, not in bundles.
 TRAINING_ONLY = "training"
 
 
 class ClapModel(nn.Module):
   """Both towers, each with a linear map to the shared space.
 
-  The text embedding is linear in the masked mean of the tokens: what is near
-  in one is near in the other, so the experts, which see tokens, profit from
-  what the embedding has learned.
+  The text embedding is linear in the masked mean of the tokens: texts close in
+  one are close in the other, so the experts, which read the tokens, benefit
+  from what the embedding has learned.
   """
 
   config: ClapConfig
@@ -96,10 +96,10 @@ def encode_text(
   """Last hidden states and the sentence embedding of tokenized prompts.
 
   Args:
-    params: of `init`, unboxed.
-    config: its shapes.
+    params: from `init`, unboxed.
+    config: the model's shapes.
     ids_BxP: token ids, P at most `config.text.max_tokens`.
-    mask_BxP: true where there is a token.
+    mask_BxP: true for tokens, false for padding.
 
   Returns:
     tokens_BxPxC (zero where padded) and embedding_BxE of length one.
@@ -122,12 +122,12 @@ def encode_audio(
   """Embedding of audio of any length.
 
   Args:
-    params: of `init`, unboxed.
-    config: its shapes.
+    params: from `init`, unboxed.
+    config: the model's shapes.
     audio_BxS: at least one sample.
     sample_rate: None: that of `config.audio`.
-    num_samples: the first so many of each row count, at least one; None: all.
-      It may be traced: then one program serves all lengths up to S.
+    num_samples: length of the audio in each row, at least one; None: all. It
+      may be traced, so that one program serves all lengths up to S.
 
   Returns:
     embedding_BxE of length one.
@@ -145,7 +145,7 @@ def encode_audio(
 def _silenced(
   audio_BxS: jax.Array, num_samples: int | jax.Array | None
 ) -> jax.Array:
-  """Zeros from sample `num_samples` on; None: nowhere."""
+  """Sets samples from `num_samples` on to zero; None: none."""
   if num_samples is None:
     return audio_BxS
   inside_S = jnp.arange(audio_BxS.shape[1]) < num_samples
@@ -154,9 +154,9 @@ def _silenced(
 
 @dataclasses.dataclass(frozen=True)
 class Clap:
-  """A trained CLAP: what it needs to read words and hear sounds.
+  """A trained CLAP with its tokenizer.
 
-  It has put its parameters on the device.
+  Its parameters are on the device.
   """
 
   config: Config
@@ -187,7 +187,7 @@ class Clap:
   ) -> jax.Array:
     """embedding_BxE of audio at `config.audio.sample_rate`, any length.
 
-    The first `num_samples` of each row count; None: all.
+    `num_samples`: length of the audio in each row; None: all.
     """
     audio_BxS, num_samples = meshes.put((audio_BxS, num_samples))
     return _encode_audio(
@@ -209,7 +209,7 @@ def load(folder: str | os.PathLike) -> Clap:
       or the tokenizer knows more words than the text tower.
   """
   folder = folders.find(folder)
-  kinds: Any = Config  # a union is no type to mypy
+  kinds: Any = Config  # mypy does not take a union as a type
   config, params = components.load(folder, "clap", kinds, init)
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
@@ -218,7 +218,7 @@ def load(folder: str | os.PathLike) -> Clap:
 
 @exact
 def _cosines(texts_QxE: jax.Array, audio_BxE: jax.Array) -> jax.Array:
-  """Of embeddings of length one, [Q, B]."""
+  """Cosines [Q, B] of unit-length embeddings."""
   return texts_QxE @ audio_BxE.T
 
 

@@ -1,11 +1,11 @@
-"""The CLAP objective: sounds to their captions, words to their meaning.
+"""The CLAP objective: contrast of clips and captions, distillation of text.
 
-Contrast (Radford et al., 2021; LAION CLAP, 2023) ties clips to captions.
-Distillation from a sentence encoder ties the text tower to English at large,
-so that a word that no recording has lands near the words that were (our
-design). Batches may lack audio: then only words are learned.
+The contrastive loss (Radford et al., 2021; LAION CLAP, 2023) aligns clips with
+captions. Distillation from a sentence encoder teaches the text tower general
+English, so that words of no recording land near similar words of recordings
+(our design). Batches without audio train the text tower only.
 
-The array `teacher_QxW` of saved corpora is older than the axis Z: its W is Z.
+The axis W of `teacher_QxW` in saved corpora is called Z here.
 """
 
 import dataclasses
@@ -44,17 +44,17 @@ class ClapLossConfig:
   Attributes:
     contrast: clips against captions.
     sentence: embedding, through a linear head, against the teacher's.
-    token: the same from each single token: attention over the tokens, which
-      is what the experts do, then finds the meaning wherever it looks.
-    relation: cosines of the texts of a batch against the teacher's.
-    classes: the class that a text names; where none is known, how the teacher
-      would guess. What people call our classes then falls apart cleanly.
-    clip_classes: the class that a clip's caption names, among all of them: a
-      batch has few negatives where classes are many. Only with `lock_text`,
-      which keeps the texts of a class where they are.
-    scale: starting value of the logit scale (inverse temperature).
-    lock_text: train the audio side alone, to a text tower that stays as it
-      started (Zhai et al. 2022): experts trained on its tokens stay valid.
+    token: the same from each single token, so that the experts' attention over
+      the tokens finds the meaning in any of them.
+    relation: cosines between the texts of a batch against the teacher's.
+    classes: the class that a text names; if unknown, the teacher's prediction.
+      It separates the names of our classes.
+    clip_classes: the class that a clip's caption names, among all classes: with
+      many classes, a batch has few negatives. Needs `lock_text`, which keeps
+      the text embeddings of a class fixed.
+    scale: initial logit scale (inverse temperature).
+    lock_text: train the audio tower only, with a frozen text tower (Zhai et al.
+      2022): experts trained on its tokens stay valid.
   """
 
   contrast: float = 1.0
@@ -76,12 +76,12 @@ class ClapLossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TextClasses:
-  """Texts of known class: prompts to classify by, and phrasings to test.
+  """Texts of known class: prompts to classify with, and test phrasings.
 
   Attributes:
     ids_QxP, mask_QxP: the texts, tokenized.
-    prompt_Q: class of a prompt (their mean stands for the class), else -1.
-    test_Q: class of a phrasing kept from training, else -1.
+    prompt_Q: class of a prompt (their mean represents the class), else -1.
+    test_Q: class of a held-out phrasing, else -1.
     count: number of classes O.
   """
 
@@ -100,9 +100,9 @@ class ClapTask:
     loss: weights of the objective.
     optimizer: settings of AdamW.
     ema_decay: of the averaged parameters, 0 for none.
-    texts: the corpus, to see the classes as the teacher does.
-    classes: what `evaluate` classifies by; None leaves classes out.
-    start: parameters to start from; missing parts are drawn at random.
+    texts: the corpus, for the teacher's embeddings of the classes.
+    classes: texts that `evaluate` classifies with; None: no classes.
+    start: initial parameters; missing parts are drawn at random.
   """
 
   def __init__(
@@ -152,10 +152,10 @@ class ClapTask:
     return TrainState.create(params, self._tx, ema=self._ema)
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """Losses, and how often words and clips find their class.
+    """Losses, and accuracies of text and audio classification.
 
-    token_accuracy and text_accuracy: phrasings never trained on, by the
-    nearest class prompt, in the mean of the tokens and in the shared space.
+    token_accuracy and text_accuracy: held-out phrasings classified by the
+    nearest class prompt, by the mean of the tokens and in the shared space.
     audio_accuracy: clips of a known class, by class prompts.
     """
     params = state.eval_params
@@ -175,13 +175,13 @@ class ClapTask:
     return loss, parts
 
   def _sounds(self, params: Params, batch: Batch) -> Metrics:
-    """Losses of clips: which caption is theirs, and which class."""
+    """Losses of clips: matching their captions and their classes."""
     audio_BxE = normalize(self._audio(params, batch["audio_BxS"]))
     ids_BxP, label_B = batch["ids_BxP"], batch["label_B"]
     text_BxE = self._text(params, ids_BxP, batch["text_mask_BxP"])[1]
     scale = jnp.minimum(jnp.exp(params[TRAINING_ONLY]["log_scale"]), 100.0)
     logits_BxB = scale * audio_BxE @ normalize(text_BxE).T
-    # Two dogs are no negatives of each other, nor are two equal captions.
+    # Clips of one class, or with equal captions, are not negatives.
     same_BxB = (label_B[:, None] == label_B) & (label_B >= 0)
     same_BxB |= (ids_BxP[:, None] == ids_BxP).all(-1)
     target_BxB = same_BxB / same_BxB.sum(-1, keepdims=True)
@@ -196,7 +196,7 @@ class ClapTask:
     return parts
 
   def _words(self, params: Params, batch: Batch) -> Metrics:
-    """Losses of texts alone: what the teacher says, which class they tell."""
+    """Losses of texts alone: distillation and classification."""
     mask_QxP = batch["extra_mask_QxP"]
     teacher_QxZ = batch["extra_teacher_QxW"].astype(jnp.float32)
     tokens_QxPxC, text_QxE = self._text(
@@ -246,14 +246,14 @@ class ClapTask:
   def _class_texts(
     self, params: Params, c: TextClasses
   ) -> tuple[jax.Array, jax.Array]:
-    """Means of the tokens, and embeddings, of the texts of all classes."""
+    """Mean tokens and embeddings of the texts of all classes."""
 
     def one(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
       ids_P, mask_P = row
       tokens_1xPxC, text_1xE = self._text(params, ids_P[None], mask_P[None])
       return masked_mean(tokens_1xPxC[0], mask_P[:, None], axis=0), text_1xE[0]
 
-    # Of 500 classes there are thousands: in parts, for the sake of memory.
+    # Thousands of texts for 500 classes: in batches, to save memory.
     return jax.lax.map(one, (c.ids_QxP, c.mask_QxP), batch_size=256)
 
   def _text(self, params: Params, ids: Any, mask: Any) -> Any:
@@ -269,7 +269,7 @@ class ClapTask:
 
 
 def _to_teacher(params: Params, x_C: jax.Array) -> jax.Array:
-  """Tokens, or their mean, through E to the teacher's space, length one."""
+  """Maps tokens, or their mean, via E to the teacher's space, unit length."""
   project, head_ExZ = params["project_text"], params[TRAINING_ONLY]["head"]
   kernel_CxZ = project["kernel"] @ head_ExZ
   return normalize(x_C @ kernel_CxZ + project["bias"] @ head_ExZ)
@@ -278,7 +278,7 @@ def _to_teacher(params: Params, x_C: jax.Array) -> jax.Array:
 def _class_means(
   x_QxZ: Any, label_Q: np.ndarray, count: int
 ) -> tuple[Any, jax.Array]:
-  """Centre of the class means, and the means about it, of length one."""
+  """Centre of the class means, and the centred means with unit length."""
   member_OxQ = np.arange(count)[:, None] == label_Q
   member_OxQ = member_OxQ / np.maximum(member_OxQ.sum(1, keepdims=True), 1)
   means_OxZ = member_OxQ.astype(np.float32) @ x_QxZ
@@ -287,7 +287,7 @@ def _class_means(
 
 
 def _prompt_means(text_QxE: jax.Array, c: TextClasses) -> jax.Array:
-  """Mean of the prompts of every class [O, E], of length one."""
+  """Mean of the prompts of each class [O, E], with unit length."""
   member_OxQ = jnp.arange(c.count)[:, None] == c.prompt_Q
   return normalize(member_OxQ @ normalize(text_QxE))
 
@@ -297,10 +297,10 @@ def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def _accuracy(guess: jax.Array, label: jax.Array) -> jax.Array:
-  """Share of right answers where there is a label (-1: none)."""
+  """Share of correct guesses among labelled rows (-1: no label)."""
   return masked_mean((guess == label).astype(jnp.float32), label >= 0)
 
 
 def _of_sound(path: tuple[str, ...]) -> bool:
-  """Whether a parameter is of the audio side."""
+  """Whether a parameter belongs to the audio tower."""
   return path[0] not in ("text", "project_text")

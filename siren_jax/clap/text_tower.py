@@ -1,7 +1,7 @@
 """Text tower: a RoBERTa-shaped transformer encoder.
 
-The same module holds the small shipped tower and the teacher
-(`clap/teacher.py`), which differ in their `TextConfig` only.
+The small text tower and the teacher (`clap/teacher.py`) use the same module
+and differ in their `TextConfig` only.
 """
 
 from typing import Any
@@ -16,19 +16,19 @@ _NEGATIVE = -1e9  # finite: a row that is all padding must not become NaN
 
 
 def partitioned(axes: tuple[str | None, str | None]) -> Any:
-  """Initializer of a matrix that carries logical axis names."""
+  """Initializer of a matrix with logical axis names."""
   return nn.with_logical_partitioning(nn.initializers.normal(0.02), axes)
 
 
 def dense(
   width: int, axes: tuple[str | None, str | None], name: str | None
 ) -> nn.Dense:
-  """Affine map whose kernel carries logical axis names."""
+  """Affine map whose kernel has logical axis names."""
   return nn.Dense(width, kernel_init=partitioned(axes), name=name)
 
 
 class SelfAttention(nn.Module):
-  """Multi-head attention of a sequence to itself, padding left out."""
+  """Multi-head self-attention that ignores padding."""
 
   width: int
   heads: int

@@ -1,4 +1,4 @@
-"""Words to ids: a byte-pair encoding trained with `tokenizers`."""
+"""Text to ids: a byte-pair encoding trained with `tokenizers`."""
 
 import json
 import logging
@@ -29,11 +29,11 @@ def train(
   """Trains a lower-casing, accent-stripping BPE.
 
   Args:
-    texts: what to count pairs in.
-    vocab_size: entries in all, special tokens included.
-    words: whole words to hold as one entry each, whether or not merges lead to
-      them; the first ones win, and they take at most seven eighths, or what
-      the letters of the texts leave.
+    texts: to count pairs in.
+    vocab_size: total entries, including special tokens.
+    words: whole words that get one entry each, even if no merge leads to them;
+      the first ones take precedence. They use at most seven eighths of the
+      vocabulary, or what the letters of the texts leave.
 
   Returns:
     A tokenizer whose id 0 is padding and which puts `[cls]` first.
@@ -50,7 +50,7 @@ def train(
   )
   model = json.loads(pieces.to_str())["model"]
   vocab = model["vocab"]
-  for word in words:  # Letters alone may take more than was left for pairs.
+  for word in words:  # Letters alone may need more than was left for pairs.
     if len(vocab) < vocab_size:
       vocab.setdefault(word, len(vocab))
   merges = [tuple(pair) for pair in model["merges"]]
@@ -89,7 +89,7 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
 
   Args:
     path: of the file.
-    vocab_size: of the text tower that takes its ids; None: not known.
+    vocab_size: of the text tower that reads its ids; None: unknown.
 
   Raises:
     UserError: the file is missing, is not a tokenizer, or has ids that are
@@ -114,17 +114,17 @@ def load(path: str | Path, vocab_size: int | None = None) -> Tokenizer:
 def checked(
   tokenizer: Tokenizer, vocab_size: int | None, source: Path
 ) -> Tokenizer:
-  """A tokenizer that neither pads nor cuts, with ids of the text tower.
+  """The tokenizer without padding or truncation, its ids checked.
 
   Args:
-    tokenizer: is changed.
-    vocab_size: as of `load`.
+    tokenizer: modified in place.
+    vocab_size: see `load`.
     source: for the message.
 
   Raises:
     UserError: it has ids that are not below `vocab_size`.
   """
-  # Published ones may carry what they were last called with.
+  # Published tokenizers may contain the settings of their last call.
   tokenizer.no_padding()
   tokenizer.no_truncation()
   highest = max(tokenizer.get_vocab().values(), default=-1)
@@ -144,13 +144,13 @@ def tokenize(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Ids `[B, P]` int32 and mask `[B, P]` bool, P = `max_tokens`.
 
-  Longer texts are cut; a token that ends texts stays.
+  Longer texts are truncated but keep their end token.
 
   Args:
-    log_cuts: warn of every text that is cut.
+    log_cuts: warn of each truncated text.
 
   Raises:
-    UserError: a text is empty or only blanks, or is not Unicode.
+    UserError: a text is empty or blank, or is not valid Unicode.
   """
   ids_BxP = np.zeros((len(texts), max_tokens), np.int32)
   mask_BxP = np.zeros((len(texts), max_tokens), bool)

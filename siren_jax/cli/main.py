@@ -14,9 +14,9 @@ from siren_jax.common.config import check_number
 from siren_jax.common.errors import UserError
 
 # A verb is a module of a package here, with `add_arguments(parser)` and
-# `run(args)`; the first line of its docstring is its help, its `INTERRUPTED`
-# says what a signal leaves behind, its `EXTRA` which extra it cannot do
-# without. Modules import what is slow in `run`.
+# `run(args)`; the first line of its docstring is its help, `INTERRUPTED` says
+# what a signal leaves behind, and `EXTRA` names the extra it requires. Slow
+# imports belong in `run`.
 VERBS = {
   "generate": "sounds",
   "kinds": "sounds",
@@ -45,19 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command.
 
   Returns:
-    The exit status: 2 where the input is at fault, 128 + N after signal N.
+    The exit status: 2 for an error in the input, 128 + N after signal N.
   """
   with terminal.attached():
     try:
       return _run(sys.argv[1:] if argv is None else list(argv))
-    except BrokenPipeError:  # as of `siren-jax inspect | head -1`
+    except BrokenPipeError:  # such as `siren-jax inspect | head -1`
       return 128 + signal.SIGPIPE
     finally:
       terminal.drop_unwritable()
 
 
 def _run(argv: list[str]) -> int:
-  """Runs one command, and tells in one line what ended it."""
+  """Runs one command; reports in one line what ended it."""
   args = argparse.Namespace(interrupted=_INTERRUPTED)
   try:
     try:
@@ -83,7 +83,7 @@ def _run(argv: list[str]) -> int:
     if not _is_out_of_memory(error):
       raise  # a bug
     reason = (str(error).splitlines() or ["it is not said of what size"])[0]
-    return _fail(f"out of memory ({reason}); {_less(args)}")
+    return _fail(f"out of memory ({reason}); {_memory_hint(args)}")
 
 
 def _fail(message: str) -> int:
@@ -94,7 +94,7 @@ def _fail(message: str) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
   if isinstance(error, MemoryError):
     return True
-  jax = sys.modules.get("jax")  # Without it, it is none of JAX's.
+  jax = sys.modules.get("jax")  # not JAX's error if it is not imported
   return (
     jax is not None
     and isinstance(error, jax.errors.JaxRuntimeError)
@@ -102,8 +102,8 @@ def _is_out_of_memory(error: Exception) -> bool:
   )
 
 
-def _less(args: argparse.Namespace) -> str:
-  """What makes a command take less memory, by its own flags."""
+def _memory_hint(args: argparse.Namespace) -> str:
+  """Flags of this command that reduce its memory."""
   names = ("num_samples", "candidates", "seconds", "views", "frames")
   flags = [f"--{n.replace('_', '-')}" for n in names if hasattr(args, n)]
   flags += ["--config.train.batch_size"] if hasattr(args, "config") else []
@@ -117,7 +117,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _VerbParser(_Parser):
-  """A text that is given is a path, unless it has `type=str`."""
+  """Arguments are paths unless they have another `type`."""
 
   def __init__(self, **settings: Any):
     super().__init__(**settings)

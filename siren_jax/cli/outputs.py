@@ -17,15 +17,15 @@ from siren_jax.common import files
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import normal
 
-STEM_BYTES = 120  # of the words in a name; a name may have 255
-_BESIDE = (".json", ".png")  # files beside a sound
+STEM_BYTES = 120  # of the prompt in a file name, which may have 255
+_SIDECARS = (".json", ".png")  # files beside a sound
 
 
 def stem(words: str, seed: int, sample: int, done: str = "") -> str:
   """Name of a sound without suffix: its first words, seed and sample.
 
   Args:
-    done: what was done to a recording, if it was made from one.
+    done: what was done to the source recording, if there is one.
   """
   words = re.sub(r"[\W_]+", "-", normal(words).lower())
   short = words.encode()[:STEM_BYTES].decode(errors="ignore").strip("-")
@@ -35,25 +35,26 @@ def stem(words: str, seed: int, sample: int, done: str = "") -> str:
 
 @contextlib.contextmanager
 def reserved(
-  path: pathlib.Path, beside: tuple[str, ...] = ()
+  path: pathlib.Path, sidecars: tuple[str, ...] = ()
 ) -> Iterator[pathlib.Path]:
-  """`files.unused`, where no sound gets the facts of another.
+  """`files.unused`, but no sound gets the JSON file or picture of another.
 
-  A JSON file or a picture is taken for that of every sound of its name: a sound
-  is written where none is, and a JSON file where no sound is in any format.
+  JSON files and pictures belong to all sounds of their name. So a sound is
+  written only if neither exists, and a JSON file only if no sound of the name
+  exists in any format.
 
   Args:
-    beside: suffixes of files that the block writes too.
+    sidecars: suffixes of other files that the block writes.
   """
   from siren_jax.audio import sound_files
 
   suffix, sounds = path.suffix.lower(), sound_files.SUFFIXES
   taken: tuple[str, ...] = ()
   if suffix in sounds:
-    taken = _BESIDE
-  if ".json" in (suffix, *beside):
-    taken = (*sounds, *_BESIDE)
-  with files.unused(path, beside, [*taken, *map(str.upper, taken)]) as free:
+    taken = _SIDECARS
+  if ".json" in (suffix, *sidecars):
+    taken = (*sounds, *_SIDECARS)
+  with files.unused(path, sidecars, [*taken, *map(str.upper, taken)]) as free:
     yield free
 
 
@@ -63,25 +64,25 @@ def write(
   facts: Mapping[str, Any],
   picture: bool,
 ) -> tuple[pathlib.Path, tuple[str, ...]]:
-  """Writes a sound and what stands beside it.
+  """Writes a sound and its sidecar files.
 
   Args:
-    path: where to; with a number added where a sound has that name.
-    sound: `audio.loudness.Samples` at the rate of `facts`: an array, or what
-      lies on disk.
-    facts: for the JSON file; "prompt" and "sample_rate" are needed.
-    picture: a spectrogram as PNG too.
+    path: of the sound; a number is added if the name is taken.
+    sound: `audio.loudness.Samples` at the rate of `facts`: an array, or a sound
+      on disk.
+    facts: for the JSON file; "prompt" and "sample_rate" are required.
+    picture: also write a spectrogram as PNG.
 
   Returns:
-    Where it was written, and notes such as of samples that were clipped.
+    The actual path, and notes, such as about clipped samples.
 
   Raises:
-    UserError: one of them cannot be written; then none is.
+    UserError: a file cannot be written; then none is written.
   """
   from siren_jax.audio import sound_files
 
-  beside = (".json", ".png") if picture else (".json",)
-  with reserved(path, beside) as path:
+  sidecars = (".json", ".png") if picture else (".json",)
+  with reserved(path, sidecars) as path:
     rate = facts["sample_rate"]
     notes = sound_files.write_audio(path, sound, rate)
     with files.replacing(path.with_suffix(".json")) as file:
@@ -96,9 +97,9 @@ def write(
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-  """Standard output for bytes alone; what the block prints goes to stderr.
+  """Standard output for bytes; prints of the block go to stderr.
 
-  Nobody reading it any more ends the block, and is no error.
+  A closed pipe ends the block without an error.
 
   Raises:
     UserError: it is a terminal, or there is none.

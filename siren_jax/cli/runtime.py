@@ -18,29 +18,29 @@ from siren_jax.common.errors import UserError
 NOTHING_WRITTEN = "nothing was written; run the same command again"
 SAMPLING_FLAGS = ("temperature", "top_k", "top_p", "guidance")
 
-# Letters: run-0.5 is a folder as good as any.
+# With letters: run-0.5 is a folder.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
 
 
 def path(text: str) -> str:
-  """The argparse type of a path: one on this machine."""
+  """The argparse type of a local path."""
   try:
     paths.local(text)
-  except UserError as error:  # argparse puts the argument's name to it.
+  except UserError as error:  # argparse adds the argument's name
     raise argparse.ArgumentTypeError(str(error)) from error
   return text
 
 
 def join(others: str) -> None:
-  """Makes this process one of several; before JAX sees any device.
+  """Makes this process one of several; call before JAX initialises devices.
 
   Args:
     others: "auto" on a TPU pod, under SLURM or on Kubernetes; elsewhere
-      "HOST:PORT,COUNT,INDEX": where process 0 is, how many there are, and
-      which one this is.
+      "HOST:PORT,COUNT,INDEX": address of process 0, number of processes, and
+      index of this one.
 
   Raises:
-    UserError: it is neither, or the others are not found.
+    UserError: it is neither, or the others cannot be reached.
   """
   import jax
 
@@ -76,7 +76,7 @@ class CompileClock:
     jax.monitoring.register_event_duration_secs_listener(self._add)
 
   def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
-    """Counts what no event inside this one has counted before."""
+    """Adds the time of an event, without that of nested events."""
     if event.startswith("/jax/core/compile/"):
       now = time.perf_counter()
       self.seconds += min(duration_secs, now - self._counted_until)
@@ -87,12 +87,12 @@ class SecondsBar:
   """A progress bar in seconds of sound, for the block."""
 
   def __init__(self, total: float | None):
-    """A bar that ends at so many seconds; None: at no time."""
+    """A bar of `total` seconds; None: endless."""
     from tqdm.auto import tqdm
 
     end = "" if total is None else "/{total:.1f}"
     left = "" if total is None else "<{remaining}"
-    # Not tqdm's own rate, which is turned round below one a second.
+    # tqdm's own rate is inverted below one per second.
     form = f"{{n:.1f}}{end} s of sound [{{elapsed}}{left}, {{rate_noinv_fmt}}]"
     if total is not None:
       form = "{percentage:3.0f}%|{bar}| " + form
@@ -105,7 +105,7 @@ class SecondsBar:
     self._bar.close()
 
   def add(self, seconds: float) -> None:
-    """Counts what was drawn; the last frame may end after the sound."""
+    """Adds drawn seconds; the last frame may end after the sound."""
     if self._bar.total is not None:
       seconds = min(seconds, self._bar.total - self._bar.n)
     self._bar.update(seconds)
@@ -116,10 +116,10 @@ class SecondsBar:
 
 
 def check_folder(folder: str | os.PathLike) -> pathlib.Path:
-  """Proves that `folder` can be written or made, and leaves no trace.
+  """Checks that `folder` can be written or created, without side effects.
 
   Raises:
-    UserError: it cannot; better known before the work than after it.
+    UserError: it cannot; raised before the work rather than after it.
   """
   folder = paths.local(folder)
   try:
@@ -132,7 +132,7 @@ def check_folder(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def check_file(path: str | os.PathLike, *suffixes: str) -> pathlib.Path:
-  """Proves that a file `path` can be written, as `check_folder` does."""
+  """Checks that file `path` can be written, like `check_folder`."""
   path = paths.local(path)
   known = " or ".join(suffixes)
   if path.suffix.lower() not in suffixes:
@@ -153,8 +153,8 @@ def targets(
       files in a folder.
 
   Raises:
-    UserError: `out` cannot be written, looks like a file of another suffix,
-      or is too few files.
+    UserError: `out` cannot be written, has another suffix, or is one file for
+      several sources.
   """
   if names_file(out):
     if pathlib.Path(out).suffix.lower() not in suffixes:
@@ -179,9 +179,9 @@ def targets(
 
 
 def names_file(out: str) -> bool:
-  """Whether `out` names a file: no folder that is there, and with a suffix.
+  """Whether `out` names a file: not an existing folder, and with a suffix.
 
-  A slash at the end makes any name one of a folder.
+  A name that ends with a slash is a folder.
   """
   return not (
     out.endswith(os.sep)
@@ -195,29 +195,28 @@ def each(
   paths: Sequence[pathlib.Path],
   work: Callable[[str, pathlib.Path], str],
 ) -> list[pathlib.Path]:
-  """Works on all sources, each with its file to write.
+  """Processes all sources, each with its output file.
 
   Args:
-    work: writes the file; gives the line that says so. No file is replaced,
-      and no sound gets the name of another: a number is added to a name that
-      is taken.
+    work: writes the file and returns a line about it. No file is replaced: a
+      number is added to a name that is taken.
 
   Returns:
     The files that were written.
 
   Raises:
-    UserError: some of them failed; the others are done nevertheless.
+    UserError: some of them failed; the others were processed.
   """
   failures, written = [], []
-  for source, wanted in zip(sources, paths, strict=True):
+  for source, requested in zip(sources, paths, strict=True):
     try:
-      with new_file(wanted) as path:
+      with new_file(requested) as path:
         line = work(source, path)
-      print(line)  # The file stays, whatever becomes of the line.
+      print(line)  # The file is kept even if printing fails.
       written.append(path)
     except UserError as error:
       if len(sources) > 1:
-        say(f"skipped: {error}")
+        print_status(f"skipped: {error}")
       failures.append(error)
   if len(sources) == len(failures) == 1:
     raise failures[0]
@@ -230,16 +229,16 @@ def each(
 
 
 @contextlib.contextmanager
-def new_file(wanted: pathlib.Path) -> Iterator[pathlib.Path]:
-  """`outputs.reserved`, and says so where the name is another."""
-  with outputs.reserved(wanted) as path:
+def new_file(requested: pathlib.Path) -> Iterator[pathlib.Path]:
+  """`outputs.reserved`, with a message if the name differs."""
+  with outputs.reserved(requested) as path:
     yield path
-  if path != wanted:
-    say(f"{wanted} already exists; wrote {path} instead")
+  if path != requested:
+    print_status(f"{requested} already exists; wrote {path} instead")
 
 
-def say(message: str) -> None:
-  """Tells the user what goes on; standard output is kept for results."""
+def print_status(message: str) -> None:
+  """Prints a status message to stderr; standard output is for results."""
   print(message, file=sys.stderr, flush=True)
 
 
@@ -253,6 +252,6 @@ def print_examples(data_set: str | os.PathLike) -> None:
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-  """The arguments that were given; the others keep their config's default."""
+  """The arguments that were given; others keep their config's defaults."""
   values = {name: getattr(args, name) for name in names}
   return {name: v for name, v in values.items() if v is not None}

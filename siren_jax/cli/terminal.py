@@ -29,10 +29,10 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def attached() -> Iterator[None]:
-  """Signals raise `Interrupted`; text that the terminal lacks is escaped.
+  """Signals raise `Interrupted`; unencodable text is escaped.
 
-  A signal that someone else handles or ignores (nohup) is left alone, and all
-  of them outside of the main thread.
+  Signals that are already handled or ignored (nohup) are left alone, as are all
+  signals outside the main thread.
   """
   stop = _Stop()
   with contextlib.ExitStack() as stack:
@@ -50,21 +50,21 @@ def attached() -> Iterator[None]:
 
 
 class _Stop:
-  """Handlers that turn a signal into `Interrupted`, where it is not lost."""
+  """Handlers that reliably turn a signal into `Interrupted`."""
 
   def __init__(self) -> None:
     self._repeats = Repeats()
     self._hook = sys.unraisablehook
 
   def on_signal(self, number: int, frame: FrameType | None) -> None:
-    """Raises; but the same signal, sent again at once, is no other."""
+    """Raises `Interrupted`, except for an immediate repeat of the signal."""
     if not self._repeats.is_repeat(number):
       raise Interrupted(number)
 
   def on_unraisable(self, unraisable: "sys.UnraisableHookArgs") -> None:
-    """Python dropped an exception, as in JAX's callback at garbage collection.
+    """Handles exceptions that Python drops, as in JAX's garbage collection.
 
-    If it was ours, the signal is sent again, for when that is over.
+    If it was `Interrupted`, the signal is sent again for later.
     """
     error = unraisable.exc_value
     if not isinstance(error, Interrupted):
@@ -80,17 +80,17 @@ class _Stop:
 
 
 def flush() -> None:
-  """Writes what standard output still holds.
+  """Flushes standard output.
 
   Raises:
-    OSError: it cannot be written; BrokenPipeError: nobody reads it any more.
+    OSError: it cannot be written; BrokenPipeError: its reader has closed it.
   """
   if sys.stdout:
     sys.stdout.flush()
 
 
 def drop_unwritable() -> None:
-  """Forgets output that cannot be written, else Python tells of it at exit."""
+  """Discards unwritable output, which Python would report at exit."""
   for stream in filter(None, (sys.stdout, sys.stderr)):
     try:
       stream.flush()
@@ -100,8 +100,8 @@ def drop_unwritable() -> None:
 
 
 def report(message: str) -> None:
-  """One line on standard error, below any progress bar that is still open."""
-  tqdm = sys.modules.get("tqdm")  # Without it there are no bars.
+  """Prints one line to standard error, below any open progress bar."""
+  tqdm = sys.modules.get("tqdm")  # no bars if it is not imported
   for bar in list(getattr(tqdm and tqdm.tqdm, "_instances", ())):
     bar.close()
   print(" ".join(f"siren-jax: {message}".split()), file=sys.stderr)

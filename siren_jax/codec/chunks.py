@@ -1,8 +1,7 @@
 """Sounds of any length in windows of one length: the same codes and audio.
 
-A window reaches beyond its share by as many frames as a frame's result
-depends on, so nothing is lost at the seams; memory does not grow with length,
-and one program serves all windows.
+Windows overlap by as many frames as a frame's result depends on, so the seams
+are exact. Memory does not grow with length, and one program serves all windows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +13,13 @@ import numpy as np
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.model import Codec
 
-FRAMES = 250  # of a window's share
+FRAMES = 250  # of a window, without the overlap
 
 
 def encode(
   codec: Codec, audio_BxS: np.ndarray, frames: int = FRAMES
 ) -> np.ndarray:
-  """As `codec.encode`: codes [B, N, T] int32 of audio [B, S]."""
+  """Codes [B, N, T] int32 of audio [B, S], as from `codec.encode`."""
   hop = codec.config.hop
   total = -(-audio_BxS.shape[1] // hop)
   audio = np.pad(audio_BxS, ((0, 0), (0, total * hop - audio_BxS.shape[1])))
@@ -37,22 +36,21 @@ def encode(
 def decode(
   codec: Codec, codes_BxNxT: np.ndarray, frames: int = FRAMES
 ) -> np.ndarray:
-  """As `codec.decode`: audio [B, T * hop] of codes [B, N, T]."""
+  """Audio [B, T * hop] of codes [B, N, T], as from `codec.decode`."""
   return np.concatenate(list(stream_decode(codec, [codes_BxNxT], frames)), -1)
 
 
 def stream_decode(
   codec: Codec, pieces: Iterable[np.ndarray | jax.Array], frames: int
 ) -> Iterator[np.ndarray]:
-  """Audio of codes as they come: joined, it is that of `codec.decode`.
+  """Decodes a stream of codes; joined, its audio equals that of `codec.decode`.
 
   Args:
     pieces: codes [B, N, t], each of any number t of frames.
-    frames: as of `push`.
+    frames: see `push`.
 
   Yields:
-    Audio [B, frames * hop], or a multiple; what is left when all codes are
-    there.
+    Audio [B, frames * hop], or a multiple; finally the remainder.
   """
   state = None
   for piece_BxNxT in pieces:
@@ -68,12 +66,12 @@ def stream_decode(
 
 
 class Decoding(NamedTuple):
-  """State of a sound whose codes come piece by piece.
+  """State of the decoding of a stream of codes.
 
   Attributes:
-    codes_BxNxT: codes whose audio is still to come, after those before them
-      that it depends on.
-    first: number of the frame whose audio is next.
+    codes_BxNxT: codes that are still to be decoded, preceded by the codes that
+      their audio depends on.
+    first: number of the next frame to decode.
     phase_BxY: of the codec's voices in that frame; None: it has none.
   """
 
@@ -82,13 +80,13 @@ class Decoding(NamedTuple):
   phase_BxY: np.ndarray | None
 
   def after(self, frames: int, phase_BxY: np.ndarray | None) -> "Decoding":
-    """The state when so many frames were decoded."""
+    """The state after decoding `frames` frames."""
     return Decoding(
       self.codes_BxNxT[..., frames:], self.first + frames, phase_BxY
     )
 
   def take(self, rows_B: np.ndarray) -> "Decoding":
-    """The state of these rows; a row may be taken several times."""
+    """The state of these rows, which may repeat."""
     phase_BxY = self.phase_BxY
     return self._replace(
       codes_BxNxT=self.codes_BxNxT[rows_B],
@@ -97,7 +95,7 @@ class Decoding(NamedTuple):
 
 
 def start(codec: Codec, batch: int) -> Decoding:
-  """State of sounds without codes yet."""
+  """Initial state, before the first codes."""
   module = codec_model.module(codec.config)
   shape = batch, codec.config.num_codebooks, module.look_back
   phase_BxY = module.first_phase
@@ -109,18 +107,18 @@ def start(codec: Codec, batch: int) -> Decoding:
 def push(
   codec: Codec, state: Decoding, piece_BxNxT: np.ndarray, frames: int
 ) -> tuple[Decoding, np.ndarray]:
-  """Takes the next codes; gives the audio that they complete.
+  """Takes the next codes and returns the audio that they complete.
 
-  One program serves, whatever the lengths of the sound and of the pieces.
+  One program serves all lengths of sounds and pieces.
 
   Args:
-    state: of `start` or `push`.
+    state: from `start` or `push`.
     piece_BxNxT: codes of any number of frames.
-    frames: that are decoded at a time, beside those they depend on.
+    frames: decoded at a time, not counting the overlap.
 
   Returns:
-    The new state; and audio [B, S] of a multiple of `frames`, as many as have
-    the frames ahead that they depend on.
+    The new state, and audio [B, S] of a multiple of `frames`: of all frames
+    whose look-ahead is available.
   """
   codes = np.concatenate([state.codes_BxNxT, piece_BxNxT], 2)
   state, shares = state._replace(codes_BxNxT=codes), []
@@ -135,7 +133,7 @@ def push(
 def flush(
   codec: Codec, state: Decoding, frames: int
 ) -> tuple[Decoding, np.ndarray]:
-  """Audio [B, S] of the frames that could be decoded, fewer than `frames`."""
+  """Audio [B, S] of remaining decodable frames, fewer than `frames`."""
   missing = _window(codec, frames) - state.codes_BxNxT.shape[2]
   ready = frames - missing
   if ready <= 0:
@@ -144,10 +142,10 @@ def flush(
 
 
 def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
-  """Audio [B, S] of all that is left, when no codes follow.
+  """Audio [B, S] of all remaining frames, when no codes follow.
 
   Args:
-    frames: as of `push`; less than that and the look-ahead is left.
+    frames: see `push`; fewer than this plus the look-ahead remain.
   """
   before = codec_model.module(codec.config).look_back
   left = state.codes_BxNxT.shape[2] - before
@@ -157,7 +155,7 @@ def finish(codec: Codec, state: Decoding, frames: int) -> np.ndarray:
 
 
 def _window(codec: Codec, frames: int) -> int:
-  """Frames that decoding so many takes."""
+  """Frames of the window that decodes `frames` frames."""
   module = codec_model.module(codec.config)
   return module.look_back + frames + module.look_ahead
 

@@ -25,9 +25,9 @@ _LIMITS: dict[str, int | tuple[int, int]] = {
 class SpectralCodecConfig:
   """A codec that works at the frame rate (docs/design.md, Decisions).
 
-  Audio is framed by an STFT every `hop_length` samples, `code_stride` of those
-  frames share one code frame, and the decoder synthesises `synthesis_stride`
-  inverse-STFT frames for each of them.
+  The STFT has a frame every `hop_length` samples, `code_stride` of them share
+  one code frame, and the decoder synthesises `synthesis_stride` inverse-STFT
+  frames for each STFT frame.
 
   Attributes:
     sample_rate: Hz of the audio in and out, mono.
@@ -37,12 +37,12 @@ class SpectralCodecConfig:
     synthesis_stride: inverse-STFT frames in one analysis frame.
     frame_width, frame_layers: ConvNeXt blocks at the analysis frame rate.
     code_width, code_layers: ConvNeXt blocks at the code frame rate.
-    expansion: hidden over outer width of a block.
-    kernel_size: frames that a block's depthwise filter sees.
-    bands: of the synthesised spectra's envelope.
-    voices: series of harmonics beside the noise (codec/voices.py).
+    expansion: ratio of hidden to outer width of a block.
+    kernel_size: frames of a block's depthwise filter.
+    bands: of the spectral envelope in synthesis.
+    voices: harmonic series in addition to the noise (codec/voices.py).
     num_codebooks, codebook_size, code_dim, feature_dim: residual quantizer.
-    beam: sequences of codes that are kept while a frame is encoded.
+    beam: beam width of the search for a frame's codes.
   """
 
   kind: str = "spectral"
@@ -107,7 +107,7 @@ class DacConfig:
     sample_rate: Hz of the audio in and out, mono.
     encoder_width: channels at the waveform's rate; doubled by every stride.
     decoder_width: channels at the frame rate; halved by every stride.
-    strides: of the encoder; the decoder goes back through them.
+    strides: of the encoder; the decoder reverses them.
     num_codebooks, codebook_size, code_dim: residual quantizer.
   """
 
@@ -137,14 +137,14 @@ class DacConfig:
 
   @property
   def hop_length(self) -> int:
-    """Samples between frames of analysis: there are none but code frames."""
+    """Samples between analysis frames, which here are the code frames."""
     return self.hop
 
   @property
   def rest(self) -> int:
     """Samples by which decoded audio is shorter than its frames.
 
-    Every odd stride loses one sample of its own rate.
+    Every odd stride loses one sample at its own rate.
     """
     rate, rest = 1, 0
     for stride in self.strides:

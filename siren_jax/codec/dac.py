@@ -1,8 +1,8 @@
 """The Descript Audio Codec (Kumar et al. 2023), as published.
 
 Snake activations, dilated filters at the waveform's rate, strided convolutions
-down to the frame rate and transposed ones back. Padding is explicit, and an
-odd stride has no middle: T frames make `hop * T - rest` samples.
+down to the frame rate and transposed ones back. Padding is explicit, and odd
+strides lose samples: T frames make `hop * T - rest` samples.
 """
 
 import flax.linen as nn
@@ -44,12 +44,12 @@ class Snake(nn.Module):
 def _squared_sine(x: jax.Array) -> jax.Array:
   """sin(x)^2, faster than by `jnp.sin`: a third of a decode on a CPU.
 
-  The period is pi, so what is left of x needs no quadrant. In float32,
-  whatever comes in.
+  The period is pi, so range reduction needs no quadrants. Computed in float32
+  for any input type.
   """
   x32 = x.astype(jnp.float32)
-  turns = jax.lax.stop_gradient(jnp.round(x32 / jnp.pi))
-  x32 = x32 - turns * _PI[0] - turns * _PI[1]
+  periods = jax.lax.stop_gradient(jnp.round(x32 / jnp.pi))
+  x32 = x32 - periods * _PI[0] - periods * _PI[1]
   sine = x32 * jnp.polyval(jnp.array(_SINE[::-1]), jnp.square(x32))
   return jnp.square(sine).astype(x.dtype)
 
@@ -78,9 +78,9 @@ class Filter(nn.Module):
 
 
 class Down(nn.Module):
-  """Convolution of kernel 2 x stride that moves by `stride`.
+  """Convolution with kernel 2 x stride and step `stride`.
 
-  A matrix product: two groups of `stride` samples to one.
+  A matrix product that maps two groups of `stride` samples to one.
   """
 
   width: int
@@ -99,9 +99,9 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-  """Transposed convolution of kernel 2 x stride; `Down` the other way round.
+  """Transposed convolution with kernel 2 x stride, the reverse of `Down`.
 
-  T to T x stride samples, or one less where the stride is odd.
+  T to T x stride samples, or one less if the stride is odd.
   """
 
   width: int
@@ -192,7 +192,7 @@ class Dac(ResidualCodec):
 
   @property
   def reach(self) -> int:
-    """Frames on either side that the codes of a frame depend on, at most."""
+    """Most frames on either side that the codes of a frame depend on."""
     filters = sum(_DILATIONS) * (_KERNEL // 2)
     edge = _KERNEL // 2
     rate, samples = 1, edge
@@ -208,14 +208,14 @@ class Dac(ResidualCodec):
     first, last = -edge, self.config.hop - 1 + edge
     for stride in self.config.strides:
       filters = sum(_DILATIONS) * edge
-      # `Up` makes a group of samples from two frames, and cuts the first ones.
+      # `Up` makes a group of samples from two frames and drops the first ones.
       first = (first - filters + -(-stride // 2)) // stride - 1
       last = (last + filters + -(-stride // 2)) // stride
     return edge - first, edge + last
 
   @property
   def first_phase(self) -> None:
-    """There are no voices."""
+    """None: there are no voices."""
 
   def decode_window(
     self,
@@ -233,7 +233,7 @@ class Dac(ResidualCodec):
   def renderings(
     self, latents_BxTxF: jax.Array, audio_BxS: jax.Array, key: jax.Array
   ) -> Renderings:
-    """There is no noise: all are one."""
+    """All renderings are the same: there is no noise."""
     del audio_BxS, key
     return Renderings(*(self._whole(self.decoder(latents_BxTxF)),) * 3, {})
 
@@ -244,6 +244,6 @@ class Dac(ResidualCodec):
 def _weights(
   module: nn.Module, shape: tuple[int, int, int]
 ) -> tuple[jax.Array, jax.Array]:
-  """Kernel [size, in, out] and bias; weight norm is folded in."""
+  """Kernel [size, in, out] with weight norm folded in, and bias."""
   kernel = module.param("kernel", nn.initializers.truncated_normal(0.02), shape)
   return kernel, module.param("bias", nn.initializers.zeros, shape[-1:])

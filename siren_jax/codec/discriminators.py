@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from siren_jax.audio import stft
 
-# Every layer but the last quarters the frequency axis.
+# All layers but the last divide the frequency axis by four.
 _LAYERS = 4
 
 
@@ -43,7 +43,7 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-  """One discriminator a window size."""
+  """One discriminator per window size."""
 
   fft_sizes: tuple[int, ...]
   width: int
@@ -58,8 +58,8 @@ class Discriminators(nn.Module):
     ]
 
 
-def judge_loss(real: list, fake: list) -> jax.Array:
-  """Discriminators' loss: real patches to one, rendered ones to zero."""
+def discriminator_loss(real: list, fake: list) -> jax.Array:
+  """Loss of the discriminators: real patches to one, rendered ones to zero."""
   terms = (
     jnp.mean((r[-1] - 1) ** 2) + jnp.mean(f[-1] ** 2)
     for r, f in zip(real, fake, strict=True)
@@ -67,14 +67,14 @@ def judge_loss(real: list, fake: list) -> jax.Array:
   return functools.reduce(operator.add, terms) / len(real)
 
 
-def fool_loss(fake: list) -> jax.Array:
-  """Codec's loss: rendered patches to one."""
+def generator_loss(fake: list) -> jax.Array:
+  """Adversarial loss of the codec: rendered patches to one."""
   terms = (jnp.mean((f[-1] - 1) ** 2) for f in fake)
   return functools.reduce(operator.add, terms) / len(fake)
 
 
 def feature_loss(real: list, fake: list) -> jax.Array:
-  """Mean absolute difference of features, each layer to its own scale."""
+  """Mean absolute difference of features, relative to each layer's scale."""
   terms = [
     jnp.mean(jnp.abs(jax.lax.stop_gradient(r) - f))
     / (jnp.mean(jnp.abs(jax.lax.stop_gradient(r))) + 1e-6)

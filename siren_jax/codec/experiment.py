@@ -1,4 +1,4 @@
-"""Deprecated: its names are in `siren_jax.experiments.codec`."""
+"""Deprecated; use `siren_jax.experiments.codec`."""
 
 from siren_jax import moved
 

@@ -1,4 +1,4 @@
-"""ConvNeXt blocks over frames, and windows of longer sounds."""
+"""ConvNeXt blocks over frames, also for windows of longer sounds."""
 
 import functools
 import operator
@@ -10,17 +10,17 @@ import jax.numpy as jnp
 
 
 class Span(NamedTuple):
-  """Which frames of a window belong to the sound: from start, below stop."""
+  """The frames of a window within the sound: from start to before stop."""
 
   start: jax.Array
   stop: jax.Array
 
   def at(self, factor: int, lost: int = 0) -> "Span":
-    """At a rate that is higher by a factor, with `lost` frames less."""
+    """The span at a rate `factor` times as high, without the `lost` frames."""
     return Span(self.start * factor, self.stop * factor - lost)
 
   def mask(self, length: int) -> jax.Array:
-    """True within the sound [T]."""
+    """Mask [T], True within the sound."""
     place_T = jnp.arange(length)
     return (self.start <= place_T) & (place_T < self.stop)
 
@@ -30,9 +30,9 @@ def span_of(
   num_frames: int | jax.Array | None,
   length: int,
 ) -> Span | None:
-  """Of a window of `length` frames that begins at `first_frame` of a sound.
+  """Span of a window of `length` frames that starts at frame `first_frame`.
 
-  `num_frames` is the sound's; None: the window is a sound by itself.
+  `num_frames`: length of the sound; None: the window is the whole sound.
   """
   if num_frames is None:
     return None
@@ -41,17 +41,17 @@ def span_of(
 
 
 def within(x_BxTxD: jax.Array, span: Span | None) -> jax.Array:
-  """Zeros outside the span, like padding; None: all is inside."""
+  """Sets frames outside the span to zero, like padding; None: none."""
   if span is None:
     return x_BxTxD
   return jnp.where(span.mask(x_BxTxD.shape[1])[:, None], x_BxTxD, 0)
 
 
 class DepthwiseConv(nn.Module):
-  """One filter a channel along time, zero padded.
+  """One filter per channel along time, zero padded.
 
-  Written as a sum of shifted products: XLA's CPU backend takes 80 times as
-  long over the same grouped convolution.
+  Written as a sum of shifted products: on a CPU, XLA takes 80 times as long for
+  the equivalent grouped convolution.
   """
 
   kernel_size: int

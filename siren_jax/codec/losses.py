@@ -1,4 +1,4 @@
-"""Distances of spectra, and of voices from those of a recording."""
+"""Distances of spectra, and losses of voices."""
 
 import functools
 import operator
@@ -12,7 +12,7 @@ from siren_jax.codec import pitch, voices
 from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.codec.pitch import Pitch
 
-# Window sizes of the distance and mel bands of each.
+# Window size and number of mel bands of each scale.
 _SCALES = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 80), (2048, 128))
 _FLOOR = 1e-5
 _SWING_BANDS = 64
@@ -49,7 +49,7 @@ def mel_distance(a: list, b: list) -> jax.Array:
 def distance(a: list, b: list) -> jax.Array:
   """Mel distance plus the Euclidean distance of log linear spectra.
 
-  Both terms are of negative type, as the energy distance needs.
+  Both terms are of negative type, as the energy distance requires.
   """
   terms = (
     jnp.mean(jnp.sqrt(jnp.mean((x[1] - y[1]) ** 2, -1) + 1e-6))
@@ -62,9 +62,9 @@ def distance(a: list, b: list) -> jax.Array:
 def energy_distance(target: list, one: list, other: list) -> jax.Array:
   """Generalised energy distance of two renderings to the target.
 
-  Least, in expectation, when renderings are draws from the distribution of
+  Minimal, in expectation, if renderings are samples from the distribution of
   the target given the codes (Gritsenko et al. 2020, section 3): the last term
-  keeps noise alive, which a plain distance would average away.
+  preserves noise, which a plain distance would average away.
   """
   return distance(target, one) + distance(target, other) - distance(one, other)
 
@@ -80,10 +80,9 @@ def band_levels(audio_BxS: jax.Array, hop: int, sample_rate: int) -> jax.Array:
 
 
 def swing(levels_BxTxM: jax.Array) -> jax.Array:
-  """How much the level of each band changes from frame to frame: [B, M].
+  """Mean absolute change of each band's level between frames: [B, M].
 
-  Mean absolute step. White noise swings by its chance; an engine's hum hardly
-  at all.
+  White noise fluctuates at random; an engine's hum hardly changes.
   """
   return jnp.mean(jnp.abs(jnp.diff(levels_BxTxM, axis=1)), 1)
 
@@ -91,28 +90,28 @@ def swing(levels_BxTxM: jax.Array) -> jax.Array:
 def loudness(levels_BxTxM: jax.Array) -> jax.Array:
   """Natural log of the mean power of each band: [B, M].
 
-  The distances are of logarithms, which what is unforeseen draws down.
+  The other distances compare logarithms, which bias unpredictable sounds low.
   """
   count = levels_BxTxM.shape[1]
   return jax.nn.logsumexp(levels_BxTxM, 1) - jnp.log(count)
 
 
 def _audible(power_BxTxW: jax.Array) -> jax.Array:
-  """0 in silence, 1 in what is not far below the loudest frame: [B, T]."""
+  """0 in silence, 1 in frames not far below the loudest one: [B, T]."""
   total_BxT = jnp.sum(power_BxTxW, -1)
   loudest = jnp.max(total_BxT, 1, keepdims=True)
   return (total_BxT / (loudest + 1e-6)) ** 0.25
 
 
 def _clear(strength: jax.Array) -> jax.Array:
-  """0 where a pitch may be chance, as in noise; 1 where it is beyond doubt."""
+  """0 if a pitch may be chance, as in noise; 1 if it is certain."""
   return jnp.clip((strength - 0.35) / 0.4, 0.0, 1.0)
 
 
 def pitch_loss(
   measured: Pitch, logits_BxTxYxI: jax.Array, power_BxTxW: jax.Array
 ) -> jax.Array:
-  """Cross-entropy of the pitches, in nats, where there are any."""
+  """Cross-entropy in nats of the pitches, in frames that have one."""
   target = pitch.around(measured.place_BxTxY, 1.0)
   target /= jnp.sum(target, -1, keepdims=True)
   entropy = -jnp.sum(target * jax.nn.log_softmax(logits_BxTxYxI), -1)
@@ -127,7 +126,7 @@ def lines_loss(
   amplitude_BxTxYxW: jax.Array,
   power_BxTxW: jax.Array,
 ) -> jax.Array:
-  """How far harmonics are from the measured ones, in nats of amplitude."""
+  """Distance of harmonics from the measured ones, in nats of amplitude."""
   stride = config.synthesis_stride
   ratio = (power_BxTxW.shape[-1] - 1) * 2 / config.fft_size
   places = np.round(np.arange(amplitude_BxTxYxW.shape[-1]) * ratio).astype(int)

@@ -31,7 +31,7 @@ def init(key: jax.Array, config: CodecConfig) -> Any:
 
 @exact
 def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
-  """Codes [B, N, T] int32 of audio [B, S]; zeros fill up the last frame."""
+  """Codes [B, N, T] int32 of audio [B, S]; the last frame is zero padded."""
   chex.assert_rank(audio_BxS, 2)
   audio = jnp.pad(audio_BxS, ((0, 0), (0, -audio_BxS.shape[1] % config.hop)))
   codes: Any = module(config).apply({"params": params}, audio, method="encode")
@@ -41,9 +41,9 @@ def encode(params: Any, config: CodecConfig, audio_BxS: jax.Array) -> jax.Array:
 def decode(
   params: Any, config: CodecConfig, codes_BxNxT: jax.Array
 ) -> jax.Array:
-  """Audio [B, T * hop] of a sound's codes; the same codes, the same audio.
+  """Audio [B, T * hop] of a sound's codes; deterministic.
 
-  Nothing is clipped: what lies beyond [-1, 1] is for the caller to scale.
+  Nothing is clipped: samples may exceed [-1, 1].
   """
   chex.assert_rank(codes_BxNxT, 3)
   audio: Any = module(config).apply(
@@ -65,12 +65,12 @@ def decode_window(
 
   Args:
     codes_BxNxT: of the window.
-    first_frame: where in the longer sound the window begins.
-    num_frames: of the longer sound. Frames of the window before 0 and from
-      there on count as not there.
-    phase_BxY: of the voices in `known_frame`; `first_phase` of the
-      codec's module at a sound's start. None: the codec has no voices.
-    known_frame: frame of the window.
+    first_frame: frame of the longer sound where the window starts.
+    num_frames: length of the longer sound. Frames of the window outside it are
+      ignored.
+    phase_BxY: of the voices in `known_frame`; `first_phase` of the codec's
+      module at the start of a sound. None: the codec has no voices.
+    known_frame: frame of the window whose phases are given.
 
   Returns:
     Audio, and the phases at the start of every frame [B, T, Y] or None.
@@ -88,9 +88,9 @@ def decode_window(
 
 
 def embedding_tables(params: Any) -> dict[str, jax.Array]:
-  """The decode embedding of every codebook, the experts' frozen input.
+  """The decoder's embedding of each codebook, the experts' frozen input.
 
-  Code c of codebook n stands for `weight[n] @ codebook[n, c] + bias[n]`.
+  Code c of codebook n has embedding `weight[n] @ codebook[n, c] + bias[n]`.
   """
   stages = params["quantizer"]
   stages = [stages[f"stage_{n}"] for n in range(len(stages))]
@@ -102,7 +102,7 @@ def embedding_tables(params: Any) -> dict[str, jax.Array]:
 
 
 def check_codes(codes_BxNxT: np.ndarray, config: CodecConfig) -> None:
-  """Refuses what cannot be codes [B, N, T] of this codec.
+  """Checks that these can be codes [B, N, T] of this codec.
 
   Raises:
     UserError: wrong shape, no integers, or outside the codebooks.
@@ -125,7 +125,7 @@ def check_codes(codes_BxNxT: np.ndarray, config: CodecConfig) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
-  """A codec with its parameters, which it has put on the device.
+  """A codec with its parameters, on the device.
 
   `encode` and `decode` are jitted.
   """

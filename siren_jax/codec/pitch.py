@@ -1,8 +1,8 @@
-"""Pitch of several voices, by autocorrelation, as a codec needs it.
+"""Pitch of several voices, by autocorrelation.
 
-After Boersma (1993): the autocorrelation of a windowed frame over that of the
-window. The second voice is that of what the harmonics of the first leave over.
-Frames are those of analysis, `hop_length` apart. I: pitches of a logarithmic
+After Boersma (1993): the autocorrelation of a windowed frame divided by that of
+the window. The second voice is found after removing the harmonics of the first.
+Frames are analysis frames, `hop_length` apart. I: pitches of a logarithmic
 scale.
 """
 
@@ -18,7 +18,7 @@ from siren_jax.codec.config import SpectralCodecConfig
 from siren_jax.common.precision import exact
 
 LOWEST_HZ, HIGHEST_HZ, STEP_CENTS = 50.0, 4000.0, 20
-# What the higher of two pitches that fit as well has in favour, an octave.
+# Preference for the higher of two equally good pitches, per octave.
 _OCTAVE = 0.05
 _MAINLOBE_HZ = 30.0
 
@@ -28,7 +28,7 @@ class Pitch(NamedTuple):
 
   Attributes:
     place_BxTxY: on the scale: 0 is `LOWEST_HZ`, 1 a step higher.
-    strength_BxTxY: of its period, 0 (noise) to 1 (none of the power is else).
+    strength_BxTxY: of its periodicity, from 0 (noise) to 1 (fully periodic).
   """
 
   place_BxTxY: jax.Array
@@ -47,7 +47,7 @@ def hertz(place: Any) -> Any:
 
 
 def power(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
-  """Power spectra [B, T, W] of long windows, to tell close partials apart."""
+  """Power spectra [B, T, W] of long windows, to resolve close partials."""
   size, fft_size = _sizes(config)
   spectra = stft.stft(audio_BxS, size, config.hop_length, fft_size=fft_size)
   return stft.power(spectra) * (4 / size) ** 2
@@ -56,7 +56,7 @@ def power(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
 def measure(
   config: SpectralCodecConfig, power_BxTxW: jax.Array
 ) -> tuple[Pitch, jax.Array]:
-  """Pitch, and the autocorrelations [B, T, Y, I] that it was picked from."""
+  """Pitch, and the autocorrelations [B, T, Y, I] it was chosen from."""
   pitches, maps = [], []
   for voice in range(config.voices):
     periodicity_BxTxI = _periodicity(config, power_BxTxW)
@@ -70,14 +70,14 @@ def measure(
 
 
 def around(place_BxTxY: jax.Array, width: float) -> jax.Array:
-  """Bells around places, in steps, of height one: [B, T, Y, I]."""
+  """Bell curves of height one around positions, in steps: [B, T, Y, I]."""
   grid_I = jnp.arange(len(scale()))
   off = (grid_I - place_BxTxY[..., None]) / width
   return jnp.exp(-0.5 * off**2)
 
 
 def place_of(logits_BxTxYxI: jax.Array) -> jax.Array:
-  """The likeliest place, to a fraction of a step: [B, T, Y]."""
+  """The likeliest position, to a fraction of a step: [B, T, Y]."""
   best = jnp.argmax(logits_BxTxYxI, -1)
   grid_I = jnp.arange(logits_BxTxYxI.shape[-1])
   near = jnp.abs(grid_I - best[..., None]) <= 3
@@ -93,7 +93,7 @@ def _sizes(config: SpectralCodecConfig) -> tuple[int, int]:
 
 @functools.lru_cache
 def _waves(config: SpectralCodecConfig) -> np.ndarray:
-  """Cosines [W, I] that turn power spectra to autocorrelations at periods."""
+  """Cosines [W, I] that map power spectra to autocorrelations at periods."""
   _, fft_size = _sizes(config)
   bins_W = np.arange(fft_size // 2 + 1) * (config.sample_rate / fft_size)
   waves = np.cos(2 * np.pi * bins_W[:, None] / scale())
@@ -115,7 +115,7 @@ def _periodicity(
 
 
 def _pick(periodicity_BxTxI: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The place and strength of the best peak, with the frames beside it."""
+  """Position and strength of the best peak, supported by adjacent frames."""
   count = periodicity_BxTxI.shape[-1]
   favour_I = _OCTAVE * np.log2(scale() / LOWEST_HZ).astype("f4")
   level = periodicity_BxTxI + favour_I
@@ -125,8 +125,8 @@ def _pick(periodicity_BxTxI: jax.Array) -> tuple[jax.Array, jax.Array]:
   wide = jax.lax.reduce_window(
     level, -jnp.inf, jax.lax.max, (1, 1, 7), (1, 1, 1), "same"
   )
-  beside = jnp.pad(wide, ((0, 0), (1, 1), (0, 0)), mode="edge")
-  smooth = level + 0.5 * (beside[:, :-2] + beside[:, 2:])
+  padded = jnp.pad(wide, ((0, 0), (1, 1), (0, 0)), mode="edge")
+  smooth = level + 0.5 * (padded[:, :-2] + padded[:, 2:])
   best = 1 + jnp.argmax(jnp.where(peak, smooth[..., 1:-1], -9.0), -1)
 
   def at(place: jax.Array) -> jax.Array:

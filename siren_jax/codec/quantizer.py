@@ -1,9 +1,9 @@
 """Residual vector quantizer with factorised, l2-normalised codes.
 
 After DAC (Kumar et al. 2023, section 3.2): a residual is projected to a few
-dimensions, matched to the code of smallest angle, and projected back. What we
-add: a loss has every stage rebuild its residual, so that residuals shrink from
-the first steps of training on.
+dimensions, matched to the code of smallest angle, and projected back. Our
+addition: a loss that makes each stage reconstruct its residual, so that
+residuals shrink from the first training steps.
 """
 
 import functools
@@ -19,17 +19,18 @@ from siren_jax.common.precision import exact
 
 
 class Quantized(NamedTuple):
-  """What quantizing latents gives.
+  """Result of the quantizer.
 
   Attributes:
-    latents_BxTxF: sum of the code embeddings; gradients pass straight through.
+    latents_BxTxF: sum of the code embeddings, with straight-through gradients.
     codes_BxNxT: int32.
-    commitment: scalar, pulls the encoder to the codes.
-    codebook: scalar, pulls codes to the projected residuals, and these to the
-      codes, a quarter as hard (van den Oord et al. 2017): else they drift.
-    rebuilding: scalar, has every stage rebuild its residual.
-    residual: scalar, share of the latents' energy that all stages leave over.
-    projected_NxBxTx8: residuals in code space, where dead codes are reborn.
+    commitment: scalar loss, pulls the encoder to the codes.
+    codebook: scalar loss, pulls codes to the projected residuals and, with a
+      quarter of the weight, the residuals to the codes, lest they drift (van
+      den Oord et al. 2017).
+    rebuilding: scalar loss, makes each stage reconstruct its residual.
+    residual: scalar, share of the latents' energy left after all stages.
+    projected_NxBxTx8: residuals in code space, where dead codes restart.
   """
 
   latents_BxTxF: jax.Array
@@ -42,12 +43,12 @@ class Quantized(NamedTuple):
 
 
 class Renderings(NamedTuple):
-  """Latents heard several times, for training.
+  """Audio of the same latents, rendered several times for training.
 
   Attributes:
-    one_BxS, other_BxS: two draws, for the energy distance.
-    steady_BxS: as the first, for the swing.
-    losses: of the voices, by name; none where there are no voices.
+    one_BxS, other_BxS: two samples, for the energy distance.
+    steady_BxS: like the first, for the swing.
+    losses: of the voices, by name; empty without voices.
   """
 
   one_BxS: jax.Array
@@ -72,7 +73,7 @@ class Codebook(nn.Module):
       "codebook", nn.initializers.normal(1.0), (self.size, self.code_dim)
     )
     self.project_in = nn.Dense(self.code_dim)
-    # Small at first: a stage that has learned nothing yet adds nothing.
+    # Small: an untrained stage adds almost nothing.
     small = nn.initializers.variance_scaling(1e-3, "fan_in", "normal")
     self.project_out = nn.Dense(self.feature_dim, kernel_init=small)
 
@@ -83,7 +84,7 @@ class Codebook(nn.Module):
 
   @exact
   def nearest(self, residual: jax.Array, count: int) -> jax.Array:
-    """The `count` codes of smallest angle (or all), the nearest first."""
+    """The `count` codes of smallest angle (or all), nearest first."""
     similarity = self.similarity(self.project_in(residual))
     return jax.lax.top_k(similarity, min(count, self.size))[1]
 
@@ -104,7 +105,7 @@ class Codebook(nn.Module):
 
 
 class ResidualQuantizer(nn.Module):
-  """Codebooks in a row, each quantizing what the ones before left over."""
+  """A sequence of codebooks, each quantizing the residual of the previous."""
 
   num_codebooks: int
   codebook_size: int
@@ -122,7 +123,7 @@ class ResidualQuantizer(nn.Module):
   def __call__(self, x_BxTxF: jax.Array, depth_B: jax.Array) -> Quantized:
     """Quantizes with the first `depth_B[b]` codebooks of each row.
 
-    A depth beyond the number of codebooks leaves the row unquantized.
+    A depth above the number of codebooks leaves the row unquantized.
     """
     stop = jax.lax.stop_gradient
     residual = stop(x_BxTxF)
@@ -154,11 +155,11 @@ class ResidualQuantizer(nn.Module):
     )
 
   def search(self, x_BxTxF: jax.Array, beam: int) -> jax.Array:
-    """Codes [B, N, T] whose sum is near to the latents.
+    """Codes [B, N, T] whose sum approximates the latents.
 
-    A beam search: of the `beam` nearest codes of each of the best sequences,
-    those sequences are kept that leave the least energy over. A beam of 1
-    gives the codes of `__call__`. Axis I: sequences.
+    A beam search: each of the best sequences is extended by its `beam` nearest
+    codes, and the sequences with the least residual energy are kept. A beam of
+    1 gives the codes of `__call__`. Axis I: sequences.
     """
     residual_BxTxIxF = x_BxTxF[:, :, None]
     codes_BxTxIxN = jnp.zeros((*residual_BxTxIxF.shape[:3], 0), jnp.int32)
@@ -181,16 +182,16 @@ class ResidualQuantizer(nn.Module):
     return jnp.swapaxes(codes_BxTxIxN[:, :, 0], 1, 2)
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
-    """Codes to latents [B, T, F]; fewer than all codebooks may be given."""
+    """Codes to latents [B, T, F]; also of the first codebooks only."""
     rows = zip(self.stages, jnp.moveaxis(codes_BxNxT, 1, 0), strict=False)
     parts = (stage.embed(codes_BxT) for stage, codes_BxT in rows)
     return functools.reduce(operator.add, parts)
 
 
 class ResidualCodec(nn.Module):
-  """What codecs share: an encoder, a residual quantizer and a decoder.
+  """Base of the codecs: an encoder, a residual quantizer and a decoder.
 
-  A codec sets up `encoder` and `quantizer`, and has `decode_window`,
+  Subclasses set up `encoder` and `quantizer`, and define `decode_window`,
   `renderings`, `reach`, `context` and `first_phase`.
   """
 
@@ -198,7 +199,7 @@ class ResidualCodec(nn.Module):
 
   @property
   def beam(self) -> int:
-    """Of `ResidualQuantizer.search`."""
+    """Beam width of `ResidualQuantizer.search`."""
     return 1
 
   @property
@@ -214,20 +215,20 @@ class ResidualCodec(nn.Module):
     return after
 
   def quantize(self, audio_BxS: jax.Array, depth_B: jax.Array) -> Quantized:
-    """Audio [B, S] by the first `depth_B[b]` codebooks of each row."""
+    """Audio [B, S] quantized with the first `depth_B[b]` codebooks per row."""
     quantized: Quantized = self.quantizer(self.encoder(audio_BxS), depth_B)
     return quantized
 
   def encode(self, audio_BxS: jax.Array) -> jax.Array:
     """Codes [B, N, T] of audio [B, S]."""
-    if self.beam == 1:  # The same codes; an accelerator would sort to search.
+    if self.beam == 1:  # The same codes, without the sorting of the search.
       depth_B = jnp.full(len(audio_BxS), self.config.num_codebooks)
       return self.quantize(audio_BxS, depth_B).codes_BxNxT
     codes: jax.Array = self.quantizer.search(self.encoder(audio_BxS), self.beam)
     return codes
 
   def decode(self, codes_BxNxT: jax.Array) -> jax.Array:
-    """Audio [B, T * hop]; the same codes, the same audio."""
+    """Audio [B, T * hop]; deterministic."""
     phase_BxY = self.first_phase
     if phase_BxY is not None:
       rows = len(codes_BxNxT)
@@ -235,11 +236,11 @@ class ResidualCodec(nn.Module):
     return self.decode_window(codes_BxNxT, 0, None, phase_BxY, 0)[0]
 
   def embed(self, codes_BxNxT: jax.Array) -> jax.Array:
-    """Latents [B, T, F] of codes; the first few codebooks will do."""
+    """Latents [B, T, F] of codes; also of the first codebooks only."""
     latents: jax.Array = self.quantizer.embed(codes_BxNxT)
     return latents
 
   def __call__(self, audio_BxS: jax.Array) -> jax.Array:
-    """Touches every parameter (for `init`)."""
+    """Uses every parameter (for `init`)."""
     audio: jax.Array = self.decode(self.encode(audio_BxS))
     return audio

@@ -1,9 +1,9 @@
 """The spectral codec: STFT in, ConvNeXt at the frame rate, sound out.
 
-Our design (docs/design.md, Decisions). At 3 kbit/s codes cannot spell out a
-waveform; they say how loud it is where, and how steadily. The decoder gives
-noise that shape: white noise is rain and surf, noise whose spectrum hardly
-flickers an engine. Voices beside it (voices.py) are cries and notes.
+Our design (docs/design.md, Decisions). At 3 kbit/s, codes cannot describe a
+waveform; they describe the spectral envelope and its steadiness. The decoder
+shapes noise accordingly: white noise sounds like rain and surf, noise with a
+steady spectrum like an engine. Voices (voices.py) add cries and notes.
 """
 
 import math
@@ -30,8 +30,8 @@ from siren_jax.common.rng import named_key
 class Encoder(nn.Module):
   """Audio [B, S] to latents [B, S/hop, F].
 
-  What the network adds, it adds to a linear map of the loudness in bands, as
-  the decoder does: so a codec starts as a linear one, which learns in minutes.
+  As in the decoder, the network's output is added to a linear map of band
+  levels: the codec starts as a linear one, which learns in minutes.
   """
 
   config: SpectralCodecConfig
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
     loudness = _loudness(c, audio_BxS)
     x += nn.Dense(c.feature_dim, name="loudness")(loudness)
     if c.voices:
-      # Five: about as much as the loudness adds, before anything is learned.
+      # Factor 5: initially about as much as the loudness contributes.
       marks = (
         5.0
         * measured.strength_BxTxY[..., None]
@@ -67,17 +67,17 @@ class Encoder(nn.Module):
       )
       marks = marks.reshape(*x.shape[:2], -1)
       x += nn.Dense(c.feature_dim, name="pitch")(marks)
-    # Codes are matched by angle: that asks for latents of like length.
+    # Codes are matched by angle, which needs latents of similar length.
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1.0)
 
 
 class NoiseShape(NamedTuple):
-  """What becomes of noise, in every bin of every inverse-STFT frame.
+  """Shape of the noise in every bin of every inverse-STFT frame.
 
   Attributes:
     gain_BxTxW: amplitude.
-    steadiness_BxTxW: 0 leaves the noise white, whose magnitudes flicker as
-      Rayleigh's distribution has it; 1 makes all magnitudes one.
+    steadiness_BxTxW: 0 leaves the noise white, with Rayleigh-distributed
+      magnitudes; 1 makes all magnitudes one.
   """
 
   gain_BxTxW: jax.Array
@@ -85,7 +85,7 @@ class NoiseShape(NamedTuple):
 
 
 class VoiceShape(NamedTuple):
-  """What the voices do.
+  """Pitches and amplitudes of the voices.
 
   Attributes:
     logits_BxTxYxI: of their pitches, in every analysis frame.
@@ -122,7 +122,7 @@ class Decoder(nn.Module):
     level, steadiness = jnp.split(bands, 2, axis=-1)
     loudness = nn.Dense(frames * c.bands, name="loudness")(latents_BxTxF)
     level += loudness.reshape(level.shape)
-    # Starts at a quiet level; the cap keeps a wild training step finite.
+    # Starts at a low level; the cap keeps an unstable training step finite.
     gain = jnp.exp(jnp.minimum(level - 4.0, 2.0))
     steadiness = nn.sigmoid(steadiness - 2.0)
     noise = NoiseShape(_to_bins(c, gain), _to_bins(c, steadiness))
@@ -160,12 +160,12 @@ class SpectralCodec(ResidualCodec):
 
   @property
   def beam(self) -> int:
-    """Of `ResidualQuantizer.search`."""
+    """Beam width of `ResidualQuantizer.search`."""
     return self.config.beam
 
   @property
   def reach(self) -> int:
-    """Frames on either side that the codes of a frame depend on, at most."""
+    """Most frames on either side that the codes of a frame depend on."""
     c = self.config
     layers = c.encoder_code_layers + c.encoder_frame_layers / c.code_stride
     window = (2 if c.voices else 1) * c.fft_size / c.hop
@@ -176,8 +176,8 @@ class SpectralCodec(ResidualCodec):
     """`look_back` and `look_ahead`."""
     c = self.config
     hop, overlap = c.synthesis_hop, (c.fft_size - c.synthesis_hop) // 2
-    # Inverse-STFT frames heard in frame 0. Hann's first value is zero: of the
-    # overlap before a frame's own samples, one counts for nothing.
+    # Inverse-STFT frames that overlap frame 0. Hann's first value is zero, so
+    # the first sample of each overlap does not count.
     first, last = -((overlap + hop - 1) // hop), (c.hop + overlap - 2) // hop
     noise_first = (first * hop - overlap + 1) // c.hop
     noise_last = (last * hop + hop + overlap - 1) // c.hop
@@ -192,7 +192,7 @@ class SpectralCodec(ResidualCodec):
 
   @property
   def first_phase(self) -> np.ndarray | None:
-    """Of the voices at the start of a sound [Y] uint32."""
+    """Phases [Y] uint32 of the voices at the start of a sound."""
     count = self.config.voices
     return np.zeros(count, np.uint32) if count else None
 
@@ -225,7 +225,7 @@ class SpectralCodec(ResidualCodec):
     return audio_BxS, phase[:, ::stride]
 
   def _hertz(self, place_BxTxY: jax.Array) -> jax.Array:
-    """Pitches of inverse-STFT frames [B, T', Y], of places in analysis."""
+    """Pitches in Hz of inverse-STFT frames [B, T', Y], from analysis frames."""
     stride = self.config.synthesis_stride
     return pitch.hertz(jnp.repeat(place_BxTxY, stride, 1))
 
@@ -234,8 +234,8 @@ class SpectralCodec(ResidualCodec):
   ) -> Renderings:
     """With noise and phases drawn from the key; voices at their true pitch.
 
-    The energy distance would have all noise white, so it sets the gain alone;
-    the swing sets the steadiness alone.
+    The energy distance alone would make all noise white. It therefore trains
+    only the gain, and the swing only the steadiness.
     """
     c, stop = self.config, jax.lax.stop_gradient
     shape = 2, *audio_BxS.shape
@@ -278,7 +278,7 @@ def fixed_noise(
 ) -> jax.Array:
   """The white noise of `decode` [T * hop].
 
-  Drawn frame by frame, so that a longer clip begins as a shorter one does.
+  Drawn frame by frame, so that a longer clip begins like a shorter one.
   """
   keys_T = jax.vmap(jax.random.fold_in, (None, 0))(
     jax.random.key(0), first + jnp.arange(num_frames)
@@ -294,9 +294,9 @@ def synthesise(
   lines_BxTxW: jax.Array | float = 0.0,
   span: Span | None = None,
 ) -> jax.Array:
-  """Waveform [B, S]: noise (white, of variance one), shaped, and `lines`.
+  """Waveform [B, S] of shaped noise plus `lines`.
 
-  These are spectra of the voices; 0: there are none.
+  The noise is white, of variance one. `lines`: spectra of the voices; 0: none.
   """
   size, hop = config.fft_size, config.synthesis_hop
   spectra = stft.stft(noise_BxS, size, hop)
@@ -318,7 +318,7 @@ def _mel_filters(config: SpectralCodecConfig) -> np.ndarray:
 
 @exact
 def _to_bins(config: SpectralCodecConfig, bands_BxTxM: jax.Array) -> jax.Array:
-  """Values of bands, spread over the bins of a spectrum: [B, T', W]."""
+  """Interpolates values of bands to the bins of a spectrum: [B, T', W]."""
   bank = _mel_filters(config)
   spread = bank / np.maximum(bank.sum(1, keepdims=True), 1e-6)
   spread[0], spread[-1] = spread[1], spread[-2]
@@ -340,7 +340,7 @@ def _features(spectra_BxTxW: jax.Array) -> jax.Array:
 def _voice_features(
   power_BxTxW: jax.Array, long_BxTxW: jax.Array, periodicity: jax.Array
 ) -> jax.Array:
-  """Log power in short and long windows, and periodicity: no phases."""
+  """Log power in short and long windows, and periodicity; without phases."""
   parts = (
     _log(power_BxTxW + 1e-8),
     _log(long_BxTxW[..., ::2] + 1e-10),
@@ -350,7 +350,7 @@ def _voice_features(
 
 
 def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
-  """Log power in bands, all synthesis frames of a code frame side by side."""
+  """Log power in bands, synthesis frames of a code frame concatenated."""
   spectra = stft.stft(audio_BxS, config.fft_size, config.synthesis_hop)
   power = mel.bands(stft.power(spectra), _mel_filters(config)) + 1e-8
   frames = config.code_stride * config.synthesis_stride
@@ -358,5 +358,5 @@ def _loudness(config: SpectralCodecConfig, audio_BxS: jax.Array) -> jax.Array:
 
 
 def _log(power: jax.Array) -> jax.Array:
-  """Log power of spectra, at about zero mean and unit variance for sound."""
+  """Log power of spectra, scaled to about zero mean and unit variance."""
   return 0.25 * jnp.log(power) + 0.5

@@ -1,4 +1,4 @@
-"""Training a codec: energy distance, codebooks, and an adversary if wanted."""
+"""Training a codec: energy distance, codebooks, and an optional adversary."""
 
 import dataclasses
 from collections.abc import Callable
@@ -31,19 +31,19 @@ class CodecLossConfig:
   Attributes:
     swing: of the steadiness of the noise.
     loudness: of the mean power of bands.
-    pitch, lines: of the pitches of voices, and of how loud their harmonics are.
+    pitch, lines: of the pitches of voices and the levels of their harmonics.
     commitment, codebook, rebuilding: of the quantizer.
-    full_depth: part of the examples that use all codebooks.
-    bypass: part that use none and keep their latents as they are; the rest
-      use a random number of codebooks (quantizer dropout).
-    dead_usage: a code chosen less often than this part of the mean is reborn
-      on a residual of the batch.
-    usage_decay: of the moving average of choices.
+    full_depth: share of the examples that use all codebooks.
+    bypass: share that are not quantized; the rest use a random number of
+      codebooks (quantizer dropout).
+    dead_usage: a code chosen less often than this share of the mean restarts at
+      a residual of the batch.
+    usage_decay: of the moving average of code usage.
     adversarial, feature: of the discriminators; 0 trains none.
-    adversarial_start: step from which they take part.
+    adversarial_start: step at which adversarial training starts.
     discriminator_windows, discriminator_width: their sizes.
-    lock_codes: train the decoder alone, to codes that stay as they started:
-      experts trained on them stay valid.
+    lock_codes: train the decoder only and keep the codes fixed, so that experts
+      trained on them stay valid.
   """
 
   swing: float = 20.0
@@ -83,7 +83,7 @@ class CodecTask:
 
   Attributes:
     config, loss, optimizer, ema_decay: settings.
-    start: parameters to start from; None draws them at random.
+    start: initial parameters; None: random ones.
   """
 
   config: CodecConfig
@@ -120,7 +120,7 @@ class CodecTask:
   def step(
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    """Codec first, then (where there is one) the adversary, then dead codes."""
+    """Updates the codec, then the adversary if any, then dead codes."""
     audio_BxS = batch["audio_BxS"]
     if not self.loss.adversarial:
       return self._step(state, audio_BxS, key, adversarial=False)
@@ -147,8 +147,10 @@ class CodecTask:
     params = optax.apply_updates(state.params, updates)
     extra = dict(state.extra)
     if not self.loss.lock_codes:
-      params, extra["usage_NxV"], metrics["dead_codes"] = self._revive(
-        params, extra["usage_NxV"], quantized, named_key(key, "revive")
+      params, extra["usage_NxV"], metrics["dead_codes"] = (
+        self._restart_dead_codes(
+          params, extra["usage_NxV"], quantized, named_key(key, "revive")
+        )
       )
     metrics["grad_norm"] = optax.global_norm(grads)
     if adversarial:
@@ -167,7 +169,7 @@ class CodecTask:
   ) -> tuple[jax.Array, tuple[Metrics, Quantized | None, jax.Array]]:
     module, variables = codec_model.module(self.config), {"params": params}
     quantized: Any = None
-    if self.loss.lock_codes:  # To the codes that `encode` gives.
+    if self.loss.lock_codes:  # Train on the codes of `encode`.
       codes = codec_model.encode(params, self.config, audio_BxS)
       latents: Any = module.apply(variables, codes, method="embed")
       latents = jax.lax.stop_gradient(latents)
@@ -209,17 +211,17 @@ class CodecTask:
         self._features(adversary, x) for x in (audio_BxS, rendered.one_BxS)
       )
       total += self.loss.adversarial * (
-        discriminators.fool_loss(fake)
+        discriminators.generator_loss(fake)
         + self.loss.feature * discriminators.feature_loss(real, fake)
       )
     return total, ({"loss": total, **metrics}, quantized, rendered.one_BxS)
 
   def _features(self, adversary: Any, audio_BxS: jax.Array) -> Any:
-    """Of every layer of every discriminator."""
+    """Features of every layer of every discriminator."""
     return self._adversary.apply({"params": adversary}, audio_BxS)
 
   def _depths(self, batch: int, key: jax.Array) -> jax.Array:
-    """Codebooks that each example may use; one more than there are: bypass."""
+    """Number of codebooks of each example; one more than exist: bypass."""
     number = self.config.num_codebooks
     some = jax.random.randint(named_key(key, "depth"), (batch,), 1, number + 1)
     kind = jax.random.uniform(named_key(key, "kind"), (batch,))
@@ -232,7 +234,7 @@ class CodecTask:
     rendered = jax.lax.stop_gradient(rendered_BxS)
 
     def loss(params: Any) -> jax.Array:
-      return discriminators.judge_loss(
+      return discriminators.discriminator_loss(
         self._features(params, audio_BxS), self._features(params, rendered)
       )
 
@@ -242,16 +244,16 @@ class CodecTask:
     adversary = optax.apply_updates(extra["adversary"], updates)
     return extra | {"adversary": adversary, "adversary_opt": opt}, judge
 
-  def _revive(
+  def _restart_dead_codes(
     self,
     params: Any,
     usage_NxV: jax.Array,
     quantized: Quantized,
     key: jax.Array,
   ) -> tuple[Any, jax.Array, jax.Array]:
-    """Moves codes that nothing chooses onto residuals of this batch.
+    """Moves unused codes to residuals of this batch.
 
-    I below are all its B * T frames.
+    Axis I: all its B * T frames.
     """
     codes_NxI = jnp.moveaxis(quantized.codes_BxNxT, 1, 0).reshape(
       len(usage_NxV), -1
@@ -266,23 +268,25 @@ class CodecTask:
     dead_NxV = usage < self.loss.dead_usage
     picks = jax.random.randint(key, usage.shape, 0, codes_NxI.shape[1])
     norms_NxIx1 = jnp.linalg.norm(residuals_NxIx8, axis=-1, keepdims=True)
-    # An outlier's length would do harm to all that share its angle.
+    # The length of an outlier would harm all residuals with a similar angle.
     usual = jnp.mean(norms_NxIx1, 1, keepdims=True) / (norms_NxIx1 + 1e-6)
     residuals_NxIx8 = residuals_NxIx8 * jnp.minimum(1.0, usual)
-    reborn = jnp.take_along_axis(residuals_NxIx8, picks[..., None], 1)
+    replacements = jnp.take_along_axis(residuals_NxIx8, picks[..., None], 1)
     stages = dict(params["quantizer"])
     for n in range(len(usage)):
       stage = stages[f"stage_{n}"]
-      codebook = jnp.where(dead_NxV[n, :, None], reborn[n], stage["codebook"])
+      codebook = jnp.where(
+        dead_NxV[n, :, None], replacements[n], stage["codebook"]
+      )
       stages[f"stage_{n}"] = stage | {"codebook": codebook}
-    # A newborn has some time to be chosen before it may die again.
+    # A restarted code gets some time before it can count as dead again.
     usage = jnp.where(dead_NxV, 0.3, usage)
     dead = jnp.sum(dead_NxV).astype(jnp.float32)
     return params | {"quantizer": stages}, usage, dead
 
   @property
   def sounds(self) -> Sounds:
-    """Recordings, and what `decode` gives back of them."""
+    """Recordings and their reconstructions by `decode`."""
     return Sounds(self._sounds, self.config.sample_rate)
 
   def _sounds(
@@ -296,7 +300,7 @@ class CodecTask:
     }
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """Mel distance and used codes of what `decode` gives back."""
+    """Mel distance of reconstructions by `decode`, and code usage."""
     params, audio_BxS = state.eval_params, batch["audio_BxS"]
     codes = codec_model.encode(params, self.config, audio_BxS)
     audio = codec_model.decode(params, self.config, codes)
@@ -308,10 +312,10 @@ class CodecTask:
 def _mean_error(
   measure: Callable[[jax.Array], jax.Array], one: jax.Array, other: jax.Array
 ) -> jax.Array:
-  """Mean absolute difference of what is measured in both."""
+  """Mean absolute difference of a measure of both."""
   return jnp.mean(jnp.abs(measure(one) - measure(other)))
 
 
 def _of_decoder(path: tuple[Any, ...]) -> bool:
-  """Whether a parameter is the decoder's."""
+  """Whether a parameter belongs to the decoder."""
   return path[0] == "decoder"

@@ -1,9 +1,9 @@
-"""Voices: series of harmonics whose phases run on from frame to frame.
+"""Voices: harmonic series with phases continuous across frames.
 
 Our design (docs/design.md, Decisions). Noise alone makes cries and notes
-hoarse. A voice is said by its pitch and by how loud its harmonics are in
-bands; its phase is free and follows from the pitch, so codes need not spell it
-out.
+hoarse. A voice is described by its pitch and by the levels of its harmonics in
+bands; its phase is arbitrary and integrates the pitch, so codes need not
+contain it.
 """
 
 import functools
@@ -17,17 +17,17 @@ import numpy as np
 from siren_jax.codec.config import SpectralCodecConfig
 
 _SIDE = 3  # bins on either side that a windowed sine reaches
-_TURN = 2.0**32  # of a phase in fixed point
-_QUIET_HZ = 250.0  # below half the sample rate: harmonics beyond are silent
+_CYCLE = 2.0**32  # of a phase in fixed point
+_QUIET_HZ = 250.0  # harmonics closer than this to Nyquist are silent
 
 
 class Harmonics(NamedTuple):
-  """Which bins of a frame a voice's harmonics fall in; [B, T', Y, W] each.
+  """Harmonics of the voices in each bin of a frame; [B, T', Y, W] each.
 
   Attributes:
     order: number of the harmonic nearest to the bin.
-    offset: bins that it lies above the bin, where it is there.
-    there: 1 where the bin is the harmonic's nearest.
+    offset: of that harmonic from the bin, in bins, where `there` is 1.
+    there: 1 where the bin is the one nearest to the harmonic.
   """
 
   order: jax.Array
@@ -36,7 +36,7 @@ class Harmonics(NamedTuple):
 
 
 def harmonics(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> Harmonics:
-  """Of voices of these pitches."""
+  """Harmonics of voices with these pitches."""
   bin_hz = config.sample_rate / config.fft_size
   bins_W = np.arange(config.fft_size // 2 + 1) * np.float32(bin_hz)
   pitch = hertz_BxTxY[..., None]
@@ -51,13 +51,13 @@ def harmonics(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> Harmonics:
 def phases(config: SpectralCodecConfig, hertz_BxTxY: jax.Array) -> jax.Array:
   """Phases [B, T', Y] uint32 of the first harmonics, 0 in frame 0.
 
-  2**32 are a turn. Whole numbers wrap around and add up exactly: a window of
+  2**32 is one cycle. Whole numbers wrap around and add up exactly: a window of
   a sound has the phases of the whole.
   """
-  turns = hertz_BxTxY * (config.synthesis_hop / config.sample_rate)
-  steps = 0.5 * (turns[:, 1:] + turns[:, :-1])
-  whole = jnp.floor(steps)  # whole turns count for nothing
-  steps = jnp.round((steps - whole) * (_TURN / 256)).astype(jnp.uint32) * 256
+  cycles = hertz_BxTxY * (config.synthesis_hop / config.sample_rate)
+  steps = 0.5 * (cycles[:, 1:] + cycles[:, :-1])
+  whole = jnp.floor(steps)  # whole cycles make no difference
+  steps = jnp.round((steps - whole) * (_CYCLE / 256)).astype(jnp.uint32) * 256
   return jnp.cumsum(
     jnp.pad(steps, ((0, 0), (1, 0), (0, 0))), 1, dtype=jnp.uint32
   )
@@ -71,18 +71,18 @@ def spectra(
 ) -> jax.Array:
   """Complex spectra [B, T', W] for `stft.istft`: sums of windowed sines.
 
-  Gradients reach amplitudes alone: those of frequencies lead astray.
+  Only amplitudes get gradients: those of frequencies are misleading.
   """
   order, offset, there = jax.lax.stop_gradient(harmonics)
   number = order.astype(jnp.uint32)
-  # Harmonics that all start together would be a train of clicks.
+  # Harmonics that start in phase would sound like a train of clicks.
   start = number * number * jnp.uint32(0x9E3779B1)
-  turn = (number * phase_BxTxY[..., None] + start).astype(jnp.float32)
-  turn = turn * np.float32(2 * np.pi / _TURN)
+  angle = (number * phase_BxTxY[..., None] + start).astype(jnp.float32)
+  angle = angle * np.float32(2 * np.pi / _CYCLE)
   half = 0.5 * config.fft_size * there * amplitude_BxTxYxW
-  parts = (half * jnp.cos(turn), half * jnp.sin(turn))
+  parts = (half * jnp.cos(angle), half * jnp.sin(angle))
   # In the middle of a frame, where the window's spectrum is real, bin w has
-  # turned by w / 2.
+  # advanced by w / 2 cycles.
   parity_W = jnp.asarray((-1.0) ** np.arange(order.shape[-1]), jnp.float32)
   kernels = _kernels(offset)
   real, imag = (
@@ -97,7 +97,7 @@ def spectra(
 
 
 def _kernels(offset: jax.Array) -> dict[int, jax.Array]:
-  """Hann's spectrum in the bins from -_SIDE to _SIDE of a sine off its bin."""
+  """Hann's spectrum in bins -_SIDE to _SIDE for a sine off its bin."""
   wave = jnp.sin(np.pi * offset) / np.pi
   sinc = {0: jnp.sinc(offset)}
   for p in range(1, _SIDE + 2):
@@ -111,7 +111,7 @@ def _kernels(offset: jax.Array) -> dict[int, jax.Array]:
 
 
 def _shifted(x_BxTxW: jax.Array, places: int) -> jax.Array:
-  """Along the last axis; zeros come in."""
+  """Shifted along the last axis, filled with zeros."""
   width = x_BxTxW.shape[-1]
   pad = ((0, 0), (0, 0), (max(places, 0), max(-places, 0)))
   first = max(-places, 0)

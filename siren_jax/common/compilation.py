@@ -10,10 +10,10 @@ import platformdirs
 def use_cache() -> None:
   """Keeps compiled programs in the user's cache folder between processes.
 
-  JAX's own variables steer it: JAX_COMPILATION_CACHE_DIR moves it,
-  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says which programs are kept,
-  JAX_ENABLE_COMPILATION_CACHE=false switches it off. A folder that the program
-  has set stays.
+  JAX's environment variables control it: JAX_COMPILATION_CACHE_DIR sets the
+  folder, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS which programs are kept,
+  JAX_ENABLE_COMPILATION_CACHE=false disables it. A folder that the program has
+  already set is kept.
   """
   config: Any = jax.config  # its fields are made at run time
   if not config.jax_compilation_cache_dir:

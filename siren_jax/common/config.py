@@ -14,7 +14,7 @@ from siren_jax.common.errors import UserError, about
 
 T = TypeVar("T")
 
-# What float32 holds; smaller ones than TINY become 0 on most devices.
+# Range of float32; numbers below TINY become 0 on most devices.
 _HUGE, _TINY = 3.4028234e38, 1.1754944e-38
 _MAX_SIZE = 1_000_000
 _INTS = range(-(2**31), 2**32)  # int32, and the seeds of uint32
@@ -28,12 +28,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
   """Builds dataclass `cls` from `values`; absent keys keep their defaults.
 
-  Of a union of dataclasses, `values["kind"]` says which; the first by default.
+  For a union of dataclasses, `values["kind"]` selects one; default: the first.
 
   Raises:
     UserError: an unknown key (with the nearest known one), a missing key
-      without a default, a value of the wrong type, a number that 32 bits do
-      not hold, or a URL.
+      without a default, a value of the wrong type, a number beyond 32 bits, or
+      a URL.
   """
   if not isinstance(values, Mapping):
     raise UserError(
@@ -58,21 +58,20 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 def read_renamed(
   path: Path, cls: type[T], names: Mapping[str, str], remedy: str
 ) -> T:
-  """Builds dataclass `cls` from a JSON file of others, who name things apart.
+  """Builds dataclass `cls` from a third-party JSON file with other names.
 
   Args:
-    names: theirs of each field.
-
+    names: the file's name of each field.
   Raises:
     UserError: the file is missing or broken, or lacks a name (the message ends
-      with `remedy`); or as `from_dict`.
+      with `remedy`); or see `from_dict`.
   """
-  theirs = files.read_json(path, remedy)
+  content = files.read_json(path, remedy)
   for name in names.values():
-    if not isinstance(theirs, dict) or name not in theirs:
+    if not isinstance(content, dict) or name not in content:
       raise UserError(f"{path} lacks {name!r}; {remedy}")
   with about(path):
-    return from_dict(cls, {ours: theirs[name] for ours, name in names.items()})
+    return from_dict(cls, {ours: content[name] for ours, name in names.items()})
 
 
 def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:
@@ -89,14 +88,14 @@ def _of_kind(cls: Any, values: Mapping[str, Any], path: str) -> Any:
 
 
 def unknown_key(full: str, key: str, known: list[str]) -> str:
-  """The message about a key that is not among the `known` ones."""
+  """The error message for a key that is not in `known`."""
   near = difflib.get_close_matches(key, known, n=1)
   hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
   return f"unknown config key {full!r}; {hint}"
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-  """Value as `hint`, where only lossless conversions are made."""
+  """Converts a value to type `hint` if that is lossless."""
   origin = typing.get_origin(hint)
   if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     if isinstance(value, hint):
@@ -135,12 +134,12 @@ def _scalar(hint: Any, value: Any, path: str) -> Any:
     raise UserError(f"config {path}={value!r}: expected {hint.__name__}")
   if isinstance(value, str):
     with about(f"config {path}"):
-      paths.local(value)  # Most texts are paths, and no other holds a URL.
+      paths.local(value)  # Most strings are paths, and no other is a URL.
   return value
 
 
 def check_number(subject: str, value: int | float) -> None:
-  """Refuses what becomes another number on a device, in 32 bits.
+  """Checks that a number can be represented in 32 bits on a device.
 
   Raises:
     UserError: a float is NaN, infinite, or overflows or vanishes as float32;
@@ -163,13 +162,13 @@ def check_number(subject: str, value: int | float) -> None:
 def check_sizes(
   part: str, config: Any, **limits: int | tuple[int, int]
 ) -> None:
-  """Refuses sizes that no model has, before anything is built of them.
+  """Checks that sizes are plausible, before a model is built from them.
 
   Args:
     part: for the message.
     config: a dataclass; its ints, alone or in tuples, are sizes.
-    **limits: the largest of each field, where it is below a million; or the
-      smallest, where it is not 1, and the largest.
+    **limits: maximum of a field if it is not a million, or (minimum, maximum)
+      if the minimum is not 1.
 
   Raises:
     UserError: a size is too small or too large; the message names it.

@@ -1,4 +1,4 @@
-"""The one exception that means: the input is at fault, not the program."""
+"""The exception for errors in the input, as opposed to the program."""
 
 import contextlib
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import Any
 
 from siren_jax.common.errors import UserError
 
-# By extra: what of it is imported here. Whoever only listens takes none.
+# Imported packages by extra. Generating sounds needs none of them.
 PACKAGES = {
   "demo": ("gradio",),
   "train": ("grain", "ml_collections", "tensorflow_datasets"),
@@ -29,10 +29,10 @@ def load(name: str) -> Any:
 
 
 def check(extra: str) -> None:
-  """Looks for the packages of an extra, and imports none of them.
+  """Checks that the packages of an extra are installed, without importing.
 
   Raises:
-    UserError: as `load`; better known before the work than after it.
+    UserError: see `load`; raised before the work rather than after it.
   """
   for package in PACKAGES[extra]:
     try:

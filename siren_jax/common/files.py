@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written atomically: completely or not at all."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
-# What is wrong with a disk, whoever writes to it.
+# Errors of the disk, independent of the writer.
 _DISK_ERRORS = (
   errno.ENOSPC,
   errno.EDQUOT,
@@ -28,7 +28,7 @@ _DISK_ERRORS = (
 )
 _NAME_BYTES = 230  # of the 255 that a name may have
 
-# What zipfile, zlib and NumPy raise at broken files.
+# Exceptions of zipfile, zlib and NumPy for broken files.
 _NPZ_ERRORS = (
   OSError,
   ValueError,
@@ -37,7 +37,7 @@ _NPZ_ERRORS = (
   EOFError,
   MemoryError,
   OverflowError,
-  RuntimeError,  # encrypted, or a compression that is not known
+  RuntimeError,  # encrypted, or unknown compression
   struct.error,
   zipfile.BadZipFile,
   zlib.error,
@@ -46,16 +46,16 @@ _NPZ_ERRORS = (
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-  """A binary file that takes the place of `path` when the block ends well.
+  """A binary file that replaces `path` if the block succeeds.
 
-  `path` is as it was before where it ends badly.
+  If the block fails, `path` is unchanged.
 
   Raises:
-    UserError: it cannot be written. Other errors of the block are its own.
+    UserError: it cannot be written. Other errors of the block propagate.
   """
   path = paths.local(path)
-  # Random, since processes of several machines may write it at once, and
-  # without the name of `path`, which may have 255 bytes already.
+  # Random, because processes of several machines may write at once; without the
+  # name of `path`, which may already have 255 bytes.
   temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
   with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
       mode = os.fstat(file.fileno()).st_mode
       yield file
     with _writing(path):
-      temporary.chmod(mode)  # safetensors puts a private file in its place.
+      temporary.chmod(mode)  # safetensors creates a private file.
       temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 def _writing(
   path: Path, numbers: Collection[int] | None = None
 ) -> Iterator[None]:
-  """Says that `path` cannot be written, at OSErrors of these numbers or all."""
+  """Turns OSErrors, all or of these numbers, into a UserError about `path`."""
   try:
     yield
   except OSError as error:
@@ -86,7 +86,7 @@ def _writing(
 
 
 def nearest(folder: Path) -> Path:
-  """`folder`, or the nearest one above it that is there."""
+  """`folder`, or its nearest existing parent."""
   home = folder.absolute()
   while not home.exists():
     home = home.parent
@@ -95,13 +95,12 @@ def nearest(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def scratch(path: str | os.PathLike) -> Iterator[BinaryIO]:
-  """A binary file without a name, on the disk where `path` is to be.
+  """A temporary unnamed binary file, on the disk of `path`.
 
-  It goes when the block ends, and no folder is made for it.
+  It is deleted when the block ends; no folder is created.
 
   Raises:
-    UserError: the disk cannot be written. Other errors of the block are its
-      own.
+    UserError: the disk cannot be written. Other errors of the block propagate.
   """
   path = paths.local(path)
   with _writing(path):
@@ -113,57 +112,59 @@ def scratch(path: str | os.PathLike) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def unused(
   path: str | os.PathLike,
-  beside: Sequence[str] = (),
+  sidecars: Sequence[str] = (),
   others: Sequence[str] = (),
 ) -> Iterator[Path]:
-  """`path`, or with the first number (rain-2.wav) that no file has, reserved.
+  """Reserves `path`, or the first numbered name that is free (rain-2.wav).
 
-  Empty files hold the name against other processes. Where the block ends
-  badly, all that has the name goes again.
+  Empty files reserve the name against other processes. If the block fails, all
+  files of this name are deleted.
 
   Args:
-    beside: suffixes of other files that the block writes under the name.
-    others: suffixes that no file of the name has either.
+    sidecars: suffixes of other files that the block writes under the name.
+    others: suffixes that files of this name must not have either.
 
   Raises:
-    UserError: the place cannot be written to.
+    UserError: the folder cannot be written to.
   """
   first = path = paths.local(path)
   with _writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
   number = 1
-  while not _reserve(path, beside, others):
+  while not _reserve(path, sidecars, others):
     number += 1
     path = first.with_name(f"{_short(first.stem)}-{number}{first.suffix}")
   try:
     yield path
   except BaseException:
-    for suffix in (path.suffix, *beside):
+    for suffix in (path.suffix, *sidecars):
       path.with_suffix(suffix).unlink(missing_ok=True)
     raise
 
 
 def _short(name: str) -> str:
-  """As much of a name as leaves room for what is put to it."""
+  """A name, shortened to leave room for additions."""
   return os.fsencode(name)[:_NAME_BYTES].decode(errors="ignore")
 
 
-def _reserve(path: Path, beside: Sequence[str], others: Sequence[str]) -> bool:
-  """Makes empty files of one name, unless a file has it."""
-  # Those beside first: rain.wav and rain.ogg both want rain.json.
-  wanted = [*map(path.with_suffix, beside), path]
+def _reserve(
+  path: Path, sidecars: Sequence[str], others: Sequence[str]
+) -> bool:
+  """Creates empty files of one name; false if the name is taken."""
+  # Sidecars first: rain.wav and rain.ogg both need rain.json.
+  all_paths = [*map(path.with_suffix, sidecars), path]
   reserved: list[Path] = []
   is_free = False
   try:
     with _writing(path):
-      for own in wanted:
+      for own in all_paths:
         try:
           own.touch(exist_ok=False)
         except FileExistsError:
           return False
         reserved.append(own)
-    # Only now: of two processes at once, one sees the other's files. Where case
-    # does not matter, x.WAV is x.wav.
+    # Checked last: of two concurrent processes, one sees the other's files. If
+    # names are case-insensitive, x.WAV is x.wav.
     ours = {None, *map(_identity, reserved)}
     is_free = all(_identity(path.with_suffix(s)) in ours for s in others)
     return is_free
@@ -174,7 +175,7 @@ def _reserve(path: Path, beside: Sequence[str], others: Sequence[str]) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-  """Says whether two names are of one file; None: there is none."""
+  """Device and inode, to compare files; None: there is no file."""
   try:
     stat = path.lstat()
   except OSError:
@@ -191,9 +192,9 @@ def _unwritable(path: Path, error: OSError) -> UserError:
 
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
-  """A folder that takes its name when the block ends well: all or nothing.
+  """A folder that gets its name if the block succeeds.
 
-  `folder` must not be there yet, or be empty.
+  `folder` must not exist or be empty.
   """
   folder = paths.local(folder)
   folder.parent.mkdir(parents=True, exist_ok=True)
@@ -210,13 +211,13 @@ def parse_json(
   content: str | bytes,
   to_object: Callable[[Sequence[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
-  """What JSON says; numbers are finite, keys differ.
+  """Parses JSON; numbers must be finite, keys unique.
 
   Args:
-    to_object: makes an object of (key, value), in place of a dictionary.
+    to_object: builds an object from (key, value) pairs instead of a dictionary.
 
   Raises:
-    ValueError, RecursionError: it is no such JSON.
+    ValueError, RecursionError: invalid JSON.
   """
   return json.loads(
     content,
@@ -227,14 +228,14 @@ def parse_json(
 
 
 def read_json(path: str | os.PathLike, remedy: str) -> Any:
-  """A JSON file's content; numbers are finite, keys differ.
+  """Content of a JSON file; numbers must be finite, keys unique.
 
   Raises:
     UserError: it is missing or broken; the message ends with `remedy`.
   """
   local = paths.local(path)
   try:
-    # json sees the encoding, and any mark of it.
+    # json detects the encoding and a byte order mark.
     return parse_json(local.read_bytes())
   except (FileNotFoundError, NotADirectoryError) as error:
     raise UserError(f"{path}: no such file; {remedy}") from error
@@ -252,8 +253,8 @@ def _different(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   values = dict(pairs)
   if len(values) < len(pairs):
     keys = [key for key, _ in pairs]
-    twin = next(key for key in keys if keys.count(key) > 1)
-    raise ValueError(f"key {twin!r} is there twice")
+    duplicate = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f"key {duplicate!r} is there twice")
   return values
 
 
@@ -265,12 +266,12 @@ def _finite(text: str) -> float:
 
 
 def read_npz(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
-  """All arrays of an npz; pickles are refused.
+  """All arrays of an npz file; pickles are refused.
 
   Raises:
     UserError: it is missing or broken; the message ends with `remedy`.
   """
-  import numpy as np  # `siren-jax --help` does without.
+  import numpy as np  # not needed by `siren-jax --help`
 
   local = paths.local(path)
   try:

@@ -1,4 +1,4 @@
-"""Means over the part of an array that counts."""
+"""Masked means."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 def masked_mean(
   x: jax.Array, mask: jax.Array, axis: int | Sequence[int] | None = None
 ) -> jax.Array:
-  """Mean of `x` where `mask` holds; 0 where it holds nowhere.
+  """Mean of `x` where `mask` is true; 0 if it is nowhere true.
 
   Args:
     x: any shape. Values under a false mask are ignored, NaN included.

@@ -1,4 +1,4 @@
-"""The one place that names mesh axes and says what is sharded over them.
+"""The one place that names mesh axes and defines what is sharded over them.
 
 Parameters carry logical axis names (`nn.with_logical_partitioning`); `RULES`
 maps those to mesh axes. Everything runs under `jax.set_mesh` of a mesh with
@@ -28,11 +28,12 @@ from siren_jax.common.errors import UserError
 from siren_jax.common.shards import Shard, block_size
 
 DATA, EXPERT, FSDP, MODEL = "data", "expert", "fsdp", "model"
-# Outermost first: the axes that talk most (fsdp, model) sit on near devices.
+# Outermost first: the axes that communicate most (fsdp, model) are on adjacent
+# devices.
 AXES = (DATA, EXPERT, FSDP, MODEL)
 
-# Logical name -> mesh axis. Within one array a mesh axis is used once, by the
-# first rule that wants it.
+# Logical name -> mesh axis. Within one array, a mesh axis is used once, by the
+# first matching rule.
 RULES = (
   ("batch", (DATA, FSDP)),
   ("expert", EXPERT),
@@ -45,7 +46,7 @@ RULES = (
   ("layers", None),
   ("feature", None),
   ("prompt", FSDP),
-  ("embed_vector", None),  # Biases and norms: too small to be worth a gather.
+  ("embed_vector", None),  # biases and norms: too small to shard
 )
 
 
@@ -86,7 +87,7 @@ def make_mesh(
       " multiply to that number, or set one of them to -1"
     )
   types = (AxisType.Auto,) * len(AXES)
-  # On a torus of 4x4x4, 32 devices are one axis and a half.
+  # On a 4x4x4 torus, an axis of 32 devices spans more than two physical axes.
   placed = mesh_utils.create_device_mesh(
     shape, devices, allow_split_physical_axes=True
   )
@@ -97,47 +98,47 @@ def logical_spec(*names: str | None) -> PartitionSpec:
   """Mesh axes of an array whose axes carry these logical names.
 
   Raises:
-    ValueError: a name that `RULES` does not know.
+    ValueError: a name that is not in `RULES`.
   """
   known = [name for name, _ in RULES]
   for name in names:
     if name is not None and name not in known:
       raise ValueError(f"unknown logical axis {name!r}; known: {known}")
   spec = nn.logical_to_mesh_axes(names, RULES)
-  assert spec is not None  # It is where `names` is None.
+  assert spec is not None  # None only if `names` is None
   return spec
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
-  """Asks for the sharding that `names` imply; no mesh, no effect."""
+  """Constrains the sharding of x by `names`; no effect without a mesh."""
   if jax.sharding.get_abstract_mesh().empty:
     return x
   return jax.lax.with_sharding_constraint(x, logical_spec(*names))
 
 
-def alone() -> bool:
-  """Whether there is one device, or no mesh."""
+def is_single_device() -> bool:
+  """Whether the mesh has one device, or there is no mesh."""
   mesh = jax.sharding.get_abstract_mesh()
   return mesh.empty or mesh.size == 1
 
 
 def expert_ways() -> int:
-  """Among how many groups of devices the experts are divided."""
+  """Number of groups of devices that the experts are divided over."""
   mesh = jax.sharding.get_abstract_mesh()
   return 1 if mesh.empty else mesh.shape[EXPERT]
 
 
-def whole_heads() -> bool:
-  """Whether every device has all heads of the experts that it holds."""
+def has_all_heads() -> bool:
+  """Whether each device has all heads of its experts."""
   mesh = jax.sharding.get_abstract_mesh()
   return mesh.empty or mesh.shape[MODEL] == 1
 
 
 def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
-  """`function(*arrays)` where every device treats its own rows of the batch.
+  """`function(*arrays)`, applied by each device to its own rows of the batch.
 
-  For what works row by row, but is whole on every device if left to the
-  partitioner, as FFTs are (measured, jax 0.10.2).
+  For row-wise functions that the partitioner would replicate on every device,
+  such as FFTs (measured, jax 0.10.2).
   """
   mesh, rows = jax.sharding.get_abstract_mesh(), logical_spec("batch")
   ways = 1 if mesh.empty else batch_ways(mesh)
@@ -149,16 +150,16 @@ def by_rows(function: Callable, *arrays: jax.Array) -> jax.Array:
 def on_devices(
   function: Callable, num_rows: int, in_axes: Any, out_axes: Any
 ) -> Callable:
-  """`function` that every device runs for its own rows and experts.
+  """`function`, run by each device for its own rows and experts.
 
-  Weights come together over fsdp once, and only the model axis is left to the
+  Weights are gathered over fsdp once; only the model axis is left to the
   partitioner.
 
   Args:
-    num_rows: of the batch; if they do not divide among the devices, every
+    num_rows: of the batch; if they cannot be divided over the devices, each
       device has all of them.
-    in_axes: of each argument, the logical names of its leading axes as a
-      `PartitionSpec`, which serves all leaves of a tree, or a tree of those.
+    in_axes: for each argument, the logical names of its leading axes as a
+      `PartitionSpec`, which applies to all leaves of a tree, or a tree of them.
     out_axes: of the result.
   """
   mesh = jax.sharding.get_abstract_mesh()
@@ -186,7 +187,7 @@ def on_devices(
 
 
 def from_experts_of(holder: int, values: Any) -> Any:
-  """Inside the above: values of the device of the expert axis so numbered."""
+  """Within `on_devices`: values of device `holder` along the expert axis."""
   mine = jax.lax.axis_index(EXPERT) == holder
   return jax.lax.psum(
     jax.tree.map(lambda x: jnp.where(mine, x, 0), values), EXPERT
@@ -218,7 +219,7 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
 
 
 def placed(abstract_state: Any, mesh: Mesh) -> Any:
-  """The tree of `state_shardings` as shapes and types that carry them."""
+  """The tree of `state_shardings` as shapes and types with shardings."""
   return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     nn.unbox(abstract_state),
@@ -227,17 +228,17 @@ def placed(abstract_state: Any, mesh: Mesh) -> Any:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Leading axis over data and fsdp, the rest whole."""
+  """Leading axis over data and fsdp, other axes unsharded."""
   return NamedSharding(mesh, logical_spec("batch"))
 
 
 def batch_ways(mesh: Mesh | AbstractMesh) -> int:
-  """Among how many devices, or groups of them, rows are divided."""
+  """Number of devices, or groups of them, that rows are divided over."""
   return mesh.shape[DATA] * mesh.shape[FSDP]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Every device holds the whole array."""
+  """Sharding with the whole array on each device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
@@ -275,10 +276,10 @@ def shard_batch(
 
 
 def own_rows(array: jax.Array) -> np.ndarray:
-  """Rows of this process, on the host: what `shard_batch` would take.
+  """Rows of this process, on the host: the inverse of `shard_batch`.
 
   Args:
-    array: of `batch_sharding`.
+    array: with `batch_sharding`.
   """
   blocks = {
     shard.index[0].start or 0: shard.data for shard in array.addressable_shards
@@ -287,9 +288,9 @@ def own_rows(array: jax.Array) -> np.ndarray:
 
 
 def put(values: Any) -> Any:
-  """Arrays and numbers of the host, on every device of the mesh, or the one.
+  """Puts host arrays and numbers on each device of the mesh, or the only one.
 
-  What enters a program goes through here: nothing is uploaded unasked
+  Inputs of programs go through here, so that there are no implicit uploads
   (`jax.transfer_guard`).
   """
   if jax.sharding.get_abstract_mesh().empty:
@@ -298,7 +299,7 @@ def put(values: Any) -> Any:
 
 
 def with_values(boxed: Any, values: Any) -> Any:
-  """`boxed` with the leaves that `values` has; logical metadata stays."""
+  """`boxed` with the leaves of `values`; logical metadata is kept."""
   if not isinstance(values, Mapping):
     return nn.meta.replace_boxed(boxed, jnp.asarray(values))
   return {

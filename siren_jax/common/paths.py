@@ -1,4 +1,4 @@
-"""Paths that users give. Object storage, once supported, comes in here."""
+"""Paths given by users. Support for object storage would go here."""
 
 import os
 import re

@@ -1,8 +1,8 @@
-"""Products in full float32, where they are small and their errors are not.
+"""Full float32 precision for small products whose errors matter.
 
-Accelerators round what goes into a "float32" product: a GPU to TF32, a TPU to
-bfloat16 (docs/benchmarks.md, What float32 means). A function under `@exact`
-asks them not to, whatever its caller asks for. On a CPU it changes nothing.
+Accelerators round the inputs of a "float32" product: GPUs to TF32, TPUs to
+bfloat16 (docs/benchmarks.md, What float32 means). `@exact` disables this in a
+function, whatever its caller's setting. It has no effect on CPUs.
 """
 
 import jax

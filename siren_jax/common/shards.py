@@ -9,10 +9,10 @@ from siren_jax.common.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """A batch is cut into `count` blocks of rows; ours are `blocks`.
+  """A batch is split into `count` blocks of rows; `blocks` are ours.
 
-  Processes whose devices hold the same rows (other experts, another part of
-  each matrix) have the same shard.
+  Processes whose devices hold the same rows (but other experts or other parts
+  of matrices) have the same shard.
   """
 
   blocks: tuple[int, ...] = (0,)
@@ -22,7 +22,7 @@ class Shard:
     """Numbers of our rows, in the order of `blocks`.
 
     Raises:
-      UserError: as `block_size` does.
+      UserError: see `block_size`.
     """
     size = block_size(batch_size, self.count)
     return np.add.outer(np.array(self.blocks) * size, np.arange(size)).ravel()
@@ -35,7 +35,7 @@ def block_size(batch_size: int, count: int) -> int:
   """Rows of each of `count` blocks.
 
   Raises:
-    UserError: the batch cannot be cut into so many.
+    UserError: the batch is not divisible by `count`.
   """
   size, rest = divmod(batch_size, count)
   if batch_size < 1 or rest:

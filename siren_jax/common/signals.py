@@ -1,4 +1,4 @@
-"""Signals that come twice."""
+"""Repeated signals."""
 
 import math
 import time
@@ -8,10 +8,10 @@ _SAME_SECONDS = 1.0
 
 
 class Repeats:
-  """Tells a signal that is sent twice at once from a second one.
+  """Distinguishes a signal delivered twice from a second signal.
 
-  A repeat is counted from the last signal that was none, so a key held down
-  is a second signal in the end.
+  The time is measured from the last signal that was not a repeat, so that a key
+  held down eventually counts as a second signal.
   """
 
   def __init__(self) -> None:
@@ -26,5 +26,5 @@ class Repeats:
     return False
 
   def clear(self) -> None:
-    """Forgets all signals: none that follows is a repeat."""
+    """Forgets all signals: the next one is not a repeat."""
     self._since.clear()

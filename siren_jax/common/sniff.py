@@ -1,11 +1,11 @@
-"""What a file really is, where it is not what its name promises."""
+"""Detects files that are not what their name says."""
 
 import os
 from pathlib import Path
 
-_HEAD = 1024  # bytes that are looked at
+_HEAD = 1024  # bytes to inspect
 
-# Beginnings of what stands in place of a file.
+# First bytes of files that often replace the expected one.
 _KNOWN = (
   (
     b"version https://git-lfs.github.com/spec",
@@ -25,12 +25,12 @@ _WEB = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<error")
 def describe(
   path: str | os.PathLike, expected: bytes | None = None
 ) -> str | None:
-  """What file `path` is, if it is one that often stands in another's place.
+  """Describes file `path` if it is of a kind that often replaces another file.
 
-  A Git LFS pointer, the page that a failed download left, an empty file, an
-  archive. None where the beginning of the file says nothing, is `expected`, or
-  cannot be read. For the message of a reader that has failed: whether the
-  file is the wrong one is the reader's to say.
+  A Git LFS pointer, the HTML page of a failed download, an empty file, an
+  archive. None if the first bytes are unknown, are `expected`, or cannot be
+  read. For error messages of readers that have failed: only the reader decides
+  whether the file is wrong.
   """
   try:
     with Path(path).open("rb") as file:

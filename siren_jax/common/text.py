@@ -1,4 +1,4 @@
-"""Text that people bring, whatever their programs made of it."""
+"""Text files of users, in any encoding of Unicode."""
 
 import codecs
 import os
@@ -8,7 +8,7 @@ import unicodedata
 from siren_jax.common import paths, sniff
 from siren_jax.common.errors import UserError
 
-MAX_BYTES = 1 << 26  # of a text file; in memory it takes several times that
+MAX_BYTES = 1 << 26  # of a text file; it takes several times as much memory
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
   (codecs.BOM_UTF32_LE, "UTF-32-LE"),
@@ -19,13 +19,13 @@ _MARKS = (
 )
 _MARK = "\ufeff"
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_HEAD = 4096  # bytes that a guess goes by
+_HEAD = 4096  # bytes to guess the encoding from
 
 
 def read_text(path: str | os.PathLike) -> str:
   """A text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
-  Line ends stay as they are, byte order marks do not.
+  Line ends are kept, byte order marks are removed.
 
   Raises:
     UserError: the file cannot be read, is not text, or is in another encoding.
@@ -43,7 +43,7 @@ def read_text(path: str | os.PathLike) -> str:
     raise UserError(
       f"{name}: larger than {MAX_BYTES >> 20} MiB, the limit for text; split it"
     )
-  # To look into a pipe again would empty it.
+  # A pipe cannot be read twice.
   if data and path.is_file() and (kind := sniff.describe(path)):
     raise UserError(f"{name}: not text but {kind}")
   return _decode(data, name)
@@ -58,7 +58,7 @@ def _decode(data: bytes, name: str) -> str:
     raise _refusal(name, before, data, encoding) from error
   if "\0" in text:
     raise _refusal(name, text[: text.index("\0")], data, encoding)
-  return text.replace(_MARK, "")  # Joined files have one in the middle.
+  return text.replace(_MARK, "")  # Concatenated files have marks inside.
 
 
 def _refusal(name: str, before: str, data: bytes, encoding: str) -> UserError:
@@ -68,7 +68,7 @@ def _refusal(name: str, before: str, data: bytes, encoding: str) -> UserError:
 
 
 def _likely(data: bytes, encoding: str) -> str:
-  """What it is instead, of what cannot be read in `encoding`."""
+  """The likely encoding of data that cannot be decoded as `encoding`."""
   if encoding != "UTF-8":
     return f"nor the {encoding} that it begins as"
   head = data[:_HEAD]
@@ -78,7 +78,7 @@ def _likely(data: bytes, encoding: str) -> str:
     return f"probably UTF-16-{order} without a byte order mark"
   if 0 in head or sum(b < 32 and b not in b"\t\n\f\r\v" for b in head) > 2:
     return "probably binary data"
-  # Western letters stand alone, those of other scripts in rows.
+  # Accented Western letters are isolated, those of other scripts are not.
   if re.search(rb"[\x80-\xff]{3}", data):
     return "probably an old encoding other than Windows-1252"
   return "probably Windows-1252 (Latin-1)"
@@ -93,7 +93,7 @@ def read_lines(path: str | os.PathLike) -> list[str]:
   """Lines of a text file without the blank ones, stripped; see `read_text`.
 
   Raises:
-    UserError: as `read_text`.
+    UserError: see `read_text`.
   """
   stripped = (line.strip() for line in lines(read_text(path)))
   return [line for line in stripped if line]
@@ -105,7 +105,7 @@ def normal(value: str) -> str:
 
 
 def is_text(value: str) -> bool:
-  """Whether UTF-8 can hold it: no halves of surrogate pairs."""
+  """Whether it can be encoded in UTF-8: no lone surrogates."""
   try:
     value.encode()
   except UnicodeEncodeError:
@@ -114,7 +114,7 @@ def is_text(value: str) -> bool:
 
 
 def printable(value: object) -> str:
-  """`value` in one line: what does not print, such as "\\n", is escaped."""
+  """`value` in one line: unprintable characters, such as "\\n", are escaped."""
   return "".join(
     c if c.isprintable() else c.encode("unicode_escape").decode()
     for c in str(value)

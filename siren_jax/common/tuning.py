@@ -1,8 +1,8 @@
-"""What is tuned to a kind of device: all of it, and nothing else, is here.
+"""All settings that are tuned to a kind of device.
 
-No setting changes what is computed by more than rounding. The devices of the
-mesh choose, so that a program that is compiled for others is tuned to those;
-without a mesh, the devices of this process.
+No setting changes results by more than rounding. They depend on the devices of
+the mesh, so that a program compiled for other devices is tuned to those;
+without a mesh, on the devices of this process.
 """
 
 import dataclasses
@@ -17,24 +17,24 @@ class Tuning:
   """Settings for one kind of device.
 
   Attributes:
-    dtype: of the experts where a sound is made and nobody asks for another.
+    dtype: default type of the experts when generating sounds.
     cache_blocks: blocks of a key-value cache. A frame reads those up to its
-      own, which takes a branch: a GPU would wait for its host.
-    single_row_axis: a batch of one is an axis of size one in the loop over
-      frames; on a CPU, XLA would copy caches that have one every frame.
+      own, which needs a branch: a GPU would wait for its host.
+    single_row_axis: whether a batch of one keeps its axis in the loop over
+      frames; on a CPU, XLA would copy caches with this axis every frame.
     bisect: find the threshold of top-k and top-p bit by bit, in a loop of 32
-      turns; else compare each code with each other, in one sum.
-    draw_group: codes, in a draw, that are summed first by group and then in the
-      group chosen; about the root of their number. 0: the running sums of all
-      at once, in one kernel.
-    experts_in_turn: run the experts of one device one after the other: a
-      batched product on a CPU takes 2.3 times as long as so many plain ones.
-    ffn_barrier: keep XLA from computing the hidden values of a SwiGLU again,
-      transposed, for the gradient of the kernel below.
+      iterations; otherwise compare all pairs of codes, in one sum.
+    draw_group: group size of codes in a draw, which first sums groups, then
+      codes of the chosen group; about the root of their number. 0: cumulative
+      sums of all codes at once, in one kernel.
+    sequential_experts: run the experts of a device sequentially: on a CPU, a
+      batched product takes 2.3 times as long as separate ones.
+    ffn_barrier: keep XLA from recomputing the hidden values of a SwiGLU,
+      transposed, for the gradient of its output kernel.
     attention: implementation of `jax.nn.dot_product_attention` along time, on
-      one device, where it takes the shape; None: ours.
-    fused_rows: up to so many rows a frame is made of the kernels in
-      `sampling/gpu`; 0: never. Weights are packed for them.
+      one device, for shapes that it supports; None: ours.
+    fused_rows: most rows for which the kernels in `sampling/gpu` make a frame;
+      0: never. Weights are packed for them.
     compiler_options: of training and alignment steps.
   """
 
@@ -43,29 +43,28 @@ class Tuning:
   single_row_axis: bool
   bisect: bool
   draw_group: int
-  experts_in_turn: bool
+  sequential_experts: bool
   ffn_barrier: bool
   attention: Literal["xla", "cudnn"] | None
   fused_rows: int
   compiler_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# What each is worth: docs/scaling.md and docs/benchmarks.md.
+# Measurements: docs/scaling.md and docs/benchmarks.md.
 #
-# Products by Eigen; those of YNNPACK, to which XLA hands them from jax 0.9 on,
-# make a Stage-1 step a tenth slower. Sums stay with YNNPACK.
+# Products use Eigen: those of YNNPACK, XLA's default since jax 0.9, make a
+# Stage-1 step a tenth slower. Sums stay with YNNPACK.
 _CPU_OPTIONS = (
   {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
   if jax.__version_info__ >= (0, 9)
   else {}
 )
 _TPU_OPTIONS = {
-  # A product whose matrix is shared out over fsdp is left whole: cut up so that
-  # parts of the matrix can travel meanwhile, the sums go through memory three
-  # times as often.
+  # Products with matrices sharded over fsdp are not split: splitting them to
+  # overlap communication sends their sums through memory three times as often.
   "xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000,
-  # A gradient is laid out so that its sum can be scattered along any axis; else
-  # every device gets the whole sum of most and keeps its part.
+  # Gradients are laid out so that their sums can be scattered along any axis;
+  # otherwise each device gets the whole sum of most and keeps its part.
   "xla_tpu_use_minor_sharding_for_major_trivial_input": True,
   "xla_tpu_relayout_group_size_threshold_for_reduce_scatter": 1,
   "xla_tpu_assign_all_reduce_scatter_layout": True,
@@ -77,7 +76,7 @@ CPU = Tuning(
   single_row_axis=False,
   bisect=True,
   draw_group=32,
-  experts_in_turn=True,
+  sequential_experts=True,
   ffn_barrier=True,
   attention=None,
   fused_rows=0,
@@ -89,7 +88,7 @@ GPU = Tuning(
   single_row_axis=True,
   bisect=False,
   draw_group=0,
-  experts_in_turn=False,
+  sequential_experts=False,
   ffn_barrier=False,
   attention="cudnn",
   fused_rows=8,
@@ -100,7 +99,7 @@ TPU = Tuning(
   single_row_axis=True,
   bisect=False,
   draw_group=0,
-  experts_in_turn=False,
+  sequential_experts=False,
   ffn_barrier=False,
   attention=None,
   fused_rows=0,
@@ -108,11 +107,11 @@ TPU = Tuning(
 )
 
 
-# Without bfloat16, or without proof that the kernels compile for it.
+# GPUs without bfloat16, or for which the kernels are untested.
 OTHER_GPU = dataclasses.replace(
   GPU, dtype="float32", attention=None, fused_rows=0
 )
-# From NVIDIA's Ampere (2020) on.
+# NVIDIA GPUs since Ampere (2020).
 _NEW_GPUS = re.compile(
   r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00|RTX [345]0\d0"
   r"|RTX A\d+|RTX \d000 Ada)\b"
@@ -120,7 +119,7 @@ _NEW_GPUS = re.compile(
 
 
 def current() -> Tuning:
-  """For the devices of the mesh, or of this process."""
+  """Tuning for the devices of the mesh, or of this process."""
   match kind():
     case "cpu":
       return CPU
@@ -130,7 +129,7 @@ def current() -> Tuning:
 
 
 def kind() -> str:
-  """Of the devices of the mesh, or of this process: cpu, gpu or tpu."""
+  """Kind of the devices of the mesh, or of this process: cpu, gpu or tpu."""
   name = _name().lower().partition(" ")[0]
   return name if name in ("cpu", "tpu") else "gpu"
 

@@ -1,6 +1,6 @@
 """Variations of a sound that leave its caption true.
 
-Everything draws from the generator it is given: same generator, same sound.
+All randomness comes from the given generator: same generator, same sound.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ LOUD_ENOUGH = 0.05  # of the recording's own level: below, a crop is silence
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-  """How far a sound may be varied. The default leaves it as it is.
+  """Ranges of variation of a sound. The default leaves it unchanged.
 
   Attributes:
     gain_db: lowest and highest gain.
-    speed: slowest and fastest; changes the pitch too.
-    shift_seconds: starts up to this late; a sound as long as its window is
+    speed: slowest and fastest; also changes the pitch.
+    shift_seconds: maximum delay of the start; a sound as long as its window is
       rotated, so that nothing is lost.
-    fit: what fills up a short sound's window, "silence" or "loop" (itself).
-    mix: probability that a second sound is laid under the first.
-    mix_db: lowest and highest level of the second against the first.
+    fit: what fills the window of a short sound, "silence" or "loop" (itself).
+    mix: probability that a second sound is mixed in.
+    mix_db: lowest and highest level of the second relative to the first.
   """
 
   gain_db: tuple[float, ...] = (0.0, 0.0)
@@ -66,7 +66,7 @@ def vary(
   speed = math.exp(rng.uniform(math.log(low), math.log(high)))
   need = max(1, round(size * speed))
   delay = round(rng.uniform(0, config.shift_seconds) * sample_rate)
-  if audio_S.size > need:  # where a crop starts is random as it is
+  if audio_S.size > need:  # the start of a crop is random anyway
     audio_S, delay = crop(audio_S, need, rng), 0
   audio_S = change_speed(audio_S, speed)[:size]
   audio_S = fit(audio_S, size, config.fit, delay)
@@ -76,9 +76,9 @@ def vary(
 def crop(
   audio_S: np.ndarray, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """A random stretch of `size` samples, nearly always one with sound in it.
+  """A random crop of `size` samples, almost always with sound in it.
 
-  The loudest of a few draws is taken when none of them is loud enough.
+  If none of a few draws is loud enough, the loudest is used.
   """
   level = LOUD_ENOUGH * rms(audio_S)
   starts = rng.integers(0, audio_S.size - size + 1, CROP_TRIES)
@@ -94,10 +94,10 @@ def crop(
 
 
 def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
-  """Plays faster (or slower), so with higher (or lower) pitch."""
+  """Plays faster (or slower), with higher (or lower) pitch."""
   if abs(speed - 1) < 1e-3:
     return audio_S
-  import soxr  # A training step is imported where there is none.
+  import soxr  # not needed to import a training step
 
   return soxr.resample(audio_S, speed, 1.0, quality="LQ")
 
@@ -105,9 +105,8 @@ def change_speed(audio_S: np.ndarray, speed: float) -> np.ndarray:
 def fit(audio_S: np.ndarray, size: int, mode: str, delay: int) -> np.ndarray:
   """Fills `size` samples with a sound no longer than that, float32.
 
-  A short sound in mode "silence" starts `delay` samples late (at most so late
-  that all of it is heard), with zeros around it. Otherwise the sound goes
-  round in a circle: what the delay pushes out at the end comes in first.
+  In mode "silence", a short sound is delayed by up to `delay` samples, but not
+  cut, and zero padded. Otherwise the sound is looped and rotated by the delay.
   """
   if audio_S.size < size and mode == "silence":
     start = min(delay, size - audio_S.size)
@@ -120,7 +119,7 @@ def fit(audio_S: np.ndarray, size: int, mode: str, delay: int) -> np.ndarray:
 
 
 def _seamless(audio_S: np.ndarray) -> np.ndarray:
-  """A little shorter, its end faded into its beginning, for repeating."""
+  """The sound with its end crossfaded into its beginning, for looping."""
   fade = min(FADE_SAMPLES, audio_S.size // 2)
   rise = np.linspace(0, 1, fade, dtype=np.float32)
   out_S = audio_S[fade:].astype(np.float32)
@@ -132,13 +131,13 @@ def _seamless(audio_S: np.ndarray) -> np.ndarray:
 def mix(
   audio_S: np.ndarray, other_S: np.ndarray, level_db: float
 ) -> np.ndarray:
-  """Both at once, `other_S` at `level_db` against the first one's level."""
+  """Mix of both, `other_S` at `level_db` relative to the level of the first."""
   scale = decibels(level_db) * rms(audio_S) / max(rms(other_S), 1e-6)
   return limit(audio_S + scale * other_S)
 
 
 def limit(audio_S: np.ndarray) -> np.ndarray:
-  """Scaled down to peaks of 1 where they are higher; float32."""
+  """Scaled down to a peak of 1 if it is higher; float32."""
   peak = max(1.0, float(np.abs(audio_S).max()))
   return (audio_S / peak).astype(np.float32)
 

@@ -36,7 +36,7 @@ class CodesConfig:
     batch_records: records whose views are encoded at once.
     batch_captions: captions that are encoded at once.
     augment: how the other views vary. `fit` "silence" teaches the model that
-      a short sound is followed by silence, "loop" that it goes on.
+      silence follows a short sound, "loop" that it continues.
     seed: fixes the views.
   """
 
@@ -95,7 +95,7 @@ def prepare_codes(
     config: what to make.
     overwrite: `out` may be a data set; it is replaced when the new one is
       complete.
-    finish: writes what else belongs into the folder.
+    finish: writes other files of the folder.
 
   Returns:
     Number of records in each split.
@@ -216,7 +216,7 @@ def _views(
 
 
 class _Prompts:
-  """Encodes captions in batches of one size, and the same caption once."""
+  """Encodes captions in batches of one size, equal captions only once."""
 
   def __init__(self, encoder: TextEncoder, batch: int):
     self._encoder, self._batch = encoder, batch

@@ -1,8 +1,8 @@
-"""Features of clips, kept between runs.
+"""Features of clips, cached between runs.
 
-An entry goes by the content of the clip and the fingerprint of the scorer, and
-ends with a checksum of both and of its arrays: whatever is not exactly what was
-written for that clip is computed again.
+The key of an entry is the content of the clip and the fingerprint of the
+scorer. Each entry has a checksum of its key and arrays; corrupt entries are
+recomputed.
 """
 
 import json
@@ -18,16 +18,16 @@ from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 from siren_jax.storage import fingerprint
 
-_NOTES, _CHECKSUM = "_notes", "_checksum"  # beside a scorer's own arrays
+_NOTES, _CHECKSUM = "_notes", "_checksum"  # in addition to a scorer's arrays
 
 
 class Cache:
-  """A folder of results; one that cannot be written is used as far as it is.
+  """A folder of results; an unwritable one is still read.
 
-  Methods name a scorer by its fingerprint, and a clip by its content.
+  Methods identify a scorer by its fingerprint, a clip by its content.
 
   Args:
-    folder: where they are kept; None keeps none.
+    folder: of the results; None: no cache.
   """
 
   def __init__(self, folder: str | os.PathLike | None):
@@ -37,14 +37,14 @@ class Cache:
   def get(
     self, scorer: str, content: str
   ) -> tuple[dict[str, np.ndarray], tuple[str, ...]] | None:
-    """Arrays by name and the reader's notes; None: there are none."""
+    """Arrays by name and the reader's notes; None if not cached."""
     if not self._folder:
       return None
     try:
       path = _path(self._folder, scorer, content)
       entry = files.read_npz(path, "computed again")
     except UserError:
-      return None  # There is none, or half of one.
+      return None  # There is no entry, or an incomplete one.
     checksum = entry.pop(_CHECKSUM, None)
     if checksum is None or str(checksum) != _checksum(scorer, content, entry):
       return None
@@ -57,7 +57,7 @@ class Cache:
     arrays: Mapping[str, np.ndarray],
     notes: Sequence[str],
   ) -> None:
-    """Keeps a result; where that fails, says so once and keeps no more."""
+    """Stores a result; after a failure, warns once and stores no more."""
     if not self._folder or not self._is_writable:
       return
     entry: dict[str, Any] = {**arrays, _NOTES: np.array(json.dumps(notes))}

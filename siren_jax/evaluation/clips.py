@@ -1,7 +1,7 @@
 """Clips of folders and tables, and their features; results are cached.
 
-A result goes by the content of the file and the scorer's fingerprint: a clip
-that changes under its old name is read again.
+The key of a result is the content of the file and the scorer's fingerprint: a
+changed file of the same name is read again.
 """
 
 import collections
@@ -28,7 +28,7 @@ from siren_jax.evaluation.scorers import BatchConfig, Features, Scorer
 
 BATCH = BatchConfig().clips
 LONGEST = 300.0  # seconds of a clip
-_ALIKE = 0.01  # seconds by which a codec may change a length, without a word
+_ALIKE = 0.01  # seconds by which a codec may silently change a length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Clip:
   """A sound file.
 
   Attributes:
-    path: where it is.
-    name: pairs it with its like in another folder.
-    content: hash of the file, "" where it cannot be read.
-    caption: of a table, "" where there is none.
+    path: of the file.
+    name: pairs it with a clip of another folder.
+    content: hash of the file, "" if it cannot be read.
+    caption: from a table, "" if there is none.
   """
 
   path: pathlib.Path
@@ -50,10 +50,10 @@ class Clip:
 
 @dataclasses.dataclass
 class Log(Problems):
-  """Problems with clips, and what the reader did to those that it read.
+  """Problems with clips, and the reader's notes.
 
   Attributes:
-    unusable: clips that a scorer cannot take.
+    unusable: clips that a scorer cannot process.
     notes: of the reader, by clip.
   """
 
@@ -63,7 +63,7 @@ class Log(Problems):
   )
 
   def note_counts(self) -> dict[str, int]:
-    """The number of clips by note, the frequent ones first."""
+    """The number of clips by note, most frequent first."""
     counts = collections.Counter(
       note for notes in self.notes.values() for note in notes
     )
@@ -75,14 +75,14 @@ def find(
   apart: str | os.PathLike | None = None,
   problems: Problems | None = None,
 ) -> list[Clip]:
-  """All sound files of a folder and those below it, or of a table.
+  """All sound files below a folder, or of a table.
 
-  Names are paths below the folder; those of a table are the files' own. Both
-  are without suffix, in Unicode's normal form C. In folder `apart`, no clip is
-  looked for. What cannot be used is added to `problems`.
+  Names are paths relative to the folder, or file names of a table, without
+  suffix, in Unicode's normal form C. Folder `apart` is skipped. Unusable files
+  are added to `problems`.
 
   Raises:
-    UserError: there is none, or two have one name.
+    UserError: there are none, or two have the same name.
   """
   source = paths.local(source)
   problems = problems or Problems()
@@ -91,7 +91,7 @@ def find(
     return _named(
       source, ((r.path, r.path.stem, (*r.captions, "")[0]) for r in listed)
     )
-  # Elsewhere it costs nothing, and links may lead there.
+  # Outside the folder it is harmless, and links may lead there.
   is_below = apart and source.resolve() in (
     pathlib.Path(apart).resolve().parents
   )
@@ -114,7 +114,7 @@ def find(
 def _named(
   source: pathlib.Path, files: Iterable[tuple[pathlib.Path, str, str]]
 ) -> list[Clip]:
-  """Clips of paths, names and captions."""
+  """Clips from paths, names and captions."""
   clips: dict[str, Clip] = {}
   for path, name, caption in files:
     name = text.normal(name)
@@ -132,16 +132,16 @@ def _content(path: pathlib.Path) -> str:
     with path.open("rb") as file:
       return hashlib.file_digest(file, "sha256").hexdigest()[:32]
   except OSError:
-    return ""  # The reader of the clip says what is wrong with it.
+    return ""  # The reader will report the error.
 
 
 def captions(
   clips: Sequence[Clip],
 ) -> tuple[list[str | None], list[str]]:
-  """Captions, and what is wrong with the JSON files that hold none.
+  """Captions, and problems with the JSON files of clips without one.
 
-  A caption is a table's, or else the prompt in the JSON file that `generate`
-  puts beside a clip; None where there is neither.
+  A caption comes from the table, or else from the prompt in the JSON file that
+  `generate` wrote for the clip; None if there is neither.
   """
   texts, problems = [], []
   for clip in clips:
@@ -155,7 +155,7 @@ def captions(
 
 def _prompt(path: pathlib.Path) -> str | None:
   """The prompt in a JSON file; None: there is no such file."""
-  if not os.path.exists(path):  # nor may be: the name can be too long
+  if not os.path.exists(path):  # also if the name is too long
     return None
   content = text.read_text(path)
   try:
@@ -171,7 +171,7 @@ def _prompt(path: pathlib.Path) -> str | None:
 def pairs(
   reference: Sequence[str], generated: Sequence[str]
 ) -> list[tuple[int, int]]:
-  """Places of the same name in both."""
+  """Pairs of indices of equal names."""
   places = {name: i for i, name in enumerate(reference)}
   return [
     (places[name], i) for i, name in enumerate(generated) if name in places
@@ -179,7 +179,7 @@ def pairs(
 
 
 def check_pairs(reference: Sequence[str], generated: Sequence[str]) -> None:
-  """Raises a UserError where no two names are the same."""
+  """Raises a UserError if no names are equal."""
   if not pairs(reference, generated):
     raise UserError(
       f"no generated clip ({generated[0]!r}, ...) has the same name as a"
@@ -192,15 +192,15 @@ def distances(
   generated: Sequence[Clip],
   log: Log | None = None,
 ) -> dict[str, np.ndarray]:
-  """Distances of waveforms by name (see `reconstruction`), one a pair.
+  """Distances of waveforms by name (see `reconstruction`), one per pair.
 
-  At the rate of the generated clip, as long as the shorter one.
+  At the rate of the generated clip, with the length of the shorter one.
 
   Args:
-    log: takes pairs that cannot be compared; without it they are errors.
+    log: records pairs that cannot be compared; without it they are errors.
 
   Raises:
-    UserError: no two have the same name, or no pair can be compared.
+    UserError: no names are equal, or no pair can be compared.
   """
   names = [c.name for c in reference], [c.name for c in generated]
   check_pairs(*names)
@@ -213,7 +213,7 @@ def distances(
         raise
       log.add(str(error))
   if not rows:
-    assert log is not None  # Without one, the first error was raised.
+    assert log is not None  # Otherwise the first error was raised.
     raise UserError(f"no pair can be compared; {log.summary()}")
   return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -240,7 +240,7 @@ def _distance(
 
 
 def rates(clips: Sequence[Clip], log: Log) -> list[int | None]:
-  """Sample rates of the files; None where `log` says what is wrong with it."""
+  """Sample rates of the files; None for files with a problem in `log`."""
   file_rates: list[int | None] = []
   for clip in clips:
     try:
@@ -262,11 +262,11 @@ def extract(
   """Features of each clip by `scorer`, one after the other.
 
   Args:
-    cache: of results, or its folder; None keeps none.
-    progress: is called with the number of clips that were done.
-    log: takes clips that cannot be used; they get None here, and no other
-      scorer tries them again. Without it they are errors.
-    batch: clips that are heard at once.
+    cache: of results, or its folder; None: no cache.
+    progress: called with the number of clips processed since the last call.
+    log: records unusable clips, which get None and are skipped by other
+      scorers. Without it they are errors.
+    batch: clips that are processed at once.
 
   Raises:
     UserError: a clip is broken, silent, too short or too long; the message
@@ -274,11 +274,11 @@ def extract(
   """
   cache = cache if isinstance(cache, Cache) else Cache(cache)
   # Results and the reader's notes, by content.
-  known: dict[str, tuple[Features, tuple[str, ...]]] = {}
+  results: dict[str, tuple[Features, tuple[str, ...]]] = {}
   for clip in clips:
     if entry := cache.get(scorer.fingerprint, clip.content):
-      known[clip.content] = entry
-  todo = [clip for clip in clips if clip.content not in known]
+      results[clip.content] = entry
+  todo = [clip for clip in clips if clip.content not in results]
   progress(len(clips) - len(todo))
   rest = len(todo)
   for reads, rows in _batches(_readable(todo, scorer, log), scorer, batch):
@@ -289,16 +289,16 @@ def extract(
             message = f"{clip.path}: NaN or infinity from {scorer.name}"
             _skip(clip, UserError(f"{message}; leave it out"), log)
         continue
-      known[read.clip.content] = result, read.notes
+      results[read.clip.content] = result, read.notes
       cache.put(scorer.fingerprint, read.clip.content, result, read.notes)
     rest -= len(reads)
     progress(len(reads))
-  if rest:  # They cannot be used, or are there twice.
+  if rest:  # unusable clips and duplicates
     progress(rest)
   if log:
     for clip in clips:
-      log.notes[clip.path].update(known.get(clip.content, ({}, ()))[1])
-  return [known.get(clip.content, (None, ()))[0] for clip in clips]
+      log.notes[clip.path].update(results.get(clip.content, ({}, ()))[1])
+  return [results.get(clip.content, (None, ()))[0] for clip in clips]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -353,7 +353,7 @@ def _skip(clip: Clip, error: UserError, log: Log | None) -> None:
 def _batches(
   reads: Iterable[_Read], scorer: Scorer, batch: BatchConfig
 ) -> Iterator[tuple[list[_Read], int]]:
-  """Neighbours of one length, and the rows of their batch."""
+  """Groups of consecutive clips of equal length, and their batch size."""
   for size, group in itertools.groupby(reads, lambda read: len(read.audio_S)):
     rows = batch.rows(size, scorer.sample_rate)
     while neighbours := list(itertools.islice(group, rows)):
@@ -363,7 +363,7 @@ def _batches(
 def _results(
   reads: Sequence[_Read], rows: int, scorer: Scorer
 ) -> list[Features]:
-  """By clip; a batch is filled up, so that each length compiles once."""
+  """Results by clip; batches are padded, so that each length compiles once."""
   audios = [read.audio_S for read in reads]
   audio_BxS = np.stack(audios + audios[-1:] * (rows - len(audios)))
   arrays = jax.device_get(scorer.extract(audio_BxS))

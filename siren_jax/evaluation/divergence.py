@@ -1,8 +1,8 @@
 """Measures on class probabilities of a tagger, such as PANNs' Cnn14.
 
-Which probabilities is a choice that moves the numbers: Cnn14 is trained with a
-sigmoid a class, and the field's usual softmax is taken over its logits.
-`probabilities` names both; a report says which was used.
+The choice of probabilities affects the results: Cnn14 is trained with a sigmoid
+per class, but the usual practice is a softmax over its logits. `probabilities`
+computes both; a report says which was used.
 """
 
 import numpy as np
@@ -11,16 +11,16 @@ import scipy.special
 from siren_jax.common.errors import UserError
 
 SPLITS = 10  # parts of clips, for the inception score
-_TINY = 1e-6  # where the field's tools put it
+_TINY = 1e-6  # as in the usual tools
 
 
 def probabilities(logits_BxO: np.ndarray, kind: str = "softmax") -> np.ndarray:
-  """Rows that sum to one ("softmax"), or a chance a class ("sigmoid").
+  """Rows that sum to one ("softmax"), or a probability per class ("sigmoid").
 
-  A logit of minus infinity is a class that cannot be.
+  A logit of minus infinity is an impossible class.
 
   Raises:
-    UserError: a logit is NaN or infinite, or a row has no class that can be.
+    UserError: a logit is NaN or infinite, or a row has no possible class.
   """
   logits = np.asarray(logits_BxO, np.float64)
   if kind not in ("softmax", "sigmoid"):
@@ -37,8 +37,8 @@ def inception_score(
 ) -> tuple[float, float]:
   """Mean and deviation over `splits` of exp E KL(p(class | clip) || p(class)).
 
-  Salimans et al. 2016. Clips are split in the order they come in. Higher is
-  better: sure of every clip, and of many classes.
+  Salimans et al. 2016. Clips are split in the given order. Higher is better:
+  confident predictions of diverse classes.
   """
   probs = np.asarray(probs_BxO, np.float64)
   scores = []
@@ -54,7 +54,7 @@ def kl_divergence(
   """KL(target || generated) of each pair of clips [B], in nats.
 
   Raises:
-    UserError: they are not of the same clips and classes.
+    UserError: shapes differ.
   """
   target = np.asarray(target_BxO, np.float64)
   generated = np.asarray(generated_BxO, np.float64)

@@ -16,11 +16,11 @@ def frechet_distance(reference_IxD: np.ndarray, other_BxD: np.ndarray) -> float:
   """Squared Fréchet distance of two sets of embeddings.
 
   The trace of the square root of the product of covariances is the sum of
-  singular values of X Y', X and Y being the centred embeddings: exact where
-  there are fewer embeddings than dimensions, and needs no matrix root.
+  singular values of X Y', X and Y being the centred embeddings. This is exact
+  with fewer embeddings than dimensions, and needs no matrix square root.
 
   Raises:
-    UserError: less than two embeddings, or some that are not finite.
+    UserError: fewer than two embeddings, or some that are not finite.
   """
   reference, other = (_checked(x) for x in (reference_IxD, other_BxD))
   means = reference.mean(0) - other.mean(0)
@@ -36,11 +36,11 @@ def frechet_extrapolated(
   seed: int = 0,
   points: int = 15,
 ) -> float:
-  """Fréchet distance as it would be with endlessly many embeddings.
+  """Fréchet distance extrapolated to infinitely many embeddings.
 
   The bias falls with 1/N (Chong and Forsyth 2020; Gui et al. 2024 for audio):
-  distances of random parts of `other`, from a half of it to all, are continued
-  along a line in 1/N. May be below 0, by chance.
+  distances of random subsets of `other`, from half of it to all, are
+  extrapolated linearly in 1/N. May be below 0 by chance.
   """
   other = _checked(other_BxD)
   rng = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
-"""What has to be known to read the figures: counts, gaps, and why.
+"""Remarks for interpreting the figures: counts, gaps and reasons.
 
-A figure that is missing says why. One of too few clips, or of clips that the
-scorers do not get alike, comes with a warning.
+Missing figures are explained. Figures of too few clips, or of clips that differ
+in sample rate, get a warning.
 """
 
 import collections
@@ -11,7 +11,7 @@ from siren_jax.evaluation import clips, divergence, report
 from siren_jax.evaluation.report import PanelFeatures, Remarks, Side
 from siren_jax.evaluation.scorers import Panel
 
-# Up to which share of a scorer's band its resampler is flat, within 0.2 dB.
+# Share of a scorer's band in which its resampler is flat within 0.2 dB.
 _FLAT = {"soxr": 0.93, "torchaudio": 0.75}
 
 
@@ -21,7 +21,7 @@ def of(
   """Remarks on the figures of these clips.
 
   Args:
-    log: of finding and reading them.
+    log: from finding and reading them.
   """
   sides = {"generated": generated, "reference": reference}
   rates = {
@@ -82,7 +82,7 @@ def _captions(sides: dict[str, Side]) -> Iterator[str]:
 
 
 def _counts(sides: dict[str, PanelFeatures]) -> Iterator[str]:
-  """Where there are too few clips for a figure to mean much."""
+  """Warnings of too few clips for a meaningful figure."""
   generated = len(sides["generated"].names)
   for key, role, array, unit in (
     ("fad", "windows", "windows", "windows"),
@@ -115,7 +115,7 @@ def _counts(sides: dict[str, PanelFeatures]) -> Iterator[str]:
 
 
 def _bands(rates: dict[str, dict[int, int]], panel: Panel) -> Iterator[str]:
-  """Where the sample rate of a clip may move the figures."""
+  """Warnings of sample rates that may affect the figures."""
   counts: collections.Counter[int] = collections.Counter()
   for side in rates.values():
     counts.update(side)

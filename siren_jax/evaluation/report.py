@@ -1,8 +1,8 @@
-"""Figures of generated clips against reference clips, and how they are shown.
+"""Figures of generated clips against reference clips, and their presentation.
 
-Keys: those of `MEANING`. Intervals are of 95 %, by
-a bootstrap over clips. A Fréchet distance of drawn clips is too large by what
-repeats in the draw, so its interval is moved to lie about the figure.
+Keys: those of `MEANING`. Intervals are of 95 %, by a bootstrap over clips.
+Repeated clips in a bootstrap sample bias the Fréchet distance upwards, so its
+interval is shifted to the figure.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from siren_jax.evaluation.clips import Clip, Log
 from siren_jax.evaluation.scorers import BatchConfig, Features, Panel, Scorer
 
 DRAWS = 200
-ENOUGH = 20  # clips, for a line through distances of parts of them
-_SHOWN = 3  # lines of what was skipped
+ENOUGH = 20  # clips, for the extrapolation of a distance
+_SHOWN = 3  # lines about skipped clips
 MEANING = {
   "fad": "Fréchet distance of windows, lower is better",
   "fad_inf": "the same, as of endlessly many clips",
@@ -36,12 +36,12 @@ MEANING = {
 
 @dataclasses.dataclass(frozen=True)
 class PanelFeatures:
-  """Features of the clips of a folder by all scorers, one entry a clip.
+  """Features of the clips of a folder by all scorers, one entry per clip.
 
   Attributes:
-    names: of the clips; same names are pairs.
-    windows, tagger, text: of each scorer.
-    captions: of the clips, None where there is none.
+    names: of the clips; equal names are pairs.
+    windows, tagger, text: features by each scorer.
+    captions: of the clips; None for clips without one.
   """
 
   names: Sequence[str]
@@ -78,13 +78,13 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Remarks:
-  """What is shown beside the figures.
+  """Remarks shown with the figures.
 
   Attributes:
     rates: numbers of clips by sample rate, by side.
     pairs: their number.
     warnings, skipped: a line each.
-    notes: numbers of clips by what the reader did to them.
+    notes: numbers of clips by the reader's note.
   """
 
   rates: Mapping[str, Mapping[int, int]]
@@ -94,7 +94,7 @@ class Remarks:
   notes: Mapping[str, int]
 
   def lines(self) -> list[str]:
-    """For people: the first few of what was skipped."""
+    """Lines for the terminal, with the first few skipped clips."""
     lines = []
     for side, counts in self.rates.items():
       listed = ", ".join(f"{n} at {rate} Hz" for rate, n in counts.items())
@@ -119,16 +119,16 @@ def extract(
   log: Log,
   batch: BatchConfig = BatchConfig(),
 ) -> Side:
-  """Features of clips by the panel; a scorer of several places runs once.
+  """Features of clips by the panel; a scorer with several roles runs once.
 
-  A clip that one of the scorers cannot take is left out for all of them, so
+  A clip that one of the scorers cannot process is excluded for all of them, so
   that all figures are of the same clips.
 
   Raises:
     UserError: fewer than two are left.
   """
   start = len(log.messages)
-  rates = clips.rates(recordings, log)  # After the work an error would lose it.
+  rates = clips.rates(recordings, log)  # first, before errors can waste work
   features = {
     scorer.fingerprint: clips.extract(
       recordings, scorer, cache, progress, log, batch
@@ -149,7 +149,7 @@ def extract(
 
   def of(scorer: Scorer) -> list[Features]:
     results = (features[scorer.fingerprint][i] for i in kept)
-    return [result for result in results if result is not None]  # all of them
+    return [result for result in results if result is not None]  # none is None
 
   used = [recordings[i] for i in kept]
   captions, problems = clips.captions(used)
@@ -170,7 +170,7 @@ def figures(
   panel: Panel,
   seed: int = 0,
 ) -> dict[str, Figure]:
-  """All figures that can be had.
+  """All figures that can be computed.
 
   `kl` needs pairs, `clap` captions, and `fad_inf` `ENOUGH` clips.
 
@@ -190,7 +190,7 @@ def figures(
     values["fad_inf"] = between(
       "windows", "windows", frechet.frechet_extrapolated, draws=20
     )
-  values |= alone(generated, panel, rng)
+  values |= reference_free(generated, panel, rng)
   pairs = clips.pairs(reference.names, generated.names)
   if pairs:
     probs = [
@@ -203,23 +203,23 @@ def figures(
   return {key: values[key] for key in MEANING if key in values}
 
 
-def alone(
+def reference_free(
   side: PanelFeatures, panel: Panel, rng: np.random.Generator
 ) -> dict[str, Figure]:
   """Figures that need no other clips."""
   logits = np.array([features["logits"] for features in side.tagger])
-  # In parts of like clips, as folders often have them, it would be about one.
+  # Shuffled: in splits of similar clips, the score would be about one.
   probs = rng.permutation(divergence.probabilities(logits))
 
   def score(rows: np.ndarray) -> float:
     return divergence.inception_score(probs[rows])[0]
 
   values = {"is": _bootstrap(rng, score, len(probs), centred=True)}
-  known = [(i, text) for i, text in enumerate(side.captions) if text]
-  if known:
+  captioned = [(i, text) for i, text in enumerate(side.captions) if text]
+  if captioned:
     assert panel.text.embed_text is not None
-    texts = panel.text.embed_text([caption for _, caption in known])
-    audio = np.array([side.text[i]["text_space"] for i, _ in known])
+    texts = panel.text.embed_text([caption for _, caption in captioned])
+    audio = np.array([side.text[i]["text_space"] for i, _ in captioned])
     values["clap"] = _mean(rng, np.sum(texts * audio, -1))
   return values
 
@@ -233,7 +233,7 @@ def _distance(
   distance: Callable[[np.ndarray, np.ndarray], float],
   draws: int = DRAWS,
 ) -> Figure:
-  """A distance of distributions; clips are drawn with all their windows."""
+  """A distance of distributions; the bootstrap draws clips with all windows."""
   fixed = rows_of(getattr(reference, role), name)
   by_clip = [np.atleast_2d(x[name]) for x in getattr(generated, role)]
 
@@ -244,7 +244,7 @@ def _distance(
 
 
 def rows_of(features: Sequence[Features], name: str) -> np.ndarray:
-  """Array `name` of all clips [B, D]; windows are rows of their own."""
+  """Array `name` of all clips [B, D], with one row per window."""
   return np.concatenate([np.atleast_2d(x[name]) for x in features])
 
 
@@ -268,13 +268,13 @@ def _bootstrap(
 
 
 def means(values: dict[str, np.ndarray], seed: int = 0) -> dict[str, Figure]:
-  """Means of values [B], by the same names."""
+  """Means of values [B], by name."""
   rng = np.random.default_rng(seed)
   return {name: _mean(rng, value) for name, value in values.items()}
 
 
 def head(panel: Panel) -> dict[str, str]:
-  """Who judged what, at which rate, and how clips were resampled."""
+  """The scorer of each figure, its sample rate and resampler."""
   return {
     keys: f"{s.name}, {s.sample_rate} Hz, {s.resampler}"
     for keys, s in panel.roles.items()
@@ -286,7 +286,7 @@ def markdown(
   scorers: dict[str, str],
   remarks: Remarks | None = None,
 ) -> str:
-  """A table, one row a folder, with what it was measured by and `remarks`."""
+  """A table with one row per folder, the scorers and `remarks`."""
   keys = [key for key in MEANING if any(key in row for row in rows.values())]
   lines = [f"{keys_}: {scorer}" for keys_, scorer in scorers.items()]
   lines += remarks.lines() if remarks else []
@@ -309,7 +309,7 @@ def as_json(
   scorers: dict[str, str],
   remarks: Remarks | None = None,
 ) -> dict[str, Any]:
-  """The same for machines: the generated clips' figures on top."""
+  """The same as JSON, with the generated clips' figures at the top level."""
   first = next(iter(rows.values()))
   return {
     **{key: figure.value for key, figure in first.items()},

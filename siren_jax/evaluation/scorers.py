@@ -1,8 +1,8 @@
 """Scorers: embedding networks, each bound to its weights.
 
-Every measure has one: VGGish for FAD, Cnn14 for FD, IS and KL, a CLAP for the
-CLAP score. Where published weights are not at hand, the CLAP of a bundle takes
-all three places; its figures compare only with figures of the same bundle.
+VGGish gives FAD, Cnn14 FD, IS and KL, a CLAP the CLAP score. Without published
+weights, the CLAP of a bundle takes all three roles; its figures are comparable
+only with those of the same bundle.
 """
 
 import dataclasses
@@ -29,18 +29,18 @@ from siren_jax.storage import components, fingerprint, folders
 Features = Mapping[str, np.ndarray]  # of a clip or a batch, by name
 _WINDOW_SECONDS = 0.96  # of the nano scorer's FAD, as VGGish's
 _SHARPNESS = 20.0  # of the nano scorer's class probabilities
-# Of all code between a file and its features: the reader, resampling,
-# the networks and their front ends. Raise it when any of them changes.
+# Version of all code between a file and its features: the reader, resampling,
+# the networks and their front ends. Increase it when any of them changes.
 _VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchConfig:
-  """What scorers take at once: more is faster on an accelerator.
+  """Batch sizes of scorers: larger is faster on an accelerator.
 
   Attributes:
-    clips, seconds: at most so many clips, of so many seconds in all.
-    texts: at most so many.
+    clips, seconds: most clips in a batch, and their most seconds in total.
+    texts: most texts in a batch.
   """
 
   clips: int = 16
@@ -54,7 +54,7 @@ class BatchConfig:
         raise UserError(f"batch {field.name}={value}: must be above 0")
 
   def rows(self, size: int, sample_rate: int) -> int:
-    """Clips of so many samples; one that is too long is taken alone."""
+    """Number of clips of `size` samples in a batch; at least one."""
     return max(1, min(self.clips, int(self.seconds * sample_rate / size)))
 
 
@@ -64,14 +64,14 @@ class Scorer:
 
   Attributes:
     name: for reports.
-    sample_rate: Hz of what it takes.
+    sample_rate: of its input, in Hz.
     extract: audio_BxS to arrays [B, ...] by name: "windows" [B, I, D], "clip"
       [B, D], "logits" [B, O], "text_space" [B, E] of length one.
-    fingerprint: of everything that a result depends on beside the clip: the
-      kind of network, weights, settings, resampler, versions. Who has the same
-      one is the same scorer, and cached results belong to it.
-    shortest: seconds that a clip must last.
-    embed_text: texts to their embeddings in "text_space"; None where it cannot.
+    fingerprint: of everything that a result depends on besides the clip: the
+      kind of network, weights, settings, resampler, versions. It identifies the
+      scorer in the cache.
+    shortest: minimum length of a clip in seconds.
+    embed_text: texts to embeddings in "text_space"; None: not supported.
     resampler: "torchaudio" or "soxr".
   """
 
@@ -86,7 +86,7 @@ class Scorer:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-  """Who judges what: `windows` FAD, `tagger` FD, IS and KL, `text` CLAP."""
+  """Scorers by role: `windows` FAD, `tagger` FD, IS and KL, `text` CLAP."""
 
   windows: Scorer
   tagger: Scorer
@@ -94,12 +94,12 @@ class Panel:
 
   @property
   def scorers(self) -> tuple[Scorer, ...]:
-    """Each of them once; a name may be that of several."""
+    """Each scorer once; several may have the same name."""
     return tuple({s.fingerprint: s for s in self.roles.values()}.values())
 
   @property
   def roles(self) -> dict[str, Scorer]:
-    """The scorers by the figures that they give."""
+    """The scorers by their figures."""
     return {"fad": self.windows, "fd, is, kl": self.tagger, "clap": self.text}
 
 
@@ -111,18 +111,17 @@ def panel(
   clap_folder: str | os.PathLike | None = None,
   batch: BatchConfig = BatchConfig(),
 ) -> Panel:
-  """The scorers at hand.
+  """The available scorers.
 
   Args:
-    model, name: a CLAP that fills the places of the others, and what to
-      call it.
-    vggish, cnn14, clap_folder: folders that `siren-jax import-weights` made.
-    batch: texts that are read at once.
+    model, name: a CLAP that replaces missing scorers, and its name.
+    vggish, cnn14, clap_folder: folders written by `siren-jax import-weights`.
+    batch: batch sizes for texts.
 
   Raises:
     UserError: weights that cannot be read.
   """
-  filler = in_all_places(model, name, batch)
+  filler = clap_for_all_roles(model, name, batch)
   return Panel(
     windows=of_vggish(vggish) if vggish else filler,
     tagger=of_cnn14(cnn14) if cnn14 else filler,
@@ -130,10 +129,10 @@ def panel(
   )
 
 
-def in_all_places(
+def clap_for_all_roles(
   bound: clap.Clap, name: str, batch: BatchConfig = BatchConfig()
 ) -> Scorer:
-  """A CLAP that does the work of the others too.
+  """A CLAP as scorer for all roles.
 
   Windows and clips are its embeddings; class probabilities come from the
   words of the phrase book's categories.
@@ -220,7 +219,7 @@ def of_cnn14(folder: str | os.PathLike) -> Scorer:
 def of_clap(
   folder: str | os.PathLike, batch: BatchConfig = BatchConfig()
 ) -> Scorer:
-  """Any CLAP, for its score alone."""
+  """Any CLAP, for the CLAP score only."""
   bound = clap.load(folder)
 
   @exact
@@ -259,7 +258,7 @@ def _scorer(
   Args:
     params: its weights.
     what: the kind of network, and all settings that are not among the fields.
-    extract: of weights and audio; `Scorer.extract` is it, compiled.
+    extract: function of weights and audio; compiled for `Scorer.extract`.
     **fields: of `Scorer`.
   """
   weights, program = jax.device_put(params), jax.jit(extract)

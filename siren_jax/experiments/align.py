@@ -17,20 +17,20 @@ from siren_jax.experts.execution import ExecutionChanges
 from siren_jax.sampling import Models
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-_HELD_OUT = 1 << 30  # added to the seed: other made-up claims to evaluate by
+_HELD_OUT = 1 << 30  # added to the seed, for other synthetic evaluation prompts
 
 
 @dataclasses.dataclass(frozen=True)
 class AlignDataConfig:
-  """What is aligned, and the prompts.
+  """The model to align, and the prompts.
 
   Attributes:
-    start: bundle or Stage-1 work directory to start from; "" is the bundle
-      that ships.
-    path: prompts: a text file, one per line, or a prepared data set, whose
-      captions they are; "" is none.
-    validation: the same to evaluate by; "" is `path` again (a data set has a
-      validation split).
+    start: bundle or Stage-1 work directory to start from; "": the built-in
+      bundle.
+    path: of prompts: a text file, one per line, or a prepared data set, whose
+      captions are used; "": none.
+    validation: the same for evaluation; "": `path` (a data set has a validation
+      split).
     synthetic: number of captions of synthetic sounds added to the prompts;
       their claims can be verified.
   """
@@ -45,9 +45,9 @@ class AlignDataConfig:
 class AlignExperiment:
   """An alignment run; `train.batch_size` counts prompts, not rollouts.
 
-  The optimizer counts minibatches. Weight decay would pull the policy away
-  from its reference, so there is none by default. What `execution` does not set
-  is as in the start.
+  The optimizer's steps are minibatches. Weight decay would pull the policy away
+  from its reference, so it is 0 by default. Settings not in `execution` are
+  those of the start.
   """
 
   alignment: AlignConfig = AlignConfig()
@@ -70,8 +70,10 @@ class AlignExperiment:
 
   @property
   def schedule(self) -> OptimizerConfig:
-    """The optimizer over all minibatches, unless it says how many."""
-    return self.optimizer.over(self.train.steps * self.alignment.minibatches)
+    """The optimizer over all minibatches, unless its `steps` are set."""
+    return self.optimizer.with_steps(
+      self.train.steps * self.alignment.minibatches
+    )
 
 
 def build(
@@ -120,7 +122,7 @@ def _truths(known: list[prompts.Prompt]) -> list[Any]:
 def _prompts(
   e: AlignExperiment, split: str, models: Models
 ) -> list[prompts.Prompt]:
-  """Those of a file or data set, then the made-up ones."""
+  """Prompts of a file or data set, then synthetic ones."""
   path, seed = e.data.path, e.train.seed
   if split == "validation":
     path, seed = e.data.validation or path, seed + _HELD_OUT

@@ -26,10 +26,10 @@ from siren_jax.data.captions import phrasebook
 from siren_jax.data.sets import reader
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-_PROMPTS = 24  # texts whose mean stands for a class in the evaluation
+_PROMPTS = 24  # texts whose mean represents a class in the evaluation
 _NO_CLASS = {"", "synthetic"}  # labels that name no class of sound
 _LABELLED_SHARE = 0.2  # of a batch of texts: those of a known class
-_TESTED = 256  # texts at the head of the corpus kept for the evaluation
+_TESTED = 256  # texts at the start of the corpus held out for evaluation
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +42,13 @@ class ClapDataConfig:
     path: prepared audio set; "" trains words only.
     seconds: length of a clip.
     augment: how clips are varied.
-    texts: sentences written for the text tower, beside captions and words.
-    text_batch: texts a step.
-    text_tokens: longer ones are cut.
-    teacher: learn the meaning of words from all-MiniLM-L6-v2 where it is
-      installed (an extra); without it, only the words of the captions come to
-      mean something.
+    texts: generated sentences for the text tower, besides captions and words.
+    text_batch: texts per step.
+    text_tokens: longer texts are truncated.
+    teacher: distil the meaning of words from all-MiniLM-L6-v2 if it is
+      installed (an extra); without it, only words of captions are learned.
     wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
-      examples; "" does without.
+      examples; "": none.
     start: work directory of an earlier run to start from, with its tokenizer
       and its corpus, or a bundle, with its tokenizer; "" starts afresh.
     reading: how clips are read ahead.
@@ -97,8 +96,8 @@ class ClapExperiment:
 
   @property
   def schedule(self) -> OptimizerConfig:
-    """The optimizer over all steps of training, unless it says how many."""
-    return self.optimizer.over(self.train.steps)
+    """The optimizer over all training steps, unless its `steps` are set."""
+    return self.optimizer.with_steps(self.train.steps)
 
 
 def build(
@@ -119,7 +118,7 @@ def build(
     UserError: the data set has another sample rate.
   """
   e, workdir = experiment, paths.local(workdir)
-  if e.data.path:  # before the teacher reads for minutes
+  if e.data.path:  # before the teacher runs for minutes
     pipeline.rate_of(
       reader.open_source(e.data.path, "train"), e.clap.audio.sample_rate
     )
@@ -158,14 +157,14 @@ def build(
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-  """Classes of a data set, and which caption is of which class.
+  """Classes of a data set, and the class of each caption.
 
   Attributes:
     names: the classes: labels of the validation recordings, and kinds of the
       phrase book that training recordings have.
-    class_of: the class that a caption is of, -1 for none or several. Holds
-      the captions of the set and the phrasings of the phrase book.
-    held_out: phrasings kept from training.
+    class_of: class by caption, -1 for none or several. Contains the captions of
+      the set and the phrasings of the phrase book.
+    held_out: phrasings excluded from training.
   """
 
   names: tuple[str, ...]
@@ -279,7 +278,7 @@ class Batches:
 
 
 def _has_teacher(e: ClapExperiment) -> bool:
-  """Whether a teacher is wanted and there; a line says what is missed."""
+  """Whether a teacher is requested and installed; warns if it is missing."""
   if not e.data.teacher or e.loss.lock_text:
     return False
   if not teacher.is_installed():
@@ -336,7 +335,7 @@ def _validation(
   clips: Callable[[str], Any],
   shard: Shard,
 ) -> Iterator[Any]:
-  """Validation clips, each batch beside the same texts never trained on."""
+  """Validation clips, each batch with the same held-out texts."""
   rows = shard.rows(min(e.data.text_batch, _TESTED))
   tested = _text_batch(texts, rows)
   if not e.data.path:

@@ -61,8 +61,8 @@ class CodecExperiment:
 
   @property
   def schedule(self) -> OptimizerConfig:
-    """The optimizer over all steps of training, unless it says how many."""
-    return self.optimizer.over(self.train.steps)
+    """The optimizer over all training steps, unless its `steps` are set."""
+    return self.optimizer.with_steps(self.train.steps)
 
 
 def build(
@@ -75,7 +75,7 @@ def build(
   Args:
     shard: which rows of each batch this process reads.
   """
-  del workdir  # Nothing but the trainer writes there.
+  del workdir  # Only the trainer writes there.
   e = experiment
   task = CodecTask(e.codec, e.loss, e.schedule, e.train.ema_decay, start_of(e))
   batches = functools.partial(
@@ -96,7 +96,7 @@ def start_of(e: CodecExperiment) -> Any:
   """Parameters that training starts from; None: random ones.
 
   Raises:
-    UserError: there are none, or they are those of another codec.
+    UserError: there are none, or they belong to another codec.
   """
   if not e.data.start:
     return None
@@ -110,7 +110,7 @@ def start_of(e: CodecExperiment) -> Any:
 
 
 def _sizes(config: CodecConfig) -> CodecConfig:
-  """The config without how codes are searched, which may change."""
+  """The config without the search settings, which may change."""
   if isinstance(config, DacConfig):
     return config
   return dataclasses.replace(config, beam=1)

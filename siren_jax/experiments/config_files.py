@@ -1,7 +1,7 @@
-"""configs/*.py and their overrides to experiments: the edge to ml_collections.
+"""configs/*.py and their overrides to experiments: interface to ml_collections.
 
-A config file returns `to_config_dict(SomeExperiment(...))`: every field is
-there to be overridden, and its default is written down in the dataclass alone.
+A config file returns `to_config_dict(SomeExperiment(...))`: every field can be
+overridden, and defaults are defined only in the dataclass.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def shipped() -> dict[str, str]:
-  """Paths of the config files that ship, by their names."""
+  """Paths of the built-in config files, by name."""
   return {file.stem: str(file) for file in sorted(SHIPPED.glob("*.py"))}
 
 
@@ -42,10 +42,10 @@ def to_config_dict(experiment: Any) -> "ConfigDict":
 def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
   """The experiment in a config file, with `--config.a.b=v` applied.
 
-  A setting under an old name is taken, with a warning that has the new one.
+  Old names of settings are accepted, with a warning that has the new name.
 
   Args:
-    path: of the file; or the name of one that ships, such as "nano".
+    path: of the file, or the name of a built-in one, such as "nano".
 
   Raises:
     UserError: no such file, an unknown key, or a value that does not fit.
@@ -68,10 +68,10 @@ def from_file(path: str, overrides: Sequence[str] = ()) -> Any:
 
 
 def _find(path: str) -> str:
-  """Path of a config file: `path` itself, or one that ships by this name.
+  """Path of a config file: `path` itself, or a built-in one of this name.
 
   Raises:
-    UserError: there is neither.
+    UserError: neither exists.
   """
   if paths.local(path).is_file():
     return path
@@ -87,7 +87,7 @@ def _find(path: str) -> str:
 def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":
   config_flags = extras.load("ml_collections.config_flags")
   argv = ["siren-jax", f"--config={path}", *overrides]
-  values = flags.FlagValues()  # Ours alone: absl's are one for the process.
+  values = flags.FlagValues()  # not absl's global flags
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
   try:
     values(argv)
@@ -95,10 +95,10 @@ def _parse(path: str, overrides: Sequence[str]) -> "ConfigDict":
   except SyntaxError as error:
     raise UserError(f"{path} line {error.lineno or 1}: {error.msg}") from error
   except (flags.Error, TypeError, ValueError) as error:
-    raise UserError(f"{path}: {_gist(error)}") from error
+    raise UserError(f"{path}: {_reason(error)}") from error
   except MemoryError:
     raise
-  except (Exception, SystemExit) as error:  # It is Python: anything may happen.
+  except (Exception, SystemExit) as error:  # Python code may raise anything.
     raise UserError(
       f"{path}: {type(error).__name__} ({error}); fix the file"
     ) from error
@@ -111,8 +111,8 @@ def _is_config_dict(value: Any) -> bool:
   return isinstance(value, extras.load("ml_collections").ConfigDict)
 
 
-def _gist(error: Exception) -> str:
-  """What the config file raised, out of the page that config_flags makes."""
+def _reason(error: Exception) -> str:
+  """The config file's own error, extracted from that of config_flags."""
   text = str(error.__context__ or error).strip()
   last = text.splitlines()[-1]
   return last.partition(": ")[2] if "Traceback" in text else text
@@ -129,7 +129,7 @@ def _check_key(config: Any, flag: str) -> None:
 
 
 def _under_new_name(config: "ConfigDict", override: str) -> str:
-  """A flag whose setting the config has under another name by now, under it."""
+  """A flag with the old name of its setting replaced by the current one."""
   flag, equals, value = override.partition("=")
   prefix, _, name = flag.partition(".")
   section, _, setting = name.partition(".")
@@ -147,7 +147,7 @@ def _warn_of_old_name(name: str) -> None:
 
 
 def _open(experiment: Any) -> dict[str, Any]:
-  """As `to_dict`, but a field that is None can be overridden too."""
+  """Like `to_dict`, but fields that are None can be overridden too."""
 
   def value(v: Any) -> Any:
     if dataclasses.is_dataclass(v):

@@ -1,7 +1,7 @@
-"""The kinds of experiments, and what a work directory keeps of one.
+"""The kinds of experiments, and their form in a work directory.
 
-An experiment is a dataclass that says all there is to one training run; its
-module also has `build(experiment, workdir) -> (task, train_data, eval_data)`.
+An experiment is a dataclass with all settings of a training run; its module
+also has `build(experiment, workdir) -> (task, train_data, eval_data)`.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ KINDS = {
 
 
 def to_json(experiment: Any) -> dict[str, Any]:
-  """What a work directory keeps of `experiment`."""
+  """An experiment as saved in a work directory."""
   return {"kind": kind_of(experiment), **configs.to_dict(experiment)}
 
 
@@ -58,7 +58,7 @@ def from_mapping(values: Mapping[str, Any], source: str) -> Any:
   """The experiment that a config file or a work directory describes.
 
   Raises:
-    UserError: no known kind, an unknown key, or a value out of its range.
+    UserError: an unknown kind or key, or a value out of range.
   """
   values = dict(values)
   values.pop(run_config.INPUTS, None)  # A work directory keeps them.

@@ -32,9 +32,9 @@ class Stage1DataConfig:
 
   Attributes:
     path: code set that `prepare-data --codec --clap` wrote.
-    codec: folder of the codec that made the codes; "" is `path`, which carries
-      a copy of it.
-    start: bundle or work directory of experts to go on from; "" starts afresh.
+    codec: folder of the codec that made the codes; "": `path`, which contains a
+      copy of it.
+    start: bundle or work directory of experts to continue from; "": none.
     reading: how batches are read ahead.
   """
 
@@ -48,7 +48,7 @@ class Stage1DataConfig:
 class Stage1Experiment:
   """A Stage-1 training run.
 
-  `generate` changes nothing of it: `siren-jax export` gives it to the bundle.
+  `generate` does not affect training; `siren-jax export` copies it to bundles.
   """
 
   experts: ExpertConfig
@@ -62,8 +62,8 @@ class Stage1Experiment:
 
   @property
   def schedule(self) -> OptimizerConfig:
-    """The optimizer over all steps of training, unless it says how many."""
-    return self.optimizer.over(self.train.steps)
+    """The optimizer over all training steps, unless its `steps` are set."""
+    return self.optimizer.with_steps(self.train.steps)
 
 
 def build(
@@ -77,9 +77,9 @@ def build(
     shard: which rows of each batch this process reads.
 
   Raises:
-    UserError: the codes are not of the codec, or the experts not for them.
+    UserError: the codes, the codec and the experts do not match.
   """
-  del workdir  # Nothing but the trainer writes there.
+  del workdir  # Only the trainer writes there.
   e = experiment
   codec_model = codec.load(e.data.codec or e.data.path)
   tables = codec.embedding_tables(codec_model.params)
@@ -103,10 +103,10 @@ def build(
 def sounds_of(
   e: Stage1Experiment, codec_config: codec.CodecConfig, codec_params: Any
 ) -> Sounds:
-  """Sounds drawn for prompts of the code set, and the recordings of those.
+  """Sounds for prompts of the code set, and the corresponding recordings.
 
-  The recordings are as the codec gives them back; the same prompts and random
-  numbers come every time. `e.generate` says how codes are drawn.
+  The recordings are decoded codes. Prompts and random numbers are the same each
+  time. `e.generate` sets the sampling.
   """
 
   def make(
@@ -142,10 +142,10 @@ def task_of(
 
 
 def start_of(e: Stage1Experiment) -> Any:
-  """Parameters that training goes on from; None: random ones.
+  """Parameters that training continues from; None: random ones.
 
   Raises:
-    UserError: they are not there, or of other sizes.
+    UserError: they are missing, or have other sizes.
   """
   if not e.data.start:
     return None
@@ -161,7 +161,7 @@ def start_of(e: Stage1Experiment) -> Any:
 
 
 def check_tables(config: ExpertConfig, tables: dict[str, jax.Array]) -> None:
-  """Refuses experts whose sizes are not those of the codec.
+  """Checks that the experts' sizes match the codec.
 
   Raises:
     UserError: names the setting and the codec's value.

@@ -1,7 +1,7 @@
 """Attention along time, to the prompt, and over the tokens of one frame.
 
-Axis I: what is attended to, where that need not be frames: prompt tokens, slots
-of a cache, tokens of one frame in the depth path.
+Axis I: keys that need not be frames: prompt tokens, slots of a cache, tokens of
+one frame in the depth path.
 """
 
 import functools
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siren_jax.common import tuning
-from siren_jax.common.mesh import alone
+from siren_jax.common.mesh import is_single_device
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.layers import linear, parameter
 
@@ -22,7 +22,7 @@ NEGATIVE = -1e9
 QUERY_BLOCK = 128  # of `attend_to_past`; the width of a TPU's matrix unit
 
 Cache = tuple[jax.Array, jax.Array]  # k and v of one row, [J, I, A]
-Blocks = list[Cache]  # of all frames, see `cache_blocks`
+Blocks = list[Cache]  # for all frames, see `cache_blocks`
 Past = tuple[jax.Array, jax.Array]  # k and v of a frame's tokens, [I, ..., D]
 
 
@@ -35,12 +35,11 @@ def attend(
 ) -> jax.Array:
   """Softmax attention with grouped heads: J key-value heads, R queries each.
 
-  As in FlashAttention (Dao et al. 2022), its derivative computes the weights
-  again from what normalised them, so that they do not outlive the forward
-  pass.
+  As in FlashAttention (Dao et al. 2022), its derivative recomputes the weights
+  from their normalisers, so that they are not stored for the backward pass.
 
   Args:
-    mask_BxTxI: False is never attended to; [B, 1, I] serves all queries.
+    mask_BxTxI: False is never attended to; [B, 1, I] applies to all queries.
 
   Returns:
     [B, T, J, R, A], normalised in float32.
@@ -74,7 +73,7 @@ def _attend_backward(
   )
   d_scores = (weights * (d_weights - d_total)).astype(dtype)
   dq = jnp.einsum("bjrti,bija->btjra", d_scores, k * scale)
-  # I last: so the narrow operand is transposed, as in `linear`.
+  # With I last, the narrow operand is transposed, as in `linear`.
   dk = jnp.einsum("btjra,bjrti->bjai", q * scale, d_scores)
   dv = jnp.einsum("btjra,bjrti->bjai", d_out, weights.astype(dtype))
   return dq, jnp.moveaxis(dk, 3, 1), jnp.moveaxis(dv, 3, 1), None
@@ -98,14 +97,14 @@ def attend_to_past(
   v_BxTxJxA: jax.Array,
   mask_BxTxT: jax.Array,
 ) -> jax.Array:
-  """`attend` under a causal mask, without most of what it hides.
+  """`attend` under a causal mask, skipping most masked keys.
 
-  A block of queries is spared the keys that come after it. cuDNN's, on one GPU,
-  sends no score through memory; JAX (0.10.2) does not compile it over a mesh.
+  A block of queries skips the keys after it. cuDNN's kernel, on one GPU, writes
+  no scores to memory; JAX (0.10.2) does not compile it over a mesh.
   """
   length = q_BxTxJxRxA.shape[1]
   implementation = tuning.current().attention
-  if implementation and alone() and _fits_cudnn(q_BxTxJxRxA):
+  if implementation and is_single_device() and _fits_cudnn(q_BxTxJxRxA):
     q_BxTxHxA = jax.lax.collapse(q_BxTxJxRxA, 2, 4)
     out = jax.nn.dot_product_attention(
       q_BxTxHxA, k_BxTxJxA, v_BxTxJxA, mask=mask_BxTxT[:, None],
@@ -134,10 +133,10 @@ def _fits_cudnn(q_BxTxJxRxA: jax.Array) -> bool:
 def attend_cached(
   q_JxRxA: jax.Array, blocks: Blocks, mask_I: jax.Array | np.ndarray
 ) -> jax.Array:
-  """`attend` for one new token of one row, over what is kept: [D].
+  """`attend` for one new token of one row over the cache: [D].
 
   Args:
-    blocks: keys and values. mask_I: over the slots of all of them.
+    blocks: keys and values. mask_I: over the slots of all blocks.
   """
   scale = q_JxRxA.shape[-1] ** -0.5
   parts = [
@@ -150,7 +149,7 @@ def attend_cached(
   scores = jnp.where(mask_I, jnp.concatenate(parts, -1), NEGATIVE)
   ends = np.cumsum([v_JxIxA.shape[1] for _, v_JxIxA in blocks])
   probs = jnp.split(nn.softmax(scores), ends[:-1], axis=-1)
-  # Summed in float32: else the number of blocks would matter.
+  # Summed in float32, so that the number of blocks does not matter.
   sums = (
     jnp.einsum(
       "jri,jia->jra", p.astype(v_JxIxA.dtype), v_JxIxA,
@@ -163,11 +162,11 @@ def attend_cached(
 
 
 def cache_blocks(num_frames: int) -> list[int]:
-  """Slots of each block of a cache for so many frames.
+  """Number of slots of each block of a cache for `num_frames` frames.
 
-  A frame reads the blocks up to its own, not those still empty: of four, five
-  eighths of the cache on average. The last slot of every block is spare: it is
-  written, and never read, while the frame belongs to another block.
+  A frame reads the blocks up to its own, not the empty ones: with four blocks,
+  five eighths of the cache on average. The last slot of each block is a dummy:
+  it is written, but never read, by frames that belong to other blocks.
   """
   count = tuning.current().cache_blocks
   frames = math.ceil(num_frames / count)
@@ -215,7 +214,7 @@ class SelfAttention(nn.Module):
   def step(
     self, x_D: jax.Array, blocks: Blocks, t: jax.Array
   ) -> tuple[jax.Array, Blocks]:
-    """Frame t of `__call__` for one row, from what is kept of those before."""
+    """Frame t of `__call__` for one row, from the cache of previous frames."""
     q, k, v = self.project(x_D)
     frames = blocks[0][0].shape[1] - 1
 
@@ -241,14 +240,14 @@ class SelfAttention(nn.Module):
   ) -> tuple[jax.Array, Past]:
     """Causal attention over the few tokens of a frame, [I, ..., D].
 
-    Head by head, a batched matrix product of 3 x 3 is the worst shape there
-    is. Here two tokens multiply channel by channel, and one product with a
-    matrix of zeros and ones sums the channels of each head (`heads_DxH`), or
-    spreads a head's weight over its channels.
+    A batched 3 x 3 matrix product per head is very slow. Here pairs of tokens
+    are multiplied channel by channel, and a product with a 0/1 matrix
+    (`heads_DxH`) sums the channels of each head, or broadcasts a head's weight
+    to its channels.
 
     Args:
-      x: new tokens. last: how many of them ask.
-      past: keys and values of the tokens before them; returned longer.
+      x: new tokens. last: number of trailing ones that are queries.
+      past: keys and values of the previous tokens; returned with `x` appended.
 
     Returns:
       [last, ..., D] and the new `past`.
@@ -263,15 +262,15 @@ class SelfAttention(nn.Module):
     query = linear(x[-last:], self.query).reshape(x[-last:].shape)
     outs = []
     for seen, q in enumerate(query * cfg.head_dim**-0.5, len(k) - last + 1):
-      # Term by term, so that neither sum over tokens (of the values, nor of
-      # the queries' gradients) is a reduction: XLA is slow at such small ones.
+      # Term by term, so that no sum over tokens (of values or of the queries'
+      # gradients) is a reduction: XLA is slow at such small ones.
       scores = jnp.stack([q * key for key in k[:seen]]) @ heads_DxH
       probs = nn.softmax(scores.astype(jnp.float32), axis=0).astype(x.dtype)
       outs.append(sum((probs @ heads_DxH.T) * v[:seen]))
     return self.merge(jnp.stack(outs)), new
 
   def _spread(self, x: jax.Array) -> jax.Array:
-    """Keys or values [..., J, A] repeated for every query head: [..., D]."""
+    """Keys or values [..., J, A] repeated for each query head: [..., D]."""
     repeated = jnp.repeat(x, self.config.heads_per_kv, axis=-2)
     return repeated.reshape(*x.shape[:-2], -1)
 
@@ -318,7 +317,7 @@ class CrossAttention(nn.Module):
   def __call__(
     self, x_BxTxD: jax.Array, keys_values: Cache, mask_Bx1xP: jax.Array
   ) -> jax.Array:
-    """Frames [B, T, D] to the prompt; `keys_values` are the method's."""
+    """Attention of frames [B, T, D] to the prompt, given by `keys_values`."""
     query = self.project(x_BxTxD)[..., None, :]
     heads = attend(query, *keys_values, mask_Bx1xP)
     return self.merge(heads.reshape(x_BxTxD.shape))

@@ -1,4 +1,4 @@
-"""What the residual experts are: their sizes and regularisation."""
+"""Config of the residual experts: sizes and regularisation."""
 
 import dataclasses
 from typing import Any
@@ -7,7 +7,7 @@ from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 from siren_jax.experts.execution import Execution
 
-# Fields that say how large the parameters are; the others may be changed.
+# Fields that determine the parameters' shapes; the others may be changed.
 SIZES = (
   "dim",
   "heads",
@@ -26,11 +26,11 @@ SIZES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExpertConfig:
-  """What one expert is; all share it (docs/design.md, What Siren is).
+  """Config of an expert, the same for all (docs/design.md, What Siren is).
 
-  It is kept with the parameters, in bundles and work directories. How experts
-  are run is `Execution`. `dropout` and `init_std` matter in training alone,
-  but say what was trained, whatever ran it: they are kept too.
+  Saved with the parameters, in bundles and work directories; `Execution` says
+  how experts are run. `dropout` and `init_std` matter in training only, but are
+  saved as part of the model's description.
 
   Attributes:
     dim: model width D, a multiple of `heads`.
@@ -69,7 +69,7 @@ class ExpertConfig:
   init_std: float = 0.02
 
   def __new__(cls, **settings: Any) -> "ExpertConfig":
-    for field in dataclasses.fields(Execution):  # They were fields of this.
+    for field in dataclasses.fields(Execution):  # once fields of this class
       if field.name in settings:
         raise UserError(
           f"{field.name} is not a setting of ExpertConfig; give it as"

@@ -5,10 +5,10 @@ The embedding of code c in codebook n is `Proj_n(W_n codebook_n[c] + b_n)`
 and live in the collection "frozen", which no optimizer sees; `Proj_n` is
 trained.
 
-The chain is affine, so it is folded the short way round: `Proj_n W_n` maps the
-few channels of a codebook entry straight to D, and a sum over codebooks is one
-product with the entries laid side by side. Ours; it replaces a gather of
-F-wide rows and an F x D product for every codebook.
+The composition is affine, so it is folded: `Proj_n W_n` maps the few channels
+of a codebook entry directly to D, and a sum over codebooks is one product with
+the concatenated entries. Our design; it replaces a gather of F-wide rows and an
+F x D product for each codebook.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ class CodeEmbedding(nn.Module):
 
   @exact
   def folded(self) -> tuple[jax.Array, jax.Array]:
-    """The map from entries to width [N, code_dim, D] and its offset [N, D]."""
+    """The map [N, code_dim, D] from entries to width D, its offset [N, D]."""
     frozen, kernel = self.frozen, self.kernel.astype(jnp.float32)
     folded = jnp.einsum("nfd,nfc->ncd", kernel, frozen["weight_NxFx8"])
     offset = jnp.einsum("nfd,nf->nd", kernel, frozen["bias_NxF"])
@@ -69,7 +69,7 @@ class CodeEmbedding(nn.Module):
 
     Args:
       entries: [..., N, code_dim], from `entries`.
-      chosen_N: which codebooks count; data, not structure.
+      chosen_N: mask of the codebooks to sum; may be traced.
     """
     folded, offset = self.folded()
     folded = folded * chosen_N[:, None, None]

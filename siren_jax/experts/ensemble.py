@@ -1,6 +1,6 @@
 """All experts at once: the same expert, its variables stacked on axis K.
 
-The variables are `{"params": ..., "frozen": ...}`: what is trained, and the
+The variables are `{"params": ..., "frozen": ...}`: trained parameters, and the
 codec's tables. Every leaf has the leading axis K, logically named "expert".
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from siren_jax.common import tuning
 from siren_jax.common.masks import masked_mean
-from siren_jax.common.mesh import alone, constrain, expert_ways
+from siren_jax.common.mesh import constrain, expert_ways, is_single_device
 from siren_jax.experts.config import ExpertConfig
 from siren_jax.experts.embedding import FROZEN
 from siren_jax.experts.execution import Execution
@@ -35,7 +35,7 @@ def init(
 
   Args:
     embedding_tables: the codec's `codebook_NxVx8`, `weight_NxFx8`,
-      `bias_NxF`; zeros without them (shapes only).
+      `bias_NxF`; None: zeros (for shapes only).
   """
   example = (
     jnp.zeros((1, config.num_codebooks, 1), jnp.int32),
@@ -76,9 +76,9 @@ def init(
 def _draw(key: jax.Array, boxes: Mapping[Any, Any]) -> dict[Any, jax.Array]:
   """Standard normal values of the shapes in `boxes`.
 
-  Every device draws its own part. A loop draws a layer at a time, because the
-  random bits of more would be memory. Leaves whose layers are alike share a
-  loop, because each takes a second of compilation on a CPU.
+  Each device draws its own part. A loop draws one layer at a time to save
+  memory for random bits. Leaves with identical layers share a loop, because
+  each loop takes a second to compile on a CPU.
   """
   alike: dict[Any, dict[Any, int]] = {}  # (shape, names) -> path -> layers
   for path, box in boxes.items():
@@ -130,8 +130,8 @@ def logits(
   codes 0 .. n-1 of frame t.
 
   Args:
-    numbers: which experts `params` holds, if not all; N is then the number of
-      their codebooks.
+    numbers: which experts `params` holds, if not all; N is then their number of
+      codebooks.
     execution: how they are run.
   """
   _check(config, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP)
@@ -160,9 +160,9 @@ def loss(
   *,
   execution: Execution = Execution(),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """Mean of the experts' losses, and the cross-entropy of every codebook.
+  """Mean of the experts' losses, and the cross-entropy of each codebook.
 
-  Args: as of `logits`.
+  Args: see `logits`.
 
   Returns:
     The loss, and metrics `ce_codebook_0` ... in nats.
@@ -190,7 +190,7 @@ def expert_loss(
   *,
   key: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """One expert's loss and the cross-entropies [U] it is the mean of."""
+  """One expert's loss, and its cross-entropies [U], whose mean it is."""
   predicted: Any = ResidualExpert(config, execution).apply(
     variables, codes_BxNxT, prompt_BxPxC, frame_mask_BxT, prompt_mask_BxP,
     index, key,
@@ -229,23 +229,23 @@ def over_experts(
   *stacked: Any,
   numbers: Sequence[int] | None = None,
 ) -> Any:
-  """function(*of one expert, its number) for every expert, stacked.
+  """Maps function(*leaves of one expert, its number) over the experts.
 
-  Batched or one after the other, as `execution.expert_loop` says. "auto" takes
-  turns on a single device, if `tuning` says so for its kind. With "map", the
-  experts of one device of a mesh take turns.
+  Batched or sequential, as `execution.expert_loop` says. "auto" is sequential
+  on a single device if `tuning` says so for its kind. With "map", the experts
+  of each device of a mesh run sequentially.
 
   Args:
-    numbers: which experts are stacked; all by default.
+    numbers: which experts `stacked` holds; all by default.
   """
   numbers = range(config.num_experts) if numbers is None else numbers
   inputs = (*stacked, jnp.array(numbers))
-  if not _takes_turns(execution):
+  if not _runs_sequentially(execution):
     return jax.vmap(function)(*inputs)
   ways = math.gcd(expert_ways(), len(numbers))
   if ways == 1:
     return jax.lax.map(lambda args: function(*args), inputs)
-  # Those of one device are neighbours on the sharded axis: nothing moves.
+  # The experts of a device are adjacent on the sharded axis: nothing moves.
   in_turn = jax.tree.map(
     lambda x: x.reshape(ways, -1, *x.shape[1:]).swapaxes(0, 1), inputs
   )
@@ -255,19 +255,19 @@ def over_experts(
   )
 
 
-def _takes_turns(execution: Execution) -> bool:
+def _runs_sequentially(execution: Execution) -> bool:
   if execution.expert_loop != "auto":
     return execution.expert_loop == "map"
-  return alone() and tuning.current().experts_in_turn
+  return is_single_device() and tuning.current().sequential_experts
 
 
 def null_prompt(
   prompt_BxPxC: jax.Array, prompt_mask_BxP: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """The prompt that says nothing: zeros, of which the first token counts.
+  """The empty prompt: zeros, with only the first token unmasked.
 
-  It stands for "no condition" in training and in guidance (our design: it
-  needs no parameter, so the authors' checkpoints have one too).
+  It stands for "no condition" in training and guidance (our design: it has no
+  parameters, so that it works with the authors' checkpoints too).
   """
   first = jnp.arange(prompt_mask_BxP.shape[-1]) == 0
   mask = jnp.broadcast_to(first, prompt_mask_BxP.shape)

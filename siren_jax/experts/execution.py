@@ -1,4 +1,4 @@
-"""How the experts are run, apart from what they are."""
+"""How the experts are run, independent of the model."""
 
 import dataclasses
 
@@ -9,22 +9,22 @@ DTYPES = ("float32", "bfloat16", "int8")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Execution:
-  """Settings that any experts can be run with; no bundle keeps them.
+  """Settings of how experts are run; bundles do not contain them.
 
-  `ExpertConfig` fixes the function that is computed. These say in which
-  precision, in what order and with how much memory, and belong to a machine
-  and a run (docs/design.md, One expert). They change no parameter's shape.
+  `ExpertConfig` defines the function; these set its precision, the order of
+  computation and the memory use, and belong to a machine and a run
+  (docs/design.md, One expert). They change no parameter's shape.
 
   Attributes:
-    dtype: of activations and of products; parameters stay as they are stored.
-      int8: bfloat16, with the kernels of the sampler in eight bits, one scale
-      for each channel that they give; not for training.
+    dtype: of activations and matrix products; parameters keep their type.
+      int8: bfloat16, with the sampler's kernels in eight bits and one scale per
+      output channel; not for training.
     scan_layers: compile one block and loop over it (deep models).
     remat: recompute a block's activations in the backward pass.
-    expert_loop: "vmap" runs the experts as one batched computation, "map"
-      those of one device one after the other (less memory, and more of it on
-      the chip; twice as fast on a single CPU, whose batched products are
-      slow), "auto" chooses.
+    expert_loop: "vmap" runs the experts as one batched computation, "map" runs
+      those of each device sequentially (less memory, more of it on the chip;
+      twice as fast on a single CPU, whose batched products are slow), "auto"
+      chooses.
   """
 
   dtype: str = "float32"
@@ -42,12 +42,12 @@ class Execution:
 
   @property
   def activations(self) -> str:
-    """Their type."""
+    """Type of the activations."""
     return "bfloat16" if self.dtype == "int8" else self.dtype
 
   def check_trains(self) -> None:
     """Raises:
-    UserError: nothing can be trained so.
+    UserError: these settings do not support training.
     """
     if self.dtype == "int8":
       raise UserError(
@@ -57,7 +57,7 @@ class Execution:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecutionChanges:
-  """Settings of an `Execution` that are to differ; None leaves one as it is."""
+  """Changes to an `Execution`; None leaves a setting as it is."""
 
   dtype: str | None = None
   scan_layers: bool | None = None

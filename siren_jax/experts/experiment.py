@@ -1,4 +1,4 @@
-"""Deprecated: its names are in `siren_jax.experiments.stage1`."""
+"""Deprecated; use `siren_jax.experiments.stage1`."""
 
 from siren_jax import moved
 

@@ -69,7 +69,7 @@ class TemporalBlock(nn.Module):
     """`__call__` from the prompt's cache, k and v [B, H, P, A].
 
     Returns:
-      [B, T, D]; and keys and values for `step` to read, [B, J, T, A].
+      [B, T, D], and keys and values for `step`, [B, J, T, A].
     """
     keys_values = jax.tree.map(lambda x: x.swapaxes(1, 2), prompt_cache)
     x, cache = self._frames(x_BxTxD, keys_values, mask_BxTxT, mask_Bx1xP)
@@ -94,7 +94,7 @@ class TemporalBlock(nn.Module):
     return x + dropout(self.ffn(self.ffn_norm(x)), rate, random, 2), cache
 
   def prompt_cache(self, prompt_PxC: jax.Array) -> Cache:
-    """What `step` needs of one row's prompt: k and v, [H, P, A]."""
+    """Keys and values [H, P, A] of one row's prompt, for `step`."""
     key, value = self.cross_attention.keys_values(prompt_PxC)
     return key.swapaxes(0, 1), value.swapaxes(0, 1)
 
@@ -106,7 +106,7 @@ class TemporalBlock(nn.Module):
     mask_P: jax.Array,
     t: jax.Array,
   ) -> tuple[jax.Array, Blocks]:
-    """Frame t of `__call__` for one row, from what is kept of those before."""
+    """Frame t of `__call__` for one row, from the cache of previous frames."""
     x = x_D + sinusoid(t, x_D.size).astype(x_D.dtype)
     x = x + self.cross_attention.step(self.cross_norm(x), prompt_cache, mask_P)
     past, blocks = self.self_attention.step(self.self_norm(x), blocks, t)
@@ -133,10 +133,10 @@ class DepthBlock(nn.Module):
     last: int | None = None,
     past: Past | None = None,
   ) -> tuple[jax.Array, Past]:
-    """Tokens [I, ..., D] to as many; to the `last` ones, if given.
+    """Tokens [I, ..., D] to tokens; only the `last` ones, if given.
 
-    `past` holds keys and values of the tokens before these, and comes back
-    with these appended.
+    `past` holds keys and values of the previous tokens, and is returned with
+    those of the new tokens appended.
     """
     rate, last = self.config.dropout, last or len(x)
     before = 0 if past is None else len(past[0])
@@ -151,7 +151,7 @@ class DepthBlock(nn.Module):
 class ResidualExpert(nn.Module):
   """Expert `index` of K; predicts its U = N / K codebooks from all below.
 
-  Which codebooks it reads and predicts follows from `index`, which is data:
+  `index` determines which codebooks it reads and predicts. It may be traced:
   one program serves all experts, stacked.
   """
 
@@ -203,11 +203,11 @@ class ResidualExpert(nn.Module):
     """Teacher-forced logits of the U codebooks, each [B, T, V], in float32.
 
     Args:
-      codes_BxNxT: all codebooks; what lies above is never looked at.
-      prompt_BxPxC: text tokens. prompt_mask_BxP: True where there is one.
+      codes_BxNxT: all codebooks; those above are never read.
+      prompt_BxPxC: text tokens. prompt_mask_BxP: False for padding.
       frame_mask_BxT: False frames are never attended to.
       index: the expert's number.
-      key: of the dropout; none without it.
+      key: for dropout; None: no dropout.
     """
     keys = split(key, 2)
     dtype = jnp.dtype(self.execution.activations)
@@ -264,9 +264,9 @@ class ResidualExpert(nn.Module):
     )
 
   def _depth(self, x_IxBxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
-    """The I = 1 + U tokens of every frame to the U that the heads read.
+    """Maps the I = 1 + U tokens of each frame to the U inputs of the heads.
 
-    The first token of the last block would be thrown away: it is not computed.
+    The last block skips the first token, whose output is not used.
     """
     cfg = self.config
     block = DepthBlock(cfg, parent=None)
@@ -318,7 +318,7 @@ def apply_stack(
   x: jax.Array,
   key: jax.Array | None,
 ) -> jax.Array:
-  """x through the stacked layers, looped over or laid out one by one."""
+  """Applies the stacked layers to x, in a loop or unrolled."""
   if execution.remat:
     layer = jax.checkpoint(layer)
   count = jax.tree.leaves(params)[0].shape[0]
@@ -335,5 +335,5 @@ def apply_stack(
 
 
 def split(key: jax.Array | None, count: int) -> Any:
-  """`count` keys, or as many Nones where there is no key."""
+  """`count` keys, or as many Nones without a key."""
   return [None] * count if key is None else jax.random.split(key, count)

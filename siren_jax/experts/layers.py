@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from siren_jax.common import tuning
-from siren_jax.common.mesh import alone, constrain
+from siren_jax.common.mesh import constrain, is_single_device
 from siren_jax.experts.config import ExpertConfig
 
 
@@ -18,8 +18,8 @@ def parameter(
 ) -> jax.Array:
   """Declares a parameter with the logical names of its axes.
 
-  `ensemble.init` gives it its first value, by its name: "scale" ones,
-  "...bias" zeros, all else normal.
+  `ensemble.init` sets its initial value by name: "scale" ones, "...bias" zeros,
+  all others normal.
   """
   zeros = nn.with_logical_partitioning(nn.initializers.zeros, axes)
   value: Any = module.param(name, zeros, shape)  # unboxed, once bound
@@ -27,7 +27,7 @@ def parameter(
 
 
 class RMSNorm(nn.Module):
-  """Root-mean-square norm, computed in float32 whatever comes in."""
+  """Root-mean-square norm, computed in float32 for any input type."""
 
   eps: float
 
@@ -43,14 +43,14 @@ class RMSNorm(nn.Module):
 def linear(
   x: jax.Array, kernel: jax.Array, dtype: Any | None = None
 ) -> jax.Array:
-  """x [..., in] times kernel [in, *out]: [..., *out], multiplied as x's type.
+  """x [..., in] times kernel [in, *out]: [..., *out], multiplied in x's type.
 
-  Sums and result are of `dtype`, if given, and the gradient keeps it.
+  Sums and result have type `dtype`, if given, and so has the gradient.
 
-  The derivative is the usual one, but says which operand is transposed for
-  the kernel's: the narrow one. Left alone, XLA transposes the gradient of the
-  wide one, a quarter of a SwiGLU's time on a CPU. The kernel's gradient is
-  accumulated in the kernel's own type.
+  The derivative is the usual one, but for the kernel's gradient it transposes
+  the narrow operand. By itself, XLA transposes the wide one, which takes a
+  quarter of a SwiGLU's time on a CPU. The kernel's gradient is accumulated in
+  the kernel's type.
   """
   flat = kernel.reshape(kernel.shape[0], -1).astype(x.dtype)
   product = jnp.matmul(x, flat, preferred_element_type=dtype)
@@ -73,8 +73,8 @@ def _linear_backward(
   dy = dy.reshape(*x.shape[:-1], width_out)
   dx = (dy @ flat.astype(dy.dtype).T).astype(x_dtype)
   narrow, wide = x, dy
-  if alone():
-    # Faster; over a mesh, a batch inside could not stay on its devices.
+  if is_single_device():
+    # Faster; over a mesh, this would move the batch between devices.
     narrow, wide = x.reshape(-1, width_in), dy.reshape(-1, width_out)
   if width_in > width_out:
     narrow, wide = wide, narrow
@@ -118,18 +118,18 @@ def sinusoid(positions: jax.Array, dim: int) -> jax.Array:
 def dropout_bytes(
   key: jax.Array | None, rate: float, shape: tuple[int, ...]
 ) -> jax.Array | None:
-  """Random bytes [..., B, T, D] for the dropouts of one block; None for none.
+  """Random bytes [..., B, T, D] for the dropouts of one block; None: no key.
 
-  Threefry is what dropout costs on a CPU: hence a byte an element, shared by
-  the block's dropouts, drawn as words of four (a hash each) in one flat draw
-  (it compiles five times as fast). Over a mesh every device draws those of
-  its own rows, the same bytes.
+  On a CPU, Threefry dominates the cost of dropout. So each element gets one
+  byte, shared by the block's dropouts. Bytes are drawn four per word (one hash
+  each) in one flat draw, which compiles five times as fast. Over a mesh, each
+  device draws the same bytes for its rows only.
   """
   if key is None or rate == 0.0:
     return None
   *rows, width = shape
   words = (*rows, -(-width // 4))
-  if alone():
+  if is_single_device():
     bits = jax.random.bits(key, (math.prod(words),), jnp.uint32).reshape(words)
   else:
     bits = jax.random.bits(key, words, jnp.uint32)
@@ -139,17 +139,17 @@ def dropout_bytes(
 
 
 def dropout(
-  x: jax.Array, rate: float, random: jax.Array | None, turn: int
+  x: jax.Array, rate: float, random: jax.Array | None, index: int
 ) -> jax.Array:
   """Inverted dropout, its rate rounded to 1/256; the identity without bytes.
 
   Args:
     random: from `dropout_bytes`.
-    turn: number of this dropout among those that share the bytes; each drops
-      where the byte falls into a range of its own.
+    index: of this dropout among those that share the bytes; each drops elements
+      whose byte falls in its own range.
   """
   if random is None:
     return x
   dropped = round(256 * rate)
-  kept = random + jnp.uint8(turn * dropped % 256) >= dropped
+  kept = random + jnp.uint8(index * dropped % 256) >= dropped
   return jnp.where(kept, x * (256 / (256 - dropped)), 0)

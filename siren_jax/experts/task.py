@@ -1,4 +1,4 @@
-"""Stage 1: every expert learns its codebooks alone, in one program."""
+"""Stage 1: each expert learns its codebooks independently, in one program."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ BATCH = ("codes_BxNxT", "prompt_BxPxC", "frame_mask_BxT", "prompt_mask_BxP")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage1Config:
   """Attributes:
-  condition_dropout: share of examples that train without their prompt, so
-    that sampling can be guided.
-  ema_decay: of the averaged parameters; 0 keeps none.
-  accumulate: microbatches a step.
+  condition_dropout: share of examples trained without their prompt, for
+    guidance in sampling.
+  ema_decay: of the averaged parameters; 0: no average.
+  accumulate: microbatches per step.
   """
 
   condition_dropout: float = 0.1
@@ -57,12 +57,12 @@ class Stage1Config:
 class Stage1Task:
   """`training.Task` of the ensemble.
 
-  `start` has trained parameters to go on from; those it lacks are drawn.
-  `sounds` makes sounds of the experts, which takes a sampler and a codec.
+  `start`: trained parameters to continue from; missing ones are initialised.
+  `sounds` makes sounds with the experts, a sampler and a codec.
 
-  Each expert has its own loss, gradient, clipping and moments: nothing passes
-  from one to another. The codec's tables ride in `state.extra`, out of the
-  optimizer's sight.
+  Each expert has its own loss, gradient, clipping and moments, independent of
+  the others. The codec's tables are in `state.extra`, which the optimizer does
+  not see.
   """
 
   def __init__(
@@ -100,7 +100,7 @@ class Stage1Task:
   def step(
     self, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[TrainState, Metrics]:
-    """One update of every expert from a batch of the arrays in `BATCH`."""
+    """One update of each expert from a batch of the arrays in `BATCH`."""
     batch = self._drop_conditions(batch, named_key(key, "condition"))
 
     def one(
@@ -132,7 +132,7 @@ class Stage1Task:
     return state, metrics
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """The loss without any dropout, of the averaged parameters if kept."""
+    """The loss without dropout, of the averaged parameters if there are any."""
     total, metrics = loss(
       variables(state),
       self.config,
@@ -154,10 +154,10 @@ class Stage1Task:
 
 
 def variables(state: TrainState) -> Variables:
-  """What `logits`, `loss` and the sampler take, from a state of training."""
+  """Variables for `logits`, `loss` and the sampler, from a training state."""
   return {"params": state.eval_params, FROZEN: state.extra[FROZEN]}
 
 
 def decays(path: tuple[str, ...]) -> bool:
-  """Matrices decay; biases and norms do not, stacked as they may be."""
+  """True for matrices, false for biases and norms, stacked or not."""
   return not path[-1].endswith(("bias", "scale"))

@@ -1,6 +1,6 @@
-"""The sampler, from prompt tokens to codes, by the methods of `SamplingConfig`.
+"""The sampler: from prompt tokens to codes, as set by `SamplingConfig`.
 
-`generate` goes from text to audio, `score` says how likely given codes are.
+`generate` goes from text to audio; `score` computes log-probs of given codes.
 """
 
 from siren_jax.sampling.config import (

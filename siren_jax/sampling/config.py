@@ -14,19 +14,18 @@ MAX_SECONDS = 3600.0
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-  """A sampling method. Numbers are data, their presence is structure.
+  """A sampling method. Values may be traced; None is static.
 
-  So another temperature needs no new compilation, and guidance that is not
-  used costs nothing.
+  Another temperature needs no recompilation, and unused guidance costs nothing.
 
   Attributes:
     temperature: divides the logits; from 1e-6 to 1e6.
-    top_k: only so many most likely codes can be drawn; None: all.
-    top_p: only the fewest codes that hold this probability; None: all.
-    guidance: classifier-free guidance, the factor by which the logits move
-      away from those without a prompt, at most 100; 1 is none at twice the
-      cost, None none.
-    greedy: always the most likely code, whatever the rest says.
+    top_k: draw only from this many most likely codes; None: from all.
+    top_p: draw only from the smallest set of codes with this total probability;
+      None: from all.
+    guidance: scale of classifier-free guidance, at most 100. 1 has no effect at
+      twice the cost; None: no guidance.
+    greedy: always take the most likely code, ignoring the other settings.
   """
 
   temperature: float = 1.0
@@ -57,7 +56,7 @@ class SamplingConfig:
 
 
 def _is_none_or_traced(value: Any) -> bool:
-  """Traced values (in jit) were checked before they got there."""
+  """Traced values (in jit) have been checked before."""
   return not isinstance(value, int | float | str | np.number)
 
 
@@ -70,14 +69,14 @@ jax.tree_util.register_dataclass(
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-  """What `generate` does with a model by default.
+  """Default settings of `generate` for a model.
 
   Attributes:
     sampling: how each code is drawn.
-    candidates: sounds drawn for each one; the one that CLAP finds nearest to
-      the prompt is kept.
-    max_seconds: the longest sound that the experts were trained on; longer ones
-      are drawn in windows of that length.
+    candidates: drawn for each sound; the one closest to the prompt by CLAP is
+      kept.
+    max_seconds: length of the longest training sounds; longer sounds are drawn
+      in windows of this length.
   """
 
   sampling: SamplingConfig = SamplingConfig()
@@ -94,10 +93,10 @@ class GenerateConfig:
 
 
 def check_candidates(candidates: int) -> int:
-  """How many sounds to draw for one.
+  """Checks a number of candidates and returns it.
 
   Raises:
-    UserError: no whole number, fewer than one, or too many.
+    UserError: not a whole number, less than one, or too large.
   """
   whole = isinstance(candidates, int) and not isinstance(candidates, bool)
   if not (whole and 1 <= candidates <= MAX_CANDIDATES):

@@ -1,9 +1,9 @@
-"""A hole in a sound made anew, so that it fits what comes after it.
+"""Filling a hole in a sound so that it fits what follows.
 
-A causal model cannot know what follows. So several fills are drawn, and the
-one is kept under which the codes that follow are likeliest: by all experts,
-teacher-forced, on the sampler's own state. Where there are words, CLAP is the
-second voice (our design).
+A causal model cannot see what follows. So several fills are drawn, and the one
+is kept that makes the following codes most likely, teacher-forced, under all
+experts, with the sampler's state. With a prompt, the CLAP score counts too (our
+design).
 """
 
 import dataclasses
@@ -23,19 +23,19 @@ from siren_jax.sampling.pieces import Request, clap_scores, prompt
 from siren_jax.sampling.state import Prompted
 from siren_jax.sampling.windows import draw, windows
 
-FOLLOWING_SECONDS = 2.0  # of what comes after, that fills are judged by
-CLAP_WEIGHT = 0.5  # beside the likelihood, both of variance one
+FOLLOWING_SECONDS = 2.0  # after the hole, by which fills are scored
+CLAP_WEIGHT = 0.5  # relative to the likelihood, both of variance one
 
 
 class Filled(NamedTuple):
   """What `fill` returns.
 
   Attributes:
-    audio_S: of the whole sound, with the fill that was kept.
-    log_likelihood_G: mean log-probability of the codes that follow, after
-      each fill, in nats; zeros if none follow.
-    clap_score_G: cosine of words and sound; zeros without words.
-    best: the fill that was kept.
+    audio_S: the whole sound with the kept fill.
+    log_likelihood_G: mean log-probability of the following codes after each
+      fill, in nats; zeros if none follow.
+    clap_score_G: cosine of prompt and sound; zeros without a prompt.
+    best: index of the kept fill.
   """
 
   audio_S: np.ndarray
@@ -51,12 +51,12 @@ def fill(
   codes_NxT: np.ndarray,
   window_length: int,
 ) -> Filled:
-  """Draws frames `request.begin` to `request.end` of a sound anew.
+  """Regenerates frames `request.begin` to `request.end` of a sound.
 
   Args:
-    params, models, window_length: as of `pieces.pieces`.
-    request: of one sound; its candidates are the fills. The codes known in it
-      are those before the hole.
+    params, models, window_length: see `pieces.pieces`.
+    request: for one sound; its candidates are the fills, its prefix the codes
+      before the hole.
     codes_NxT: of the whole sound.
   """
   tower = codec.Codec(models.codec, params["codec"])
@@ -97,23 +97,23 @@ def _log_likelihood(
   drawn_GxNxT: np.ndarray,
   following_NxT: np.ndarray,
 ) -> np.ndarray:
-  """Mean log-probability [G] of the codes that follow, without any setting."""
+  """Mean log-probability [G] of the following codes, unmodified by settings."""
   guidance = None if prompted.method.guidance is None else 1.0
   method = meshes.put(SamplingConfig(guidance=guidance))
   plain = dataclasses.replace(prompted, method=method)
-  group, books, begin = drawn_GxNxT.shape
+  group, num_codebooks, begin = drawn_GxNxT.shape
   end = begin + following_NxT.shape[1]
   following = np.broadcast_to(following_NxT, (group, *following_NxT.shape))
-  known = np.concatenate([drawn_GxNxT, following], 2)
+  codes = np.concatenate([drawn_GxNxT, following], 2)
   total_G, count = np.zeros(group), max(1, following_NxT.size)
   for window in windows(length, begin, end):
-    kept = Kept(known[..., window.begin : window.end], np.int32(books))
-    before = known[..., : window.begin]
+    kept = Kept(codes[..., window.begin : window.end], np.int32(num_codebooks))
+    before = codes[..., : window.begin]
     for samples in draw(plain, keys_G, length, window, before, kept):
       total_G += samples.log_probs_BxNxT.sum((1, 2))
   return total_G / count
 
 
 def _standard(values_G: np.ndarray) -> np.ndarray:
-  """Of mean zero and variance one; zeros where all are equal."""
+  """Standardised to mean zero and variance one; zeros if all are equal."""
   return (values_G - values_G.mean()) / (values_G.std() + 1e-9)

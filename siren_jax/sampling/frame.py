@@ -1,6 +1,6 @@
-"""One frame of the experts, from the keys and values of those before.
+"""One frame of the experts, from keys and values of previous frames.
 
-As XLA makes it; `gpu.frame` has the same two functions for few rows on a GPU.
+Compiled by XLA; `gpu.frame` has the same two functions for few rows on a GPU.
 """
 
 import functools
@@ -26,10 +26,10 @@ def temporal(
 ) -> tuple[jax.Array, list[Blocks]]:
   """The temporal paths of all experts for the next frame, before their norm.
 
-  A single row need not be an axis of caches, `cross` and mask.
+  With a single row, caches, `cross` and mask may lack its axis.
 
   Args:
-    layers: parameters of each, axis K first.
+    layers: parameters of each layer, axis K first.
     x_KxRxD: temporal input. position: of the frame in the window.
     caches: of each layer, [K, R, J, W, A]. cross: [K, R, H, P, A].
 
@@ -63,13 +63,13 @@ def depth(
   x_IxRxD: jax.Array,
   past: list[Past],
 ) -> tuple[jax.Array, list[Past]]:
-  """Logits [R, V] of the last of a frame's next tokens, by one expert.
+  """Logits [R, V] of the last of a frame's next tokens, from one expert.
 
   Args:
-    layers: parameters of each, of its last norm, and of the head; with a
-      leading axis of 1.
+    layers: parameters of each layer; like those of the last norm and the head,
+      with a leading axis of 1.
     x_IxRxD: the next tokens.
-    past: keys and values of those before, by layer; empty at the first.
+    past: keys and values of previous tokens, by layer; empty at the first.
 
   Returns:
     The logits, and `past` with these tokens.

@@ -1,4 +1,4 @@
-"""Words to sound as one pure function: text tower, sampler, codec."""
+"""Text to audio as one pure function: text tower, sampler, codec."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from siren_jax.sampling.loop import Samples, sample
 
 
 class Models(NamedTuple):
-  """What makes sound, and how it is run; static under jit."""
+  """Configs of the models and their execution; static under jit."""
 
   clap: clap.Config
   experts: ExpertConfig
@@ -24,10 +24,10 @@ class Models(NamedTuple):
 
 
 class Generated(NamedTuple):
-  """What `generate` returns; the G draws of a prompt lie side by side.
+  """Result of `generate`; the G sounds of a prompt are adjacent rows.
 
   Attributes:
-    prompt_BxPxC, prompt_mask_BxP: what the experts read, B = prompts x G.
+    prompt_BxPxC, prompt_mask_BxP: input of the experts, B = prompts x G.
     text_BxE: CLAP embedding of the prompt.
     samples: codes and their log-probs.
     audio_BxS: the codes decoded, in [-1, 1].
@@ -52,10 +52,10 @@ def generate(
   """Draws G sounds for each of Q tokenized prompts.
 
   Args:
-    params: of each part of `models`, by its name.
-    keys_QxG: one random key a sound; a sound depends on nothing but its own
-      prompt and key.
-    num_frames: codec frames of each.
+    params: of each part of `models`, by name.
+    keys_QxG: one random key per sound; a sound depends on its own prompt and
+      key only.
+    num_frames: codec frames of each sound.
   """
   tokens_QxPxC, text_QxE = clap.encode_text(
     params["clap"], models.clap, ids_QxP, mask_QxP

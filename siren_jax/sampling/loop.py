@@ -1,9 +1,9 @@
 """THE sampler: one jitted scan over frames, all experts, a batch of prompts.
 
 Within a frame the experts' temporal paths depend on earlier frames only, so
-they run as one batched computation; only their small depth paths take turns
-(docs/design.md, Paths). All devices of a mesh make every turn; what is drawn
-by the one whose expert's turn it is, goes to all.
+they run as one batched computation; only their small depth paths run in
+sequence (docs/design.md, Paths). All devices of a mesh run every step; codes
+drawn by the device that has the current expert are sent to all.
 
 Axis R: the rows of a state, I x B of them.
 """
@@ -39,7 +39,7 @@ from siren_jax.sampling.state import (
   start,
 )
 
-# Frames of a call of `advance`; every call copies the caches once or twice.
+# Frames per call of `advance`; each call copies the caches once or twice.
 CHUNK = 25
 
 # Draws codebook n's code of every row, [R], from its logits [R, V].
@@ -47,11 +47,11 @@ Choose = Callable[[int, jax.Array], jax.Array]
 
 
 class Samples(NamedTuple):
-  """What `sample` and `advance` return.
+  """Result of `sample` and `advance`.
 
   Attributes:
     codes_BxNxT: int32.
-    log_probs_BxNxT: of each code, under the method that drew it.
+    log_probs_BxNxT: of each code, under the sampling method.
   """
 
   codes_BxNxT: jax.Array
@@ -62,8 +62,8 @@ class Kept(NamedTuple):
   """Codes that are given rather than drawn.
 
   Attributes:
-    codes_BxNxT: of T frames to come.
-    num_codebooks: int32 scalar; the first so many are given.
+    codes_BxNxT: of the next T frames.
+    num_codebooks: int32 scalar, number of leading codebooks that are given.
   """
 
   codes_BxNxT: jax.Array | np.ndarray
@@ -87,11 +87,11 @@ def sample(
   """Draws codes for every prompt, all frames in one program.
 
   Args:
-    params: stacked variables of `experts.init` or `weights`.
-    keys_B: one random key a row; a row depends on nothing but its own prompt
-      and key.
-    num_frames: T, code frames to make.
-    execution: only its `dtype` matters here.
+    params: stacked variables from `experts.init` or `weights`.
+    keys_B: one random key per row; a row depends on its own prompt and key
+      only.
+    num_frames: T, number of code frames.
+    execution: only its `dtype` is used.
   """
   weights = prepare_weights(params, config, execution)
   prompted = prepare(weights, sampling, prompt_BxPxC, prompt_mask_BxP)
@@ -110,18 +110,18 @@ def advance(
   *,
   num_frames: int = CHUNK,
 ) -> tuple[State, Samples]:
-  """Draws the next frames of every row.
+  """Draws the next frames of each row.
 
-  A frame's random numbers follow from its row's key and its own number, so
-  neither the number of frames a call nor the batch matters. What is drawn
-  beyond the state's capacity is of no use.
+  A frame's random numbers depend on its row's key and its frame number only,
+  not on the number of frames per call or the batch. Frames beyond the state's
+  capacity are invalid.
 
   Args:
-    prompted: of `prepare`.
-    state: of `start`, `prefill` or `advance`; it is used up.
-    keys_B: one random key a row.
-    kept: codes that are not drawn.
-    num_frames: T, how many frames.
+    prompted: from `prepare`.
+    state: from `start`, `prefill` or `advance`; donated.
+    keys_B: one random key per row.
+    kept: codes that are given rather than drawn.
+    num_frames: T, number of frames.
   """
   chex.assert_shape(keys_B, (prompted.num_rows,))
   of_kept: Any = kept and (ROWS, P())
@@ -136,9 +136,10 @@ def advance(
 
 
 class _Prompts(NamedTuple):
-  """What frames read of `Prompted`, with axes I and B joined to R.
+  """The arrays of `Prompted`, with axes I and B merged to R.
 
-  `tuning` says whether a single row is an axis of `cross`, `mask` and caches.
+  `tuning` says whether `cross`, `mask` and caches keep the axis of a single
+  row.
 
   Attributes:
     cross: for each layer, keys and values [K, R, H, P, A].
@@ -152,7 +153,7 @@ class _Prompts(NamedTuple):
 
 
 class _Frame(NamedTuple):
-  """`State` with axes I and B joined to R."""
+  """`State` with axes I and B merged to R."""
 
   frame: jax.Array
   position: jax.Array
@@ -179,7 +180,7 @@ def _join(prompted: Prompted, state: State) -> tuple[_Prompts, _Frame]:
 
 
 def _split(last: _Frame, first: State) -> State:
-  """`last` with the axes of the state before it."""
+  """`last` with the axes of the first state."""
   caches = jax.tree.map(
     lambda new, old: constrain_cache(new.reshape(old.shape)),
     last.caches,
@@ -196,10 +197,10 @@ def _advance(
   keys_B: jax.Array,
   kept: Kept | None,
 ) -> tuple[State, Samples]:
-  """`advance` of the rows, with the experts, of this device."""
+  """`advance` for the rows and experts of this device."""
   weights, method = prompted.weights, prompted.method
   rows = state.x_KxIxBxD.shape[1] * state.x_KxIxBxD.shape[2]
-  if not packing.wanted(weights.config, rows):
+  if not packing.uses_kernels(weights.config, rows):
     weights = weights.unpacked()
   prompts, first = _join(prompted, state)
   draw = functools.partial(_draw, weights, method)
@@ -240,12 +241,12 @@ def _draw(
   uniform_B: jax.Array,
   given_B: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Codes [B] of codebook n, drawn or given (not -1), and their log-probs."""
+  """Codes [B] of codebook n, given or, if -1, drawn, and their log-probs."""
   logits = logits_RxV
   if method.guidance is not None:
     with_prompt, without = jnp.split(logits, 2)
     logits = methods.guide(with_prompt, without, method.guidance)
-  # Whole on every device: to draw takes dozens of sums over V.
+  # Replicated on every device: drawing takes dozens of sums over V.
   logits = meshes.constrain(logits, None, None)
   log_probs_BxV = methods.log_probs(logits, method)
   codes_B = methods.draw(log_probs_BxV, uniform_B)
@@ -262,7 +263,7 @@ def _draw(
 def _step(
   weights: Weights, prompts: _Prompts, state: _Frame, choose: Choose
 ) -> _Frame:
-  """One frame: the temporal paths together, then codes, expert by expert."""
+  """One frame: temporal paths together, then codes, expert by expert."""
   config, module = weights.config, gpu_frame if weights.packed else frame
   x_KxRxD, caches = module.temporal(
     config, weights.temporal, state.x_KxRxD, state.position, state.caches,

@@ -1,7 +1,7 @@
 """How a code is drawn from logits, and with what probability.
 
-One function, `log_probs`, says what a method's distribution is; drawing and
-(in alignment) the policy gradient both take it from there.
+One function, `log_probs`, defines the distribution of a method; both sampling
+and the policy gradient of the alignment use it.
 """
 
 import jax
@@ -14,18 +14,18 @@ from siren_jax.sampling.config import SamplingConfig
 def guide(
   logits: jax.Array, without_prompt: jax.Array, guidance: jax.Array | float
 ) -> jax.Array:
-  """Logits moved away from those without a prompt (Ho and Salimans 2022)."""
+  """Logits with classifier-free guidance (Ho and Salimans 2022)."""
   return without_prompt + guidance * (logits - without_prompt)
 
 
 def log_probs(logits: jax.Array, config: SamplingConfig) -> jax.Array:
   """Normalised log-probabilities of the method, -inf where it never draws.
 
-  Top-k comes before top-p, as is usual. Codes that tie with the last one let
-  in are let in too.
+  Top-k is applied before top-p, as usual. Codes tied with the last one kept are
+  kept too.
 
   Args:
-    logits: [..., V], guided already.
+    logits: [..., V], after guidance.
   """
   logits = logits.astype(jnp.float32)
   if config.greedy:
@@ -36,25 +36,25 @@ def log_probs(logits: jax.Array, config: SamplingConfig) -> jax.Array:
   if config.top_k is not None:
     logits = _keep(logits, jnp.ones_like(logits), config.top_k)
   if config.top_p is not None:
-    # A code is in if those above it do not hold all of top_p yet.
+    # A code is kept if those above it have less than top_p in total.
     logits = _keep(logits, jax.nn.softmax(logits), config.top_p)
   return jax.nn.log_softmax(logits)
 
 
 def uniforms(keys_B: jax.Array, count: int) -> jax.Array:
-  """What `draw` needs for `count` codes a row, [B, count] in [0, 1).
+  """Random numbers for `draw`, `count` per row: [B, count] in [0, 1).
 
-  Each row's come from its own key.
+  Those of a row depend on its own key.
   """
   return jax.vmap(lambda key: jax.random.uniform(key, (count,)))(keys_B)
 
 
 def draw(log_probs: jax.Array, uniform: jax.Array) -> jax.Array:
-  """One code for every distribution [..., V], int32.
+  """Draws one code from each distribution [..., V], int32.
 
-  The first code up to which the probabilities sum to `uniform` [...]: one
-  random number a code, where Gumbel's trick takes V. `tuning` says whether the
-  group of codes is found first, then the code in it.
+  The first code at which the cumulative probability reaches `uniform` [...]:
+  one random number per code, where the Gumbel trick takes V. `tuning` says
+  whether the group of codes is found first, then the code in it.
   """
   probs, size = jnp.exp(log_probs), tuning.current().draw_group
   if not size:
@@ -69,10 +69,10 @@ def draw(log_probs: jax.Array, uniform: jax.Array) -> jax.Array:
 
 
 def _reach(masses: jax.Array, goal: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Where the sum of masses reaches the goal, and what is left of it there."""
+  """Index where the cumulative mass reaches the goal, and the remainder."""
   sums = _running_sums(masses)
-  # Rounding may leave the goal unreached: then the largest sum counts. What
-  # has no mass is never chosen.
+  # If rounding leaves the goal unreached, the largest sum counts. Entries
+  # without mass are never chosen.
   reached = jnp.where(masses > 0, jnp.minimum(sums, goal[..., None]), -1)
   index = jnp.argmax(reached, -1).astype(jnp.int32)
   before = jnp.take_along_axis(sums - masses, index[..., None], -1)[..., 0]
@@ -91,12 +91,12 @@ def _running_sums(masses: jax.Array) -> jax.Array:
 def _keep(
   values: jax.Array, mass: jax.Array, enough: jax.Array | float
 ) -> jax.Array:
-  """Largest values whose mass reaches `enough`; -inf for the others.
+  """Keeps the largest values whose mass reaches `enough`; -inf for the others.
 
-  If all together do not reach it (rounding), all are kept. `tuning` says
-  whether the threshold is found by bisection over the order of floating point
-  numbers, one bit at a time (on a CPU a tenth of the time of a sort or
-  `top_k`), or the mass above each value is summed, in one kernel.
+  If the total does not reach it (rounding), all are kept. `tuning` says whether
+  the threshold is found by bisection over the bits of floating-point numbers
+  (on a CPU, a tenth of the time of a sort or `top_k`), or the mass above each
+  value is summed, in one kernel.
   """
   order = _ordered(values)
   if not tuning.current().bisect:
@@ -116,6 +116,6 @@ def _keep(
 
 
 def _ordered(values: jax.Array) -> jax.Array:
-  """float32 as int32 of the same order."""
+  """Maps float32 to int32 with the same order."""
   bits = jax.lax.bitcast_convert_type(values, jnp.int32)
   return jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits)

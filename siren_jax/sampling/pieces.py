@@ -2,9 +2,9 @@
 
   prompt -> codes of a window (windows.py) -> audio (codec/chunks.py) -> choice
 
-Where several candidates are drawn, they are compared at the end of each
-window, and all go on from the one that is kept: so memory does not grow with
-the length of a sound, and all of a long sound is chosen, not its beginning.
+Several candidates are compared at the end of each window, and all continue from
+the one that is kept. So memory does not grow with the length of a sound, and
+all of a long sound is selected, not only its beginning.
 """
 
 import dataclasses
@@ -28,24 +28,24 @@ from siren_jax.sampling.loop import CHUNK, Kept, Samples
 from siren_jax.sampling.state import Prompted, prepare
 from siren_jax.sampling.windows import Window, draw, windows
 
-FAINT = 0.01  # peak (-40 dBFS) of a candidate that is kept only among its like
+FAINT = 0.01  # peak (-40 dBFS); quieter candidates are kept only if all are
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What is to be drawn; G candidates for each of B sounds.
+  """A request to the sampler: G candidates for each of B sounds.
 
   Attributes:
     method: how codes are drawn.
-    keys_BxG: one random key a candidate; it depends on nothing but that, its
-      prompt and what is known.
-    begin: number of frames that are known.
-    end: number of frames of the sounds; None: they do not end.
-    ids_BxP, mask_BxP: tokenized prompts; None: without words.
-    known_NxT: codes of the first `begin` frames, of all sounds.
-    kept_NxT: codes of all frames, of which every sound keeps the first
+    keys_BxG: one random key per candidate, which depends on its key, its prompt
+      and the prefix only.
+    begin: number of frames of the prefix.
+    end: number of frames of the sounds; None: endless.
+    ids_BxP, mask_BxP: tokenized prompts; None: no prompts.
+    prefix_NxT: codes of the first `begin` frames, the same for all sounds.
+    kept_NxT: codes of all frames; every sound keeps those of the first
       `num_kept` codebooks.
-    target_E: CLAP embedding of what sounds without words are to resemble.
+    target_E: CLAP embedding that sounds without a prompt should resemble.
   """
 
   method: SamplingConfig
@@ -54,7 +54,7 @@ class Request:
   begin: int = 0
   ids_BxP: np.ndarray | None = None
   mask_BxP: np.ndarray | None = None
-  known_NxT: np.ndarray | None = None
+  prefix_NxT: np.ndarray | None = None
   kept_NxT: np.ndarray | None = None
   num_kept: int = 0
   target_E: np.ndarray | None = None
@@ -74,9 +74,9 @@ class Piece(NamedTuple):
   """The next samples of every sound.
 
   Attributes:
-    audio_BxS: float32, as the codec gives it.
-    score_B: CLAP scores of what was chosen for the window that ended; None
-      where there was nothing to choose from.
+    audio_BxS: float32, output of the codec.
+    score_B: CLAP scores of the kept candidates, at the end of a window; None
+      with a single candidate.
   """
 
   audio_BxS: np.ndarray
@@ -92,37 +92,39 @@ def pieces(
   chunk: int = CHUNK,
   on_frames: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Piece]:
-  """Draws sounds, from frame 0 of what is known on.
+  """Draws sounds; the pieces start at frame 0 of the prefix.
 
   Args:
     params: of "clap" and "codec", and the `Weights` of "experts".
     request: what to draw.
-    window_length: frames that the experts were trained on.
-    share: frames that are decoded at a time.
-    chunk: frames that are drawn at a time.
-    on_frames: is called with how many frames were drawn, as they are.
+    window_length: number of frames that the experts were trained on.
+    share: frames decoded at a time.
+    chunk: frames drawn at a time.
+    on_frames: called with the number of frames after each draw.
 
   Yields:
-    Pieces of any length, zero too: with one candidate as soon as they can be
-    decoded, else at the end of each window.
+    Pieces of any length, even zero: with one candidate as soon as they can be
+    decoded, otherwise at the end of each window.
   """
   tower = codec.Codec(models.codec, params["codec"])
   group = request.num_candidates
   prompted, target_BxE = prompt(params, models, request)
   keys_R, count = request.keys_R, request.keys_BxG.size
-  known = _repeat(request.known_NxT, count, models)
+  codes_so_far = _repeat(request.prefix_NxT, count, models)
   decoding = chunks.start(tower, count)
-  decoding, audio_RxS = chunks.push(tower, decoding, known, share)
+  decoding, audio_RxS = chunks.push(tower, decoding, codes_so_far, share)
   decoding, rest_RxS = chunks.flush(tower, decoding, share)
-  if known.size:
+  if codes_so_far.size:
     yield Piece(np.concatenate([audio_RxS, rest_RxS], 1)[::group])
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
-      prompted, keys_R, window_length, window, known, request, chunk
+      prompted, keys_R, window_length, window, codes_so_far, request, chunk
     ):
       codes = np.asarray(samples.codes_BxNxT)
-      known = np.concatenate([known, codes], 2)[..., -window_length:]
+      codes_so_far = np.concatenate([codes_so_far, codes], 2)[
+        ..., -window_length:
+      ]
       decoding, audio_RxS = chunks.push(tower, decoding, codes, share)
       on_frames(codes.shape[2])
       if group == 1:
@@ -140,7 +142,7 @@ def pieces(
       )
       yield Piece(audio_RxS[rows_B], score_B)
       rows_R = np.repeat(rows_B, group)
-      known, decoding = known[rows_R], decoding.take(rows_R)
+      codes_so_far, decoding = codes_so_far[rows_R], decoding.take(rows_R)
     elif window.end == request.end:
       yield Piece(parts[-1])
 
@@ -150,25 +152,25 @@ def draw_window(
   keys_R: jax.Array,
   length: int,
   window: Window,
-  known_RxNxT: np.ndarray,
+  prefix_RxNxT: np.ndarray,
   request: Request,
   chunk: int,
 ) -> Iterator[Samples]:
-  """`windows.draw` of a request."""
+  """`windows.draw` for a request."""
   kept = None
   if request.kept_NxT is not None:
     codes_NxT = request.kept_NxT[:, window.begin : window.end]
-    codes = np.broadcast_to(codes_NxT, (len(known_RxNxT), *codes_NxT.shape))
+    codes = np.broadcast_to(codes_NxT, (len(prefix_RxNxT), *codes_NxT.shape))
     kept = Kept(codes, np.int32(request.num_kept))
-  return draw(prompted, keys_R, length, window, known_RxNxT, kept, chunk)
+  return draw(prompted, keys_R, length, window, prefix_RxNxT, kept, chunk)
 
 
 def prompt(
   params: Mapping[str, Any], models: Models, request: Request
 ) -> tuple[Prompted, jax.Array]:
-  """The experts with the prompts of a request, B x G rows; its targets [B, E].
+  """The experts with the prompts of a request, B x G rows, and targets [B, E].
 
-  Args: as of `pieces`.
+  Args: see `pieces`.
   """
   batch, group = request.keys_BxG.shape
   tokens_RxPxC, mask_RxP, target_BxE = _prompts(
@@ -210,9 +212,9 @@ def _prompts(
 def mean_scores(
   scores: Iterable[np.ndarray | None],
 ) -> Iterable[float | None]:
-  """Of all windows, for each sound; None where there are no scores."""
-  known = [score_B for score_B in scores if score_B is not None]
-  return np.mean(known, 0).tolist() if known else itertools.repeat(None)
+  """Mean score over the windows of each sound; None without scores."""
+  present = [score_B for score_B in scores if score_B is not None]
+  return np.mean(present, 0).tolist() if present else itertools.repeat(None)
 
 
 @functools.partial(jax.jit, static_argnames="models")
@@ -232,9 +234,9 @@ def clap_scores(
   target_BxE: jax.Array,
   window_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Cosines [B, G] with the targets, and how fit each is to be kept."""
+  """Cosines [B, G] with the targets, and the scores to select by."""
   size = audio_RxS.shape[1]
-  # One program for all lengths; what a window leaves undecoded is the next's.
+  # One program for all lengths; undecoded frames belong to the next window.
   after = codec_model.module(models.codec).look_ahead
   room = (window_length + after) * models.codec.hop
   padded = np.pad(audio_RxS, ((0, 0), (0, room - size)))
@@ -252,8 +254,8 @@ def _best(
   group: int,
   window_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """CLAP scores [B] of the candidates to keep, and their rows [B]."""
-  if not audio_RxS.size:  # A window shorter than the look-ahead.
+  """CLAP scores [B] of the kept candidates, and their rows [B]."""
+  if not audio_RxS.size:  # The window is shorter than the look-ahead.
     return np.zeros(len(target_BxE)), group * np.arange(len(target_BxE))
   score_BxG, fit_BxG = clap_scores(
     params, models, audio_RxS, target_BxE, window_length
@@ -272,21 +274,21 @@ def _scores(
   *,
   models: Models,
 ) -> tuple[jax.Array, jax.Array]:
-  """Cosines [B, G] with the targets, and how fit each is to be kept."""
+  """Cosines [B, G] with the targets, and the scores to select by."""
   batch = len(target_BxE)
   audio_RxS = meshes.constrain(audio_RxS, "batch")
   audio_RxE = embed_audio(params, audio_RxS, num_samples, models=models)
   audio_BxGxE = audio_RxE.reshape(batch, -1, audio_RxE.shape[1])
   score_BxG = jnp.sum(target_BxE[:, None] * audio_BxGxE, -1)
   peak_BxG = jnp.max(jnp.abs(audio_RxS), -1).reshape(batch, -1)
-  # A cosine is at least -1: what is all but silent comes after all the rest.
+  # A cosine is at least -1, so nearly silent candidates rank last.
   return score_BxG, score_BxG - 2 * (peak_BxG < FAINT)
 
 
 def _repeat(
-  known_NxT: np.ndarray | None, rows: int, models: Models
+  prefix_NxT: np.ndarray | None, rows: int, models: Models
 ) -> np.ndarray:
-  """Known codes of every row, [R, N, T]; T is 0 where none are."""
-  if known_NxT is None:
+  """The prefix of each row, [R, N, T]; T is 0 without a prefix."""
+  if prefix_NxT is None:
     return np.zeros((rows, models.codec.num_codebooks, 0), np.int32)
-  return np.repeat(known_NxT[None], rows, 0)
+  return np.repeat(prefix_NxT[None], rows, 0)

@@ -1,4 +1,4 @@
-"""The sampler's state after given frames, in one teacher-forced pass."""
+"""The sampler's state after given frames, from one teacher-forced pass."""
 
 import functools
 from typing import Any
@@ -26,16 +26,16 @@ def prefill(
   codes_BxNxT: jax.Array,
   num_frames: jax.Array | int | None = None,
 ) -> State:
-  """State after given frames, as if they had been drawn: in one pass.
+  """State after given frames, as if they had been drawn, in one pass.
 
   Args:
-    prompted: of `prepare`.
-    state: of `start`, with room for T frames; it is used up.
+    prompted: from `prepare`.
+    state: from `start`, with capacity for T frames; donated.
     codes_BxNxT: codes of the frames.
-    num_frames: how many of them count; None: all.
+    num_frames: use only this many of them; None: all.
   """
-  batch, books, frames = codes_BxNxT.shape
-  assert (batch, books) == (
+  batch, num_codebooks, frames = codes_BxNxT.shape
+  assert (batch, num_codebooks) == (
     prompted.num_rows,
     prompted.weights.config.num_codebooks,
   )
@@ -51,13 +51,13 @@ def _prefill(
   weights = prompted.weights.unpacked()
   block = TemporalBlock(weights.config, parent=None)
   frames, dtype = codes_BxNxT.shape[2], state.x_KxIxBxD.dtype
-  books = jnp.arange(codes_BxNxT.shape[1])
+  codebooks = jnp.arange(codes_BxNxT.shape[1])
   width = state.x_KxIxBxD.shape[1:]
 
   def inputs(
     codebook_NxVx8: jax.Array, folded: jax.Array, offset: jax.Array
   ) -> jax.Array:
-    entries_BxTxNx8 = codebook_NxVx8[books, codes_BxNxT.swapaxes(1, 2)]
+    entries_BxTxNx8 = codebook_NxVx8[codebooks, codes_BxNxT.swapaxes(1, 2)]
     return jax.vmap(embed, (None, None, 1), 1)(folded, offset, entries_BxTxNx8)
 
   # Frame t of `after` is the input of frame t + 1.
@@ -104,8 +104,8 @@ def _prefill(
 
 
 def _filled(blocks: Blocks, cache: Cache) -> Blocks:
-  """Blocks whose first slots hold the keys and values [..., T, A]."""
-  frames = blocks[0][0].shape[-2] - 1  # the last slot is spare
+  """Blocks with the keys and values [..., T, A] in their first slots."""
+  frames = blocks[0][0].shape[-2] - 1  # the last slot is a dummy
 
   def fill(i: int, block: jax.Array, new: jax.Array) -> jax.Array:
     new = new[..., i * frames : (i + 1) * frames, :]

@@ -1,4 +1,4 @@
-"""How likely given codes are: the teacher-forced twin of the sampler."""
+"""Log-probs of given codes: the teacher-forced counterpart of the sampler."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from siren_jax.sampling.config import SamplingConfig
 
 
 class Scores(NamedTuple):
-  """What `score` returns, N running over the codebooks of the experts asked.
+  """Result of `score`; N runs over the codebooks of the given experts.
 
   Attributes:
     log_probs_BxNxT: of each code.
-    entropy_BxNxT: in nats, of the distribution that it is one draw of.
+    entropy_BxNxT: in nats, of the distribution of each code.
   """
 
   log_probs_BxNxT: jax.Array
@@ -36,10 +36,10 @@ def score(
   *,
   execution: Execution = Execution(),
 ) -> Scores:
-  """Log-probs of codes under `sampling`; for drawn ones, those of `sample`.
+  """Log-probs of codes under `sampling`; for drawn codes, those of `sample`.
 
   Args:
-    params: stacked variables of the experts asked.
+    params: stacked variables of the given experts.
     codes_BxNxT: all codebooks.
     numbers: which experts `params` holds; all by default.
     execution: how they are run.
@@ -60,7 +60,7 @@ def score(
     with_prompt, without = jnp.split(predicted, 2)
     predicted = methods.guide(with_prompt, without, sampling.guidance)
   log_probs = methods.log_probs(predicted, sampling)
-  # What is never drawn has -inf, and adds nothing.
+  # Codes that are never drawn have -inf and add nothing.
   terms = jnp.where(jnp.isfinite(log_probs), jnp.exp(log_probs) * log_probs, 0)
   own = config.codebooks_per_expert
   drawn = [codes_BxNxT[:, own * k : own * (k + 1)] for k in numbers]

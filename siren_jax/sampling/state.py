@@ -1,16 +1,16 @@
-"""The sampler's state: what is known before a frame is drawn.
+"""The sampler's state before a frame is drawn.
 
-  weights = prepare_weights(params, config)        once a load
-  prompted = prepare(weights, method, prompt, mask)  once a prompt
+  weights = prepare_weights(params, config)          once per model
+  prompted = prepare(weights, method, prompt, mask)  once per prompt
   state = start(prompted, capacity)                  before the first frame
   state = prefill(prompted, state, codes)            after given frames
 
-`loop.advance` draws frames from there. All are pure functions of arrays, jitted
-or traced; states can be kept, copied and continued.
+`loop.advance` then draws frames. All are pure functions of arrays, jitted or
+traced; states can be kept, copied and continued.
 
-Over a mesh every device has its own rows and its own experts, and K and B
-count those; heads are left to the partitioner. Axis I, of size 1 or 2: with
-the prompt and, where there is guidance, without it.
+Over a mesh, each device has its own rows and experts, and K and B count those;
+heads are left to the partitioner. Axis I, of size 1 or 2: with the prompt and,
+with guidance, without it.
 """
 
 import dataclasses
@@ -47,22 +47,22 @@ EXPERTS_AND_ROWS = P("expert", None, "batch")
 
 @flax.struct.dataclass
 class Weights:
-  """The experts, taken apart, with all that neither prompt nor frame changes.
+  """The experts' weights, unstacked and prepared for sampling.
 
-  Weights are cut out of their stacks: in a loop over frames they would be
-  copied every time. What belongs to one expert has a leading axis too, over
-  the devices that divide the experts: entry j is the j-th of each.
+  Weights are sliced out of their stacks, because a loop over frames would copy
+  them each time. Arrays of one expert still have a leading axis, over the
+  devices that divide the experts: list entry j is the j-th expert of each.
 
   Attributes:
     temporal: parameters of each layer, leading axis K.
     temporal_norm: of the last norm, leading axis K.
-    depth: of each expert, those of each layer. depth_norm, heads: likewise.
+    depth: parameters of each layer of each expert. depth_norm, heads: likewise.
     summary: of the map from prompts to their summaries, leading axis K.
     books_KxNxVx8: codebook entries.
     folded_KxNx8xD, offset_KxNxD: the map from entries to width.
     sos_KxD: temporal input of the first frame.
-    config: the experts' shapes. execution: only its `dtype` matters here.
-    packed: layers and heads are as `gpu.packing` makes them.
+    config: the experts' shapes. execution: only its `dtype` is used.
+    packed: whether layers and heads are in the layout of `gpu.packing`.
   """
 
   temporal: list[Any]
@@ -80,7 +80,7 @@ class Weights:
   packed: bool = flax.struct.field(pytree_node=False, default=False)
 
   def unpacked(self) -> "Weights":
-    """The same, in the shapes in which they are trained."""
+    """The same weights in the shapes used in training."""
     if not self.packed:
       return self
     dtype = self.execution.activations
@@ -99,7 +99,7 @@ class Weights:
 
 @flax.struct.dataclass
 class Prompted:
-  """The experts, and all that is fixed by the prompts.
+  """The experts, and everything that depends on the prompts only.
 
   Attributes:
     weights: the experts.
@@ -122,13 +122,13 @@ class Prompted:
 
   @classmethod
   def axes(cls) -> "Prompted":
-    """Logical names of its leading axes."""
+    """Logical names of the leading axes."""
     rows: Any = EXPERTS_AND_ROWS
     names: Any = EXPERTS, P(), rows, P(None, "batch"), rows
     return cls(*names)
 
   def take(self, rows_B: jax.Array) -> "Prompted":
-    """The prompts of these rows; a row may be taken several times."""
+    """The prompts of these rows, which may repeat."""
     return dataclasses.replace(
       self,
       cross=jax.tree.map(lambda x: x[:, :, rows_B], self.cross),
@@ -139,11 +139,11 @@ class Prompted:
 
 @flax.struct.dataclass
 class State:
-  """What a frame hands to the next.
+  """State passed from frame to frame.
 
   Attributes:
     frame: int32 scalar, number of the next frame in the sound.
-    position: int32 scalar, its place in the window: how many frames are kept.
+    position: int32 scalar, its position in the window: number of cached frames.
     x_KxIxBxD: temporal input.
     caches: for each layer, blocks of keys and values [K, I, B, J, W, A] of W
       frames each.
@@ -156,12 +156,12 @@ class State:
 
   @classmethod
   def axes(cls) -> "State":
-    """Logical names of its leading axes."""
+    """Logical names of the leading axes."""
     names: Any = P(), P(), EXPERTS_AND_ROWS, EXPERTS_AND_ROWS
     return cls(*names)
 
   def take(self, rows_B: jax.Array) -> "State":
-    """The state of these rows; a row may be taken several times."""
+    """The state of these rows, which may repeat."""
     x, caches = jax.tree.map(
       lambda x: x[:, :, rows_B], (self.x_KxIxBxD, self.caches)
     )
@@ -174,12 +174,12 @@ def prepare_weights(
   config: ExpertConfig,
   execution: Execution = Execution(),
 ) -> Weights:
-  """Takes the experts apart, for all prompts and frames to come.
+  """Unstacks the experts' weights for sampling.
 
   Args:
-    params: stacked variables of `experts.init` or `weights`.
+    params: stacked variables from `experts.init` or `weights`.
     config: their shapes.
-    execution: only its `dtype` matters here.
+    execution: only its `dtype` is used.
   """
 
   def prepare(variables: Mapping[str, Any]) -> Weights:
@@ -190,7 +190,7 @@ def prepare_weights(
 
     folded, offset = jax.vmap(fold)(variables)
     int8 = execution.dtype == "int8"
-    packs = int8 or packing.wanted(config)
+    packs = int8 or packing.uses_kernels(config)
     block = head = lambda tree: tree
     if packs:
       block = functools.partial(packing.packed, int8=int8)
@@ -225,18 +225,18 @@ def prepare(
   prompt_BxPxC: jax.Array,
   prompt_mask_BxP: jax.Array,
 ) -> Prompted:
-  """Computes everything that the prompts fix.
+  """Computes everything that depends on the prompts only.
 
   Args:
-    weights: of `prepare_weights`.
+    weights: from `prepare_weights`.
     method: how codes will be drawn.
-    prompt_BxPxC: text tokens. prompt_mask_BxP: True where there is one.
+    prompt_BxPxC: text tokens. prompt_mask_BxP: False for padding.
   """
   batch = len(prompt_BxPxC)
   chex.assert_shape(prompt_BxPxC, (batch, None, weights.config.prompt_dim))
   chex.assert_shape(prompt_mask_BxP, prompt_BxPxC.shape[:2])
   guided = method.guidance is not None
-  # The weights stay out of what is computed: they would be copied.
+  # The weights are not outputs of the jitted part: that would copy them.
   fixed = _prepare(weights, prompt_BxPxC, prompt_mask_BxP, guided=guided)
   return Prompted(weights, method, *fixed)
 
@@ -293,9 +293,9 @@ def start(
   """State before the first frame of a window.
 
   Args:
-    prompted: of `prepare`.
-    capacity: frames that it has room for.
-    frame: number of the first one in the sound.
+    prompted: from `prepare`.
+    capacity: maximum number of frames.
+    frame: number of the first frame in the sound.
   """
 
   def start(prompted: Prompted, frame: jax.Array) -> State:
@@ -333,21 +333,21 @@ def embed(
 
 
 def constrain_cache(x_KxIxBxJxWxA: jax.Array) -> jax.Array:
-  """Heads over the model axis."""
+  """Shards heads over the model axis."""
   return meshes.constrain(
     x_KxIxBxJxWxA, None, None, None, "kv_heads", None, None
   )
 
 
 def _as_used(params: Any, dtype: str) -> Any:
-  """Parameters in the type they are used in, cast once: all but norms."""
+  """Parameters other than norms, cast to the type they are used in."""
   return jax.tree_util.tree_map_with_path(
     lambda path, x: x if path[-1].key == "scale" else x.astype(dtype), params
   )
 
 
 def _each(tree: Any) -> list[Any]:
-  """Of every expert of a device, with the leading axis kept: [1, ...]."""
+  """Slices for each expert of a device, with a leading axis: [1, ...]."""
   count = len(jax.tree.leaves(tree)[0])
   return [jax.tree.map(lambda x, i=i: x[i : i + 1], tree) for i in range(count)]
 

@@ -1,8 +1,8 @@
-"""Sounds of any length: windows as long as what the model was trained on.
+"""Sounds of any length: windows as long as the training sounds.
 
-One rule says where a window begins, whatever was drawn before and whatever was
-given: the first at frame 0; when a window is full, its last half begins the
-next one, as if the sound began there.
+Where windows begin does not depend on what was drawn or given: the first begins
+at frame 0, and when a window is full, the next one begins with its last half,
+as if the sound began there.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,11 @@ from siren_jax.sampling.state import Prompted, start
 
 
 class Window(NamedTuple):
-  """A window of a sound; numbers of frames.
+  """A window of a sound, in frames.
 
   Attributes:
-    first: where it begins.
-    begin, end: what is drawn in it; the frames from `first` to `begin` are
-      known.
+    first: start of the window.
+    begin, end: frames drawn in it; those from `first` to `begin` are given.
   """
 
   first: int
@@ -34,7 +33,7 @@ class Window(NamedTuple):
 def windows(length: int, begin: int, end: int | None) -> Iterator[Window]:
   """The windows of `length` frames in which frames `begin` to `end` are drawn.
 
-  Without an end they do not end.
+  With `end` None they are endless.
   """
   stride = length - length // 2
   while end is None or begin < end:
@@ -49,23 +48,23 @@ def draw(
   keys_B: jax.Array,
   length: int,
   window: Window,
-  known_BxNxT: np.ndarray,
+  prefix_BxNxT: np.ndarray,
   kept: Kept | None = None,
   chunk: int = CHUNK,
 ) -> Iterator[Samples]:
   """Draws the frames of a window, `chunk` or fewer at a time.
 
-  The programs depend on the length of windows, not on how many frames are
-  drawn or known.
+  The compiled programs depend on `length`, not on the number of frames drawn or
+  given.
 
   Args:
-    prompted: of `prepare`. keys_B: one random key a row.
+    prompted: from `prepare`. keys_B: one random key per row.
     length: of all windows.
-    window: which frames.
-    known_BxNxT: codes of the frames before `window.begin`; the last of them
-      are enough.
-    kept: codes of the frames to draw that are given.
-    chunk: frames drawn at a time; those beyond the window's end are in vain.
+    window: the frames to draw.
+    prefix_BxNxT: codes of the frames before `window.begin`, at least those
+      within the window.
+    kept: given codes of the frames to draw.
+    chunk: frames drawn at a time; those beyond the window's end are discarded.
 
   Yields:
     Samples on the host.
@@ -73,9 +72,9 @@ def draw(
   state = start(prompted, length, meshes.put(np.int32(window.first)))
   count = window.begin - window.first
   if count:
-    batch, books, _ = known_BxNxT.shape
-    codes = np.zeros((batch, books, length), np.int32)
-    codes[..., :count] = known_BxNxT[..., -count:]
+    batch, num_codebooks, _ = prefix_BxNxT.shape
+    codes = np.zeros((batch, num_codebooks, length), np.int32)
+    codes[..., :count] = prefix_BxNxT[..., -count:]
     state = prefill(prompted, state, *meshes.put((codes, np.int32(count))))
   frames, last = window.end - window.begin, None
   for begin in range(0, frames, chunk):
@@ -86,7 +85,7 @@ def draw(
       given = np.pad(given, ((0, 0), (0, 0), (0, missing)))
       now = meshes.put(Kept(given, kept.num_codebooks))
     state, samples = advance(prompted, state, keys_B, now, num_frames=chunk)
-    # The devices draw the next chunk while the host has this one decoded.
+    # The devices draw the next chunk while the host decodes this one.
     if last is not None:
       yield jax.device_get(last)
     last = samples

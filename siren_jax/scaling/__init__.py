@@ -1,1 +1,1 @@
-"""Memory, traffic and time of a program on chips that are not there."""
+"""Memory, traffic and time of a program on chips that you do not have."""

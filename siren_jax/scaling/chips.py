@@ -1,4 +1,4 @@
-"""What the chips can do that programs are compiled for, and how many there are.
+"""Limits and topologies of the chips that programs are compiled for.
 
 TPUs by the figures that Google publishes: cloud.google.com/tpu/docs, pages
 "TPU v5e", "TPU v5p", "TPU v6e"; read in November 2026. GPUs are in `gpus.py`.
@@ -59,10 +59,10 @@ class Topology:
 
   @property
   def bandwidth(self) -> float:
-    """Bytes a second that a chip receives in a collective along one axis.
+    """Bytes per second that a chip receives in a collective along one axis.
 
-    Of a TPU both ways around where the axis is a ring, else one: a careful
-    estimate, as collectives over several axes of the slice have more links.
+    On TPUs, in both directions if the axis is a ring, otherwise in one. This is
+    conservative: collectives over several axes of the slice have more links.
     """
     if isinstance(self.chip, Gpu):
       return self.chip.link

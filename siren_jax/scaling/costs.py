@@ -1,4 +1,4 @@
-"""What one device of a compiled program computes, loads and sends."""
+"""Operations, memory traffic and communication of a program on one device."""
 
 import dataclasses
 import math
@@ -20,10 +20,10 @@ _MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 _MESH_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")  # all of it, or a part
 _CHAIN = re.compile(r'chain_id="(\d+)"')
 _CONTRACTED = r'lhs_contracting_dim\w*"?[=:][\[{]([\d,"]*)'
-# Products that a GPU's program leaves to a library.
+# Products that GPU programs delegate to a library.
 _LIBRARY = re.compile(r'custom_call_target="__(cublas|cudnn\$conv)')
 _SLICES = ("dynamic-slice", "slice", "gather")
-# What these start has its operands among its results.
+# The start operations of these have their operands among their results.
 _WITH_OPERANDS = ("all-gather", "collective-permute")
 
 
@@ -32,9 +32,9 @@ class Collective:
   """Operations of one kind and size.
 
   Attributes:
-    devices: that talk to each other. sent: bytes a device receives, each time,
-      with rings: all-reduce sends twice what a gather does.
-    times: how often; in one of several branches, a part of a time.
+    devices: that communicate. sent: bytes that a device receives each time,
+      with ring algorithms: an all-reduce sends twice as much as a gather.
+    times: number of runs; fractional in one of several branches.
   """
 
   kind: str
@@ -67,7 +67,7 @@ def of(text: str) -> Costs:
 
 
 def of_program(program: Program) -> Costs:
-  """As `of`, of a program that is read already, or of a part of one."""
+  """Like `of`, for a parsed program or a part of one."""
   flops: float = 0
   moved: float = 0
   for times, name, instruction in program.instructions():
@@ -91,7 +91,7 @@ def _moved(
   written = sum(_hbm(a) for a in instruction.results)
   kind, started, _ = instruction.kind.partition("-start")
   if started and kind != "fusion" and kind not in COLLECTIVES:
-    # A copy in the background, of all or of a slice: both ends are results.
+    # An asynchronous copy, of all or of a slice: both ends are results.
     ends = [a for a in instruction.results if a.size > 1]
     size = min((a.bytes for a in ends), default=0)
     return size * sum(not a.on_chip for a in ends)
@@ -104,7 +104,7 @@ def _moved(
     part = sum(a.bytes for a in read[1])
     return sum(_hbm(a) for a in read[1]) + min(part, written)
   if _LIBRARY.search(instruction.attributes):
-    written = _hbm(instruction.results[0])  # The rest is room to work in.
+    written = _hbm(instruction.results[0])  # The rest is workspace.
   if instruction.kind == "custom-call":
     written -= sum(_hbm(a) for a in _in_place(instruction))
   if instruction.kind not in FUSIONS:
@@ -123,7 +123,7 @@ def _moved(
 
 
 def _in_place(instruction: Instruction) -> list[Array]:
-  """Results of a kernel that take an operand's place: little of each is new."""
+  """Results of a kernel that alias an operand: little of each is written."""
   match = re.search(
     r"output_to_operand_aliasing=\{(.*?)\}\}?(?:, |$)", instruction.attributes
   )
@@ -132,7 +132,7 @@ def _in_place(instruction: Instruction) -> list[Array]:
 
 
 def _part(parameter: Instruction, inside: Computation) -> int | None:
-  """Bytes of a fusion's operand that are read, where it is not all of it."""
+  """Bytes of a fusion's operand that are read; None: all of it."""
   users = [i for i in inside.values() if parameter.name in i.operands]
   total = 0
   for user in users:
@@ -153,7 +153,7 @@ def _part(parameter: Instruction, inside: Computation) -> int | None:
 
 
 def _written(result: Instruction, inside: Computation) -> int:
-  """Bytes of what a fusion makes: of an update in place the update alone."""
+  """Bytes that a fusion writes: for an in-place update, only the update."""
   if result.kind == "tuple":
     return sum(_written(inside[name], inside) for name in result.operands)
   while result.kind in ("bitcast", "copy"):
@@ -172,11 +172,11 @@ def _result(computation: Computation, name: str) -> tuple[Array, ...]:
 
 
 def _collectives(program: Program) -> list[Collective]:
-  """All that devices do together, the like of it summed."""
+  """All collectives, summed by kind and size."""
   chains: dict[Any, tuple[list[tuple[str, int, int]], float]] = {}
   for times, name, instruction in program.collectives():
     kinds = _collective(instruction, program.computations[name])
-    # One that is spread over several fusions is a chain of instructions.
+    # A collective spread over several fusions is a chain of instructions.
     chain = _CHAIN.search(instruction.attributes)
     chains[chain[1] if chain else (name, instruction.name)] = kinds, times
   summed: dict[tuple[str, int, int], float] = defaultdict(int)
@@ -205,7 +205,7 @@ def _collective(
       gathered -= sum(read) if started else 0
       return [(kind, devices, round(gathered * share))]
     case "all-reduce":
-      # Of some a slice is kept: on a TPU, one fusion that scatters them.
+      # If only slices are kept, a TPU runs one fusion that scatters them.
       slices = _sliced(instruction, computation)
       parts = sum(size for n, size in enumerate(read) if n in slices)
       rest = sum(read) - parts
@@ -243,7 +243,7 @@ def _group(attributes: str) -> int:
   """Devices in one group, in any of the forms that HLO writes.
 
   Raises:
-    ValueError: in another one; to count nothing would be wrong.
+    ValueError: unknown notation; counting nothing would be wrong.
   """
   if "source_target_pairs" in attributes:
     return 2
@@ -261,7 +261,7 @@ def _group(attributes: str) -> int:
 
 
 def _flops(instruction: Instruction, computation: Computation) -> int:
-  """Operations of a product; two a multiplication and addition."""
+  """Operations of a product; two per multiply-add."""
   kind = instruction.kind
   if library := _LIBRARY.search(instruction.attributes):
     kind = "dot" if library[1] == "cublas" else "convolution"
@@ -301,10 +301,10 @@ def _of_convolution(
 
 
 def _matched(pattern: str, attributes: str) -> re.Match[str]:
-  """What an instruction of this kind always says.
+  """Matches an attribute that an instruction of this kind always has.
 
   Raises:
-    ValueError: this one does not; to count nothing would be wrong.
+    ValueError: it is missing; counting nothing would be wrong.
   """
   match = re.search(pattern, attributes)
   if not match:
@@ -344,10 +344,10 @@ def _taps(
   lhs_dilate: int,
   rhs_dilate: int,
 ) -> int:
-  """Pairs of output and window position that meet an input, not a hole.
+  """Number of (output, window position) pairs that hit an input, not a hole.
 
-  A TPU's compiler writes the batch axes of a product as dilated axes: only
-  these pairs are work.
+  The TPU compiler writes batch axes of a product as dilated axes: only these
+  pairs are computed.
   """
   places = (
     output * stride + tap * rhs_dilate - pad

@@ -14,9 +14,9 @@ from jax.extend import core
 def count(function: Any, *args: Any) -> int:
   """Operations of `function(*args)`, on all devices together.
 
-  A multiplication and an addition are two; what a rematerialised block
-  computes again is counted again. A `while` loop of unknown length counts
-  once; of the branches of a condition each runs as often as the others.
+  A multiply-add counts as two; rematerialised operations count again. A `while`
+  loop of unknown length counts once; branches of a condition are assumed to run
+  equally often.
 
   Args:
     function: a traceable function. args: arrays, or shapes and types.

@@ -1,8 +1,8 @@
-"""What NVIDIA's GPUs can do, and how XLA's compiler is told about one.
+"""Limits of NVIDIA GPUs, and their description for XLA's compiler.
 
 The limits are those that NVIDIA publishes (data sheets of the A100 80GB SXM,
-H100 SXM, H200 and HGX B200; without sparsity), the rest of a description is
-what the CUDA driver says of the card, as collected in openxla/xla,
+H100 SXM, H200 and HGX B200; without sparsity); the rest of a description is
+what the CUDA driver reports for the card, as collected in openxla/xla,
 `xla/backends/gpu/target_config/specs`; read in November 2026.
 """
 

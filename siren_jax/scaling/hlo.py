@@ -1,7 +1,7 @@
-"""The text of a compiled program, read: computations and how often they run.
+"""Parser of compiled programs: computations and how often they run.
 
-XLA's own cost analysis counts the body of a loop once; what is loaded, moved
-and computed here counts as often as the loops around it turn.
+XLA's own cost analysis counts the body of a loop once; here it counts once per
+iteration.
 """
 
 import copy
@@ -19,7 +19,7 @@ COLLECTIVES = (
   "collective-permute",
 )
 FUSIONS = ("fusion", "fusion-start")
-# Neither read nor write: they name what others wrote.
+# These neither read nor write: they refer to results of others.
 FREE = {
   "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
   "conditional", "call", "opt-barrier", "after-all", "partition-id",
@@ -42,7 +42,7 @@ _IN_VMEM = "S(1)"  # a layout of on-chip memory
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """Type, sizes and place of one array."""
+  """Type, sizes and memory space of one array."""
 
   dtype: str
   shape: tuple[int, ...]
@@ -75,13 +75,13 @@ class Instruction:
   root: bool
 
   def called(self) -> list[str]:
-    """Computations that run inside it; not what a reduction applies."""
+    """Computations that run inside it, except reduction functions."""
     if self.kind == "call":
       return _APPLIED.findall(self.attributes)
     return self.branches() + _CALLED.findall(self.attributes)
 
-  def turns(self) -> int | None:
-    """Length of a loop, where the compiler knows it."""
+  def trip_count(self) -> int | None:
+    """Trip count of a loop, if the compiler knows it."""
     known = _TRIPS.search(self.attributes)
     return int(known[1]) if known else None
 
@@ -91,7 +91,7 @@ class Instruction:
     return name
 
   def branches(self) -> list[str]:
-    """Those of which one runs."""
+    """Computations of which one runs."""
     match = _BRANCHES.search(self.attributes)
     names = match[1] if match else ",".join(_EITHER.findall(self.attributes))
     return re.findall(r"[\w.-]+", names)
@@ -105,10 +105,10 @@ class Program:
 
   Attributes:
     computations: instructions by their names.
-    fused: names of those that are the inside of one operation.
-    times: runs of each computation in one run of the program; of the branches
-      of a condition each runs as often as the others.
-    unknown_loops: loops whose length is not in the text; they count once.
+    fused: names of those that are the body of one operation.
+    times: runs of each computation in one run of the program; branches of a
+      condition are assumed to run equally often.
+    unknown_loops: loops of unknown length; they count once.
   """
 
   def __init__(self, text: str):
@@ -123,7 +123,7 @@ class Program:
     self._count(entry)
 
   def part(self, name: str) -> "Program":
-    """One run of a computation, such as one turn of a loop."""
+    """One run of a computation, such as one iteration of a loop."""
     part = copy.copy(self)
     part._count(name)
     return part
@@ -134,14 +134,14 @@ class Program:
     self._run(entry, 1)
 
   def instructions(self) -> Iterator[tuple[float, str, Instruction]]:
-    """All that runs: how often, in which computation, what."""
+    """All instructions that run: (times, computation, instruction)."""
     for name, computation in self.computations.items():
       if self.times[name]:
         for instruction in computation.values():
           yield self.times[name], name, instruction
 
   def collectives(self) -> Iterator[tuple[float, str, Instruction]]:
-    """Those of the above that devices do together."""
+    """The collectives among `instructions`."""
     for times, name, instruction in self.instructions():
       if instruction.kind.removesuffix("-start") in COLLECTIVES:
         yield times, name, instruction
@@ -149,20 +149,20 @@ class Program:
   def _run(self, name: str, times: float) -> None:
     self.times[name] += times
     for instruction in self.computations[name].values():
-      turns: float = (
-        self._turns(instruction) if instruction.kind == "while" else 1
+      trip_count: float = (
+        self._trip_count(instruction) if instruction.kind == "while" else 1
       )
       if branches := instruction.branches():
-        turns = 1 / len(branches)
+        trip_count = 1 / len(branches)
       for called in instruction.called():
-        self._run(called, times * turns)
+        self._run(called, times * trip_count)
 
-  def _turns(self, loop: Instruction) -> int:
-    """Length of a loop: as the compiler knows it, or its only constant.
+  def _trip_count(self, loop: Instruction) -> int:
+    """Trip count of a loop: from the compiler, or its only constant.
 
-    A loop counts by one up to a constant in its condition.
+    Loops count by one up to a constant in their condition.
     """
-    if known := loop.turns():
+    if known := loop.trip_count():
       return known
     condition = self.computations[loop.condition()]
     limits = [

@@ -1,8 +1,7 @@
-"""What a GPU has to start, from the text of its compiled program.
+"""Kernel launches of a compiled GPU program.
 
-A kernel that computes little takes the time that it takes to start it. The host
-starts them one by one, or many at once as a CUDA graph (XLA says command
-buffer).
+The time of a small kernel is that of its launch. The host launches kernels one
+by one, or many at once as a CUDA graph (in XLA, a command buffer).
 """
 
 import dataclasses
@@ -12,12 +11,12 @@ from typing import TypeVar
 
 from siren_jax.scaling.hlo import FREE, Computation, Instruction, Program
 
-# Seconds to start one kernel, the least and the most. An H100 took 6.9 ms a
-# frame of 1,783 kernels with all graphs switched off, of which 0.5 ms are for
-# memory: 3.6 us each (docs/benchmarks.md, One H100).
+# Seconds to launch one kernel, least and most. An H100 took 6.9 ms for a frame
+# of 1,783 kernels with all graphs disabled, of which 0.5 ms are for memory:
+# 3.6 us each (docs/benchmarks.md, One H100).
 FROM_HOST = 3e-6, 5e-6
 IN_GRAPH = 1e-6, 2e-6
-# XLA's xla_gpu_graph_min_graph_size. Loops are in no graph, branches are
+# XLA's xla_gpu_graph_min_graph_size. Graphs contain branches, but not loops
 # (xla_gpu_enable_command_buffer), as of jaxlib 0.10 and 0.11.
 MIN_GRAPH = 5
 
@@ -26,30 +25,30 @@ _Key = TypeVar("_Key")
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
-  """Loops of one kind; the host starts each turn.
+  """Loops of one kind; the host starts each iteration.
 
   Attributes:
     times: how many there are.
-    turns: of each; None: the host has to read after each turn whether there
-      is another one.
-    kernels: of a turn.
+    trip_count: of each; None: unknown, so that the host reads after each
+      iteration whether another follows.
+    kernels: in one iteration.
   """
 
   times: float
-  turns: int | None
+  trip_count: int | None
   kernels: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Launches:
-  """What is started in one run of a program, or of a part of it.
+  """Launches in one run of a program, or of a part of it.
 
   Attributes:
-    kinds: kernels and copies of each opcode, the commonest first; those of
-      loops of unknown length count once.
+    kinds: kernels and copies by opcode, most frequent first; those in loops of
+      unknown length count once.
     in_graphs: those of them that XLA puts into CUDA graphs by default.
-    loops: inside it, the commonest kind first.
-    branches: conditions by which a device chooses what to compute.
+    loops: in the program, most frequent kind first.
+    branches: conditionals evaluated on the device.
   """
 
   kinds: Mapping[str, float]
@@ -62,15 +61,15 @@ class Launches:
     return sum(self.kinds.values())
 
   def seconds(self, graphs: bool) -> tuple[float, float]:
-    """Of starting everything, the least and the most.
+    """Least and most seconds for all launches.
 
     Args:
       graphs: whether XLA's CUDA graphs are on.
     """
     in_graphs = self.in_graphs if graphs else 0
-    alone = self.kernels - in_graphs
+    from_host = self.kernels - in_graphs
     least, most = (
-      alone * host + in_graphs * graph
+      from_host * host + in_graphs * graph
       for host, graph in zip(FROM_HOST, IN_GRAPH, strict=True)
     )
     return least, most
@@ -89,13 +88,15 @@ def of(program: Program) -> Launches:
       elif instruction.kind == "conditional":
         branches += times
       elif instruction.kind == "while":
-        loops[instruction.turns(), _of_turn(program, instruction)] += times
+        loops[
+          instruction.trip_count(), _kernels_per_iteration(program, instruction)
+        ] += times
   return Launches(
     kinds=dict(_commonest(kinds)),
     in_graphs=in_graphs,
     loops=tuple(
-      Loop(times, turns, kernels)
-      for (turns, kernels), times in _commonest(loops)
+      Loop(times, trip_count, kernels)
+      for (trip_count, kernels), times in _commonest(loops)
     ),
     branches=branches,
   )
@@ -106,32 +107,32 @@ def _commonest(counts: Mapping[_Key, float]) -> list[tuple[_Key, float]]:
 
 
 def _running(program: Program) -> Iterator[tuple[float, Computation]]:
-  """How often each computation runs, by operations of its own.
+  """(times, computation) for each computation that launches operations.
 
-  A loop's condition does where its length is not known.
+  Includes conditions of loops of unknown length.
   """
   for name, times in program.times.items():
     if times and name not in program.fused:
       computation = program.computations[name]
       yield times, computation
       for loop in computation.values():
-        if loop.kind == "while" and loop.turns() is None:
+        if loop.kind == "while" and loop.trip_count() is None:
           yield times, program.computations[loop.condition()]
 
 
 def _started(instruction: Instruction) -> str | None:
-  """Opcode of what runs on the device; None if nothing does."""
+  """Opcode of an instruction that runs on the device, otherwise None."""
   kind, _, end = instruction.kind.rpartition("-")
   kind = kind if end == "start" else instruction.kind
-  # What runs beside the rest ("async") is a computation of its own.
+  # Asynchronous instructions ("async") are computations of their own.
   nothing = kind in FREE or kind == "async" or end in ("done", "update")
   return None if nothing else kind
 
 
-def _of_turn(program: Program, loop: Instruction) -> float:
-  """Kernels of one turn of a loop, with those of loops inside it."""
+def _kernels_per_iteration(program: Program, loop: Instruction) -> float:
+  """Kernels in one iteration of a loop, with those of loops inside it."""
   (body,) = loop.called()
-  names = [body] if loop.turns() else [body, loop.condition()]
+  names = [body] if loop.trip_count() else [body, loop.condition()]
   return sum(
     times
     for name in names
@@ -142,7 +143,7 @@ def _of_turn(program: Program, loop: Instruction) -> float:
 
 
 def _in_graphs(computation: Computation) -> int:
-  """Kernels of its own that follow each other without a loop, in graphs."""
+  """Kernels of a computation in graphs, which loops interrupt."""
   total = length = 0
   for instruction in computation.values():
     if instruction.kind == "while":

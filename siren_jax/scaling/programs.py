@@ -217,7 +217,7 @@ def _weights(
 
   params = _experts(config, mesh)
   shapes = jax.eval_shape(function, params)
-  if meshes.alone():
+  if meshes.is_single_device():
     return _placed(shapes, meshes.replicated(mesh))
   shardings = function.lower(params).compile().output_shardings
   return jax.tree.map(lambda x, s: x.update(sharding=s), shapes, shardings)

@@ -240,13 +240,13 @@ def _launches(started: launches.Launches) -> list[str]:
   kinds = ", ".join(f"{n:,.0f} {kind}" for kind, n in started.kinds.items())
   lines = [f"  kernels     {started.kernels:,.0f}: {kinds}"]
   for loop in started.loops:
-    turns = (
-      f"of {loop.turns} turns, each started by the host"
-      if loop.turns
+    length = (
+      f"of {loop.trip_count} turns, each started by the host"
+      if loop.trip_count
       else "of unknown length, after each turn of which the host waits"
     )
     lines.append(
-      f"  loops       {loop.times:,.0f} {turns}: {loop.kernels:,.0f} kernels"
+      f"  loops       {loop.times:,.0f} {length}: {loop.kernels:,.0f} kernels"
     )
   if not started.loops:
     lines.append("  loops       none")
@@ -303,7 +303,7 @@ def _loop_over(frames: int, program: hlo.Program) -> str | None:
     instruction.called()[0]
     for times, _, instruction in program.instructions()
     if instruction.kind == "while" and times == 1
-    if instruction.turns() == frames
+    if instruction.trip_count() == frames
   ]
   return max(
     bodies, key=lambda body: len(program.computations[body]), default=None

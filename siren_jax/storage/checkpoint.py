@@ -23,8 +23,8 @@ from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.storage import checksums, folders, tensors
 
-# A file is gathered in memory before it is written. Orbax's 2 GiB can be the
-# whole state once more (benchmarks/checkpoint_memory.py).
+# A file is assembled in memory before it is written. With Orbax's 2 GiB, this
+# can be a second copy of the state (benchmarks/checkpoint_memory.py).
 FILE_BYTES = 64 << 20
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-  """What one checkpoint held."""
+  """Content of a checkpoint."""
 
   step: int
   state: Any
@@ -63,7 +63,7 @@ class Checkpoints:
       self._manager.close()
     except Exception as error:
       message = self._unwritable(error)
-      if kind is None:  # Else another error is on its way already.
+      if kind is None:  # Otherwise another error is already propagating.
         raise message from error
     finally:
       self._quiet.__exit__(None, None, None)
@@ -123,7 +123,7 @@ class Checkpoints:
       self.wait()
 
   def restore_latest(self, abstract_state: Any) -> Restored | None:
-    """Newest step that can be read, or None where there is no step.
+    """Newest step that can be read, or None if there are no steps.
 
     Args:
       abstract_state: `jax.ShapeDtypeStruct`s with shardings.
@@ -147,7 +147,7 @@ class Checkpoints:
           ),
         )
         _verify(items.state, items.sums, data=items.data, config=items.config)
-      except MemoryError:  # no fault of the checkpoint's
+      except MemoryError:  # not an error of the checkpoint
         raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
         broken[step] = error
@@ -196,14 +196,14 @@ def restore_params(
 
   Args:
     workdir: a training work directory.
-    prefer_ema: the averaged parameters where there are any.
+    prefer_ema: return the averaged parameters if there are any.
 
   Returns:
     config dictionary, parameters and `extra` as trees of numpy arrays.
 
   Raises:
-    UserError: no checkpoint there, none that can be read, or a parameter that
-      is not finite.
+    UserError: no checkpoint, none that can be read, or a parameter that is not
+      finite.
   """
   directory = paths.local(workdir).absolute() / folders.CHECKPOINTS
   if not directory.is_dir():
@@ -222,7 +222,7 @@ def restore_params(
     for step in steps:
       try:
         config, params, extra = _read_params(manager, step, prefer_ema)
-      except MemoryError:  # no fault of the checkpoint's
+      except MemoryError:  # not an error of the checkpoint
         raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
         _log.warning("checkpoint %d cannot be read: %s", step, error)
@@ -240,14 +240,14 @@ def _read_params(
 ) -> tuple[dict[str, Any], Any, Any]:
   whole = manager.item_metadata(step).state.tree
   name = "ema" if prefer_ema and whole.get("ema") else "params"
-  wanted = {k: whole[k] for k in (name, "extra") if whole.get(k)}
+  expected = {k: whole[k] for k in (name, "extra") if whole.get(k)}
   items = manager.restore(
     step,
     args=ocp.args.Composite(
       state=ocp.args.PyTreeRestore(
-        wanted,
+        expected,
         restore_args=jax.tree.map(
-          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted
+          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), expected
         ),
         partial_restore=True,
       ),
@@ -260,12 +260,12 @@ def _read_params(
 
 
 def _file_bytes(tree: Any) -> int:
-  """No less than an array: Orbax would cut it, an axis of primes to ones."""
+  """At least the largest array: Orbax would split it, prime axes into ones."""
   return max([FILE_BYTES, *(leaf.nbytes for leaf in jax.tree.leaves(tree))])
 
 
 def _json_sums(**items: Any) -> dict[str, int]:
-  """Checksum of each, as it is after it was written and read."""
+  """Checksum of each item, as read back from JSON."""
   read = {name: json.loads(json.dumps(item)) for name, item in items.items()}
   return {
     f"json {name}": zlib.crc32(json.dumps(item, sort_keys=True).encode())
@@ -276,13 +276,13 @@ def _json_sums(**items: Any) -> dict[str, int]:
 def _verify(tree: Any, sums: Mapping[str, int], **items: Any) -> None:
   checksums.verify(tree, sums)
   for name, value in _json_sums(**items).items():
-    if sums.get(name, value) != value:  # Before 2026-11-25 there were none.
+    if sums.get(name, value) != value:  # None before 2026-11-25.
       raise ValueError(f"{name} does not match its checksum")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Orbax logs pages for each error that it also raises, and we report."""
+  """Silences Orbax's long logs of errors that it also raises."""
   logger = logging.getLogger("absl")
   level = logger.level
   logger.setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Checksums of arrays, on the devices where these lie.
+"""Checksums of arrays, computed on their devices.
 
-Orbax notices a short file but not a flipped bit in an array, nor blocks of one
-in another order.
+Orbax detects a truncated file, but not a flipped bit or reordered blocks in an
+array.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-_WEIGHTED = "weighted "  # before the path, in sums of today
-_BLOCK = 1 << 18  # elements of a NumPy array at once: they stay in the cache
+_WEIGHTED = "weighted "  # prefix of paths in current checksums
+_BLOCK = 1 << 18  # elements of a NumPy array at once, to fit the CPU cache
 
 
 def of_arrays(tree: Any) -> dict[str, int]:
   """Path -> sum of an array's bits, each element weighted by its position.
 
-  It is the same for any sharding, and for a NumPy array. Of a `jax.Array` a
-  number comes to the host, and nothing else. All processes must call it.
+  It is the same for any sharding, and for a NumPy array. Of a `jax.Array`, only
+  the sum is copied to the host. All processes must call it.
   """
-  # One after the other: CPU devices that sum up several at once can wait for
-  # each other for ever.
+  # Sequentially: CPU devices that sum several arrays at once can deadlock.
   return {
     _WEIGHTED + path: int(
       _on_device(leaf) if isinstance(leaf, jax.Array) else _on_host(leaf)
@@ -33,10 +32,10 @@ def of_arrays(tree: Any) -> dict[str, int]:
 
 
 def verify(tree: Any, sums: Mapping[str, int]) -> None:
-  """Compares the arrays of `tree` with sums of now or of before 2026-11-26.
+  """Checks the arrays of `tree` against current or pre-2026-11-26 checksums.
 
   Raises:
-    ValueError: an array is not what it was; the message has its path.
+    ValueError: an array differs; the message has its path.
   """
   is_weighted = any(name.startswith(_WEIGHTED) for name in sums)
   for name, value in (of_arrays if is_weighted else _unweighted)(tree).items():
@@ -52,10 +51,10 @@ def named(tree: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _weights(positions: Any) -> Any:
-  """Odd, so that no flipped bit is lost, and mixed, so that no block is.
+  """Weights: odd, to detect flipped bits, and mixed, to detect moved blocks.
 
   Args:
-    positions: uint32, of NumPy or JAX; a product that overflows is meant to.
+    positions: uint32, NumPy or JAX; products overflow on purpose.
   """
   mixed = positions * np.uint32(0x9E3779B1)
   return (mixed ^ (mixed >> np.uint32(15))) | np.uint32(1)
@@ -66,7 +65,7 @@ def _on_device(array: jax.Array) -> jax.Array:
   bits = array.astype(jnp.uint8) if array.dtype == bool else array
   bits = jax.lax.bitcast_convert_type(bits, f"uint{8 * bits.dtype.itemsize}")
   positions, stride = jnp.zeros(array.shape, jnp.uint32), 1
-  for axis in reversed(range(array.ndim)):  # A reshape would move shards.
+  for axis in reversed(range(array.ndim)):  # Reshaping would move shards.
     along = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis)
     positions += along * np.uint32(stride % 2**32)
     stride *= array.shape[axis]
@@ -86,7 +85,7 @@ def _on_host(array: np.ndarray) -> int:
 
 
 def _unweighted(tree: Any) -> dict[str, int]:
-  """The sums of older checkpoints, on the host, every process its shards."""
+  """Checksums of older checkpoints, on the host, of each process's shards."""
   names, arrays = zip(*named(tree), strict=True)
   sums = np.asarray([_bit_sum(array) for array in arrays], np.uint32)
   if jax.process_count() > 1:

@@ -1,6 +1,6 @@
 """One trained component (codec, CLAP, experts, a scorer) on disk.
 
-`load` takes it out of whatever folder holds it, `save` writes it alone.
+`load` reads it from any folder that contains it; `save` writes it by itself.
 """
 
 import functools
@@ -31,18 +31,18 @@ def load(
 
   Args:
     name_or_path: any folder with it, see `folders.find`: a bundle, an imported
-      model, a code set, or the work directory that a training verb wrote.
+      model, a code set, or the work directory of a training command.
     component: section of the config and name of the safetensors file.
     config_class: dataclass of that section.
     init: makes random parameters, boxed or not; only their shapes are used.
 
   Raises:
-    UserError: nothing there, a setting out of its range, or a tensor that does
-      not fit the config or is not finite.
+    UserError: it is missing, a setting is out of range, or a tensor does not
+      fit the config or is not finite.
   """
   folder = folders.identify(name_or_path)
   if folder.kind is FolderKind.WORKDIR:
-    from siren_jax.storage import checkpoint  # Orbax takes a second to import.
+    from siren_jax.storage import checkpoint  # imports Orbax, a second
 
     settings, params, _ = checkpoint.restore_params(folder.path)
     return read_config(folder, settings, component, config_class), params
@@ -52,7 +52,7 @@ def load(
     abstract = shapes(init, config)
   except MemoryError:
     raise
-  except Exception as error:  # JAX, Flax and NumPy raise what they like.
+  except Exception as error:  # JAX, Flax and NumPy raise many kinds.
     raise UserError(
       f"{folder.path / folders.CONFIG}: invalid sizes for {component}"
       f" ({error!r:.200}); {tensors.SAME_EXPORT}"
@@ -65,7 +65,8 @@ def load(
 def shapes(init: Callable[[jax.Array, Config], Any], config: Config) -> Any:
   """Names, shapes and types of the parameters of `init`; computes nothing.
 
-  Kept, as tracing takes a second: give the same function for the same model.
+  Cached, because tracing takes a second: pass the same function for the same
+  model.
   """
 
   def trace() -> Any:
@@ -82,10 +83,10 @@ def read_config(
   component: str,
   config_class: type[Config],
 ) -> Config:
-  """Config of `component`, out of what `folder` keeps.
+  """Config of `component` from the settings of `folder`.
 
   Raises:
-    UserError: it has no such section, or a setting is out of its range.
+    UserError: it has no such section, or a setting is out of range.
   """
   is_workdir = folder.kind is FolderKind.WORKDIR
   where = folder.path / (folders.CHECKPOINTS if is_workdir else folders.CONFIG)

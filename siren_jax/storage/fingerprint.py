@@ -1,6 +1,6 @@
-"""Fingerprints: what a data set, a model or a file holds, in a few letters.
+"""Fingerprints: short hashes of the content of data sets, models and files.
 
-Two things of the same content have the same one, whatever they are called.
+Equal content has the same fingerprint, whatever its name.
 """
 
 import hashlib
@@ -13,19 +13,19 @@ _SHOWN = 12  # letters in messages
 
 
 def short(fingerprint: str | None) -> str:
-  """As messages show it."""
+  """A fingerprint shortened for messages."""
   return (fingerprint or "none")[:_SHOWN]
 
 
 def of_values(values: Any) -> str:
-  """Fingerprint of what JSON can hold."""
+  """Fingerprint of JSON-ready values."""
   text = json.dumps(values, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def of_element(element: Mapping[str, Any]) -> str:
   """Fingerprint of one record: texts, numbers, lists of texts and arrays."""
-  import numpy as np  # `siren-jax --help` does without.
+  import numpy as np  # not needed by `siren-jax --help`
 
   digest = hashlib.sha256()
   for name, value in sorted(element.items()):

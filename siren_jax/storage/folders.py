@@ -1,7 +1,7 @@
 """What a folder or a name is: a bundle, a work directory, a data set ...
 
-The one place that asks. A name becomes a folder in `find`, be it of this
-machine, of a bundle that ships or of the hub.
+`find` turns every name into a folder: a local one, a built-in bundle or one
+from the hub.
 """
 
 import dataclasses
@@ -16,23 +16,23 @@ from siren_jax.common.errors import UserError
 from siren_jax.storage import fingerprint as fingerprints
 from siren_jax.storage import hub
 
-# Bundles that ship, each a folder.
+# Built-in bundles, one folder each.
 SHIPPED = Path(__file__).parents[1] / "bundles"
 DEFAULT = "nano-aligned"
 
-# What a model is made of: sections of its config.json, each with the tensors
+# Components of a model: sections of its config.json, each with tensors in
 # NAME.safetensors.
 COMPONENTS = ("codec", "clap", "experts", "vggish", "cnn14")
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
-DATASET_INFO = "dataset_info.json"  # makes a folder a TFDS data set
-FINGERPRINTS = "fingerprint.json"  # of a data set, by split, of its records
+DATASET_INFO = "dataset_info.json"  # marks a folder as a TFDS data set
+FINGERPRINTS = "fingerprint.json"  # of the records of a data set, by split
 REMEDY = "give a bundle or a work directory of training"
 
 
 class FolderKind(enum.Enum):
-  """What a folder is; the values are how messages call it."""
+  """Kinds of folders; the values are their names in messages."""
 
   BUNDLE = "a bundle"
   WORKDIR = "a work directory of training"
@@ -52,12 +52,12 @@ class Folder:
 
   @property
   def is_shipped(self) -> bool:
-    """Whether it is a bundle that came with this package."""
+    """Whether it is a built-in bundle."""
     return self.path.parent == SHIPPED
 
   @functools.cached_property
   def settings(self) -> dict[str, Any]:
-    """Content of its config.json; of other content than settings, none.
+    """Content of its config.json; empty if that contains no settings.
 
     Raises:
       UserError: it is missing or broken.
@@ -66,10 +66,10 @@ class Folder:
 
   @property
   def components(self) -> tuple[str, ...]:
-    """Names of the trained components in it, of `COMPONENTS`.
+    """Names of the trained components in it, from `COMPONENTS`.
 
     Raises:
-      UserError: as `settings`.
+      UserError: see `settings`.
     """
     if self.kind is FolderKind.AUDIO_SET:
       return ()
@@ -77,10 +77,10 @@ class Folder:
 
   @property
   def experiment(self) -> str | None:
-    """Kind of the experiment of a work directory; None of other folders.
+    """Kind of the experiment of a work directory; None for other folders.
 
     Raises:
-      UserError: as `settings`.
+      UserError: see `settings`.
     """
     is_workdir = self.kind is FolderKind.WORKDIR
     return self.settings.get("kind") if is_workdir else None
@@ -95,12 +95,12 @@ class Folder:
     return "a built-in bundle" if self.is_shipped else self.kind.value
 
   def fingerprint(self) -> str | None:
-    """Fingerprint of its data or of its model; cheap, a few files are read.
+    """Fingerprint of its data or model; fast, reads a few files.
 
-    None of a data set that does not say what is in it.
+    None for a data set without a stored fingerprint.
 
     Raises:
-      UserError: what the data set says of itself is broken.
+      UserError: the stored fingerprint of the data set is broken.
     """
     if self.kind not in (FolderKind.AUDIO_SET, FolderKind.CODE_SET):
       return model_fingerprint(self.path)
@@ -112,25 +112,25 @@ class Folder:
     return data_fingerprint(self.path, records)
 
   def refusal(self, expected: str, remedy: str = REMEDY) -> UserError:
-    """The error that says that it is something else than `expected`."""
+    """The error for a folder that is not the `expected` kind."""
     return UserError(
       f"expected {expected}; {self.path} is {self.description}; {remedy}"
     )
 
 
 def find(name_or_path: str | os.PathLike | None) -> Path:
-  """A folder of this machine, or else the bundle of that name that ships.
+  """A local folder, or else the built-in bundle of that name.
 
   None is the default bundle; hub:OWNER/NAME is fetched, see `hub.fetch`.
 
   Raises:
-    UserError: there is neither; the message lists the names that ship.
+    UserError: neither exists; the message lists the built-in names.
   """
   if name_or_path is None:
     name_or_path = DEFAULT
   if os.fspath(name_or_path).startswith(hub.PREFIX):
     return hub.fetch(os.fspath(name_or_path))
-  if os.fspath(name_or_path):  # No name is no folder, also not this one.
+  if os.fspath(name_or_path):  # An empty name is not the current folder.
     path = paths.local(name_or_path)
     for folder in (path, SHIPPED / path):
       if folder.is_dir():
@@ -143,7 +143,7 @@ def find(name_or_path: str | os.PathLike | None) -> Path:
 
 
 def imported(path: str | os.PathLike) -> Path:
-  """A folder of a model that does not ship.
+  """A folder of a model that is not built in.
 
   Raises:
     UserError: there is no such folder.
@@ -160,7 +160,7 @@ def identify(name_or_path: str | os.PathLike | None) -> Folder:
   """The folder that `find` gives, and what it is.
 
   Raises:
-    UserError: there is none, or its config.json, which would say, is broken.
+    UserError: there is none, or its config.json is broken.
   """
   folder = find(name_or_path)
   return Folder(folder, _kind(folder))
@@ -196,9 +196,9 @@ def steps(workdir: Path) -> list[int]:
 def model_fingerprint(folder: Path) -> str:
   """Fingerprint of a bundle, of imported weights or of a work directory.
 
-  A work directory is what its newest whole checkpoint holds, and its tokenizer;
-  it changes when training goes on. A folder without any model has that of
-  nothing.
+  For a work directory, it covers the newest complete checkpoint and the
+  tokenizer, and changes as training continues. A folder without a model has the
+  fingerprint of no files.
   """
   patterns = [CONFIG, "tokenizer.json", "*.safetensors"]
   for step in sorted(steps(folder), reverse=True):

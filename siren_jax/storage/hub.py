@@ -52,14 +52,14 @@ def parse(name: str) -> Name:
 def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
   """The folder of a model on the hub, in the cache of huggingface_hub.
 
-  Where the hub is not reached, what was fetched before is taken.
+  If the hub cannot be reached, a cached copy is used.
 
   Args:
-    patterns: of the files that are fetched.
+    patterns: of the files to fetch.
 
   Raises:
-    UserError: the name is none of the hub's, or the model is not there, not
-      open to this user, or cannot be fetched.
+    UserError: the name is not valid, or the model does not exist, is not
+      accessible to this user, or cannot be fetched.
   """
   repo, revision = parse(name)
   import huggingface_hub  # slow to import
@@ -96,10 +96,10 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
 
 
 def check_push(name: str) -> None:
-  """Finds out what can be known of a `push` without the network.
+  """Checks what can be checked of a `push` without the network.
 
   Raises:
-    UserError: the name is none of the hub's, or nobody is logged in.
+    UserError: the name is not valid, or the user is not logged in.
   """
   parse(name)
   import huggingface_hub  # slow to import
@@ -109,22 +109,22 @@ def check_push(name: str) -> None:
 
 
 def push(folder: Path, name: str) -> str:
-  """Uploads a bundle in one commit; the repository is made if need be.
+  """Uploads a bundle in one commit; creates the repository if necessary.
 
-  Files of an earlier bundle that this one lacks are deleted, others stay.
+  Files of an earlier bundle that this one lacks are deleted, others are kept.
 
   Args:
     folder: of the bundle.
-    name: hub:OWNER/NAME, or hub:OWNER/NAME@BRANCH; the branch is made if need
-      be.
+    name: hub:OWNER/NAME, or hub:OWNER/NAME@BRANCH; the branch is created if
+      necessary.
 
   Returns:
-    The address of the commit.
+    The URL of the commit.
 
   Raises:
-    UserError: as `check_push`; or the user may not write there, the hub is not
-      reached, or it refuses the files. The message has the command that
-      uploads them later.
+    UserError: see `check_push`; or the user has no write access, the hub cannot
+      be reached, or it rejects the files. The message has a command to upload
+      them later.
   """
   check_push(name)
   from huggingface_hub import errors
@@ -135,7 +135,7 @@ def push(folder: Path, name: str) -> str:
   except KeyboardInterrupt as stop:
     stop.add_note(later)
     raise
-  # Of httpx or requests, by version; an upload that fails is a RuntimeError.
+  # httpx or requests, by version; a failed upload is a RuntimeError.
   except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
     raise UserError(f"{name}: {_refusal(error)}; {later}") from error
 
@@ -170,7 +170,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _refusal(error: Exception) -> str:
-  """Why an upload failed, and what is to be done before the next one."""
+  """Why an upload failed, and what to do before the next one."""
   response = getattr(error, "response", None)
   if response is None and not isinstance(error, ValueError):
     return f"the hub cannot be reached ({_reason(error)}); check the network"

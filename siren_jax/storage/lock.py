@@ -1,4 +1,4 @@
-"""One process at a time: locks on folders that are written to."""
+"""Locks on folders that only one process may write to at a time."""
 
 import contextlib
 import datetime
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
-  """Holds lock file `path` within the block; removes it after.
+  """Holds lock file `path` within the block; removes it afterwards.
 
-  The kernel drops the lock of a process that ends, however it ends: what a
-  killed one leaves behind is an unlocked file, and the next one takes it.
+  The kernel releases the lock of a process that ends in any way: a killed one
+  leaves an unlocked file, which the next one can lock.
 
   Args:
-    path: the lock file; its folder is made where there is none, and removed
-      if nothing else is in it in the end.
-    what: what it guards, for the message.
+    path: the lock file; its folder is created if missing, and finally removed
+      if empty.
+    what: what it protects, for the message.
 
   Raises:
     UserError: another process holds it (the message says which), or its
@@ -42,8 +42,8 @@ def exclusive(path: str | os.PathLike, what: str) -> Iterator[None]:
     try:
       yield
     finally:
-      path.unlink(missing_ok=True)  # while it is locked: it is still ours
-      with contextlib.suppress(OSError):  # They hold something, mostly.
+      path.unlink(missing_ok=True)  # while it is still locked by us
+      with contextlib.suppress(OSError):  # Folders are usually not empty.
         for folder in new:
           folder.rmdir()
 

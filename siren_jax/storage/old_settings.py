@@ -1,18 +1,18 @@
-"""Settings that were once saved under another name, or not yet at all.
+"""Settings that older versions saved under another name, or not at all.
 
-Bundles, work directories, config files and `--config` flags are read under
-both names, and written under the new one.
+Bundles, work directories, config files and `--config` flags are read with old
+and new names, and written with new ones.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# How experts are run was part of what they are.
+# Settings of `Execution` that were part of `ExpertConfig`.
 _EXECUTION = ("dtype", "scan_layers", "remat", "expert_loop")
 NEW_NAMES = {f"experts.{name}": f"execution.{name}" for name in _EXECUTION}
 
-# Settings that came later, in a part that has the other setting: the values
-# by which a run goes on as it was begun.
+# Settings added later to sections with the given setting, and the values with
+# which an older run resumes unchanged.
 _LATER: dict[tuple[str, str], dict[str, Any]] = {
   ("codec", "bands"): {"voices": 0, "beam": 1},
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
@@ -22,14 +22,14 @@ _LATER: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def old_names(settings: Mapping[str, Any]) -> list[str]:
-  """Those of `NEW_NAMES` that a config has."""
+  """The old names in `NEW_NAMES` that a config contains."""
   experts = settings.get("experts")
   given = experts if isinstance(experts, Mapping) else {}
   return [f"experts.{name}" for name in _EXECUTION if name in given]
 
 
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-  """A config with every setting under the name that it has now."""
+  """A config with every setting under its current name."""
   settings = dict(settings)
   execution = settings.get("execution", {})
   if old_names(settings) and isinstance(execution, Mapping):
@@ -42,7 +42,7 @@ def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
-  """A run's config with the settings that came later."""
+  """A run's config with settings added in later versions."""
   settings = dict(settings)
   for (part, other), later in _LATER.items():
     values = settings.get(part)

@@ -1,6 +1,6 @@
-"""The config.json of a work directory: what a run was begun with.
+"""The config.json of a work directory: the settings of its run.
 
-A resumed run must have the same settings, but those that alter nothing of what
+A resumed run must have the same settings, except those that do not change what
 is learned.
 """
 
@@ -14,8 +14,8 @@ from siren_jax.common.files import read_json, replacing
 from siren_jax.storage import folders, old_settings
 from siren_jax.storage.fingerprint import short
 
-# Settings that a resumed run may change, with all below them: they do not
-# alter what was learned. (`execution.dtype` does: it says how it is rounded.)
+# Settings, including all below them, that a resumed run may change: they do not
+# change what is learned. (`execution.dtype` does, through rounding.)
 _FREE = (
   "data.reading",
   "execution.expert_loop",
@@ -32,7 +32,7 @@ _FREE = (
   "train.samples",
   "train.steps",
 )
-INPUTS = "inputs"  # name of a setting: fingerprint of what is there
+INPUTS = "inputs"  # section of fingerprints, by the setting that names the data
 
 
 def record(
@@ -41,7 +41,7 @@ def record(
   """Writes `workdir`/config.json; a resumed run must have the same config.
 
   Returns:
-    What of it differs from the run's, see `check`.
+    The differences from the run's config, see `check`.
   """
   changed = check(workdir, config) if resumed else ""
   with replacing(workdir / folders.CONFIG) as file:
@@ -50,13 +50,13 @@ def record(
 
 
 def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
-  """Refuses to go on with another config than that of the run in `workdir`.
+  """Checks that the run in `workdir` can resume with this config.
 
   Lengths, intervals and the mesh may differ. So may the path of an input whose
   fingerprint (in `config["inputs"]`) is the same.
 
   Returns:
-    What differs, in words for the user; "" for nothing.
+    A message about the differences; "" without any.
 
   Raises:
     UserError: something else differs (the message names it), or the run's
@@ -94,10 +94,9 @@ def check(workdir: pathlib.Path, config: Mapping[str, Any]) -> str:
 
 
 def recorded(workdir: pathlib.Path) -> dict[str, Any]:
-  """The config of the run in `workdir`, as it was begun or last resumed.
+  """The config of the run in `workdir`, as last started or resumed.
 
-  What was saved under an old name has its new one, and what came later is
-  there.
+  Old names of settings are replaced, and settings added later are filled in.
 
   Raises:
     UserError: its config.json is missing or broken.
@@ -117,7 +116,7 @@ def _is_free(name: str) -> bool:
 
 
 def _as_read(config: Mapping[str, Any]) -> Any:
-  """What JSON makes of it: lists out of tuples."""
+  """The config as read back from JSON, with lists for tuples."""
   return json.loads(json.dumps(config))
 
 

@@ -19,9 +19,9 @@ SAME_EXPORT = "get the file and its config from the same export"
 
 
 def save(path: str | os.PathLike, params: Params, dtype: Any = None) -> None:
-  """Writes nested `params` to one file, in one step (temporary name first).
+  """Writes nested `params` to one file, atomically.
 
-  Floating point arrays are stored as `dtype` (None: as they are).
+  Floating-point arrays are stored as `dtype` (None: unchanged).
 
   Raises:
     UserError: a tensor holds NaN, or a value too large for `dtype`.
@@ -48,7 +48,7 @@ def load(
 ) -> Params:
   """Reads the tree that `abstract` (shapes, as of `jax.eval_shape`) describes.
 
-  Floating point arrays come back as `dtype`.
+  Floating-point arrays are returned as `dtype`.
 
   Raises:
     UserError: the file is missing or broken, or a tensor is missing, unknown,
@@ -56,9 +56,9 @@ def load(
   """
   path = paths.local(path)
   tensors = read(path)
-  wanted = flax.traverse_util.flatten_dict(abstract, sep="/")
-  _check_names(path, set(wanted), set(tensors))
-  for name, leaf in wanted.items():
+  expected = flax.traverse_util.flatten_dict(abstract, sep="/")
+  _check_names(path, set(expected), set(tensors))
+  for name, leaf in expected.items():
     tensor = tensors[name]
     if tensor.shape != leaf.shape:
       raise UserError(
@@ -99,7 +99,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def check_finite(
   where: str | os.PathLike, tensors: Mapping[str, np.ndarray]
 ) -> None:
-  """Refuses numbers that no training leaves behind.
+  """Checks that all tensors are finite.
 
   Raises:
     UserError: a tensor holds NaN or infinity; the message names it, in `where`.
@@ -115,15 +115,15 @@ def check_finite(
 
 
 def is_floating(dtype: Any) -> bool:
-  """Whether numbers of that type have fractions."""
-  # bfloat16 is no np.floating; jax knows both kinds.
+  """Whether this is a floating-point type, including bfloat16."""
+  # bfloat16 is not a subtype of np.floating for NumPy; JAX handles both.
   return jax.numpy.issubdtype(dtype, np.floating)
 
 
 def _check_names(
-  path: pathlib.Path, wanted: set[str], stored: set[str]
+  path: pathlib.Path, expected: set[str], stored: set[str]
 ) -> None:
-  for what, names in (("lacks", wanted - stored), ("has", stored - wanted)):
+  for what, names in (("lacks", expected - stored), ("has", stored - expected)):
     if names:
       first = sorted(names)[0]
       more = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,7 +1,7 @@
-"""Shapes of parameters, kept for later processes beside compiled programs.
+"""Shapes of parameters, cached on disk next to compiled programs.
 
-To trace a model for them takes as long as all else that loads it. They are
-traced again where the config, the code of this package, JAX or Flax changed.
+Tracing a model for its shapes takes as long as the rest of loading it. They are
+traced again if the config, the code of this package, JAX or Flax changes.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ _CODE = Path(__file__).parents[1]
 
 
 def kept(trace: Callable[[], Any], *values: Any) -> Any:
-  """What `trace` gives: nested dictionaries of `jax.ShapeDtypeStruct`.
+  """The result of `trace`: nested dictionaries of `jax.ShapeDtypeStruct`.
 
   Args:
-    trace: is called where nothing is kept for these values.
-    *values: all that its result depends on, but for code; JSON ready.
+    trace: called if there is no cached result for these values.
+    *values: everything that its result depends on except code; JSON ready.
   """
   config: Any = jax.config  # its fields are made at run time
   folder = config.jax_compilation_cache_dir
@@ -38,7 +38,7 @@ def kept(trace: Callable[[], Any], *values: Any) -> Any:
   with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
     return _read(path)
   shapes = trace()
-  with contextlib.suppress(OSError, UserError):  # Then it is traced again.
+  with contextlib.suppress(OSError, UserError):  # It will be traced again.
     _write(path, shapes)
   return shapes
 
@@ -62,6 +62,6 @@ def _write(path: Path, shapes: Any) -> None:
 
 
 def _code() -> list[Any]:
-  """Changes when a module of this package does."""
+  """Values that change when a module of this package changes."""
   stats = ((p, p.stat()) for p in sorted(_CODE.rglob("*.py")))
   return [(str(p), s.st_size, s.st_mtime_ns) for p, s in stats]

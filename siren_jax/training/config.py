@@ -1,4 +1,4 @@
-"""How long a run is, and how often it does what."""
+"""Length of a run, and intervals of its actions."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ from siren_jax.common.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-  """How long, how often, from which seed; all counts are in steps.
+  """Lengths, intervals and seed of a run; all counts are in steps.
 
   Attributes:
-    samples: sounds that every evaluation writes to TensorBoard, where the task
+    samples: sounds that each evaluation writes to TensorBoard, if the task
       makes sounds; 0 writes none.
-    profile: so many steps, after two to warm up, are traced by `jax.profiler`
-      into WORKDIR/profile; 0 traces none.
+    profile: number of steps that `jax.profiler` traces into WORKDIR/profile,
+      after two warm-up steps; 0 traces none.
   """
 
   steps: int = 1000
@@ -51,7 +51,7 @@ class TrainConfig:
       )
 
   def check_not_accumulated(self) -> None:
-    """Raises UserError if a task that takes batches whole is to divide them."""
+    """Raises UserError if `accumulate` is set for a task without support."""
     if self.accumulate > 1:
       raise UserError(
         f"train accumulate={self.accumulate}: only siren-jax train divides a"

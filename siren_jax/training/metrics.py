@@ -1,6 +1,6 @@
-"""Where training metrics go: metrics.csv, TensorBoard, a progress bar.
+"""Output of training metrics: metrics.csv, TensorBoard, a progress bar.
 
-Sounds go to TensorBoard alone.
+Sounds go to TensorBoard only.
 """
 
 import contextlib
@@ -18,23 +18,23 @@ import numpy as np
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
 
-# tqdm's own rate counts all the time there is.
+# Without tqdm's own rate, which includes pauses.
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class MetricWriter:
-  """One CSV row a step, and the same numbers as TensorBoard scalars.
+  """One CSV row per step, and the same numbers as TensorBoard scalars.
 
-  Opening it at `step` drops the rows after it: they belong to work that was
-  lost with the process and will be done again. Where all of it was lost, by a
-  run that may have been another one, they are kept in metrics.previous.csv, or
-  metrics.previous-2.csv and so on where there is one.
+  Opening it at `step` drops later rows: they belong to steps that were lost and
+  will be repeated. If all steps were lost, possibly of another run, the rows
+  are kept in metrics.previous.csv, or the first free metrics.previous-2.csv and
+  so on.
 
   Attributes:
-    kept: that file, where there was something to keep.
+    kept: that file, if there was something to keep.
 
   Raises:
-    UserError: there is a metrics.csv of something else.
+    UserError: metrics.csv is not a file of training metrics.
   """
 
   def __init__(self, workdir: Path, step: int):
@@ -123,10 +123,10 @@ class MetricWriter:
 
 
 class Pace:
-  """Steps a second while steps are made.
+  """Steps per second, without pauses.
 
-  What is not a step (compiling, an evaluation, a wait for a checkpoint) goes
-  into `pause` and does not count, nor do steps of an earlier process.
+  Everything but steps (compiling, evaluation, waiting for a checkpoint) belongs
+  in `pause` and is not counted, nor are steps of an earlier process.
   """
 
   def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -144,7 +144,7 @@ class Pace:
       self._paused += self._clock() - start
 
   def rate(self, step: int) -> float | None:
-    """At the end of `step`; None before there is anything to go by."""
+    """Rate at the end of `step`; None before it can be measured."""
     if self._first is None:  # Reading the first batch may have taken long.
       self._first, self._start, self._paused = step, self._clock(), 0.0
     seconds = self._clock() - self._start - self._paused
@@ -167,7 +167,7 @@ class Progress:
     self.pause = self._pace.pause
     self._bar = None
     if sys.stderr.isatty() or "ipykernel" in sys.modules:
-      from tqdm.auto import tqdm  # A batch machine need not have it.
+      from tqdm.auto import tqdm  # not needed without a terminal
 
       self._bar = tqdm(total=total, initial=initial, desc=what, bar_format=_BAR)
 
@@ -185,10 +185,10 @@ class Progress:
         self._bar.set_postfix_str(_show(scalars) + pace, refresh=False)
       self._bar.update(step - self._bar.n)
     elif scalars:
-      self.say(f"{self._what} {step}/{self._total}  {_show(scalars)}{pace}")
+      self.print(f"{self._what} {step}/{self._total}  {_show(scalars)}{pace}")
 
-  def say(self, line: str) -> None:
-    """Prints a line without tearing the bar."""
+  def print(self, line: str) -> None:
+    """Prints a line without breaking the bar."""
     if self._bar:
       self._bar.write(line, file=sys.stderr)
     else:
@@ -218,7 +218,7 @@ def _read(path: Path) -> dict[int, dict[str, str]]:
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
       reader = csv.reader(file)
       header = next(reader, ["step"])
-      # A killed process may leave half a line: it has too few cells.
+      # A killed process may leave an incomplete line, with too few cells.
       rows = [row for row in reader if len(row) == len(header)]
     return {
       int(row[0]): {n: v for n, v in zip(header[1:], row[1:], strict=True) if v}

@@ -10,15 +10,15 @@ import optax
 
 from siren_jax.common.errors import UserError
 
-Choice = Callable[[tuple[Any, ...]], bool]  # of parameters, by their paths
+Choice = Callable[[tuple[Any, ...]], bool]  # selects parameters by path
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
   """AdamW as in the paper.
 
-  `steps` is where the cosine ends. An experiment whose `steps` is 0 takes the
-  length of its training; elsewhere 0 keeps the rate as it is after warm-up.
+  `steps` is the end of the cosine. In an experiment, 0 means the length of its
+  training; elsewhere, a constant rate after warm-up.
   """
 
   learning_rate: float = 3e-4
@@ -47,11 +47,11 @@ class OptimizerConfig:
         f"{below}; set --config.optimizer.warmup_steps"
       )
 
-  def over(self, steps: int) -> "OptimizerConfig":
-    """The same over a training of so many steps, where `steps` is 0.
+  def with_steps(self, steps: int) -> "OptimizerConfig":
+    """The config with `steps` set, if it is 0.
 
-    A warm-up as long as that or longer is cut to a tenth of it. A training of
-    0 steps changes nothing.
+    A warm-up that is not shorter than `steps` is reduced to a tenth of it. 0
+    changes nothing.
     """
     if self.steps or not steps:
       return self
@@ -87,10 +87,10 @@ def make_optimizer(
 
   Args:
     config: settings.
-    decays: says by its path which parameter decays, where the number of axes
+    decays: selects parameters with weight decay by path, if the number of axes
       does not tell (stacked layers).
-    trains: says by its path which parameter is trained; the others stay as
-      they are, and their gradients do not count in the norm. None: all are.
+    trains: selects trained parameters by path; the others stay fixed, and their
+      gradients do not count in the norm. None: all.
   """
 
   def decay_mask(params: Any) -> Any:

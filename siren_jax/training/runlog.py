@@ -1,4 +1,4 @@
-"""Metrics of a run, on their way to files and the screen."""
+"""Logs metrics of a run to files and the screen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ class RunLog:
   ):
     main = jax.process_index() == 0
     self._every, self._last = config.log_every, config.steps
-    # One process writes and shows.
+    # Only the main process writes and shows.
     self._writer = MetricWriter(workdir, step) if main else None
     self._progress = Progress(config.steps, step, "train") if main else None
     self._shown = shown
     self._pending: tuple[int, Metrics] | None = None
     self._window: list[dict[str, float]] = []
     if self._writer and self._writer.kept:
-      self.say(
+      self.print(
         f"moved metrics of a run without a checkpoint to {self._writer.kept}"
       )
 
@@ -79,13 +79,13 @@ class RunLog:
       self._writer.write_sounds(step, sounds, sample_rate)
 
   def pause(self) -> AbstractContextManager[None]:
-    """A context in which no time counts: what it does is not a step."""
+    """A context whose time does not count towards steps."""
     return self._progress.pause() if self._progress else nullcontext()
 
-  def say(self, line: str) -> None:
+  def print(self, line: str) -> None:
     """Prints a line."""
     if self._progress:
-      self._progress.say(line)
+      self._progress.print(line)
 
   def close(self) -> None:
     """Closes files and bar."""

@@ -1,4 +1,4 @@
-"""Sample sounds of a model in training: a few at each evaluation."""
+"""Sample sounds of a model during training: a few at each evaluation."""
 
 import dataclasses
 import importlib.util
@@ -15,7 +15,7 @@ from siren_jax.training.task import Batch
 
 SampleFn = Callable[[TrainState, Batch], dict[str, np.ndarray]]
 
-# Without these of the extra `train`, no sounds are written.
+# Packages of the extra `train` needed to write sounds.
 _WRITERS = ("tensorboardX", "soundfile", "matplotlib")
 
 
@@ -24,11 +24,11 @@ class Sounds:
   """How the sounds of a task are made: its attribute `sounds`.
 
   Attributes:
-    make: (state, batch, rows, *args) -> audio_BxS by name, of the first `rows`
+    make: (state, batch, rows, *args) -> audio_BxS by name, for the first `rows`
       rows of an evaluation batch. Pure and jit-able; `rows` is static.
     sample_rate: Hz.
-    args: trees that `make` takes, such as the parameters of a codec: they
-      would be constants of its program otherwise.
+    args: trees passed to `make`, such as the parameters of a codec, which would
+      be constants of its program otherwise.
   """
 
   make: Callable[..., Mapping[str, jax.Array]]
@@ -41,8 +41,8 @@ def make_sample_fn(
 ) -> SampleFn:
   """(state, evaluation batch) -> at most `count` sounds [B, S] by name.
 
-  It is compiled when it is first called. Without sounds, a count, or what
-  writes them, it gives none.
+  It is compiled at the first call. It returns nothing if `sounds` is None,
+  `count` is 0, or the packages to write sounds are missing.
   """
   missing = [n for n in _WRITERS if importlib.util.find_spec(n) is None]
   if sounds is None or not count or missing:
@@ -70,7 +70,7 @@ def first_rows(
   Rows are made in multiples of the mesh's batch axes, and cut to `count`.
   """
   ways = meshes.batch_ways(mesh)
-  rows = -(-count // ways) * ways  # Else they could not be divided.
+  rows = -(-count // ways) * ways  # must be divisible over the mesh
 
   def make(state: TrainState, batch: Batch, *args: Any) -> dict[str, jax.Array]:
     full = sounds.make(state, batch, rows, *args)

@@ -1,4 +1,4 @@
-"""What training changes and a checkpoint holds: arrays, nothing else."""
+"""State of training, as saved in checkpoints: arrays only."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class TrainState(flax.struct.PyTreeNode):
   """State of training.
 
   Attributes:
-    step: int32 scalar, updates made. The trainer counts, tasks do not.
+    step: int32 scalar, number of updates; incremented by the trainer.
     params: tree of parameters.
     opt_state: state of the optimizer (or of several, in a dictionary).
     extra: dictionary of whatever else a task changes (codebook usage, a
@@ -36,8 +36,8 @@ class TrainState(flax.struct.PyTreeNode):
   ) -> "TrainState":
     """State before the first update.
 
-    Call it with parameters still boxed in their logical metadata: then the
-    optimizer state is sharded as they are. The trainer unboxes.
+    Call it with parameters boxed in their logical metadata, so that the
+    optimizer state is sharded like them. The trainer unboxes.
     """
     return cls(
       step=jnp.zeros((), jnp.int32),
@@ -49,18 +49,18 @@ class TrainState(flax.struct.PyTreeNode):
 
   @property
   def eval_params(self) -> Any:
-    """The averaged parameters where there are any."""
+    """The averaged parameters if there are any, otherwise `params`."""
     return self.params if self.ema is None else self.ema
 
 
 def averaged(ema: Any, params: Any, decay: float, step: jax.Array | int) -> Any:
   """`ema` moved towards `params`; None stays None.
 
-  Early on the average is short, (1 + step) / (10 + step), so that it forgets
+  The decay is at most (1 + step) / (10 + step), so that early averages forget
   the first parameters.
   """
   if ema is None:
     return None
   now = jnp.minimum(decay, (1 + step) / (10 + step))
-  # So written, the average of what does not move is exactly that.
+  # In this form, the average of a constant is exactly that constant.
   return jax.tree.map(lambda e, p: e + (1 - now) * (p - e), ema, params)

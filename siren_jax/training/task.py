@@ -1,4 +1,4 @@
-"""What the trainer asks of a model, and the step that most models share."""
+"""The interface of models to the trainer, and a step shared by most models."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -19,12 +19,11 @@ LossFn = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
 class Task(Protocol):
   """One model and its objective. All three methods are pure and jit-able.
 
-  A task may also have the attributes `shown`, names of the metrics that the
-  progress bar shows where they are not the loss; `init_args`, a tuple of trees
-  that `init` takes after its key: trained parameters would be constants of its
-  program otherwise; and `sounds`, a `training.sounds.Sounds`, which every
-  evaluation makes. One whose step needs what is computed on the host is a
-  `MeasuredTask`.
+  Optional attributes: `shown`, names of the metrics in the progress bar instead
+  of the loss; `init_args`, a tuple of trees passed to `init` after its key, for
+  trained parameters, which would be constants of its program otherwise; and
+  `sounds`, a `training.sounds.Sounds`, made at each evaluation. A task whose
+  step needs a computation on the host is a `MeasuredTask`.
   """
 
   @property
@@ -48,24 +47,24 @@ class Task(Protocol):
 
 @runtime_checkable
 class MeasuredTask(Task, Protocol):
-  """A task whose step is two programs, with work on the host between.
+  """A task whose step is two programs, with a computation on the host between.
 
-  The trainer gives `step` and `evaluate` the batch `measure(rollout(...))`. A
-  task whose `measure` is None is an ordinary one.
+  The trainer passes `measure(rollout(...))` as the batch to `step` and
+  `evaluate`. A task whose `measure` is None is an ordinary task.
   """
 
   def rollout(
     self, state: TrainState, batch: Batch, key: jax.Array | None
   ) -> Batch:
-    """What there is to measure: arrays [B, ...], sharded by their rows.
+    """The input of `measure`: arrays [B, ...], sharded by rows.
 
-    Pure and jit-able. `key` is that of the step; None is for an evaluation.
+    Pure and jit-able. `key`: of the step; None: for an evaluation.
     """
     ...
 
   @property
   def measure(self) -> Callable[[Batch], Batch] | None:
-    """Not jitted. Several processes have their own rows to measure each."""
+    """Not jitted. Each process measures its own rows."""
     ...
 
 
@@ -80,10 +79,10 @@ def supervised_step(
   Args:
     loss_fn: (params, batch, key) -> (scalar loss, dictionary of scalars).
     tx: optimizer.
-    ema_decay: for `state.ema`, where the state has one.
-    accumulate: microbatches a step. Their gradients are averaged: exactly
-      the big batch for a mean over examples, up to weighting for a mean over
-      a mask.
+    ema_decay: for `state.ema`, if the state has one.
+    accumulate: microbatches per step. Averaging their gradients equals the full
+      batch exactly for a mean over examples, and up to weighting for a masked
+      mean.
   """
 
   def gradients(
@@ -136,10 +135,10 @@ def _accumulated(
 def split_rows(tree: Any, count: int) -> Any:
   """Arrays [B, ...] to [count, B / count, ...]; row i goes to i % count.
 
-  So no row moves among devices.
+  In this order, no row moves between devices.
 
   Raises:
-    UserError: B is no multiple of `count`.
+    UserError: B is not a multiple of `count`.
   """
 
   def split(x: jax.Array) -> jax.Array:

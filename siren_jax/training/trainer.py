@@ -56,23 +56,23 @@ def train(
     train_data: endless batches; its state is saved with every checkpoint.
     eval_data: gives a fresh finite iterator of equally shaped batches.
     workdir: gets config.json, metrics.csv, tensorboard/ and checkpoints/.
-    config_json: the whole configuration, JSON ready; a resumed run must have
-      the same but for lengths, intervals and the mesh. Its "inputs" are
-      fingerprints of what its settings name, see `storage.run_config.check`.
+    config_json: the whole configuration, JSON ready; in a resumed run, only
+      lengths, intervals and the mesh may differ. Its "inputs" are fingerprints
+      of the data it names, see `storage.run_config.check`.
 
   Raises:
-    UserError: another configuration, a loss that is not finite, a full disk,
-      data that ended.
+    UserError: the configuration differs, the loss is not finite, the disk is
+      full, or the data end.
     SystemExit: code 0, after SIGTERM or Ctrl-C and a checkpoint.
   """
   workdir = paths.local(workdir).absolute()
   with contextlib.ExitStack() as stack:
     stack.enter_context(jax.set_mesh(mesh))
     checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-    stop_asked = stack.enter_context(_stop_signals())
+    stop_requested = stack.enter_context(_stop_signals())
     resumed = checkpoints.latest_step() is not None
     changed = ""
-    if jax.process_index() == 0:  # Else it could find what another one wrote.
+    if jax.process_index() == 0:  # Others might read what this one wrote.
       changed = run_config.record(workdir, config_json, resumed)
     root = _root_key(config.seed, mesh)
     state = _restore_or_init(task, root, mesh, checkpoints, train_data)
@@ -81,7 +81,7 @@ def train(
     log = RunLog(workdir, config, step, shown)
     stack.enter_context(contextlib.closing(log))
     if changed:
-      log.say(changed)
+      log.print(changed)
     profile = stack.enter_context(contextlib.ExitStack())
     measured = update = evaluate = None
     while step < config.steps:
@@ -96,11 +96,11 @@ def train(
       step += 1
       log.push(step, metrics)
       if config.profile and step == first + _WARM_UP + config.profile:
-        log.drain()  # Else the last step would be cut off.
+        log.drain()  # so that the profile contains the whole last step
         with log.pause():
           profile.close()
       checkpoints.check()
-      stop, last = stop_asked(step), step == config.steps
+      stop, last = stop_requested(step), step == config.steps
       if eval_data and (last or step % config.eval_every == 0):
         log.drain()
         with log.pause():
@@ -111,11 +111,11 @@ def train(
         log.write(step, scalars)
       if stop or last or step % config.checkpoint_every == 0:
         log.drain()  # Raises before a state that is not finite is saved.
-        with log.pause():  # It waits for the save before.
+        with log.pause():  # waits for the previous save
           checkpoints.save(step, state, train_data.get_state(), config_json)
       if stop and not last:
         checkpoints.wait()
-        log.say(f"stopped and saved at step {step}; run again to resume")
+        log.print(f"stopped and saved at step {step}; run again to resume")
         raise SystemExit(0)
     checkpoints.wait()
     return state
@@ -131,8 +131,8 @@ def abstract_state(task: Task, mesh: jax.sharding.Mesh) -> TrainState:
 def make_update(task: Task, state: TrainState) -> jax.stages.Wrapped:
   """The jitted step: (state, batch, root key) -> (state, metrics).
 
-  The new state takes the place of the old one, on the devices of `state`
-  (arrays, or what `abstract_state` gives).
+  The old state is donated. `state`: arrays, or the result of `abstract_state`,
+  for the devices.
   """
 
   def update(
@@ -150,11 +150,11 @@ def _measured(
 ) -> Callable[[TrainState, Batch, jax.Array | None], Batch]:
   """(state, batch, root key; None to evaluate) -> the batch of `task.step`.
 
-  Of a `MeasuredTask` it is what was measured on the host.
+  For a `MeasuredTask`, the result of its `measure`.
   """
   if not isinstance(task, MeasuredTask) or task.measure is None:
     return lambda state, batch, root: batch
-  log.say("compiling the rollouts with their first batch ...")
+  log.print("compiling the rollouts with their first batch ...")
   measure = task.measure
 
   def rollout(state: TrainState, batch: Batch, root: jax.Array | None) -> Batch:
@@ -188,33 +188,33 @@ def _restore_or_init(
   checkpoints: Checkpoints,
   train_data: TrainData,
 ) -> TrainState:
-  """State, with the data iterator beside it. The order matters."""
-  # 1. Shapes only, and from their logical metadata the shardings.
+  """State; sets the data iterator to the same step. The order matters."""
+  # 1. Shapes only, with shardings from their logical metadata.
   abstract = abstract_state(task, mesh)
-  # 2. The newest readable checkpoint, straight to its devices.
+  # 2. The newest readable checkpoint, directly to its devices.
   restored = checkpoints.restore_latest(abstract)
-  # 3. The iterator as it stood at that very step.
+  # 3. The iterator's state at that step.
   if restored is not None:
     train_data.set_state(restored.data)
     return restored.state
 
-  # 4. Or else a fresh state, born sharded.
+  # 4. Otherwise a fresh state, sharded from the start.
   def init(root: jax.Array, *args: Any) -> TrainState:
     return nn.unbox(task.init(named_key(root, "init"), *args))
 
   shardings = jax.tree.map(lambda x: x.sharding, abstract)
-  born = jax.jit(init, out_shardings=shardings)
-  return born(root, *getattr(task, "init_args", ()))
+  sharded_init = jax.jit(init, out_shardings=shardings)
+  return sharded_init(root, *getattr(task, "init_args", ()))
 
 
 def _compile_update(
   task: Task, log: RunLog, state: TrainState, batch: Batch, root: jax.Array
 ) -> jax.stages.Compiled:
-  log.say("compiling the training step ...")
+  log.print("compiling the training step ...")
   start = time.monotonic()
   lowered = make_update(task, state).lower(state, batch, root)
   compiled = lowered.compile(tuning.current().compiler_options)
-  log.say(f"compiled in {time.monotonic() - start:.1f} s")
+  log.print(f"compiled in {time.monotonic() - start:.1f} s")
   return compiled
 
 
@@ -227,7 +227,7 @@ def _evaluator(
 
   The sounds are of the first batch, see `sounds.make_sample_fn`.
   """
-  log.say("compiling the evaluation with its first batch ...")
+  log.print("compiling the evaluation with its first batch ...")
   measured = _measured(task, mesh, log)
   sample = make_sample_fn(_sounds_of(task), config.samples, mesh)
   jitted = jax.jit(
@@ -254,7 +254,7 @@ def _evaluator(
 
 
 def _sounds_of(task: Task) -> Any:
-  """`Sounds` of a task that makes some, else None."""
+  """`Sounds` of a task, or None."""
   return getattr(task, "sounds", None)
 
 
@@ -277,7 +277,7 @@ def _root_key(seed: int, mesh: jax.sharding.Mesh) -> jax.Array:
 def _stop_signals() -> Iterator[Callable[[int], bool]]:
   """Yields step -> whether to save and stop (SIGTERM, or Ctrl-C once)."""
   if jax.process_count() > 1:
-    # jax.distributed listens for SIGTERM and makes all agree on a step.
+    # jax.distributed handles SIGTERM and makes all processes agree on a step.
     yield multihost_utils.reached_preemption_sync_point
     return
   received: set[int] = set()
@@ -287,7 +287,7 @@ def _stop_signals() -> Iterator[Callable[[int], bool]]:
   def on_signal(number: int, _: FrameType | None) -> None:
     if repeats.is_repeat(number):
       return
-    if number in received:  # A second one is for good.
+    if number in received:  # A second one stops at once.
       signal.signal(number, previous[number])
       signal.raise_signal(number)
     received.add(number)

@@ -1,4 +1,4 @@
-"""Bundles out of trained experts and the codec and CLAP they go with."""
+"""Bundles from trained experts with their codec and CLAP."""
 
 import dataclasses
 import logging
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-  """Where a codec or CLAP is.
+  """Location of a codec or CLAP.
 
   Attributes:
-    path: a folder, or the name of a bundle that ships.
-    setting: of a run, the setting of its config that says so.
+    path: a folder, or the name of a built-in bundle.
+    setting: for a run, the setting of its config that names the path.
   """
 
   path: str
@@ -43,14 +43,14 @@ class Place(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TrainedExperts:
-  """Experts, and what goes with them.
+  """Experts, and what belongs to them.
 
   Attributes:
     config, params: the stacked experts.
-    execution: how they were run when they were trained.
-    generate: what `generate` does with them by default.
-    codec, clap: what made the codes and prompts that they were trained on.
-    repertoire: what they know, as `clap` embeds it; None: it is not known.
+    execution: how they were run in training.
+    generate: default settings of `generate`.
+    codec, clap: those that made their training codes and prompts.
+    repertoire: what they were trained on, embedded by `clap`; None: unknown.
   """
 
   config: experts.ExpertConfig
@@ -69,17 +69,16 @@ def assemble(
   clap_folder: str | os.PathLike | None = None,
   **settings: Any,
 ) -> Bundle:
-  """Experts, made a bundle with the codec and CLAP that they go with.
+  """Makes a bundle from experts with their codec and CLAP.
 
   Args:
     folder: of experts, see `load_experts`.
-    codec_folder, clap_folder: other than what made the codes of the run, or
-      than those of the bundle.
-    **settings: other fields of `Bundle` than the run or the bundle says.
+    codec_folder, clap_folder: replacements for those of the run or the bundle.
+    **settings: fields of `Bundle` that override those of the run or the bundle.
 
   Raises:
-    UserError: no experts, codec or CLAP, other ones at their path than the run
-      had, or components that do not fit each other.
+    UserError: experts, codec or CLAP are missing, were replaced since the run,
+      or do not fit each other.
   """
   trained = load_experts(folder)
   sources = [] if codec_folder else [trained.codec]
@@ -104,11 +103,11 @@ def assemble(
 
 
 def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
-  """Experts out of whatever holds them.
+  """Loads experts from any folder that contains them.
 
   Args:
-    name_or_path: a work directory of `siren-jax train`, a bundle, or what
-      `siren-jax import-weights` made.
+    name_or_path: a work directory of `siren-jax train`, a bundle, or the output
+      of `siren-jax import-weights`.
 
   Raises:
     UserError: there are none.
@@ -131,7 +130,7 @@ def load_experts(name_or_path: str | os.PathLike) -> TrainedExperts:
 
 
 def _of_run(folder: Folder) -> TrainedExperts:
-  # Orbax takes a second to import, which bundles have no use for.
+  # Imports Orbax, which takes a second and is not needed for bundles.
   from siren_jax.storage import checkpoint
 
   saved, params, extra = checkpoint.restore_params(folder.path)
@@ -160,10 +159,10 @@ def _of_run(folder: Folder) -> TrainedExperts:
 
 
 def _check_unchanged(workdir: Path, sources: Sequence[Place]) -> None:
-  """Refuses a codec or CLAP that took the place of those of the run.
+  """Checks that the codec and CLAP of the run were not replaced.
 
   Raises:
-    UserError: what made the codes or prompts is not at its path any more.
+    UserError: the one that made the codes or prompts is no longer at its path.
   """
   used = {s.setting: s.path for s in sources if s.setting}
   inputs = (

@@ -1,4 +1,4 @@
-"""One model of several that were tuned from the same start."""
+"""Averages of models that were fine-tuned from the same start."""
 
 import dataclasses
 import math
@@ -18,20 +18,20 @@ from siren_jax.weights.bundle import Bundle
 def average(
   start: Bundle, tuned: Sequence[Bundle], share: float = 1.0
 ) -> tuple[Bundle, float]:
-  """`start` and `share` of what `tuned` learned since, on average.
+  """`start` plus `share` times the mean weight change of `tuned`.
 
   As in WARP (Ramé et al. 2024), which averages along arcs instead of straight
-  lines. A share below 1 gives up some for being nearer to the start, one above
-  1 goes beyond.
+  lines. A share below 1 interpolates towards the start, one above 1
+  extrapolates.
 
   Args:
-    start: what all of `tuned` were tuned from.
-    tuned: one at least.
-    share: of their mean distance from `start`.
+    start: the common start of `tuned`.
+    tuned: at least one.
+    share: of the mean weight change from `start`.
 
   Returns:
-    The first of `tuned` with other experts; and how far they agree: the mean
-    cosine of the ways that any two went, 1 of one alone.
+    The first of `tuned` with the averaged experts; and their agreement: the
+    mean cosine of the weight changes of any two, 1 for a single model.
 
   Raises:
     UserError: some have other components or another config than `start`, or its
@@ -48,7 +48,7 @@ def average(
 
 
 def _way(start: Bundle, model: Bundle) -> Any:
-  """From the parameters of `start` to those of `model`."""
+  """Weight change from `start` to `model`."""
   _check_same(start, model)
   way = jax.tree.map(
     lambda a, b: a - b, model.params["params"], start.params["params"]
@@ -74,7 +74,7 @@ def _agreement(ways: Sequence[Any]) -> float:
 
 
 def _check_same(start: Bundle, model: Bundle) -> None:
-  """Refuses what was not tuned from `start`."""
+  """Checks that `model` was tuned from `start`."""
   models: dict[str, tuple[Any, Any]] = {
     "experts": (start, model),
     "codec": (start.codec, model.codec),

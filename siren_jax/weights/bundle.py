@@ -45,7 +45,7 @@ _KEYS = (
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-  """Stacked experts of a folder; where `params` is None, they are read."""
+  """Stacked experts of a folder; read on access if `params` is None."""
 
   folder: pathlib.Path
   params: Any = None
@@ -70,20 +70,20 @@ class _Params:
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-  """Everything that turns words into sound.
+  """Everything that is needed to turn text into sound.
 
   Attributes:
     name: what the bundle calls itself.
     codec, clap: the codec and the text tower, with their parameters.
     config, params: the stacked experts; see `released`.
     sampling: the default settings of `generate`.
-    execution: how the experts are run. It is not saved; bundles of before,
-      which kept it, are run as they say.
-    max_seconds: the longest sound that the experts were trained on; longer ones
-      are drawn in windows of that length.
-    candidates: drawn for each sound by default; the one that CLAP finds
-      nearest to the prompt is kept.
-    repertoire: what the experts were trained on; None: it is not known.
+    execution: how the experts are run. It is not saved; older bundles that
+      contain it are run accordingly.
+    max_seconds: length of the longest training sounds; longer sounds are drawn
+      in windows of this length.
+    candidates: drawn for each sound by default; the one closest to the prompt
+      by CLAP is kept.
+    repertoire: what the experts were trained on; None: unknown.
   """
 
   name: str
@@ -118,15 +118,15 @@ class Bundle:
     }
 
   def run_with(self, execution: experts.Execution) -> "Bundle":
-    """The same experts, run otherwise."""
+    """The same bundle with another execution."""
     params = self.__dict__["params"]
     return dataclasses.replace(self, params=params, execution=execution)
 
   def released(self, **changes: Any) -> "Bundle":
-    """With these changes, and without the experts that `load` read.
+    """The bundle with these changes, and without experts read by `load`.
 
-    Where `params` is asked for, they are read again; those that came from
-    elsewhere stay.
+    They are read again when `params` is accessed; experts from elsewhere are
+    kept.
     """
     params = self.__dict__["params"]
     if isinstance(params, _Stored):
@@ -141,9 +141,9 @@ def load(
   """Reads a bundle, checking every tensor against its config.
 
   Args:
-    name_or_path: a folder, or the name of a bundle that ships; by default
+    name_or_path: a folder, or the name of a built-in bundle; by default
       `folders.DEFAULT`.
-    execution: how the experts are to be run.
+    execution: how the experts are run.
 
   Raises:
     UserError: a file or tensor is missing, broken or of another shape (the
@@ -175,10 +175,10 @@ def _read_experts(folder: pathlib.Path) -> tuple[experts.ExpertConfig, Any]:
 
 
 def generate_config(folder: Folder) -> GenerateConfig:
-  """What a bundle's config.json says of `generate`.
+  """Settings of `generate` in a bundle's config.json.
 
   Raises:
-    UserError: it is not that of a bundle, or a setting is out of its range.
+    UserError: not a bundle's config, or a setting is out of range.
   """
   settings = read_config(folder)
   names = [f.name for f in dataclasses.fields(GenerateConfig)]
@@ -191,10 +191,10 @@ def generate_config(folder: Folder) -> GenerateConfig:
 def read_execution(
   folder: Folder, settings: dict[str, Any]
 ) -> experts.Execution:
-  """How experts are run, of settings that say so; the default of others.
+  """The execution in the settings, or the default if they have none.
 
   Raises:
-    UserError: a setting is unknown or out of its range.
+    UserError: a setting is unknown or out of range.
   """
   with about(folder.path):
     return configs.from_dict(
@@ -227,11 +227,11 @@ def read_config(folder: Folder) -> dict[str, Any]:
 
 
 def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:
-  """Writes a bundle with model card `card`: all of the folder or none of it.
+  """Writes a bundle with model card `card`, atomically.
 
   Raises:
-    UserError: `folder` exists and holds something, or a value does not fit
-      into float16.
+    UserError: `folder` exists and is not empty, or a value does not fit into
+      float16.
   """
   with files.new_folder(check_new(folder)) as temporary:
     _write(temporary, bundle, card)
@@ -268,7 +268,7 @@ def save_encoders(
   clap_model: clap.Clap,
   dtype: Any = None,
 ) -> None:
-  """What of a bundle code sets carry: what made their codes and prompts.
+  """Writes the codec and CLAP of a code set, as in a bundle.
 
   `codec.load(folder)` and `clap.load(folder)` read it.
   """
@@ -298,7 +298,7 @@ def _write_json(path: pathlib.Path, values: Any) -> None:
 
 
 def check_components(bundle: Bundle) -> None:
-  """Refuses components that were not made for each other.
+  """Checks that components belong together.
 
   Raises:
     UserError: the experts' frozen tables are not the codec's, the text tower's

@@ -35,7 +35,7 @@ class _Layer(NamedTuple):
 def load(
   path: str | os.PathLike, sample_rate: int = 16000
 ) -> codec_model.Codec:
-  """Reads either publisher's checkpoint; its sizes follow from its tensors.
+  """Reads either publisher's checkpoint; sizes are inferred from its tensors.
 
   Args:
     path: folder as on the Hub (its config.json has the sample rate), or one
@@ -66,7 +66,7 @@ def shapes(config: DacConfig) -> Any:
 
 
 def plan(config: DacConfig, names: Iterable[str]) -> Iterator[Entry]:
-  """How `names`, of either publisher, become our parameters."""
+  """Plan from `names`, of either publisher, to our parameters."""
   descript = _is_descript(names)
   for layer in _layers(config):
     theirs = layer.descript if descript else layer.hugging_face
@@ -88,7 +88,7 @@ _MAKE = {
 
 
 def _sizes(source: published.Tensors) -> dict[str, Any]:
-  """What the shapes of `source` tell of the config."""
+  """Config fields inferred from the shapes of `source`."""
   first, down, out = (
     ("encoder.block.0", "encoder.block.{}.block.4", "decoder.model.0")
     if _is_descript(source)
@@ -146,7 +146,7 @@ def _layers(config: DacConfig) -> Iterator[_Layer]:
 
 
 def _block(side: str, i: int, descript: str) -> Iterator[_Layer]:
-  """Units, a Snake and a change of rate; the decoder has the units last."""
+  """Units, a Snake and a rate change; in the decoder, the units come last."""
   block = f"{side}.block.{i}"
   encodes = side == "encoder"
   first_unit, first_other = (0, _UNITS) if encodes else (2, 0)

@@ -77,7 +77,7 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
     UserError: as `load`.
   """
   folder = paths.local(folder)
-  # Without either, transformers may make a vocabulary up.
+  # Without these files, transformers may invent a vocabulary.
   if not any((folder / name).is_file() for name in _VOCABULARIES):
     raise UserError(
       f"{folder}: neither {' nor '.join(_VOCABULARIES)}; download the"
@@ -88,7 +88,7 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int) -> Tokenizer:
     words = read(folder, local_files_only=True).backend_tokenizer
   except Exception as error:  # It raises what it likes.
     raise UserError(
-      f"{folder}: transformers cannot read its tokenizer ({_gist(error)});"
+      f"{folder}: transformers cannot read its tokenizer ({_reason(error)});"
       " download it again"
     ) from error
   return tokenizer.checked(words, vocab_size, folder)
@@ -101,7 +101,7 @@ def read_config(folder: Path) -> LaionConfig:
     UserError: as `load`.
   """
   path = folder / "config.json"
-  files.read_json(path, "download it again")  # Says it better if there is none.
+  files.read_json(path, "download it again")  # better message if it is missing
   read = _transformers().AutoConfig.from_pretrained
   try:
     values = read(folder, local_files_only=True)
@@ -109,7 +109,7 @@ def read_config(folder: Path) -> LaionConfig:
       raise ValueError(f"model_type {values.model_type!r}, expected 'clap'")
   except Exception as error:  # It raises what it likes.
     raise UserError(
-      f"{path} is not a LAION CLAP config ({_gist(error)}); download it again"
+      f"{path} is not a LAION CLAP config ({_reason(error)}); download it again"
     ) from error
   text, audio = values.text_config, values.audio_config
   settings = dict(
@@ -143,7 +143,7 @@ def read_config(folder: Path) -> LaionConfig:
 
 
 def _preprocessing(folder: Path) -> dict[str, Any]:
-  """Settings of the spectrogram, where the folder says them.
+  """Settings of the spectrogram, if the folder has them.
 
   transformers reads preprocessor_config.json with torch only.
   """
@@ -159,12 +159,12 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
 
 
 def _transformers() -> Any:
-  # Or it says that without torch it has no models, which nobody asks for.
+  # Suppresses the warning that models need torch.
   os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
   return extras.load("transformers")
 
 
-def _gist(error: Exception) -> str:
+def _reason(error: Exception) -> str:
   return " ".join(f"{error!r:.300}".split())
 
 

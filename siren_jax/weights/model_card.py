@@ -18,10 +18,10 @@ from siren_jax.weights.repertoire import Kind, Repertoire
 
 
 def notes(folder: str | os.PathLike) -> str | None:
-  """What the card in `folder` says of data and licences: all but its head.
+  """The notes on data and licences of the card in `folder`, without its head.
 
   Raises:
-    UserError: the card is not text, or something else in its place.
+    UserError: the card is not a text file.
   """
   path = pathlib.Path(folder) / "README.md"
   if not path.is_file() or not path.stat().st_size:
@@ -33,7 +33,7 @@ def notes(folder: str | os.PathLike) -> str | None:
 
 
 def license_of(folder: str | os.PathLike) -> str | None:
-  """The licence that the card in `folder` names; None where it names none.
+  """The licence in the card of `folder`; None if there is none.
 
   Raises:
     UserError: the card is not text, or its front matter is not YAML.
@@ -64,9 +64,9 @@ def render(
   """The model card of a bundle: front matter of the hub, and Markdown.
 
   Args:
-    notes: its sections on data, licences and limits; None: nobody said.
-    license: of the weights, as the hub calls it; None: it is not known.
-    address: what `--model` takes, where that is not the bundle's name.
+    notes: its sections on data, licences and limits; None: unknown.
+    license: identifier of the weights' licence on the hub; None: unknown.
+    address: argument of `--model`, if not the bundle's name.
   """
 
   def size(tree: Any) -> str:
@@ -93,7 +93,7 @@ def render(
 
 
 def _front_matter(model: Bundle, license: str | None) -> str:
-  """What the hub files a model under, in YAML."""
+  """Metadata for the hub, in YAML."""
   import huggingface_hub  # slow to import
 
   examples = _EXAMPLES
@@ -154,7 +154,7 @@ def _escaped(text: str) -> str:
   return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-# Where it is not known what a model knows.
+# For models without a repertoire.
 _EXAMPLES = ["a dog barking", "rain on a tin roof", "a clock ticking"]
 
 _NOT_NAMED = "not named"
@@ -167,7 +167,7 @@ trained on, by licence:
 | licence | clips |
 |---|---:|"""
 
-# What is between these is written anew with every card.
+# The text between these is regenerated with each card.
 _BEGIN, _END = "<!-- begin of kinds.json -->", "<!-- end of kinds.json -->"
 
 NO_NOTES = """## Data and licences

@@ -1,8 +1,8 @@
-"""Tensors of published checkpoints, one at a time, into our parameters.
+"""Conversion of published checkpoints to our parameters, tensor by tensor.
 
-A plan says of every parameter which of their tensors it is made of and how;
-`fill` follows it and lets nothing pass: no parameter unfilled, no tensor
-unused, no shape bent. Only one tensor is in memory beside the parameters.
+A plan says which tensors each parameter is made of, and how; `fill` follows it
+and checks that no parameter is missing, no tensor unused and no shape wrong.
+Only one tensor is in memory besides the parameters.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ class Entry(NamedTuple):
 
   Attributes:
     path: its place, '/' between names.
-    names: of their tensors that it is made of.
-    make: these tensors, in order, to the parameter.
+    names: of the published tensors that it is made of.
+    make: function of these tensors, in order, to the parameter.
   """
 
   path: str
@@ -48,8 +48,8 @@ class Tensors(Mapping[str, np.ndarray]):
   """Tensors by name, read when asked for. Weight norm is folded in.
 
   Args:
-    shapes: of all by name; afterwards also those of what is folded.
-    read: gives one of them.
+    shapes: of all tensors by name; afterwards also of folded ones.
+    read: returns a tensor by name.
     where: for messages.
 
   Raises:
@@ -147,18 +147,18 @@ def fill(
   """Parameters of the tree `shapes` (of `jax.eval_shape`), float32.
 
   Args:
-    source: their tensors. plan: what becomes of them.
-    ignored: patterns (fnmatch) of tensors that hold nothing learned.
+    source: published tensors. plan: their conversion.
+    ignored: patterns (fnmatch) of tensors without learned values.
 
   Raises:
     UserError: a tensor is missing, unknown, of another shape or not finite, or
       a parameter is not in the plan; the message names it.
   """
-  wanted = flax.traverse_util.flatten_dict(shapes, sep="/")
+  flat_shapes = flax.traverse_util.flatten_dict(shapes, sep="/")
   plan = list(plan)
   used = {name for entry in plan for name in entry.names}
   check_names(source, used, ignored)
-  _check("the plan", "lacks", set(wanted) - {entry.path for entry in plan})
+  _check("the plan", "lacks", set(flat_shapes) - {entry.path for entry in plan})
   filled = {}
   for entry in plan:
     theirs = [source[name] for name in entry.names]
@@ -167,7 +167,7 @@ def fill(
         value = np.ascontiguousarray(entry.make(*theirs), np.float32)
     except (ValueError, IndexError):
       value = None  # refused below, as the shape that it is
-    shape = wanted[entry.path].shape
+    shape = flat_shapes[entry.path].shape
     if value is None or value.shape != shape:
       raise UserError(
         f"{source.where}: tensor {entry.names[0]!r} has shape"
@@ -182,7 +182,7 @@ def fill(
 def check_names(
   source: Tensors, used: set[str], ignored: Sequence[str] = ()
 ) -> None:
-  """Raises UserError if a tensor is missing, or there is one of no use."""
+  """Raises UserError if a tensor is missing or unused."""
   _check(source.where, "lacks", used - set(source))
   spare = {
     name

@@ -1,4 +1,4 @@
-"""What a bundle knows: its kinds of sound, and whose recordings they were.
+"""The repertoire of a bundle: kinds of sound, and authors of recordings.
 
 kinds.json           {"far_threshold", "kinds": [...], "credits": [...]}
 kinds.safetensors    embeddings of length one, times 127, int8: `known_IxE` of
@@ -24,7 +24,7 @@ from siren_jax.common.errors import UserError, about
 from siren_jax.storage import tensors
 
 TEXT, EMBEDDINGS = "kinds.json", "kinds.safetensors"
-# Chosen by benchmarks/far_prompts.py, with both halves of its prompts in sight.
+# Chosen by benchmarks/far_prompts.py, on both halves of its prompts.
 FAR = 0.12
 _REMEDY = "get both from the same export, or remove both"
 _SHARPNESS = 20.0  # of the soft maximum of cosines
@@ -158,7 +158,7 @@ class Repertoire:
     return groups
 
   def margin(self, text_E: np.ndarray) -> float:
-    """How much nearer a text is to what is known than to other words."""
+    """How much closer a text is to known phrases than to other words."""
     return _nearness(self.known_IxE, text_E) - _nearness(self.other_IxE, text_E)
 
   def closest(self, text_E: np.ndarray, count: int) -> tuple[Kind, ...]:
@@ -187,7 +187,7 @@ class Repertoire:
 
 
 def load(folder: str | os.PathLike) -> Repertoire | None:
-  """What the bundle in `folder` knows; None where it does not say.
+  """The repertoire of the bundle in `folder`; None if it has none.
 
   Raises:
     UserError: one of the two files is missing or broken, or they do not fit

@@ -1,4 +1,4 @@
-"""Published weights of the networks that judge: VGGish and PANNs' Cnn14.
+"""Published weights of the evaluation networks: VGGish and PANNs' Cnn14.
 
 VGGish as torchvggish names it (features.0.weight, ...), Cnn14 as PANNs does
 (conv_block1.conv1.weight, ...). Torch's filters are [out, in, time, mel], ours
@@ -31,7 +31,7 @@ from siren_jax.weights.published import (
 )
 
 _FOURIER = "spectrogram_extractor.stft.conv_real.weight"
-# The PCA that Google's release quantizes with, which FAD does without.
+# Google's PCA for quantization, which FAD does not use.
 _VGGISH_SPARE = ("pproc.*",)
 _CNN14_SPARE = (
   "*.num_batches_tracked",

@@ -185,14 +185,14 @@ def _read(stored: published.Tensors, ours: Tensors, cfg: ExpertConfig) -> None:
     slots = [ours[p] if layer is None else ours[p][layer] for p in paths]
     flat = [_matrix(p, slot) for p, slot in zip(paths, slots, strict=True)]
     widths = [x.shape[1] for x in flat]
-    wanted = (flat[0].shape[0], sum(widths))
+    expected = (flat[0].shape[0], sum(widths))
     lines = value.shape[0] if value.ndim == 2 else 1
-    if lines != wanted[0] or value.size != math.prod(wanted):
+    if lines != expected[0] or value.size != math.prod(expected):
       raise UserError(
         f"{stored.where}: tensor {name!r} has shape {list(theirs.shape)}, which"
         " does not fit config.json; take both from the same training run"
       )
-    parts = np.split(value.reshape(wanted), np.cumsum(widths)[:-1], axis=1)
+    parts = np.split(value.reshape(expected), np.cumsum(widths)[:-1], axis=1)
     for slot, part in zip(slots, parts, strict=True):
       slot[...] = part.reshape(slot.shape)
 

@@ -1,8 +1,8 @@
-"""What a bundle will know, out of the manifests of its training data.
+"""The repertoire of a bundle, from the manifests of its training data.
 
-The kinds are those of the recordings that `prepare-data` trains on. What is far
-from them is measured in the text tower's space: a kind's phrases there, and the
-words of the tokenizer that no phrase has. Nothing needs to be heard for it.
+The kinds are those of the recordings that `prepare-data` trains on. Distance to
+them is measured in the text tower's space, with the phrases of each kind and
+the words of the tokenizer that are in no phrase. No audio is needed.
 """
 
 import collections
@@ -28,7 +28,7 @@ from siren_jax.weights.repertoire import (
   stored,
 )
 
-# With these sizes a bundle grows by a megabyte, and more tell no better.
+# These sizes add a megabyte to a bundle; larger ones are no more accurate.
 PHRASES = 8  # of a kind
 OTHER_WORDS = 3500
 _SAME = 0.75  # cosine from which a word means what a phrase does

@@ -35,14 +35,14 @@ def test_scale_and_offset_of_a_reward_do_not_matter(method):
 
 
 @pytest.mark.parametrize("method", advantages.METHODS)
-def test_a_constant_reward_says_nothing(method):
+def test_a_constant_reward_gives_no_advantage(method):
   level = jnp.full((2, 4), 0.1) + jnp.array([0, 1e-9, -1e-9, 0])
   close(advantages.METHODS[method](level), [NONE, NONE])
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 @pytest.mark.parametrize("method", advantages.METHODS)
-def test_a_reward_that_failed_counts_nowhere(method, bad):
+def test_a_reward_that_is_not_finite_does_not_count(method, bad):
   of = advantages.METHODS[method]
   holed = REWARD[:1].at[0, 1].set(bad)
   advantage = of(holed)[0]

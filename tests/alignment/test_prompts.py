@@ -86,7 +86,7 @@ def test_every_prompt_comes_and_none_twice_in_a_batch(batches):
   assert len(next(batches(batch_size=9))["truth_B"]) == 9
 
 
-def test_the_order_follows_from_the_seed_and_goes_on(batches):
+def test_the_order_follows_from_the_seed_and_resumes(batches):
   def ids(stream, count):
     return [next(stream)["ids_BxP"].tolist() for _ in range(count)]
 

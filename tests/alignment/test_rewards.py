@@ -63,7 +63,7 @@ def test_diversity_is_the_mean_novelty_over_pairs(rollout):
   np.testing.assert_allclose(jnp.mean(reward), (0 + 4 / 3) / 2, rtol=1e-5)
 
 
-def test_deep_likelihood_hears_the_deeper_codes_alone(rollout):
+def test_deep_likelihood_depends_on_the_deeper_codes_alone(rollout):
   reward = rewards.deep_likelihood(rollout)
   assert reward[0] == -np.mean([2, 3, 4, 5])
   louder = rollout.log_probs_BxNxT.at[:, 0].set(100.0)
@@ -71,7 +71,7 @@ def test_deep_likelihood_hears_the_deeper_codes_alone(rollout):
   np.testing.assert_array_equal(rewards.deep_likelihood(other), reward)
 
 
-def test_verifiable_is_what_verify_says(rollout):
+def test_verifiable_equals_verify(rollout):
   expected = [
     claims.verify(truth, np.asarray(audio), RATE)
     for truth, audio in zip(rollout.truths[:7], rollout.audio_BxS)

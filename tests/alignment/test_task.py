@@ -118,7 +118,7 @@ def test_coarse_experts_learn_from_a_reward_of_deeper_codes(make, batch):
 
 
 @pytest.mark.long
-def test_nothing_moves_where_rewards_say_nothing(make, batch):
+def test_constant_rewards_change_no_parameter(make, batch):
   names = ("my_rewards:constant", "my_rewards:broken")
   _, state, step = make(rewards=names, weights=(1.0, 1.0))
   after, history = run(step, state, batch, 2)
@@ -130,10 +130,10 @@ def test_nothing_moves_where_rewards_say_nothing(make, batch):
 def test_a_broken_reward_does_not_poison_another(make, batch):
   _, state, step = make()
   names = ("my_rewards:low", "my_rewards:broken")
-  _, _, beside = make(rewards=names, weights=(1.0, 1.0))
-  alone, _ = step(state, batch, jax.random.key(0))
-  both, metrics = beside(state, batch, jax.random.key(0))
-  same(both.params, alone.params)
+  _, _, step_with_both = make(rewards=names, weights=(1.0, 1.0))
+  state_of_one, _ = step(state, batch, jax.random.key(0))
+  state_of_both, metrics = step_with_both(state, batch, jax.random.key(0))
+  same(state_of_both.params, state_of_one.params)
   assert np.isfinite(metrics["reward"])
 
 
@@ -337,14 +337,14 @@ def test_settings_that_make_no_sense(make, changes, message):
     make(**changes)
 
 
-def test_the_first_sound_of_each_prompt_is_heard(make, batch):
+def test_sounds_are_the_first_of_each_prompt(make, batch):
   """The same ones whether the rollouts of all are there already or not."""
   task, state, _ = make()
   make_sounds = jax.jit(task.sounds.make, static_argnums=2)
   rolled = jax.jit(task.rollout)(state, batch, None)
-  heard = [make_sounds(state, b, 2)["generated"] for b in (batch, rolled)]
+  sounds = [make_sounds(state, b, 2)["generated"] for b in (batch, rolled)]
   group = task.config.group_size
   np.testing.assert_array_equal(
-    heard[1], rolled["audio_BxS"][: 2 * group : group]
+    sounds[1], rolled["audio_BxS"][: 2 * group : group]
   )
-  np.testing.assert_allclose(heard[0], heard[1], atol=1e-4)
+  np.testing.assert_allclose(sounds[0], sounds[1], atol=1e-4)

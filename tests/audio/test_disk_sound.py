@@ -23,7 +23,7 @@ def chunks(seconds):
 
 def test_a_sound_on_disk_is_read_as_an_array(tmp_path):
   audio_S = np.concatenate(list(chunks(3)))
-  with disk_sound.beside(tmp_path / "new" / "x.wav") as sound:
+  with disk_sound.temporary(tmp_path / "new" / "x.wav") as sound:
     assert not any(tmp_path.iterdir())  # neither a name nor a folder
     assert len(sound) == 0 and not sound[:].size
     for chunk_S in chunks(3):
@@ -35,14 +35,14 @@ def test_a_sound_on_disk_is_read_as_an_array(tmp_path):
 
 
 def test_samples_that_are_no_numbers_are_refused(tmp_path):
-  with disk_sound.beside(tmp_path / "x.wav") as sound:
+  with disk_sound.temporary(tmp_path / "x.wav") as sound:
     with pytest.raises(UserError, match=r"x\.wav: NaN or infinite"):
       sound.append(np.array([0, np.nan], "f4"))
 
 
 def test_a_full_disk_is_named(tmp_path):
   with pytest.raises(UserError, match=r"x\.wav: cannot write.*free space"):
-    with disk_sound.beside(tmp_path / "x.wav"):
+    with disk_sound.temporary(tmp_path / "x.wav"):
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -51,7 +51,7 @@ def test_disk_and_memory_give_the_same_file(tmp_path, suffix):
   in_memory, on_disk = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
   audio_S = loudness.level(np.concatenate(list(chunks(9))), RATE)
   sound_files.write_audio(in_memory, audio_S, RATE)
-  with disk_sound.beside(on_disk) as sound:
+  with disk_sound.temporary(on_disk) as sound:
     for chunk_S in chunks(9):
       sound.append(chunk_S)
     sound_files.write_audio(on_disk, loudness.levelled(sound, RATE), RATE)
@@ -61,7 +61,7 @@ def test_disk_and_memory_give_the_same_file(tmp_path, suffix):
 def _peak_memory(path, seconds):
   tracemalloc.start()
   try:
-    with disk_sound.beside(path) as sound:
+    with disk_sound.temporary(path) as sound:
       for chunk_S in chunks(seconds):
         sound.append(chunk_S)
       sound_files.write_audio(path, loudness.levelled(sound, RATE), RATE)

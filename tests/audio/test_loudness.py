@@ -159,7 +159,7 @@ def test_a_limiter_leaves_what_fits_as_it_is(size):
 
 
 @pytest.mark.parametrize("size", [1, 37, 1280, 100000])
-def test_a_limiter_turns_peaks_down_and_counts_them(size):
+def test_a_limiter_reduces_peaks_and_counts_them(size):
   audio_S = clicks(amplitude=2.0)
   limiter = loudness.Limiter(RATE, 6.0)
   limited_S = _in_chunks(audio_S, limiter, size)

@@ -45,7 +45,7 @@ def test_filters_are_librosas_to_the_bit(rate, scale, norm):
     np.testing.assert_array_equal(ours, theirs.T)
 
 
-def test_sides_of_filters_are_straight_over_the_axis_asked_for():
+def test_sides_of_filters_are_straight_over_the_given_axis():
   hz = np.fft.rfftfreq(4096, 1 / 16000)
   for over, axis in (("hz", hz), ("mel", mel.from_hz(hz, "htk"))):
     bank = mel.filters(16000, 4096, 8, scale="htk", norm=None, over=over)

@@ -51,7 +51,7 @@ def test_reads_each_format(tmp_path, suffix, options):
   assert abs(peak_hz(audio_S, RATE) - 440) < 5
 
 
-def test_resamples_and_mixes_down_and_says_so(tmp_path):
+def test_resampling_and_mixing_down_are_noted(tmp_path):
   left = tone(44100)
   soundfile.write(tmp_path / "a.wav", np.stack([left, 0 * left], 1), 44100)
   audio_S, notes = sound_files.read_audio(tmp_path / "a.wav", RATE)

@@ -96,7 +96,7 @@ def test_shifted_multiplies_are_a_depthwise_convolution():
   )
 
 
-def test_what_fills_the_last_cell_is_not_heard():
+def test_padding_of_the_last_cell_has_no_effect():
   pool = audio_tower.AttentionPool(2)
   x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 6)), "float32")
   mask = jnp.array([True, True, True, False])
@@ -129,7 +129,7 @@ def _boundaries(config, most):
   return sorted({1, *(e + d for e in edges for d in (-1, 0, 1))} - {most + 1})
 
 
-def test_one_program_hears_any_length(config, params, compilations):
+def test_one_program_embeds_any_length(config, params, compilations):
   """As the cropped audio is embeddings, whatever follows."""
   x = _noise(0.25)
   cropped = [x[:, :n] for n in _boundaries(config, x.shape[1])]
@@ -144,7 +144,7 @@ def test_one_program_hears_any_length(config, params, compilations):
   assert np.ptp(np.asarray(expected), 0).max() > 1e-2
 
 
-def test_one_program_hears_any_length_at_another_rate(
+def test_one_program_embeds_any_length_at_another_rate(
   config, params, compilations
 ):
   x = _noise(0.1, rate=22050)

@@ -37,7 +37,7 @@ SIZES = [1, 399, 400, 401, 800, 801, 820, 1337, 2000]
 
 
 @pytest.mark.parametrize("audio", [UNFUSED, FUSED], ids=["one", "fused"])
-def test_one_program_hears_any_length(audio, clap_config, compilations):
+def test_one_program_embeds_any_length(audio, clap_config, compilations):
   """As the cropped audio is embeddings, whatever follows."""
   config = LaionConfig(text=clap_config.text, audio=audio, embed_dim=8)
   shapes = jax.eval_shape(lambda key: clap.init(key, config), jax.random.key(0))
@@ -86,15 +86,15 @@ def test_a_long_clip_is_cut_to_its_middle():
 def test_fusion_squeezes_the_whole_and_takes_three_parts(size):
   mel_BxIxTxM, longer = features(AUDIO_BxS[:, :size], FUSED)
   assert mel_BxIxTxM.shape == (2, 4, FRAMES, 8) and longer.all()
-  whole_heard = dataclasses.replace(FUSED, seconds=size / FUSED.sample_rate)
-  frames_BxTxM = features(AUDIO_BxS[:, :size], whole_heard)[0][:, 0]
+  full_length = dataclasses.replace(FUSED, seconds=size / FUSED.sample_rate)
+  frames_BxTxM = features(AUDIO_BxS[:, :size], full_length)[0][:, 0]
   total = frames_BxTxM.shape[1]
   place = (np.arange(FRAMES) + 0.5) * total / FRAMES - 0.5
-  whole = [
+  expected = [
     np.stack([np.interp(place, np.arange(total), x) for x in x_TxM.T], -1)
     for x_TxM in frames_BxTxM
   ]
-  np.testing.assert_allclose(mel_BxIxTxM[:, 0], whole, atol=1e-3)
+  np.testing.assert_allclose(mel_BxIxTxM[:, 0], expected, atol=1e-3)
   ranges = np.array_split(np.arange(total - FRAMES + 1), 3)
   for i, places in enumerate(ranges):
     start = places[len(places) // 2] if len(places) else 0
@@ -103,7 +103,7 @@ def test_fusion_squeezes_the_whole_and_takes_three_parts(size):
 
 
 @pytest.mark.parametrize("size", [400, 800, 819])
-def test_fusion_hears_no_parts_of_what_is_not_a_frame_longer(size):
+def test_fusion_needs_at_least_one_frame_more(size):
   mel_BxIxTxM, longer = features(AUDIO_BxS[:, :size], FUSED)
   assert not longer.any()
   for i in range(1, 4):

@@ -155,7 +155,7 @@ def test_rows_without_class_do_not_count_for_accuracy():
   np.testing.assert_allclose(tasks._accuracy(guess, label), 3 / 4)
 
 
-def test_training_starts_where_it_is_told(config, params):
+def test_training_starts_from_the_given_parameters(config, params):
   texts = _texts()
   start = {"text": {"words": np.full((120, 6), 0.5, np.float32)}}
   state = jax.eval_shape(  # boxes are kept

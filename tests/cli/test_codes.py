@@ -55,7 +55,7 @@ def test_folders_rates_and_channels(folder, codec, capsys):
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3", ".WAV"])
-def test_decode_writes_what_the_suffix_says(suffix, folder, codec):
+def test_decode_writes_the_format_of_the_suffix(suffix, folder, codec):
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   assert main(["decode", "x.npz", "--out", f"y{suffix}", *codec]) == 0
   info = soundfile.info(f"y{suffix}")
@@ -86,7 +86,7 @@ def test_a_closed_pipe_costs_no_file(folder, codec, monkeypatch):
     assert file["num_samples"] == 5000
 
 
-def test_clipping_is_told(folder, codec, capsys, monkeypatch):
+def test_clipping_is_reported(folder, codec, capsys, monkeypatch):
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   loud_BxS = np.full((1, 5000), 1.5, "f4")
   monkeypatch.setattr("siren_jax.codec.chunks.decode", lambda *_: loud_BxS)

@@ -107,7 +107,7 @@ def test_a_bug_is_not_taken_for_bad_input(monkeypatch):
     cli.main(failing_verb(monkeypatch, ZeroDivisionError()))
 
 
-def test_interrupt_says_that_the_run_goes_on(monkeypatch, capsys):
+def test_an_interrupt_says_that_the_run_can_resume(monkeypatch, capsys):
   assert cli.main(failing_verb(monkeypatch, KeyboardInterrupt())) == 130
   assert "same command" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ def test_a_name_is_valid_anywhere(prompt, seed, sample):
   assert stem.endswith(f"seed{seed}" + (f"-{sample}" if sample else ""))
 
 
-def test_names_say_seed_and_sample():
+def test_names_contain_seed_and_sample():
   assert outputs.stem("A dog, barking!", 7, 0) == "a-dog-barking-seed7"
   assert (
     outputs.stem("rain_in Sp\u00e4t", 0, 12) == "rain-in-sp\u00e4t-seed0-12"

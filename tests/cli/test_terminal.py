@@ -29,7 +29,7 @@ def send(number):
 @pytest.mark.parametrize(
   "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 )
-def test_a_signal_cleans_up_and_is_told(number, monkeypatch, capsys):
+def test_a_signal_cleans_up_and_is_reported(number, monkeypatch, capsys):
   handlers, cleaned = signal.getsignal(number), []
 
   def run(args):
@@ -102,7 +102,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_says_what_an_interrupt_leaves(verb, monkeypatch, capsys):
+def test_every_verb_reports_what_an_interrupt_leaves(verb, monkeypatch, capsys):
   module = f"siren_jax.cli.{cli.VERBS[verb]}.{verb.replace('-', '_')}"
 
   def stop(args):

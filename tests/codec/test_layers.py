@@ -20,7 +20,7 @@ def test_blocks_compute_in_the_type_of_their_parameters(dtype):
 
 
 @pytest.mark.parametrize("alpha", [0.01, 1.0, 30.0])
-def test_a_snake_is_what_its_paper_says(alpha):
+def test_a_snake_matches_its_paper(alpha):
   """Values and derivatives, for arguments of many turns too."""
   x_BxTxD = np.linspace(-40, 40, 20_001, dtype="f4")[None, :, None]
   params = {"params": {"alpha": jnp.full(1, alpha)}}

@@ -125,6 +125,6 @@ def test_steady_noise_swings_less_and_is_as_loud(tiny):
   "change",
   [{"fft_size": 500}, {"num_codebooks": 0}, {"synthesis_stride": 3}],
 )
-def test_impossible_sizes_are_told(tiny, change):
+def test_impossible_sizes_are_reported(tiny, change):
   with pytest.raises(UserError, match=next(iter(change))):
     dataclasses.replace(tiny, **change)

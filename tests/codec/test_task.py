@@ -96,7 +96,7 @@ def test_locked_codes_stay(tiny, batch, params):
 
 
 @pytest.mark.long
-def test_dead_codes_are_reborn_on_residuals(tiny, batch):
+def test_dead_codes_restart_at_residuals(tiny, batch):
   task = _task(tiny, dead_usage=0.2, usage_decay=0.5)
   states, history = _train(task, batch, 12)
   # 20 x 4 frames of four steady tones need a few codes of the 32.
@@ -156,15 +156,15 @@ def test_energy_distance_prefers_noise_to_its_average():
   assert losses.energy_distance(target, tone, tone) > 1.5 * drawn
 
 
-def test_recordings_are_heard_beside_what_the_codec_gives_back(
-  tiny, batch, params
-):
+def test_sounds_are_recordings_and_their_reconstructions(tiny, batch, params):
   state = TrainState(jnp.int32(0), params, opt_state=None)
   sounds = _task(tiny).sounds
-  heard = jax.jit(sounds.make, static_argnums=2)(state, batch, 2)
+  sounds_by_name = jax.jit(sounds.make, static_argnums=2)(state, batch, 2)
   recording_BxS = batch["audio_BxS"][:2]
-  np.testing.assert_array_equal(heard["recording"], recording_BxS)
+  np.testing.assert_array_equal(sounds_by_name["recording"], recording_BxS)
   model = codec.Codec(tiny, params)
   decoded_BxS = model.decode(model.encode(recording_BxS))
-  np.testing.assert_allclose(heard["reconstruction"], decoded_BxS, atol=1e-4)
+  np.testing.assert_allclose(
+    sounds_by_name["reconstruction"], decoded_BxS, atol=1e-4
+  )
   assert sounds.sample_rate == tiny.sample_rate

@@ -22,7 +22,7 @@ def _sound(hertz_T, amplitude=0.1, phase=None):
 
 
 @pytest.mark.parametrize("hertz", [60.0, 261.6, 1000.0, 3333.0])
-def test_harmonics_lie_at_multiples_and_are_as_loud_as_asked(hertz):
+def test_harmonics_are_at_multiples_with_the_given_amplitudes(hertz):
   audio = _sound([hertz] * 200)[RATE // 2 : RATE // 2 + RATE]
   spectrum = np.abs(np.fft.rfft(audio * np.hanning(RATE))) * 4 / RATE
   count = int((RATE / 2 - 250) // hertz)

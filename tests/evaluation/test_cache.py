@@ -20,7 +20,7 @@ def entry(tmp_path):
   return tmp_path / "scorer" / "content.npz"
 
 
-def test_what_was_put_is_got(entry, tmp_path):
+def test_get_returns_what_was_put(entry, tmp_path):
   arrays, notes = Cache(tmp_path).get("scorer", "content")
   np.testing.assert_equal(arrays, ARRAYS)
   assert notes == NOTES
@@ -67,7 +67,7 @@ def test_half_an_entry_is_none(entry, tmp_path):
   assert Cache(tmp_path).get("scorer", "content") is None
 
 
-def test_a_place_that_cannot_be_written_is_said_once(tmp_path, caplog):
+def test_an_unwritable_cache_is_reported_once(tmp_path, caplog):
   (tmp_path / "file").touch()
   cache = Cache(tmp_path / "file" / "cache")
   for content in ("one", "two"):

@@ -16,7 +16,7 @@ from siren_jax.evaluation.scorers import BatchConfig, Scorer
 RATE = 16000
 
 
-class Ear:
+class CountingScorer:
   """A scorer that counts what it hears."""
 
   def __init__(self, fingerprint="ear"):
@@ -49,13 +49,13 @@ def folder(tmp_path):
 def test_every_clip_gets_its_own(folder):
   listed = clips.find(folder)
   assert [c.name for c in listed] == sorted(c.name for c in listed)
-  features = clips.extract(listed, Ear().scorer)
+  features = clips.extract(listed, CountingScorer().scorer)
   for clip, what in zip(listed, features, strict=True):
     alone = np.abs(sound_files.read_audio(clip.path, RATE)[0]).mean()
     np.testing.assert_allclose(what["clip"], [alone], rtol=1e-5)
 
 
-def test_batches_have_the_size_that_is_asked_for(folder):
+def test_batches_have_the_requested_size(folder):
   sizes = set()
 
   def extract(audio_BxS):
@@ -76,32 +76,32 @@ def test_batches_have_the_size_that_is_asked_for(folder):
       BatchConfig(**setting)
 
 
-def test_cache_is_used_and_never_stale(folder, tmp_path):
-  ear, cache = Ear(), tmp_path / "cache"
-  first = clips.extract(clips.find(folder), ear.scorer, cache)
-  calls = ear.calls
+def test_the_cache_is_used_and_never_stale(folder, tmp_path):
+  counting, cache = CountingScorer(), tmp_path / "cache"
+  first = clips.extract(clips.find(folder), counting.scorer, cache)
+  calls = counting.calls
   done = []
-  again = clips.extract(clips.find(folder), ear.scorer, cache, done.append)
-  assert ear.calls == calls and done == [len(first)]
+  again = clips.extract(clips.find(folder), counting.scorer, cache, done.append)
+  assert counting.calls == calls and done == [len(first)]
   np.testing.assert_equal(again, first)
   loud_S = (0.5 * (-1) ** np.arange(8000)).astype("f4")
   sound_files.write_audio(folder / "00.wav", loud_S, RATE)
-  changed = clips.extract(clips.find(folder), ear.scorer, cache)
-  assert ear.calls == calls + 1
+  changed = clips.extract(clips.find(folder), counting.scorer, cache)
+  assert counting.calls == calls + 1
   by_name = [c.name for c in clips.find(folder)].index("00")
   np.testing.assert_allclose(changed[by_name]["clip"], [0.5], rtol=1e-3)
-  other = Ear("other weights")
+  other = CountingScorer("other weights")
   clips.extract(clips.find(folder), other.scorer, cache)
   assert other.calls > 0
 
 
-def test_a_broken_cache_file_is_heard_again(folder, tmp_path):
-  ear, cache = Ear(), tmp_path / "cache"
-  first = clips.extract(clips.find(folder), ear.scorer, cache)
+def test_a_broken_cache_file_is_recomputed(folder, tmp_path):
+  counting, cache = CountingScorer(), tmp_path / "cache"
+  first = clips.extract(clips.find(folder), counting.scorer, cache)
   for path in (cache / "ear").glob("*.npz"):
     path.write_bytes(path.read_bytes()[:40])
   np.testing.assert_equal(
-    clips.extract(clips.find(folder), ear.scorer, cache), first
+    clips.extract(clips.find(folder), counting.scorer, cache), first
   )
 
 
@@ -164,13 +164,13 @@ def test_every_kind_of_table_names_clips(folder, tmp_path, name):
   assert clip.name == "00" and clip.caption == "thunder"
 
 
-def test_what_cannot_be_heard_is_named(folder, tmp_path):
+def test_unusable_clips_are_named(folder, tmp_path):
   with pytest.raises(UserError, match="no sound files"):
     clips.find(tmp_path / "nothing")
   short_S = np.linspace(-0.5, 0.5, 100, dtype="f4")
   sound_files.write_audio(folder / "zz.wav", short_S, RATE)
   with pytest.raises(UserError, match="zz.wav.*at least"):
-    clips.extract(clips.find(folder), Ear().scorer)
+    clips.extract(clips.find(folder), CountingScorer().scorer)
 
 
 def test_two_of_one_name_are_refused(folder):
@@ -187,7 +187,7 @@ def test_two_of_one_name_are_refused(folder):
     clips.find(folder)
 
 
-def test_what_is_left_out_of_a_folder_is_said(folder, caplog):
+def test_skipped_files_of_a_folder_are_reported(folder, caplog):
   for name in ("._00.wav", "new.m4a"):
     (folder / name).write_bytes(b"x")
   (folder / "deep" / "loop").symlink_to("..")
@@ -205,7 +205,7 @@ def test_a_folder_within_is_left_out_and_links_are_not(folder, tmp_path):
   assert [c.name for c in clips.find(links, apart=folder)] == ["a"]
 
 
-def test_what_cannot_be_heard_is_logged(folder):
+def test_unusable_clips_are_logged(folder):
   """Broken, silent, too short, too long: the others are used."""
   (folder / "02.wav").write_bytes(b"RIFF")
   sound_files.write_audio(folder / "04.wav", np.zeros(8000, "f4"), RATE)
@@ -214,7 +214,9 @@ def test_what_cannot_be_heard_is_logged(folder):
   sound_files.write_audio(folder / "08.wav", long, RATE)
   log, done = clips.Log(), []
   listed = clips.find(folder)
-  features = clips.extract(listed, Ear().scorer, None, done.append, log)
+  features = clips.extract(
+    listed, CountingScorer().scorer, None, done.append, log
+  )
   assert sum(done) == len(listed)
   bad = [
     c.path.name for c, h in zip(listed, features, strict=True) if h is None
@@ -223,7 +225,7 @@ def test_what_cannot_be_heard_is_logged(folder):
   assert len(log.messages) == 4
   for name, reason in zip(bad, ("audio", "silent", "at least", "limit")):
     assert any(name in m and reason in m for m in log.messages)
-  clips.extract(listed, Ear("another").scorer, None, log=log)
+  clips.extract(listed, CountingScorer("another").scorer, None, log=log)
   assert len(log.messages) == 4, "each is named once"
 
 
@@ -248,11 +250,13 @@ def test_notes_are_the_same_from_the_cache(folder, tmp_path):
   stereo = np.random.default_rng(0).normal(0, 0.1, (8000, 2))
   soundfile.write(folder / "00.wav", stereo, 8000)
   counts = []
-  for ear in (Ear(), Ear()):
+  for counting in (CountingScorer(), CountingScorer()):
     log = clips.Log()
-    clips.extract(clips.find(folder), ear.scorer, tmp_path / "cache", log=log)
+    clips.extract(
+      clips.find(folder), counting.scorer, tmp_path / "cache", log=log
+    )
     counts.append(log.note_counts())
-  assert ear.calls == 0
+  assert counting.calls == 0
   assert counts[0] == counts[1]
   assert counts[0]["resampled 8000 -> 16000 Hz"] == 1
   assert counts[0]["2 channels mixed down"] == 1

@@ -48,7 +48,7 @@ def test_of_one_dimension_is_that_of_mean_and_deviation():
   np.testing.assert_allclose(frechet_distance(a, b), expected)
 
 
-def test_same_is_nought_and_order_does_not_matter():
+def test_equal_sets_have_distance_zero_and_order_does_not_matter():
   a, b = _draw(50, 16, 0), _draw(60, 16, 1, 2.0)
   assert frechet_distance(a, a) < 1e-10
   np.testing.assert_allclose(frechet_distance(a, b), frechet_distance(b, a))

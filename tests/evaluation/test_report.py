@@ -23,7 +23,7 @@ SCORER = Scorer(
 PANEL = Panel(SCORER, SCORER, SCORER)
 
 
-def _hearing(count=60, noise=0.3, seed=0):
+def _features(count=60, noise=0.3, seed=0):
   """Clips of one of two kinds."""
   rng = np.random.default_rng(seed)
   features, captions = [], []
@@ -44,7 +44,7 @@ def _hearing(count=60, noise=0.3, seed=0):
 
 
 def test_clips_compared_with_themselves_get_perfect_figures():
-  same = report.figures(_hearing(), _hearing(), PANEL)
+  same = report.figures(_features(), _features(), PANEL)
   assert list(same) == ["fad", "fad_inf", "fd", "is", "kl", "clap"]
   assert same["fad"].value < 1e-8 and same["fd"].value < 1e-8
   assert same["kl"].value == 0.0
@@ -54,16 +54,16 @@ def test_clips_compared_with_themselves_get_perfect_figures():
 
 
 def test_worse_clips_are_worse_in_everything():
-  reference = _hearing()
-  near = report.figures(reference, _hearing(noise=0.35, seed=1), PANEL)
-  far = report.figures(reference, _hearing(noise=2.0, seed=1), PANEL)
+  reference = _features()
+  near = report.figures(reference, _features(noise=0.35, seed=1), PANEL)
+  far = report.figures(reference, _features(noise=2.0, seed=1), PANEL)
   for key in ("fad", "fd", "kl"):
     assert far[key].value > near[key].high
   assert far["clap"].value < near["clap"].low
 
 
 def test_shuffled_pairs_have_a_worse_kl():
-  reference, generated = _hearing(), _hearing(noise=0.35, seed=1)
+  reference, generated = _features(), _features(noise=0.35, seed=1)
   shifted = dataclasses.replace(
     generated, names=generated.names[1:] + generated.names[:1]
   )
@@ -73,14 +73,14 @@ def test_shuffled_pairs_have_a_worse_kl():
 
 def test_the_order_of_clips_does_not_matter():
   """Inception scores are of parts: of one kind each, they would be one."""
-  mixed = _hearing()
+  mixed = _features()
   order = sorted(range(60), key=lambda i: mixed.captions[i])
   ordered = dataclasses.replace(
     mixed, **{f.name: [getattr(mixed, f.name)[i] for i in order]
               for f in dataclasses.fields(mixed)},
   )  # fmt: skip
   scores = [
-    report.alone(side, PANEL, np.random.default_rng(0))["is"].value
+    report.reference_free(side, PANEL, np.random.default_rng(0))["is"].value
     for side in (mixed, ordered)
   ]
   assert min(scores) > 1.2
@@ -89,15 +89,15 @@ def test_the_order_of_clips_does_not_matter():
 
 def test_without_pairs_or_captions_there_is_no_such_figure():
   generated = dataclasses.replace(
-    _hearing(), names=[f"x{i}" for i in range(60)], captions=[None] * 60
+    _features(), names=[f"x{i}" for i in range(60)], captions=[None] * 60
   )
-  figures = report.figures(_hearing(), generated, PANEL)
+  figures = report.figures(_features(), generated, PANEL)
   assert set(figures) == {"fad", "fad_inf", "fd", "is"}
 
 
 def test_one_clip_is_too_few():
   with pytest.raises(UserError, match="1 generated clip"):
-    report.figures(_hearing(), _hearing(1), PANEL)
+    report.figures(_features(), _features(1), PANEL)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -110,9 +110,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 
 
 def test_the_table_and_the_json_show_the_same_figures():
-  rows = {"generated (60)": report.figures(_hearing(), _hearing(), PANEL)}
-  rows["reference (60)"] = report.alone(
-    _hearing(), PANEL, np.random.default_rng(0)
+  rows = {"generated (60)": report.figures(_features(), _features(), PANEL)}
+  rows["reference (60)"] = report.reference_free(
+    _features(), PANEL, np.random.default_rng(0)
   )
   table = report.markdown(rows, report.head(PANEL))
   assert "| clips | fad | fad_inf | fd | is | kl | clap |" in table
@@ -151,7 +151,7 @@ def test_scorers_of_one_name_are_not_mixed_up(tmp_path):
   assert [x["text_space"] for x in side.features.text] == [2.0, 2.0]
 
 
-def test_all_figures_are_of_the_clips_that_everyone_hears(tmp_path):
+def test_all_figures_are_of_the_clips_that_every_scorer_takes(tmp_path):
   panel = Panel(_scorer("1", 1.0, 0.4), _scorer("2", 2.0), _scorer("3", 3.0))
   listed = _folder(tmp_path, [0.5, 0.2, 0.5])
   log, done = clips.Log(), []

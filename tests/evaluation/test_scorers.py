@@ -59,7 +59,7 @@ def test_everything_that_a_result_depends_on(tiny_model, monkeypatch):
   model = tiny_model.clap
 
   def fingerprint(model):
-    return scorers.in_all_places(model, "tiny").fingerprint
+    return scorers.clap_for_all_roles(model, "tiny").fingerprint
 
   words = tokenizer.train(["a dog", "rain"], model.config.text.vocab_size)
   fingerprints = [

@@ -61,7 +61,7 @@ def experiment(clap_config, tmp_path):
   )
 
 
-def test_captions_tell_their_class_if_they_tell_one(experiment):
+def test_captions_name_their_class_if_they_name_one(experiment):
   labels = experiments.Labels.of(experiment.data.path)
   assert labels.names == ("dog bark", "rain")
   class_of = labels.class_of
@@ -100,7 +100,7 @@ def test_labels_that_all_agree_make_no_classes(tmp_path):
   assert labels.names == () and labels.class_of["a tone"] == -1
 
 
-def test_batches_go_on_where_they_stopped(experiment, tmp_path):
+def test_batches_resume_where_they_stopped(experiment, tmp_path):
   def batches():
     return experiments.build(experiment, tmp_path / "work")[1]
 

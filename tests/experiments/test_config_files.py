@@ -61,7 +61,7 @@ def test_settings_of_execution_are_read_under_their_old_names(
   assert same == experiment
 
 
-def test_an_alignment_says_how_experts_are_run():
+def test_an_alignment_sets_the_execution_of_its_experts():
   path = str(CONFIGS / "tiny_align.py")
   experiment = config_files.from_file(
     path, ["--config.execution.dtype=bfloat16"]

@@ -18,7 +18,7 @@ def test_every_config_survives_json(path):
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
-def test_every_config_tells_its_own_command(path):
+def test_the_docstring_of_a_config_has_its_command(path):
   kind = kinds.KINDS[kinds.kind_of(config_files.from_file(str(path)))]
   text = path.read_text()
   assert f"siren-jax {kind.verb} --config=configs/{path.name}" in text

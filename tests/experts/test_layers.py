@@ -63,11 +63,11 @@ def test_positions_are_sines_on_even_and_cosines_on_odd_channels():
       assert table[position, channel] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("turn", [0, 1, 5])
-def test_dropout_drops_its_share_and_keeps_the_mean(turn):
+@pytest.mark.parametrize("index", [0, 1, 5])
+def test_dropout_drops_its_share_and_keeps_the_mean(index):
   shape = (400, 100)
   random = dropout_bytes(jax.random.key(0), 0.25, shape)
-  out = dropout(jnp.ones(shape), 0.25, random, turn)
+  out = dropout(jnp.ones(shape), 0.25, random, index)
   assert jnp.mean(out == 0) == pytest.approx(0.25, abs=0.01)
   assert jnp.mean(out) == pytest.approx(1, abs=0.02)
   assert (jnp.isclose(out, 0) | jnp.isclose(out, 4 / 3)).all()
@@ -76,7 +76,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(turn):
 def test_dropouts_that_share_bytes_drop_different_elements():
   random = dropout_bytes(jax.random.key(0), 0.25, (1000,))
   first, second = (
-    dropout(jnp.ones(1000), 0.25, random, turn) == 0 for turn in (0, 1)
+    dropout(jnp.ones(1000), 0.25, random, index) == 0 for index in (0, 1)
   )
   assert not (first & second).any()
 

@@ -74,8 +74,8 @@ def test_a_sharded_update_is_that_of_one_device(task, batch, plain, mesh):
 
 
 @pytest.mark.long
-def test_experts_of_a_device_take_turns(task, batch, plain):
-  turns = Stage1Task(
+def test_experts_of_a_device_run_sequentially(task, batch, plain):
+  sequential = Stage1Task(
     CONFIG,
     OPTIMIZER,
     task.tables,
@@ -84,7 +84,7 @@ def test_experts_of_a_device_take_turns(task, batch, plain):
   mesh = meshes.make_mesh(
     meshes.MeshConfig(expert=2, fsdp=2, model=2), jax.devices()[:8]
   )
-  assert_same_update(turns, batch, plain, mesh)
+  assert_same_update(sequential, batch, plain, mesh)
 
 
 def assert_same_update(task, batch, plain, mesh):

@@ -108,7 +108,7 @@ def test_an_expert_that_is_nan_does_not_spoil_another(plain, make, batch, loop):
   _assert_same(first(after.params), first(whole.params), atol=0)
 
 
-def test_going_on_from_trained_parameters(plain, tables):
+def test_training_continues_from_given_parameters(plain, tables):
   task, _, _, trained = plain
   again = Stage1Task(
     task.config, OPTIMIZER, tables, start=jax.device_get(trained.params)

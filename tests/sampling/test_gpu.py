@@ -114,6 +114,6 @@ def test_packed_weights_can_be_unpacked(model):
 def test_odd_widths_are_left_to_xla(monkeypatch, model):
   monkeypatch.setattr(tuning, "current", lambda: AS_ON_GPU)
   config, _ = model
-  assert packing.wanted(config)
+  assert packing.uses_kernels(config)
   for change in ({"heads": 8, "kv_heads": 8}, {"codebook_size": 24}):
-    assert not packing.wanted(dataclasses.replace(config, **change))
+    assert not packing.uses_kernels(dataclasses.replace(config, **change))

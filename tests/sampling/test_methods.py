@@ -140,6 +140,6 @@ def test_another_temperature_compiles_nothing_new(logits):
   ("name", "value"),
   [("temperature", 0), ("top_k", 0), ("top_p", 1.5), ("guidance", -1)],
 )
-def test_impossible_settings_are_told(name, value):
+def test_impossible_settings_are_reported(name, value):
   with pytest.raises(UserError, match=name):
     SamplingConfig(**{name: value})

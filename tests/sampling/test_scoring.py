@@ -62,9 +62,9 @@ def test_scores_are_what_the_sampler_reported(
     params, config, method, *prompt, keys, 6, execution=execution
   )
   chosen = np.array(numbers or (0, 1, 2))
-  asked = jax.tree.map(lambda x: x[chosen], params)
+  chosen_params = jax.tree.map(lambda x: x[chosen], params)
   scores = sampling.score(
-    asked, config, method, drawn.codes_BxNxT, *prompt, numbers,
+    chosen_params, config, method, drawn.codes_BxNxT, *prompt, numbers,
     execution=execution,
   )  # fmt: skip
   books = np.concatenate([[2 * k, 2 * k + 1] for k in chosen])
@@ -78,7 +78,7 @@ def test_scores_are_what_the_sampler_reported(
   assert np.isfinite(scores.entropy_BxNxT).all()
 
 
-def test_bfloat16_logits_leave_as_many_codes_as_top_k_says(model, prompt):
+def test_bfloat16_logits_keep_top_k_codes(model, prompt):
   """Rounded to bfloat16, many would tie with the last one let in."""
   config, params = model
   codes = jnp.zeros((3, 6, 40), jnp.int32)

@@ -28,7 +28,7 @@ def test_the_last_half_of_a_full_window_begins_the_next():
 
 @pytest.mark.parametrize("length", [2, 5, 12])
 @pytest.mark.parametrize("begin", range(40))
-def test_where_a_window_begins_does_not_depend_on_what_is_known(length, begin):
+def test_windows_do_not_depend_on_the_prefix(length, begin):
   whole = {
     t: window.first
     for window in windows(length, 0, 60)
@@ -50,12 +50,12 @@ def prompted(model, prompt):
   return prepare(prepare_weights(params, config), METHOD, *prompt)
 
 
-def _draw(prompted, keys, known_BxNxT):
+def _draw(prompted, keys, prefix_BxNxT):
   """Codes of `TOTAL` frames of which some are known."""
-  for window in windows(LENGTH, known_BxNxT.shape[2], TOTAL):
-    for samples in draw(prompted, keys, LENGTH, window, known_BxNxT):
-      known_BxNxT = np.concatenate([known_BxNxT, samples.codes_BxNxT], 2)
-  return known_BxNxT
+  for window in windows(LENGTH, prefix_BxNxT.shape[2], TOTAL):
+    for samples in draw(prompted, keys, LENGTH, window, prefix_BxNxT):
+      prefix_BxNxT = np.concatenate([prefix_BxNxT, samples.codes_BxNxT], 2)
+  return prefix_BxNxT
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,9 @@ def test_the_first_window_is_the_sample(model, prompt, keys, whole):
 
 
 @pytest.mark.parametrize("known", [1, 9, 10, 11, 12, 13, 17, 18, 19, 26])
-def test_going_on_from_codes_is_drawing_them_all(prompted, keys, whole, known):
+def test_continuing_a_prefix_equals_sampling_from_the_start(
+  prompted, keys, whole, known
+):
   np.testing.assert_array_equal(
     _draw(prompted, keys, whole[..., :known]), whole
   )

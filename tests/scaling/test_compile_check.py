@@ -131,7 +131,7 @@ def test_a_batch_that_does_not_divide_is_refused():
 
 
 @pytest.mark.tpu
-def test_too_much_is_told_with_a_remedy():
+def test_too_little_memory_is_reported_with_a_remedy():
   done = check("--config.train.batch_size=40000", "--frames=2000")
   assert done.returncode == 1, done.stdout
   assert "not fit" in done.stdout

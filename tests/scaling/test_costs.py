@@ -15,7 +15,7 @@ def compiled(function, *args):
   return jax.jit(function).lower(*args).compile().as_text()
 
 
-def test_a_loop_counts_as_often_as_it_turns():
+def test_a_loop_counts_once_per_iteration():
   x, w = jnp.ones((8, 16)), jnp.ones((5, 16, 16))
 
   def loop(x, w):

@@ -98,7 +98,7 @@ backend_config={"known_trip_count":{"n":"6"}}
 """
 
 
-def test_kernels_of_a_turn_are_counted():
+def test_kernels_of_an_iteration_are_counted():
   started = launches.of(hlo.Program(HLO).part("frame"))
   # In the frame 7; in loops 32 and 5; in either branch 1 or 3.
   assert started.kinds == {
@@ -113,10 +113,10 @@ def test_kernels_of_a_turn_are_counted():
 def test_loops_are_named_by_their_length_and_what_they_start():
   started = launches.of(hlo.Program(HLO))
   assert set(started.loops) == {
-    launches.Loop(times=1, turns=6, kernels=46),
-    launches.Loop(times=6, turns=32, kernels=1),
+    launches.Loop(times=1, trip_count=6, kernels=46),
+    launches.Loop(times=6, trip_count=32, kernels=1),
     # Its condition runs on the device, and the host reads what it says.
-    launches.Loop(times=6, turns=None, kernels=3 + 2),
+    launches.Loop(times=6, trip_count=None, kernels=3 + 2),
   }
   assert started.kernels == 1 + 6 * 46
 

@@ -57,7 +57,7 @@ def test_newest_step_comes_back_whole(workdir):
   )
 
 
-def test_restores_and_goes_on_saving(workdir):
+def test_restores_and_continues_saving(workdir):
   with Checkpoints(workdir, keep=2) as checkpoints:
     restored = checkpoints.restore_latest(abstract(state_at(0)))
     checkpoints.save(4, restored.state, {"n": 4}, {})

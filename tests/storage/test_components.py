@@ -62,7 +62,7 @@ def test_nonsense_in_a_config_is_one_line(settings, message, tmp_path):
     _load(tmp_path)
 
 
-def test_sizes_that_init_refuses_are_told(tmp_path):
+def test_sizes_that_init_refuses_are_reported(tmp_path):
   _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
 
   def init(key, config):

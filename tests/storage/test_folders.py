@@ -60,7 +60,7 @@ def write(folder, **contents):
     (dict(config=[1]), FolderKind.OTHER, ()),
   ],
 )
-def test_the_files_of_a_folder_say_its_kind(
+def test_the_files_of_a_folder_determine_its_kind(
   contents, kind, components, tmp_path
 ):
   folder = identify(write(tmp_path / "folder", **contents))
@@ -95,7 +95,7 @@ def test_the_wrong_folder_is_named_with_what_it_is(
   )
   write(tmp_path / "dac", config={"codec": {}})
   run = r"clap is a work directory of training \(kind='clap'\)"
-  asked = {
+  errors = {
     "audio holds no codec: it is an audio set": lambda: codec.load("audio"),
     f"expected a bundle; {run}": lambda: bundle.load("clap"),
     r"expected a bundle; dac is an imported model \(codec\)": lambda: (
@@ -111,9 +111,9 @@ def test_the_wrong_folder_is_named_with_what_it_is(
       reader.open_source("clap", "train")
     ),
   }
-  for message, ask in asked.items():
+  for message, load in errors.items():
     with pytest.raises(UserError, match=message):
-      ask()
+      load()
   message = user_error(["generate", "rain", "--model", "audio"])
   assert "expected a bundle; audio is an audio set; make one" in message
 

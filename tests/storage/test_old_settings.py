@@ -30,7 +30,7 @@ def test_other_configs_stay_as_they_are():
     assert old_settings.old_names(saved) == []
 
 
-def test_a_run_from_before_goes_on(tmp_path):
+def test_an_older_run_resumes(tmp_path):
   sizes = {"dim": 8, "heads": 2}
   how = {
     "dtype": "bfloat16",
@@ -52,7 +52,7 @@ def test_a_run_from_before_goes_on(tmp_path):
     run_config.record(tmp_path, now, resumed=True)
 
 
-def test_an_alignment_from_before_goes_on(tmp_path):
+def test_an_older_alignment_resumes(tmp_path):
   saved = {"kind": "align", "alignment": {"seconds": 1.0}}
   run_config.record(tmp_path, saved, resumed=False)
   now = saved | {"execution": dataclasses.asdict(ExecutionChanges())}

@@ -52,7 +52,7 @@ def test_an_input_is_known_by_its_fingerprint(tmp_path):
     run_config.record(tmp_path, settings("c", None), resumed=True)
 
 
-def test_a_run_without_fingerprints_goes_on_with_a_word(tmp_path):
+def test_a_run_without_fingerprints_resumes_with_a_note(tmp_path):
   old = {"data": {"path": "a"}}
   new = old | {"inputs": {"data.path": "f" * 64}}
   run_config.record(tmp_path, old, resumed=False)

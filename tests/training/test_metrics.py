@@ -86,9 +86,11 @@ def test_tensorboard_gets_sounds_and_their_pictures(tmp_path, toy):
   audio = [v for _, v in toy.summaries(tmp_path) if v.HasField("audio")]
   pictures = [v for _, v in toy.summaries(tmp_path) if v.HasField("image")]
   assert [v.tag for v in audio] == [v.tag for v in pictures] == list(tags)
-  heard, rate = soundfile.read(io.BytesIO(audio[1].audio.encoded_audio_string))
+  decoded, rate = soundfile.read(
+    io.BytesIO(audio[1].audio.encoded_audio_string)
+  )
   assert rate == 8000
-  np.testing.assert_allclose(heard, np.clip(loud[1], -1, 1), atol=1e-3)
+  np.testing.assert_allclose(decoded, np.clip(loud[1], -1, 1), atol=1e-3)
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
@@ -114,7 +116,7 @@ def test_without_a_terminal_progress_is_plain_lines(capsys):
   progress = Progress(100, 10, "train")
   progress.advance(11)
   progress.advance(20, {"loss": 1.25})
-  progress.say("hello")
+  progress.print("hello")
   progress.close()
   line, hello = capsys.readouterr().err.splitlines()
   assert line.startswith("train 20/100  loss 1.25  ")

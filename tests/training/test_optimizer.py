@@ -34,9 +34,9 @@ def test_schedule_without_warm_up_starts_at_the_peak():
 def test_schedule_of_no_steps_takes_those_of_training():
   config = OptimizerConfig(learning_rate=2.0, warmup_steps=10)
   for steps in (110, 1010):
-    rate = learning_rate(config.over(steps))
+    rate = learning_rate(config.with_steps(steps))
     np.testing.assert_allclose(rate(steps), 0.2, rtol=1e-6)
-  assert OptimizerConfig(steps=200).over(300).steps == 200
+  assert OptimizerConfig(steps=200).with_steps(300).steps == 200
   np.testing.assert_allclose(
     [learning_rate(config)(s) for s in (0, 5, 10, 10_000)], [0, 1, 2, 2]
   )
@@ -44,9 +44,9 @@ def test_schedule_of_no_steps_takes_those_of_training():
 
 def test_a_warm_up_longer_than_training_is_cut(caplog):
   config = OptimizerConfig(warmup_steps=10)
-  assert config.over(11).warmup_steps == 10
-  assert config.over(10) == OptimizerConfig(warmup_steps=1, steps=10)
-  assert config.over(0) == config
+  assert config.with_steps(11).warmup_steps == 10
+  assert config.with_steps(10) == OptimizerConfig(warmup_steps=1, steps=10)
+  assert config.with_steps(0) == config
   assert not caplog.text  # The verbs say it, once.
 
 

@@ -49,7 +49,7 @@ def test_resumed_run_equals_one_run(toy, straight, tmp_path):
   assert_same(state, straight[1])
 
 
-class Heard:
+class TaskWithSounds:
   """Gives a toy task sounds, which its parameters make."""
 
   def __init__(self, task):
@@ -66,10 +66,12 @@ class Heard:
     return {"made": audio_BxS, "recording": jnp.tanh(batch["x_BxD"][:rows])}
 
 
-def test_every_evaluation_is_heard_and_changes_nothing(toy, straight, tmp_path):
-  heard = Heard(toy.Task(toy.config(10)))
-  toy.run(tmp_path, 7, task=heard, samples=3)
-  state = toy.run(tmp_path, 10, task=heard, samples=3)
+def test_every_evaluation_writes_sounds_and_changes_nothing(
+  toy, straight, tmp_path
+):
+  task = TaskWithSounds(toy.Task(toy.config(10)))
+  toy.run(tmp_path, 7, task=task, samples=3)
+  state = toy.run(tmp_path, 10, task=task, samples=3)
   assert_same(state, straight[1])
   audio = [
     (s, v.tag) for s, v in toy.summaries(tmp_path) if v.HasField("audio")
@@ -84,18 +86,18 @@ def test_every_evaluation_is_heard_and_changes_nothing(toy, straight, tmp_path):
 def test_sounds_are_compiled_once_or_not_at_all(samples, toy, tmp_path):
   traced = []
 
-  class Counted(Heard):
+  class Counted(TaskWithSounds):
     @staticmethod
     def make(state, batch, rows, scale):
       traced.append(rows)
-      return Heard.make(state, batch, rows, scale)
+      return TaskWithSounds.make(state, batch, rows, scale)
 
   task = Counted(toy.Task(toy.config(12)))
   mesh = meshes.make_mesh(meshes.MeshConfig(data=4), jax.devices()[:4])
   toy.run(tmp_path, 12, mesh=mesh, task=task, samples=samples)
   assert traced == ([4] if samples else [])
-  heard = [v for _, v in toy.summaries(tmp_path) if v.HasField("audio")]
-  assert len(heard) == 2 * 2 * samples
+  sounds = [v for _, v in toy.summaries(tmp_path) if v.HasField("audio")]
+  assert len(sounds) == 2 * 2 * samples
 
 
 def test_loss_falls(straight):
@@ -171,7 +173,7 @@ def test_interrupted_before_any_checkpoint_starts_afresh(
 
 
 @pytest.mark.long
-def test_a_flipped_bit_is_told_or_changes_nothing(
+def test_a_flipped_bit_is_detected_or_changes_nothing(
   toy, straight, tmp_path, caplog
 ):
   """In any file of the newest checkpoint; some of them are read by nobody."""
@@ -223,10 +225,13 @@ def test_a_second_signal_is_for_good(monkeypatch, request):
   # A shell starts what is in its background with the signal ignored.
   before = signal.signal(signal.SIGINT, signal.default_int_handler)
   request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-  with pytest.raises(KeyboardInterrupt), trainer._stop_signals() as stop_asked:
+  with (
+    pytest.raises(KeyboardInterrupt),
+    trainer._stop_signals() as stop_requested,
+  ):
     for _ in range(2):
       signal.raise_signal(signal.SIGINT)
-      assert stop_asked(0)
+      assert stop_requested(0)
     signal.raise_signal(signal.SIGINT)
     raise AssertionError("nothing came of the second one")
 

@@ -29,7 +29,7 @@ def close(one, other, **bounds):
   )
 
 
-def test_of_one_it_is_that_one(tiny_model):
+def test_averaging_one_model_gives_that_model(tiny_model):
   one = tuned(tiny_model, 0)
   averaged, agreement = average(tiny_model, [one])
   close(averaged.params, one.params, atol=1e-6)
@@ -53,13 +53,13 @@ def test_the_mean_and_shares_of_it(tiny_model, share):
 def test_agreement_is_the_mean_cosine_of_pairs(tiny_model):
   """Of ways of any length: 1 with itself, -1 with its opposite."""
 
-  def went(*sizes):
+  def agreement(*sizes):
     runs = [tuned(tiny_model, 0, size) for size in sizes]
     return average(tiny_model, runs)[1]
 
-  np.testing.assert_allclose(went(0.1, 0.3), 1, atol=1e-3)
-  np.testing.assert_allclose(went(0.1, -0.2), -1, atol=1e-3)
-  np.testing.assert_allclose(went(0.1, -0.2, 0.3), -1 / 3, atol=1e-3)
+  np.testing.assert_allclose(agreement(0.1, 0.3), 1, atol=1e-3)
+  np.testing.assert_allclose(agreement(0.1, -0.2), -1, atol=1e-3)
+  np.testing.assert_allclose(agreement(0.1, -0.2, 0.3), -1 / 3, atol=1e-3)
   runs = [tuned(tiny_model, seed) for seed in range(3)]
   assert abs(average(tiny_model, runs)[1]) < 0.05
 

@@ -82,7 +82,7 @@ def test_numbers_are_stored_as_float16(tiny_bundle):
 
 
 @pytest.mark.parametrize("candidates", [0, 65])
-def test_candidates_out_of_range_are_told(candidates, copy):
+def test_candidates_out_of_range_are_refused(candidates, copy):
   edit(copy, candidates=candidates)
   with pytest.raises(UserError, match=f"candidates {candidates}.*1 to 64"):
     bundle.load(copy)

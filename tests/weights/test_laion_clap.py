@@ -49,7 +49,7 @@ def test_what_a_config_leaves_out_is_as_published(folder):
   assert laion_clap.read_config(folder) == LaionConfig()
 
 
-def test_a_config_says_the_sizes(folder):
+def test_sizes_are_read_from_the_config(folder):
   audio = {
     "enable_fusion": True,
     "depths": [2, 2],
@@ -89,7 +89,7 @@ def test_another_config_is_refused_in_one_line(config, message, folder):
   assert "\n" not in str(error.value)
 
 
-def test_no_config_is_told(tmp_path):
+def test_a_missing_config_is_reported(tmp_path):
   with pytest.raises(UserError, match="config.json: no such file"):
     laion_clap.read_config(tmp_path)
 

@@ -40,7 +40,7 @@ def test_what_is_saved_comes_back(tmp_path):
   assert after.known_IxE.dtype == np.int8
 
 
-def test_a_bundle_of_before_says_nothing(tmp_path):
+def test_an_older_bundle_has_no_repertoire(tmp_path):
   assert repertoire.load(tmp_path) is None
 
 

@@ -37,10 +37,10 @@ def test_imported_logits_are_the_published_ones(fixture):
   logits = np.asarray(run(params, config, *batch))
   frames = batch[2]
   for n in range(config.num_codebooks):
-    want = expected[f"logits_{n}"]
-    every = config.codebook_size // want.shape[-1]
+    published = expected[f"logits_{n}"]
+    every = config.codebook_size // published.shape[-1]
     got = logits[:, n, :, ::every]
-    np.testing.assert_allclose(got[frames], want[frames], atol=1e-4)
+    np.testing.assert_allclose(got[frames], published[frames], atol=1e-4)
 
 
 def test_imported_losses_are_the_published_ones(fixture):
@@ -49,8 +49,10 @@ def test_imported_losses_are_the_published_ones(fixture):
   total, metrics = run(params, config, *batch)
   own = config.codebooks_per_expert
   for n in range(config.num_codebooks):
-    want = expected[f"expert{n // own}_ce_codebook_{n}"]
-    np.testing.assert_allclose(metrics[f"ce_codebook_{n}"], want, atol=1e-4)
+    published = expected[f"expert{n // own}_ce_codebook_{n}"]
+    np.testing.assert_allclose(
+      metrics[f"ce_codebook_{n}"], published, atol=1e-4
+    )
   losses = [expected[f"expert{k}_loss"] for k in range(config.num_experts)]
   np.testing.assert_allclose(total, np.mean(losses), atol=1e-4)
 

@@ -173,7 +173,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _repertoire(args: argparse.Namespace, model: Any) -> Any:
-  """What the bundle will know: of the manifests, or as it was."""
+  """The repertoire of the bundle: from the manifests, or unchanged."""
   from siren_jax.common import files
 
   repertoire = model.repertoire
@@ -223,11 +223,11 @@ def save(
   license: str | None,
   push: str | None = None,
 ) -> None:
-  """Writes a bundle with its card, and says where it is.
+  """Writes a bundle with its card, and prints its path.
 
   Args:
     notes, license: see `model_card.render`.
-    push: a name of the hub, to which it is uploaded, too.
+    push: name on the hub to upload it to.
   """
   from siren_jax.storage import hub
   from siren_jax.weights import bundle, model_card
@@ -236,12 +236,12 @@ def save(
   size = sum(p.stat().st_size for p in out.iterdir())
   print(f"{out}: {size / 1e6:.1f} MB")
   if push:
-    runtime.say(f"uploading to {push} ...")
+    runtime.print_status(f"uploading to {push} ...")
     print(hub.push(out, push))
-  say_next(push or out)
+  print_next_command(push or out)
 
 
-def say_next(model: str | pathlib.Path) -> None:
+def print_next_command(model: str | pathlib.Path) -> None:
   """Prints the command that makes a sound with this model."""
   name = shlex.quote(str(model))
   print(f'try next: siren-jax generate "a dog barking" --model {name}')

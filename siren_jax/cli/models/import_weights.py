@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read(kind: str, source: str | pathlib.Path) -> tuple[str, Any, Any]:
-  """Part, config and parameters."""
+  """Component, config and parameters."""
   from siren_jax.weights import dac, laion_clap, scorers, siren_stage1
 
   if kind == "dac":
@@ -77,7 +77,7 @@ _NEXT = {
 
 
 def _fetched(source: str) -> str | pathlib.Path:
-  """A folder or file on this machine."""
+  """A local folder or file, downloaded if necessary."""
   if source.startswith(_OLD_HUB):
     name = source.removeprefix(_OLD_HUB)
     raise UserError(
@@ -85,7 +85,7 @@ def _fetched(source: str) -> str | pathlib.Path:
     )
   if not source.startswith(hub.PREFIX):
     return source
-  runtime.say(f"fetching {source} ...")
+  runtime.print_status(f"fetching {source} ...")
   return hub.fetch(source, _PATTERNS)
 
 

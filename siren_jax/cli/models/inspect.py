@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.storage import folders
 
   target = args.target or None
-  # A folder comes before a config that ships by the same name.
+  # A folder takes precedence over a built-in config of the same name.
   named = target in config_files.shipped() and not paths.local(target).is_dir()
   if target and (named or target.endswith(".py")):
     trees = _of_experiment(config_files.from_file(target))
@@ -93,7 +93,7 @@ def _of_bundle(folder: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_files(folder: Any) -> Iterator[tuple[str, Any]]:
-  """The tensors as they are, of import-weights or of others."""
+  """Names and tensors of weights from import-weights or third parties."""
   from siren_jax.storage import tensors
 
   paths = sorted(folder.path.glob("*.safetensors"))
@@ -112,14 +112,14 @@ def _of_experiment(experiment: Any) -> Iterator[tuple[str, Any]]:
   print(f"{kind.subpackage}: {getattr(experiment, kind.subpackage)}")
   if hasattr(experiment, "execution"):
     print(f"execution: {experiment.execution}")
-  if name == "align":  # It has no components, but changes those of its start.
+  if name == "align":  # has no components, but changes those of its start
     yield from _of_folder(folders.identify(experiment.data.start or None))
   else:
     yield kind.subpackage, kind.shapes(experiment)
 
 
 def _progress(workdir: pathlib.Path, num_steps: int) -> str:
-  """How far the training in `workdir` is, and its newest metrics."""
+  """Progress of the training in `workdir`, and its latest metrics."""
   from siren_jax.storage import folders
 
   step = max(folders.steps(workdir), default=0)
@@ -136,7 +136,7 @@ def _progress(workdir: pathlib.Path, num_steps: int) -> str:
 
 
 def _table(component: str, tree: Any, full: bool) -> None:
-  """Prints tensors by their first name (all of them if `full`), and a sum."""
+  """Prints tensors by first name (all of them if `full`), and their total."""
   import flax.traverse_util
 
   flat = flax.traverse_util.flatten_dict(tree, sep="/")

@@ -1,6 +1,6 @@
 """Endpoints: from browser request to displayed result; see docs/demo.md.
 
-A method is an endpoint. It takes whatever JSON can hold, and gives values of
+Each method is an endpoint. It takes any JSON values, and yields values for
 `player.js`: {status, rate, chunks, sounds}. Nothing here imports Gradio.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from siren_jax.cli import outputs
 from siren_jax.cli.page import limits, making
 from siren_jax.cli.page.gate import Gate
-from siren_jax.cli.page.limits import Asked
+from siren_jax.cli.page.limits import Request
 from siren_jax.cli.page.making import Candidate, Source, Studio
 from siren_jax.cli.sounds import closest
 from siren_jax.cli.sounds.recordings import Recording
@@ -29,9 +29,9 @@ class Endpoints:
   """The endpoints of a page.
 
   Attributes:
-    studio: what makes sounds.
-    folder: where uploads are and files that the page serves.
-    gate: who works passes it.
+    studio: generates sounds.
+    folder: of uploads and of files that the page serves.
+    gate: all work passes through it.
   """
 
   studio: Studio
@@ -50,13 +50,13 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """Sounds of words: the first as it is drawn, then all of them."""
-    asked = limits.asked(
+    """Sounds from a prompt: the first as it is drawn, then all of them."""
+    request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
-    return self._streamed(asked, None)
+    return self._streamed(request, None)
 
-  def go_on(
+  def continue_(
     self,
     recording: Any,
     words: Any,
@@ -67,11 +67,11 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """Sounds that go on from a recording."""
-    asked = limits.asked(
+    """Sounds that continue a recording."""
+    request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
-    return self._streamed(asked, self._source(recording))
+    return self._streamed(request, self._source(recording))
 
   def fill(
     self,
@@ -86,8 +86,8 @@ class Endpoints:
     top_k: Any,
     guidance: Any,
   ) -> Iterator[Value]:
-    """A part of a recording to regenerate, from `start` to `end` in seconds."""
-    asked = limits.asked(
+    """Regenerates a recording from `start` to `end`, in seconds."""
+    request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
     longest = limits.RECORDING_SECONDS
@@ -95,7 +95,7 @@ class Endpoints:
       limits.number("start", start, 0, longest),
       limits.number("end", end, 0, longest),
     )
-    return self._changed(asked, recording, Recording("fill", "", hole=hole))
+    return self._changed(request, recording, Recording("fill", "", hole=hole))
 
   def vary(
     self,
@@ -110,14 +110,14 @@ class Endpoints:
     guidance: Any,
   ) -> Iterator[Value]:
     """Variations of a recording that keep `keep` of its codebooks."""
-    asked = limits.asked(
+    request = limits.check_request(
       words, seconds, seed, candidates, temperature, top_k, guidance
     )
-    keep = limits.whole("keep", keep, 0, self.books - 1)
-    return self._changed(asked, recording, Recording("vary", "", keep=keep))
+    keep = limits.integer("keep", keep, 0, self.num_codebooks - 1)
+    return self._changed(request, recording, Recording("vary", "", keep=keep))
 
-  def look(self, recording: Any) -> Value:
-    """A recording as the model hears it; nothing where there is none."""
+  def preview(self, recording: Any) -> Value:
+    """A recording as the model reads it; empty without one."""
     if recording is None:
       return self._value("")
     source = self._source(recording)
@@ -126,58 +126,60 @@ class Endpoints:
     return self._value("; ".join(source.notes), sounds=[sound])
 
   @property
-  def books(self) -> int:
-    """Codebooks of the model."""
+  def num_codebooks(self) -> int:
+    """Number of codebooks of the model."""
     return self.studio.siren.bundle.codec.config.num_codebooks
 
-  def _streamed(self, asked: Asked, source: Source | None) -> Iterator[Value]:
+  def _streamed(
+    self, request: Request, source: Source | None
+  ) -> Iterator[Value]:
     """One sound as it is drawn, then the files of all."""
     chunks: list[str] = []
     seconds = 0.0
-    for chunk_S in making.stream(self.studio, asked, source):
+    for chunk_S in making.stream(self.studio, request, source):
       seconds += len(chunk_S) / self.studio.siren.sample_rate
       chunks.append(_encoded(chunk_S))
       yield self._value(f"{seconds:.1f} s drawn", chunks)
-    candidates = making.generate(self.studio, asked, source)
+    candidates = making.generate(self.studio, request, source)
     done = source and Recording("continue", source.name).done
-    yield from self._shown(asked, candidates, source, done or "", chunks)
+    yield from self._shown(request, candidates, source, done or "", chunks)
 
   def _changed(
-    self, asked: Asked, recording: Any, how: Recording
+    self, request: Request, recording: Any, how: Recording
   ) -> Iterator[Value]:
     source = self._source(recording)
-    candidates = making.change(self.studio, asked, source, how)
-    return self._shown(asked, candidates, source, how.done, [])
+    candidates = making.change(self.studio, request, source, how)
+    return self._shown(request, candidates, source, how.done, [])
 
   def _shown(
     self,
-    asked: Asked,
+    request: Request,
     candidates: Iterable[Candidate],
     source: Source | None,
     done: str,
     chunks: list[str],
   ) -> Iterator[Value]:
-    """Sounds as they are finished, the best last of all pointed out."""
-    words = asked.words or (
+    """Sounds as they are finished; finally marks the best one."""
+    words = request.words or (
       pathlib.PurePath(source.name).stem if source else ""
     )
     sounds: list[Value] = []
     near = None
-    yield self._value(f"0 of {asked.sounds} sounds", chunks)
+    yield self._value(f"0 of {request.sounds} sounds", chunks)
     for sound in candidates:
-      stem = outputs.stem(words, asked.seed, sound.facts["sample"], done)
+      stem = outputs.stem(words, request.seed, sound.facts["sample"], done)
       sounds.append(self._files(sound.audio_S, stem, sound.facts))
       near = sound.facts["closest"]
       sounds[-1] |= {"title": stem, "score": sound.score}
       if sound.score is not None:
         sounds[-1]["title"] += f", CLAP score {sound.score:.2f}"
-      count = f"{len(sounds)} of {asked.sounds} sounds"
+      count = f"{len(sounds)} of {request.sounds} sounds"
       yield self._value(count, chunks, list(sounds))
-    if asked.words and len(sounds) > 1:
+    if request.words and len(sounds) > 1:
       best = max(sounds, key=lambda sound: sound["score"])
       best["best"] = True
       best["title"] += ", nearest to the words"
-    remark = closest.line(asked.words, near) if near else ""
+    remark = closest.warning(request.words, near) if near else ""
     yield self._value(remark, sounds=sounds)
 
   def _source(self, recording: Any) -> Source:
@@ -204,7 +206,7 @@ class Endpoints:
     else:
       outputs.write(path, audio_S, facts, picture=False)
       json = path.with_suffix(".json")
-      # As text: clients take a group with a path for a file of the page.
+      # As text: clients treat an object with a path as a file of the page.
       sound |= {"json": _file(json), "facts": json.read_text("utf-8")}
     path.with_suffix(".png").write_bytes(spectrogram.image(audio_S, rate))
     return sound

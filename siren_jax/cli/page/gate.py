@@ -15,7 +15,7 @@ class Closed(UserError):
 
 
 class Gate:
-  """Counts who is inside. Python must not end while a thread is in XLA."""
+  """Counts running work: Python must not exit while a thread is in XLA."""
 
   def __init__(self) -> None:
     self._change = threading.Condition()
@@ -23,13 +23,13 @@ class Gate:
 
   @contextlib.contextmanager
   def inside(self, when_idle: bool = False) -> Iterator[None]:
-    """For a block of work.
+    """Context for a block of work.
 
     Args:
-      when_idle: waits until nobody else is inside.
+      when_idle: wait until no other work is running.
 
     Raises:
-      Closed: it is.
+      Closed: the page is closed.
     """
     with self._change:
       if when_idle:
@@ -47,7 +47,7 @@ class Gate:
   def steps(
     self, values: Iterable[_Value], when_idle: bool = False
   ) -> Iterator[_Value]:
-    """The values, each of them worked out inside; it may close in between."""
+    """The values, each computed inside; the gate may close in between."""
     following = iter(values)
     while True:
       with self.inside(when_idle):
@@ -57,15 +57,15 @@ class Gate:
           return
       yield value
 
-  def wait_for_quiet(self, seconds: float) -> None:
-    """Until nobody has come or gone for so long, or the gate is closed."""
+  def wait_until_idle(self, seconds: float) -> None:
+    """Waits until nothing has run for `seconds`, or the gate is closed."""
     with self._change:
-      # `wait` is true where somebody has gone meanwhile.
+      # `wait` is true if work has finished meanwhile.
       while not self._closed and (self._change.wait(seconds) or self._inside):
         pass
 
   def close(self) -> None:
-    """Lets nobody in any more, and waits until nobody is inside."""
+    """Refuses new work, and waits for running work to finish."""
     with self._change:
       self._closed = True
       self._change.notify_all()

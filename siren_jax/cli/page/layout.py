@@ -21,7 +21,7 @@ _EXAMPLES = (
   "a helicopter",
 )
 _HERE = pathlib.Path(__file__).parent
-_FONT = ("ui-sans-serif", "system-ui", "sans-serif")  # none from the network
+_FONT = ("ui-sans-serif", "system-ui", "sans-serif")  # no web fonts
 _MONO = ("ui-monospace", "monospace")
 
 
@@ -51,20 +51,20 @@ def build(endpoints: Endpoints) -> Any:
       with gr.Column(scale=3):
         sounds = _player(gr, action="Use as the recording")
     events = _Events(gr, endpoints.gate, sounds)
-    asked = [words, *settings]
+    inputs = [words, *settings]
     triggers = [make.click, words.submit]
-    events.add(triggers, endpoints.generate, asked, "generate")
-    source.connect(gr, events, sounds, endpoints, asked)
+    events.add(triggers, endpoints.generate, inputs, "generate")
+    source.connect(gr, events, sounds, endpoints, inputs)
   return page
 
 
 def theme() -> Any:
-  """Colours, and fonts that the visitor's machine has."""
+  """Colours, and fonts of the visitor's system."""
   return extras.load("gradio").themes.Base(font=_FONT, font_mono=_MONO)
 
 
 class _Source:
-  """The recording, and what can be made of it; words are optional."""
+  """The source recording and its controls; a prompt is optional."""
 
   def __init__(self, gr: Any, endpoints: Endpoints):
     longest = limits.RECORDING_SECONDS
@@ -77,7 +77,7 @@ class _Source:
       )
       self.view = _player(gr, selects=True)
       with gr.Row():
-        self.go_on = gr.Button("Continue")
+        self.continue_ = gr.Button("Continue")
       with gr.Row(equal_height=True):
         self.start = gr.Number(1.0, label="Start, s", min_width=80)
         self.end = gr.Number(2.0, label="End, s", min_width=80)
@@ -85,8 +85,8 @@ class _Source:
       with gr.Row(equal_height=True):
         self.keep = gr.Slider(
           0,
-          endpoints.books - 1,
-          min(recordings.KEEP, endpoints.books - 1),
+          endpoints.num_codebooks - 1,
+          min(recordings.KEEP, endpoints.num_codebooks - 1),
           step=1,
           label="Codebooks that stay",
         )
@@ -98,18 +98,20 @@ class _Source:
     events: "_Events",
     sounds: Any,
     endpoints: Endpoints,
-    asked: list[Any],
+    inputs: list[Any],
   ) -> None:
-    """Says what the buttons do."""
+    """Connects the buttons to endpoints."""
     here = self.recording
-    hole = [here, self.start, self.end, *asked]
-    events.add([self.go_on.click], endpoints.go_on, [here, *asked], "continue")
+    hole = [here, self.start, self.end, *inputs]
+    events.add(
+      [self.continue_.click], endpoints.continue_, [here, *inputs], "continue"
+    )
     events.add([self.fill.click], endpoints.fill, hole, "fill")
     events.add(
-      [self.vary.click], endpoints.vary, [here, self.keep, *asked], "vary"
+      [self.vary.click], endpoints.vary, [here, self.keep, *inputs], "vary"
     )
     here.change(
-      _in_one_line(gr, endpoints.gate, endpoints.look),
+      _in_one_line(gr, endpoints.gate, endpoints.preview),
       here,
       self.view,
       preprocess=False,
@@ -142,7 +144,7 @@ class _Events:
       inputs,
       self._sounds,
       api_name=name,
-      preprocess=False,  # `limits` says what is wrong, in one line.
+      preprocess=False,  # `limits` reports errors in one line
       concurrency_limit=limits.AT_ONCE,
       concurrency_id="sounds",
       show_progress="minimal",
@@ -150,7 +152,7 @@ class _Events:
 
 
 def _settings(gr: Any, siren: Any) -> list[Any]:
-  """Settings, in the order of `limits.asked`."""
+  """Settings, in the order of `limits.check_request`."""
   method = siren.bundle.sampling
   with gr.Accordion("Settings", open=False):
     default = flags.DEFAULTS
@@ -178,7 +180,7 @@ def _player(gr: Any, action: str = "", selects: bool = False) -> Any:
     action=action,
     selects=selects,
   )
-  # No subclasses: Gradio would write a .pyi file for each, beside this one.
+  # No subclasses: Gradio would write a .pyi file for each next to this one.
   player.api_info = lambda: {
     "type": "object",
     "description": "status, rate, chunks, sounds: see docs/demo.md",
@@ -197,7 +199,7 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
 
   async def checked(fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> Any:
     try:
-      # Gradio would fetch a URL before the endpoint sees it.
+      # Gradio would fetch URLs before the endpoint sees them.
       limits.check_files(inputs, folder)
       return await preprocess(fn, inputs, *rest, **more)
     except gr.Error:
@@ -212,7 +214,7 @@ def _blocks(gr: Any, folder: pathlib.Path) -> Any:
 def _in_one_line(
   gr: Any, gate: Gate, endpoint: Callable[..., Any]
 ) -> Callable[..., Any]:
-  """An endpoint whose `UserError` the visitor reads."""
+  """An endpoint whose `UserError` is shown to the visitor."""
 
   @functools.wraps(endpoint)
   def values(*args: Any) -> Iterator[Value]:
@@ -234,7 +236,7 @@ def _error(gr: Any, error: Exception) -> Exception:
 
 def _examples(siren: Any) -> list[str]:
   """Prompts of kinds that the model knows, one from each group."""
-  known = siren.bundle.repertoire
-  if known is None:
+  repertoire = siren.bundle.repertoire
+  if repertoire is None:
     return list(_EXAMPLES)
-  return [kinds[0].example for kinds in known.groups.values()][:8]
+  return [kinds[0].example for kinds in repertoire.groups.values()][:8]

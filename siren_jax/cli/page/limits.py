@@ -10,7 +10,7 @@ from typing import Any
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
 
-SECONDS = 30.0  # of a sound, or of what is added to a recording
+SECONDS = 30.0  # of a sound, or of the continuation of a recording
 LETTERS = 300  # characters of a description
 SOUNDS = 8  # to choose from
 SEED = 2**32 - 1
@@ -26,14 +26,14 @@ _NAME_LETTERS = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Request:
   """A checked request.
 
   Attributes:
-    words: a description; "" for none, which only a recording can do with.
-    seconds: of each sound, or of what is added to a recording.
+    words: the prompt; "" for none, which needs a recording.
+    seconds: of each sound, or of the continuation of a recording.
     seed: of all sounds.
-    sounds: how many to choose from.
+    sounds: number of candidates.
     settings: fields of `SamplingConfig`; the sampler checks their range.
   """
 
@@ -44,7 +44,7 @@ class Asked:
   settings: Mapping[str, Any]
 
 
-def asked(
+def check_request(
   words: Any,
   seconds: Any,
   seed: Any,
@@ -52,11 +52,11 @@ def asked(
   temperature: Any,
   top_k: Any,
   guidance: Any,
-) -> Asked:
+) -> Request:
   """Checks a request.
 
   Raises:
-    UserError: a value is of the wrong type or out of its range.
+    UserError: a value has the wrong type or is out of range.
   """
   if words is None:
     words = ""
@@ -69,15 +69,15 @@ def asked(
     )
   if not text.is_text(words):
     raise UserError(f"words {_shown(words)}: not valid Unicode text")
-  return Asked(
+  return Request(
     words=text.normal(" ".join(words.split())),
     seconds=number("seconds", seconds, 0.1, SECONDS),
-    seed=whole("seed", seed, 0, SEED),
-    sounds=whole("candidates", sounds, 1, SOUNDS),
+    seed=integer("seed", seed, 0, SEED),
+    sounds=integer("candidates", sounds, 1, SOUNDS),
     settings={
       "temperature": number("temperature", temperature, 1e-6, 1e6),
-      # Fields of numbers cannot be left empty: 0 is none.
-      "top_k": whole("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
+      # Number fields cannot be empty: 0 means none.
+      "top_k": integer("top_k", _or_0(top_k), 0, 2**31 - 1) or None,
       "guidance": number("guidance", _or_0(guidance), 0, 100) or None,
     },
   )
@@ -87,10 +87,10 @@ def number(name: str, value: Any, low: float, high: float) -> float:
   """A number within its limits.
 
   Raises:
-    UserError: it is none, or outside.
+    UserError: not a number, or out of range.
   """
   is_number = isinstance(value, int | float) and not isinstance(value, bool)
-  # NaN is not within any limits.
+  # NaN fails the comparison.
   if not is_number or not low <= value <= high:
     raise UserError(
       f"{name} {_shown(value)}: give a number from {low:g} to {high:g}"
@@ -98,8 +98,8 @@ def number(name: str, value: Any, low: float, high: float) -> float:
   return float(value)
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
-  """As `number`, a whole one: browsers send 3.0, too."""
+def integer(name: str, value: Any, low: int, high: int) -> int:
+  """Like `number`, for integers; accepts 3.0, which browsers send."""
   if isinstance(value, float) and value.is_integer():
     value = int(value)
   if (
@@ -114,14 +114,14 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 
 
 def check_files(value: Any, folder: str | os.PathLike) -> None:
-  """Refuses every file that was not uploaded, however deep in a request.
+  """Checks that all files in a request, however nested, were uploaded.
 
   Args:
-    value: what JSON can hold; a file is a group with a "path".
-    folder: where uploads are.
+    value: JSON values; a file is an object with a "path".
+    folder: of uploads.
 
   Raises:
-    UserError: a path is a URL, or leads out of the folder.
+    UserError: a path is a URL, or outside the folder.
   """
   waiting = [value]
   while waiting:
@@ -135,13 +135,13 @@ def check_files(value: Any, folder: str | os.PathLike) -> None:
 
 
 def upload(value: Any) -> tuple[pathlib.Path, str]:
-  """An uploaded file, and what its owner calls it.
+  """Path of an uploaded file, and its original name.
 
   Args:
     value: Gradio's description of a file, after `check_files`.
 
   Raises:
-    UserError: it is none, or the file is gone.
+    UserError: not an uploaded file, or the file is gone.
   """
   if value is None:
     raise UserError("no recording; upload one, or record one")

@@ -1,7 +1,7 @@
 """Sound generation for the page, on a `Siren`; independent of Gradio.
 
 Sounds and their facts are those of `siren-jax generate --candidates 1
---num-samples N`: its JSON file makes each of them again.
+--num-samples N`: their JSON files reproduce them.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from siren_jax.cli.page import limits
-from siren_jax.cli.page.limits import Asked
+from siren_jax.cli.page.limits import Request
 from siren_jax.cli.sounds import closest, facts
 from siren_jax.cli.sounds.recordings import Recording
 from siren_jax.common.errors import UserError
@@ -25,7 +25,7 @@ class Studio:
 
   Attributes:
     siren: an `api.Siren`.
-    model, mesh, batch_size: as of `facts.Call`.
+    model, mesh, batch_size: see `facts.Call`.
   """
 
   siren: Any
@@ -38,7 +38,7 @@ class Source(NamedTuple):
   """A recording that sounds are made from.
 
   Attributes:
-    name: what its owner calls it.
+    name: its original file name.
     fingerprint: of the file.
     audio_S: its samples.
     notes: what was done to them, such as "resampled 44100 -> 16000 Hz".
@@ -78,41 +78,41 @@ def read(studio: Studio, path: pathlib.Path, name: str) -> Source:
       studio.siren.sample_rate,
       max_seconds=limits.RECORDING_SECONDS,
     )
-  except UserError as error:  # It names the server's path.
+  except UserError as error:  # The message has the server's path.
     raise UserError(str(error).replace(str(path), name)) from error
   return Source(name, fingerprint.of_file(path), audio_S, notes)
 
 
 def stream(
-  studio: Studio, asked: Asked, source: Source | None = None
+  studio: Studio, request: Request, source: Source | None = None
 ) -> Iterator[np.ndarray]:
-  """The first of the sounds, in chunks as they are made, in [-1, 1].
+  """The first sound, in chunks as they are generated, in [-1, 1].
 
   Args:
-    source: a recording that it goes on from, which comes first.
+    source: a recording to continue, which comes first.
 
   Raises:
-    UserError: there are no words and no recording.
+    UserError: there is neither a prompt nor a recording.
   """
   from siren_jax.audio import loudness
 
   limiter = loudness.Limiter(studio.siren.sample_rate)
   chunks = studio.siren.stream(
-    asked.words if source is None else asked.words or None,
-    asked.seconds,
-    key=asked.seed,
+    request.words if source is None else request.words or None,
+    request.seconds,
+    key=request.seed,
     continue_from=source and source.audio_S,
-    **asked.settings,
+    **request.settings,
   )
   return map(limiter, chunks)
 
 
 def generate(
-  studio: Studio, asked: Asked, source: Source | None = None
+  studio: Studio, request: Request, source: Source | None = None
 ) -> Iterator[Candidate]:
-  """Sounds of words, or that go on from a recording.
+  """Sounds from a prompt, or continuing a recording.
 
-  Args, raises: as of `stream`.
+  Args, raises: see `stream`.
   """
   from siren_jax.api import requests
   from siren_jax.audio import loudness
@@ -120,36 +120,36 @@ def generate(
   siren = studio.siren
   recording = source and Recording("continue", source.name, source.fingerprint)
   target = requests.loudness_of(..., source is not None)
-  common = _common(studio, asked, asked.seconds, target, recording, 1)
-  far = _far(siren, asked.words)
+  common = _common(studio, request, request.seconds, target, recording, 1)
+  far = _far(siren, request.words)
   sounds = siren.sounds(
-    asked.words if source is None else asked.words or None,
-    asked.seconds,
+    request.words if source is None else request.words or None,
+    request.seconds,
     loudness=None,
-    key=asked.seed,
-    num_samples=asked.sounds,
+    key=request.seed,
+    num_samples=request.sounds,
     candidates=1,
     continue_from=source and source.audio_S,
-    **asked.settings,
+    **request.settings,
   )
   for sound in sounds:
-    audio_S, score = sound.audio_S, _score(siren, sound.audio_S, asked.words)
+    audio_S, score = sound.audio_S, _score(siren, sound.audio_S, request.words)
     if target is not None:
       audio_S = loudness.level(audio_S, siren.sample_rate, target)
-    known = facts.of_sound(common, sound.prompt, sound.sample, None, far)
-    yield Candidate(audio_S, known, score)
+    sound_facts = facts.of_sound(common, sound.prompt, sound.sample, None, far)
+    yield Candidate(audio_S, sound_facts, score)
 
 
 def change(
-  studio: Studio, asked: Asked, source: Source, how: Recording
+  studio: Studio, request: Request, source: Source, how: Recording
 ) -> Iterator[Candidate]:
   """A recording filled or varied.
 
-  Of each fill as many candidates are drawn as the model wants, and the one is
-  kept that fits best; a variation is one draw.
+  For each fill, the model's default number of candidates is drawn and the best
+  is kept; a variation is one draw.
 
   Args:
-    how: its hole, or how many codebooks it keeps.
+    how: the hole, or the number of codebooks to keep.
 
   Raises:
     UserError: there is no such hole, or not so many codebooks.
@@ -160,37 +160,37 @@ def change(
     how, path=source.name, fingerprint=source.fingerprint
   )
   seconds = len(source.audio_S) / siren.sample_rate
-  common = _common(studio, asked, seconds, None, how, candidates)
-  far = _far(siren, asked.words)
-  for sample in range(asked.sounds):
+  common = _common(studio, request, seconds, None, how, candidates)
+  far = _far(siren, request.words)
+  for sample in range(request.sounds):
     audio_S = how.change(
       siren,
       source.audio_S,
-      asked.words,
-      key=asked.seed,
+      request.words,
+      key=request.seed,
       sample=sample,
       candidates=candidates,
-      **asked.settings,
+      **request.settings,
     )
-    known = facts.of_sound(common, asked.words, sample, None, far)
-    yield Candidate(audio_S, known, _score(siren, audio_S, asked.words))
+    sound_facts = facts.of_sound(common, request.words, sample, None, far)
+    yield Candidate(audio_S, sound_facts, _score(siren, audio_S, request.words))
 
 
-def warm_words(studio: Studio, asked: Asked) -> None:
-  """Compiles what sounds of words take."""
-  for _ in stream(studio, asked):
+def warm_up_prompts(studio: Studio, request: Request) -> None:
+  """Compiles the programs for sounds from prompts."""
+  for _ in stream(studio, request):
     pass
-  for _ in generate(studio, asked):
+  for _ in generate(studio, request):
     pass
 
 
-def warm_recordings(studio: Studio, asked: Asked) -> Iterator[object]:
-  """Compiles what recordings take, with words and without, step by step."""
+def warm_up_recordings(studio: Studio, request: Request) -> Iterator[object]:
+  """Compiles the programs for recordings, with and without prompt, in steps."""
   rate = studio.siren.sample_rate
   noise_S = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
   source = Source("noise", "", noise_S, ())
-  for words in (asked.words, ""):
-    now = dataclasses.replace(asked, words=words, seconds=0.1, sounds=1)
+  for words in (request.words, ""):
+    now = dataclasses.replace(request, words=words, seconds=0.1, sounds=1)
     yield from stream(studio, now, source)
     yield from generate(studio, now, source)
     for how in (
@@ -202,7 +202,7 @@ def warm_recordings(studio: Studio, asked: Asked) -> Iterator[object]:
 
 def _common(
   studio: Studio,
-  asked: Asked,
+  request: Request,
   seconds: float,
   loudness: float | None,
   recording: Recording | None,
@@ -210,20 +210,20 @@ def _common(
 ) -> dict[str, Any]:
   call = facts.Call(
     studio.model,
-    asked.seed,
+    request.seed,
     seconds,
     loudness,
     recording,
     studio.mesh,
     studio.batch_size,
   )
-  options = {**asked.settings, "candidates": candidates}
-  return facts.of_call(studio.siren, call, options, bool(asked.words))
+  options = {**request.settings, "candidates": candidates}
+  return facts.of_call(studio.siren, call, options, bool(request.words))
 
 
 def _far(siren: Any, words: str) -> list[str] | None:
-  """Sounds that the model knows, where the words are far from all."""
-  return closest.far(siren, [words] if words else []).get(words)
+  """The closest sounds of the model, if the prompt is far from all."""
+  return closest.far_prompts(siren, [words] if words else []).get(words)
 
 
 def _score(siren: Any, audio_S: np.ndarray, words: str) -> float | None:

@@ -16,7 +16,7 @@ from siren_jax.cli.page.making import Studio
 from siren_jax.common import extras
 from siren_jax.common.errors import UserError
 
-# What Gradio and those below it would tell others, and where files go.
+# Turns off telemetry of Gradio and its dependencies.
 _QUIET = {
   "GRADIO_ANALYTICS_ENABLED": "False",
   "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -32,19 +32,19 @@ Message = dict[str, Any]
 def served(
   studio: Studio, gate: Gate, host: str, port: int | None
 ) -> Iterator[str]:
-  """Serves the page for the block; gives its address.
+  """Serves the page within the block; yields its address.
 
   Args:
-    gate: is closed at the end.
-    host: this machine's name or address that is listened at.
-    port: None: the first free one from 7860 on.
+    gate: closed at the end.
+    host: name or address to listen at.
+    port: None: the first free one from 7860.
 
   Raises:
     UserError: that port is not free, or there is no such host.
   """
   with tempfile.TemporaryDirectory(prefix="siren-jax-demo-") as name:
     folder = pathlib.Path(name).resolve()
-    # Gradio reads them when it is imported, and when a page is built.
+    # Read by Gradio when it is imported, and when a page is built.
     os.environ |= _QUIET | {"GRADIO_TEMP_DIR": str(folder)}
     extras.load("gradio")
     page = layout.build(Endpoints(studio, folder, gate))
@@ -87,9 +87,9 @@ def _launch(page: Any, host: str, port: int | None) -> str:
 
 
 class _Guarded:
-  """Refuses large requests, and those to fetch something, for an application.
+  """Middleware that refuses large requests and requests to fetch URLs.
 
-  Uploads are bounded by Gradio, which would also fetch URLs for visitors.
+  Gradio limits uploads itself, but would fetch URLs for visitors.
   """
 
   def __init__(self, app: Callable[..., Awaitable[None]]):
@@ -108,7 +108,7 @@ class _Guarded:
       await self._answer(scope, _bounded(receive, most), send)
 
   async def _answer(self, scope: Message, receive: Any, send: Any) -> None:
-    """As the application does; what it cannot read takes one line."""
+    """Answers like the application; unreadable requests get one line."""
     has_begun = False
 
     async def begin(message: Message) -> None:
@@ -126,7 +126,7 @@ class _Guarded:
 
 
 def _bounded(receive: Any, left: int) -> Callable[[], Awaitable[Message]]:
-  """Ends a request of more than `left` bytes, whatever its header says."""
+  """Aborts a request of more than `left` bytes, whatever its header says."""
 
   async def bounded() -> Message:
     nonlocal left
@@ -145,5 +145,5 @@ async def _refuse(send: Any, status: int, line: str) -> None:
 
 
 def wait() -> None:
-  """Until a signal ends the command."""
+  """Waits until a signal ends the command."""
   threading.Event().wait()

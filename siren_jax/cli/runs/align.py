@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
   notes = read_text(args.notes) if args.notes else None
-  with run_experiment.begun(args, "align") as current:
+  with run_experiment.prepared(args, "align") as current:
     _align(args, current, notes)
 
 
@@ -74,8 +74,8 @@ def _align(
     return
   out = current.workdir / f"bundle-{int(state.step)}"
   if out.exists():
-    runtime.say(f"{out} already exists")
-    export.say_next(out)
+    runtime.print_status(f"{out} already exists")
+    export.print_next_command(out)
   else:
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
@@ -83,7 +83,7 @@ def _align(
 
 
 def _start(source: str) -> tuple[Any, str | None, str | None]:
-  """What is aligned, what its card says of its data, and its licence."""
+  """The model to align, its card's notes on data, and its licence."""
   from siren_jax.storage import folders
   from siren_jax.weights import assembly, bundle, model_card
 

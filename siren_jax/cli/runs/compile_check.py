@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-  # The compilers need neither a chip, nor its name, nor to be alone.
+  # The compilers need no device.
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
   os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
       f"frames {args.frames}, effort {args.effort}: frames must be at least 1,"
       " effort -1 to 1"
     )
-  runtime.say(f"compiling for {args.topology}, which takes minutes ...")
+  runtime.print_status(
+    f"compiling for {args.topology}, which takes minutes ..."
+  )
   try:
     result = report.check(
       args.task, experiment, topology, args.frames, args.effort

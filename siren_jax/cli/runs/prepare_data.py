@@ -179,7 +179,7 @@ def _audio(args: argparse.Namespace) -> None:
 
 
 def _report(summary: Mapping[str, Any], skipped: pathlib.Path) -> None:
-  """Prints what the set holds, what was changed, and what was left out."""
+  """Prints the content of the set, changes and skipped files."""
   for split in ("train", "validation"):
     seconds = summary[f"{split}_seconds"]
     print(f"{split}: {summary[split]} sounds, {seconds:.1f} s")

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, kind: str) -> None:
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
 
-  with begun(args, kind) as current:
+  with prepared(args, kind) as current:
     build = kinds.KINDS[kind].module().build
     parts = build(
       current.experiment, current.workdir, meshes.process_shard(current.mesh)
@@ -66,22 +66,22 @@ def run(args: argparse.Namespace, kind: str) -> None:
     fit(current, *parts)
   if jax.process_index() == 0:
     folder = current.workdir
-    runtime.say(f"done: {folder} (siren-jax inspect {folder})")
-    print(f"try next: {_next(kind, current)}")
+    runtime.print_status(f"done: {folder} (siren-jax inspect {folder})")
+    print(f"try next: {_next_command(kind, current)}")
 
 
-def _next(kind: str, run: "Run") -> str:
-  """The command that what was trained is for."""
+def _next_command(kind: str, run: "Run") -> str:
+  """The command to run after this training."""
   data = shlex.quote(run.experiment.data.path or "runs/audio")
   return _NEXT[kind].format(data=data, folder=shlex.quote(str(run.workdir)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What is trained, where, over which mesh.
+  """An experiment, its work directory and mesh.
 
   Attributes:
-    config: what the work directory keeps: the experiment, and fingerprints of
+    config: as saved in the work directory: the experiment, and fingerprints of
       its inputs.
   """
 
@@ -92,13 +92,13 @@ class Run:
 
 
 @contextlib.contextmanager
-def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
-  """A run that is ready to compile; its work directory is ours in the block.
+def prepared(args: argparse.Namespace, kind: str) -> Iterator[Run]:
+  """A run that is ready to compile; locks its work directory in the block.
 
   Raises:
-    UserError: an experiment of another kind, a directory that is not
-      writable or in use, a mesh that the devices do not fill, or another
-      experiment than the directory was begun with.
+    UserError: the experiment is of another kind, the directory is not writable
+      or in use, the mesh does not fit the devices, or the directory has another
+      experiment.
   """
   import jax
 
@@ -127,10 +127,10 @@ def begun(args: argparse.Namespace, kind: str) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def _agreed() -> Iterator[None]:
-  """Every process passes the block or none does: the others would wait for it.
+  """All processes pass the block or none does, lest the others hang.
 
   Raises:
-    UserError: the block is passed here, but another process failed.
+    UserError: the block succeeded here, but failed in another process.
   """
   import jax
   from jax.experimental import multihost_utils
@@ -152,7 +152,7 @@ def _agreed() -> Iterator[None]:
 
 
 def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
-  """The run, as it may go on in `workdir`."""
+  """The run, checked against `workdir`."""
   from siren_jax.common import mesh as meshes
   from siren_jax.experiments import kinds
   from siren_jax.storage import folders
@@ -170,27 +170,27 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
 
 
 def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
-  """With the number of steps of its schedule; that of a begun run stays.
+  """The experiment with the steps of its schedule; a resumed run keeps them.
 
-  Process 0 says where the schedule is not that of the config or of training.
+  Process 0 reports schedules that differ from the config or the training.
   """
   import jax
 
   optimizer = given = experiment.optimizer
   if resumed:
-    begun_with = run_config.recorded(workdir).get("optimizer", {})
-    optimizer = optimizer.over(begun_with.get("steps", 0))
+    recorded_config = run_config.recorded(workdir).get("optimizer", {})
+    optimizer = optimizer.with_steps(recorded_config.get("steps", 0))
   experiment = dataclasses.replace(experiment, optimizer=optimizer)
   schedule = experiment.schedule
   natural = dataclasses.replace(optimizer, steps=0)
   whole = dataclasses.replace(experiment, optimizer=natural).schedule.steps
   if schedule.steps != whole and jax.process_index() == 0:
-    runtime.say(
+    runtime.print_status(
       f"the learning-rate schedule has {schedule.steps} updates"
       f" (optimizer.steps), but training runs {whole} (train.steps)"
     )
   if schedule.warmup_steps != given.warmup_steps and jax.process_index() == 0:
-    runtime.say(
+    runtime.print_status(
       f"warm-up of {schedule.warmup_steps} updates instead of"
       f" {given.warmup_steps} (optimizer.warmup_steps): the schedule has"
       f" {schedule.steps}"
@@ -199,7 +199,7 @@ def _scheduled(experiment: Any, workdir: pathlib.Path, resumed: bool) -> Any:
 
 
 def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
-  """Of all that the settings of its data name."""
+  """Fingerprints of all inputs that its data settings name."""
   from siren_jax.data.sets import index
   from siren_jax.storage import folders
 
@@ -215,18 +215,18 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
 
 
 def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
-  """What a begun run started from, as it was: the run has no more use for it.
+  """The recorded fingerprint of a resumed run's start, which is no longer read.
 
-  That is a work directory, still at its path, which may have trained on.
+  The start is a work directory at the same path, which may have trained on.
   """
   from siren_jax.storage.folders import FolderKind, identify
 
-  begun_with = run_config.recorded(workdir)
-  fingerprint = begun_with.get(run_config.INPUTS, {}).get("data.start")
+  recorded_config = run_config.recorded(workdir)
+  fingerprint = recorded_config.get(run_config.INPUTS, {}).get("data.start")
   start = getattr(experiment.data, "start", "")
   if (
     fingerprint
-    and start == begun_with["data"]["start"]
+    and start == recorded_config["data"]["start"]
     and identify(start).kind is FolderKind.WORKDIR
   ):
     return {"data.start": fingerprint}

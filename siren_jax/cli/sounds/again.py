@@ -28,10 +28,10 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """All that the JSON file of a sound says.
+  """Content of the JSON file of a sound.
 
-  Fields with a default came later: what was made before was made so.
-  `recording` is what it was made from, if it was.
+  Fields with a default were added later; the default is the earlier behaviour.
+  `recording`: the source recording, if there is one.
   """
 
   prompt: str
@@ -58,8 +58,8 @@ def read(path: str | os.PathLike) -> Facts:
   """The facts in a JSON file of `generate`.
 
   Raises:
-    UserError: it is no such file, or a fact is missing, of another type or
-      not known to this version of siren-jax; the message names it.
+    UserError: not such a file, or a fact is missing, of another type or unknown
+      to this version of siren-jax; the message names it.
   """
   values = files.read_json(path, _REMEDY)
   if not isinstance(values, dict) or "prompt" not in values:
@@ -72,7 +72,7 @@ def read(path: str | os.PathLike) -> Facts:
         _check_names(values[group], cls, f"{group}.")
     if not isinstance(prompt := values["prompt"], str):
       raise UserError(f"prompt={prompt!r}: expected a string")
-    # A prompt may read like a URL, which no text of a config may.
+    # A prompt may look like a URL, which is refused in configs.
     rest = configs.from_dict(Facts, values | {"prompt": ""})
     return dataclasses.replace(rest, prompt=prompt)
   except UserError as error:
@@ -95,14 +95,14 @@ def _check_names(values: dict[str, Any], cls: type, group: str = "") -> None:
 def model_of(
   path: str | os.PathLike, facts: Facts, given: str | None
 ) -> tuple[str, tuple[str, ...]]:
-  """The model that made the sound, and notes on what may be otherwise.
+  """The model that made the sound, and notes on possible differences.
 
   Args:
     path: of the JSON file, for messages.
-    given: where the model is now; None: where it was.
+    given: new location of the model; None: unchanged.
 
   Raises:
-    UserError: it is not there, or another one is.
+    UserError: the model is missing, or is another one.
   """
   model = given or facts.model_path or facts.model
   with about(path):

@@ -6,24 +6,26 @@ from typing import Any
 from siren_jax.cli import runtime
 
 
-def say_far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
-  """Says which prompts are far from all that the model was trained on.
+def report_far_prompts(
+  siren: Any, prompts: Sequence[str]
+) -> dict[str, list[str]]:
+  """Warns of prompts that are far from all training data.
 
-  Returns, raises: as `far`.
+  Returns, raises: see `far_prompts`.
   """
-  closest_by_prompt = far(siren, prompts)
+  closest_by_prompt = far_prompts(siren, prompts)
   for prompt, examples in closest_by_prompt.items():
-    runtime.say(line(prompt, examples))
+    runtime.print_status(warning(prompt, examples))
   return closest_by_prompt
 
 
-def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
-  """Which prompts are far from all that the model was trained on.
+def far_prompts(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+  """Finds prompts that are far from all training data.
 
-  Of a bundle that does not say what that was, none is.
+  Without a repertoire in the bundle, there are none.
 
   Returns:
-    Examples of the closest sounds, for each such prompt.
+    Examples of the closest sounds for each such prompt.
 
   Raises:
     UserError: a prompt is blank.
@@ -43,8 +45,8 @@ def far(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
   }
 
 
-def line(prompt: str, examples: Sequence[str]) -> str:
-  """What is said of a prompt that is far."""
+def warning(prompt: str, examples: Sequence[str]) -> str:
+  """The warning about a prompt that is far from all training data."""
   return (
     f"closest sounds I know: {', '.join(examples)} (I know nothing like"
     f' "{prompt}")'

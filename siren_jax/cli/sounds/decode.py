@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     codes_NxT, num_samples = _read(source, model.config)
     audio_S = chunks.decode(model, codes_NxT[None])[0][:num_samples]
     for note in sound_files.write_audio(target, audio_S, rate):
-      runtime.say(f"{target}: {note}")
+      runtime.print_status(f"{target}: {note}")
     return f"{target}  {len(audio_S) / rate:.2f} s"
 
   runtime.each(args.codes, targets, decode)

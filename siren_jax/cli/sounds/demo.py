@@ -20,7 +20,7 @@ from siren_jax.cli import runtime
 from siren_jax.cli.sounds import flags
 
 EXTRA = "demo"
-_QUIET_SECONDS = 10.0
+_IDLE_SECONDS = 10.0
 INTERRUPTED = (
   "the page is closed, its sounds and uploads are removed; the same command"
   " opens it again"
@@ -47,22 +47,22 @@ def run(args: argparse.Namespace) -> None:
     args.model, flags.mesh(args.mesh), batch_size, dtype=args.dtype
   )
   studio = making.Studio(siren, args.model, args.mesh, batch_size)
-  runtime.say("getting ready; the first time, programs compile ...")
+  runtime.print_status("getting ready; the first time, programs compile ...")
   method = siren.bundle.sampling
-  asked = limits.asked(
+  request = limits.check_request(
     "rain", 1.0, 0, 1, method.temperature, method.top_k, method.guidance
   )
-  making.warm_words(studio, asked)
+  making.warm_up_prompts(studio, request)
   gate = Gate()
 
   def warm() -> None:
     # Compiling would make the first visitor wait twice as long.
-    gate.wait_for_quiet(_QUIET_SECONDS)
+    gate.wait_until_idle(_IDLE_SECONDS)
     with contextlib.suppress(Closed):
-      steps = making.warm_recordings(studio, asked)
+      steps = making.warm_up_recordings(studio, request)
       for _ in gate.steps(steps, when_idle=True):
         pass
-      runtime.say("ready for recordings, too")
+      runtime.print_status("ready for recordings, too")
 
   with serving.served(studio, gate, args.host, args.port) as url:
     print(f"{url}  (Ctrl-C to stop)", flush=True)

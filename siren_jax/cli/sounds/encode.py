@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
   def encode(source: str, target: pathlib.Path) -> str:
     audio_S, notes = sound_files.read_audio(source, rate)
     for note in notes:
-      runtime.say(f"{source}: {note}")
+      runtime.print_status(f"{source}: {note}")
     codes_NxT = chunks.encode(model, audio_S[None])[0]
     with files.replacing(target) as file:
       np.savez_compressed(

@@ -158,10 +158,12 @@ def _show(
   figures = report.figures(real.features, ours.features, panel)
   if is_paired:
     figures |= report.means(clips.distances(real.clips, ours.clips, log))
-  alone = report.alone(real.features, panel, np.random.default_rng(0))
+  reference_free = report.reference_free(
+    real.features, panel, np.random.default_rng(0)
+  )
   rows = {
     f"generated ({len(ours.clips)})": figures,
-    f"reference ({len(real.clips)})": alone,
+    f"reference ({len(real.clips)})": reference_free,
   }
   shown = (rows, report.head(panel), remarks.of(real, ours, panel, log))
   texts = {
@@ -195,9 +197,9 @@ def _keep_captions(
   out_paths: dict[str, pathlib.Path], paths: Sequence[pathlib.Path]
 ) -> None:
   """Refuses an output in the place of a clip's JSON file."""
-  beside = {path.with_suffix(".json").resolve(): path for path in paths}
+  json_files = {path.with_suffix(".json").resolve(): path for path in paths}
   for flag, output in out_paths.items():
-    if clip := beside.get(output.resolve()):
+    if clip := json_files.get(output.resolve()):
       raise UserError(
         f"--{flag} {output}: reserved for the caption of {clip}; choose"
         " another name"

@@ -13,14 +13,14 @@ from siren_jax.storage import folders
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-  """What all sounds of a call have in common, as it was asked for.
+  """Arguments shared by all sounds of a call.
 
   Attributes:
-    model: which bundle; None is the default one.
+    model: the bundle; None is the default one.
     seed: of all sounds.
-    seconds: of each; of what is added to a recording that goes on.
-    loudness: LUFS that they are brought to; None: as drawn.
-    recording: what they are made from, with its fingerprint; None: words.
+    seconds: of each, or of the continuation of a recording.
+    loudness: target in LUFS; None: unchanged.
+    recording: the source, with its fingerprint; None: no recording.
     mesh: axes and sizes; None: one device.
     batch_size: sounds drawn at a time.
   """
@@ -37,17 +37,17 @@ class Call:
 def of_call(
   siren: Any, call: Call, options: Mapping[str, Any], has_words: bool
 ) -> dict[str, Any]:
-  """What the JSON files of all sounds of a call say.
+  """Facts shared by the JSON files of all sounds of a call.
 
   Args:
-    siren: the `api.Siren` that makes them.
-    options: candidates and sampling settings that were given.
+    siren: the `api.Siren` that generates them.
+    options: given candidates and sampling settings.
     has_words: whether there is a prompt.
   """
   names = [field.name for field in dataclasses.fields(siren.bundle.sampling)]
   settings = {k: v for k, v in options.items() if k in names}
   if not has_words:
-    settings["guidance"] = None  # There is nothing to guide to.
+    settings["guidance"] = None  # no guidance without a prompt
   recording = call.recording
   return {
     "sample_rate": siren.sample_rate,
@@ -76,12 +76,12 @@ def of_sound(
   clap_score: float | None,
   closest: Sequence[str] | None,
 ) -> dict[str, Any]:
-  """What the JSON file of one sound says.
+  """Facts for the JSON file of one sound.
 
   Args:
-    common: of `of_call`.
-    prompt, sample, clap_score: as of `api.Sound`.
-    closest: sounds that the model knows, where the prompt is far from all.
+    common: from `of_call`.
+    prompt, sample, clap_score: see `api.Sound`.
+    closest: closest sounds of the model, if the prompt is far from all.
   """
   facts = {
     "prompt": prompt,
@@ -94,7 +94,7 @@ def of_sound(
 
 
 def _command(facts: Mapping[str, Any]) -> str:
-  """The command that makes this one sound again."""
+  """The command that reproduces this sound."""
   settings, level = facts["settings"], facts["loudness"]
   recording = facts["recording"] and Recording(**facts["recording"])
   values = {

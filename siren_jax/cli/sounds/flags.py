@@ -11,7 +11,7 @@ ENDLESS = "none"  # of --seconds
 DEFAULTS = {"seconds": 5.0, "seed": 0, "num_samples": 1, "sample": 0}
 
 _SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
-_BESIDE_AGAIN = ("again", "out", "spectrogram", "model")
+_ALLOWED_WITH_AGAIN = ("again", "out", "spectrogram", "model")
 _NAMES = {
   "prompts": "PROMPT",
   "file": "--prompts",
@@ -94,7 +94,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_loading(group: argparse._ActionsContainer) -> None:
-  """Adds the flags that say which model is loaded, and how."""
+  """Adds the flags for loading a model."""
   add = group.add_argument
   add("--model", help="bundle folder, or the name of a built-in one")
   add(
@@ -133,15 +133,15 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def seconds(text: str) -> float | str:
-  """The argparse type of a length; `ENDLESS` stays what it is."""
+  """The argparse type of a length; passes `ENDLESS` through."""
   return text if text == ENDLESS else float(text)
 
 
 def check(args: argparse.Namespace) -> None:
-  """Refuses flags that mean nothing with others.
+  """Checks that flags can be combined.
 
   Raises:
-    UserError: it names both.
+    UserError: they cannot; the message names both.
   """
   given = {
     name: _NAMES.get(name, f"--{name.replace('_', '-')}")
@@ -158,7 +158,7 @@ def check(args: argparse.Namespace) -> None:
         f"{flag} with --out -: {_NOT_STREAMED[name]}; leave {flag} out, or"
         " write a file"
       )
-    if args.again is not None and name not in _BESIDE_AGAIN:
+    if args.again is not None and name not in _ALLOWED_WITH_AGAIN:
       raise UserError(
         f"{flag} with --again: {args.again} sets all but --out, --spectrogram"
         f" and --model; leave {flag} out, or change the command in that file"
@@ -186,7 +186,7 @@ def _is_one_draw(args: argparse.Namespace, name: str) -> bool:
 
 
 def mesh(text: str | None) -> Any:
-  """The MeshConfig that `data=4,expert=2` says; None: none is asked for."""
+  """Parses a MeshConfig such as `data=4,expert=2`; None: no mesh."""
   if text is None:
     return None
   from siren_jax.common import mesh as meshes
@@ -208,7 +208,7 @@ def mesh(text: str | None) -> Any:
 
 
 def loudness(args: argparse.Namespace) -> dict[str, Any]:
-  """The loudness that was asked for, as an option; none: by default."""
+  """The requested loudness as an option; empty for the default."""
   if args.loudness is None:
     return {}
   if args.loudness == "none":

@@ -74,13 +74,13 @@ def run(args: argparse.Namespace) -> None:
     **runtime.given(args, "batch_size", *runtime.SAMPLING_FLAGS),
     **flags.loudness(args),
   )
-  print(f"try next: {_next(args, prompts, recording)}")
+  print(f"try next: {_next_command(args, prompts, recording)}")
 
 
 def _stream(
   args: argparse.Namespace, prompts: list[str], recording: Recording | None
 ) -> None:
-  """Writes a sound to standard output."""
+  """Streams a sound to standard output."""
   stream.write(
     prompts,
     args.model,
@@ -95,12 +95,12 @@ def _stream(
 
 
 def _make_again(args: argparse.Namespace) -> None:
-  """Makes the sound of a JSON file."""
+  """Reproduces the sound of a JSON file."""
   facts = again.read(args.again)
   model, notes = again.model_of(args.again, facts, args.model)
   path_of = _path_of(args, 1, None)
   for note in notes:
-    runtime.say(note)
+    runtime.print_status(note)
   with about(args.again):
     make.sounds(
       [facts.prompt] if facts.prompt or not facts.recording else [],
@@ -122,7 +122,7 @@ def _make_again(args: argparse.Namespace) -> None:
 def _prompts(
   args: argparse.Namespace, recording: Recording | None
 ) -> list[str]:
-  """Prompts of the arguments and the file; none with a recording."""
+  """Prompts from the arguments and the file; may be empty with a recording."""
   prompts = [p.strip() for p in args.prompts]
   if not all(prompts):
     raise UserError(
@@ -142,7 +142,7 @@ def _prompts(
 def _path_of(
   args: argparse.Namespace, count: int, recording: Recording | None
 ) -> make.PathOf:
-  """Names the file of a sound; says beforehand what cannot be written."""
+  """Function that names the file of a sound; checks early for errors."""
   if runtime.names_file(args.out):
     from siren_jax.audio import sound_files
 
@@ -165,7 +165,7 @@ def _path_of(
   return path_of
 
 
-def _next(
+def _next_command(
   args: argparse.Namespace, prompts: list[str], recording: Recording | None
 ) -> str:
   """A command worth trying after this one."""

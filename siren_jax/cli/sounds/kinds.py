@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 def _chosen(
   args: argparse.Namespace, groups: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Any]]:
-  """The kinds that were asked for, by group; no group is empty.
+  """The selected kinds by group, without empty groups.
 
   Raises:
     UserError: there are none.
@@ -88,7 +88,7 @@ def _chosen(
 
 
 def _print_table(kinds: Sequence[Any]) -> None:
-  """A line for each: its name and its prompt, cut at 79 columns."""
+  """Prints a line per kind: its name and prompt, truncated at 79 columns."""
   width = max(len(kind.name) for kind in kinds)
   for kind in kinds:
     line = f"  {kind.name:{width}}  {kind.example}"

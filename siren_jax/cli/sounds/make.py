@@ -18,9 +18,9 @@ class Drawn(NamedTuple):
   """A sound that is about to be written.
 
   Attributes:
-    path: where to.
-    samples: `audio.loudness.Samples`, as the codec gave them.
-    prompt, sample, clap_score: as of `api.Sound`.
+    path: of the file.
+    samples: `audio.loudness.Samples`, output of the codec.
+    prompt, sample, clap_score: see `api.Sound`.
   """
 
   path: pathlib.Path
@@ -45,16 +45,16 @@ def sounds(
   loudness: float | None | EllipsisType = ...,
   **options: Any,
 ) -> None:
-  """Writes sounds, each with its JSON file, and says what it took.
+  """Writes sounds, each with its JSON file, and reports progress.
 
   Args:
-    prompts: what to make; none where a recording does without words.
-    path_of: number of a sound, its prompt and its sample, to its file.
-    model: by which bundle; None is the default one.
-    seconds: of each; of what is added to a recording.
-    seed: of all.
-    recording: what they are made from.
-    spectrogram: a PNG beside each.
+    prompts: of the sounds; may be empty with a recording.
+    path_of: function of a sound's number, prompt and sample to its file.
+    model: the bundle; None is the default one.
+    seconds: of each sound, or of the continuation of a recording.
+    seed: of all sounds.
+    recording: the source.
+    spectrogram: also write a PNG for each.
     mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype: see
       `api.load`.
     loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
@@ -72,9 +72,9 @@ def sounds(
     if recording.verb != "continue":
       seconds = len(audio_S) / siren.sample_rate
   clock = runtime.CompileClock()
-  far = closest.say_far(siren, prompts)
+  far = closest.report_far_prompts(siren, prompts)
   loaded = time.perf_counter()
-  runtime.say("getting ready; new settings compile once ...")
+  runtime.print_status("getting ready; new settings compile once ...")
   common = facts.of_call(
     siren,
     facts.Call(model, seed, seconds, target, recording, mesh, batch_size),
@@ -107,10 +107,10 @@ def _drawn(
   path_of: PathOf,
   bar: runtime.SecondsBar,
 ) -> Iterator[Drawn]:
-  """Sounds that lie on disk, in memory that does not grow with length.
+  """Sounds on disk; memory does not grow with length.
 
   Args:
-    before_S: a recording to go on from; None: none.
+    before_S: a recording to continue; None: none.
   """
   from siren_jax.audio import disk_sound
   from siren_jax.sampling import pieces
@@ -129,7 +129,7 @@ def _drawn(
     number += len(now)
     scores = []
     with contextlib.ExitStack() as stack:
-      disks = [stack.enter_context(disk_sound.beside(p)) for p in paths]
+      disks = [stack.enter_context(disk_sound.temporary(p)) for p in paths]
       for audio_BxS, score_B in parts:
         for disk, audio_S in zip(disks, audio_BxS, strict=False):
           disk.append(audio_S)
@@ -176,37 +176,37 @@ def _write_all(
   picture: bool,
   bar: runtime.SecondsBar,
 ) -> None:
-  """Writes sounds as they come; says how many, where it is interrupted.
+  """Writes sounds as they are made; if interrupted, reports how many.
 
   Args:
-    common: of `facts.of_call`.
-    far: of `closest.say_far`.
+    common: from `facts.of_call`.
+    far: from `closest.report_far_prompts`.
   """
   written = 0
   try:
     for sound in drawn:
-      known = facts.of_sound(
+      sound_facts = facts.of_sound(
         common,
         sound.prompt,
         sound.sample,
         sound.clap_score,
         far.get(sound.prompt),
       )
-      bar.write(_write(sound, known, picture))
+      bar.write(_write(sound, sound_facts, picture))
       written += 1
   except KeyboardInterrupt as stop:
     stop.add_note(f"{written} of {count} sounds are written")
     raise
 
 
-def _write(drawn: Drawn, known: Mapping[str, Any], picture: bool) -> str:
-  """Writes a sound with its JSON file; a line that says so."""
+def _write(drawn: Drawn, sound_facts: Mapping[str, Any], picture: bool) -> str:
+  """Writes a sound with its JSON file; returns a line about it."""
   from siren_jax.audio import loudness
 
   samples = drawn.samples
-  if (target := known["loudness"]) is not None:
-    samples = loudness.levelled(samples, known["sample_rate"], target)
-  path, notes = outputs.write(drawn.path, samples, known, picture)
+  if (target := sound_facts["loudness"]) is not None:
+    samples = loudness.levelled(samples, sound_facts["sample_rate"], target)
+  path, notes = outputs.write(drawn.path, samples, sound_facts, picture)
   if path != drawn.path:
     notes = (f"{drawn.path.name} already exists", *notes)
   line = [str(path)]

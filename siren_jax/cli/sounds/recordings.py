@@ -15,14 +15,14 @@ KEEP = 4  # codebooks
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-  """A recording, and what is made of it.
+  """A source recording, and how it is used.
 
   Attributes:
     verb: "continue", "fill" or "vary".
-    path: as it was given.
+    path: as given.
     fingerprint: of the file; None: any.
-    hole: of "fill": where it starts and ends, in seconds.
-    keep: of "vary": how many codebooks stay.
+    hole: for "fill": its start and end in seconds.
+    keep: for "vary": number of codebooks to keep.
   """
 
   verb: str
@@ -45,7 +45,7 @@ class Recording:
 
   @property
   def words(self) -> str:
-    """What stands for words in the name of a sound without."""
+    """Replaces the prompt in the name of a sound without one."""
     return pathlib.Path(self.path).stem
 
   @property
@@ -54,7 +54,7 @@ class Recording:
     return DONE[self.verb]
 
   def flags(self) -> list[str]:
-    """Those that ask for it."""
+    """The command-line flags for this use."""
     if self.hole is not None:
       return ["--fill", "{}:{}".format(*self.hole), self.path]
     keep = [] if self.keep is None else [f"--keep={self.keep}"]
@@ -64,7 +64,7 @@ class Recording:
     """Samples audio_S, and the recording with its fingerprint.
 
     Raises:
-      UserError: it cannot be read or used, or is another one than before.
+      UserError: it cannot be read or used, or has another fingerprint.
     """
     from siren_jax.audio import sound_files
 
@@ -77,7 +77,7 @@ class Recording:
         " there, or use --continue, --fill or --vary"
       )
     for note in notes:
-      runtime.say(f"{self.path}: {note}")
+      runtime.print_status(f"{self.path}: {note}")
     return audio_S, dataclasses.replace(self, fingerprint=now)
 
   def change(
@@ -91,10 +91,10 @@ class Recording:
 
 
 def given(args: argparse.Namespace) -> Recording | None:
-  """The recording of the flags, if there is one.
+  """The recording from the flags, if there is one.
 
   Raises:
-    UserError: a hole is no such text.
+    UserError: the hole cannot be parsed.
   """
   if args.continue_from is not None:
     return Recording("continue", args.continue_from)

@@ -21,13 +21,13 @@ def write(
   dtype: str | None = None,
   **options: Any,
 ) -> None:
-  """Writes a wav of one sound to standard output until nobody reads it.
+  """Streams a WAV of one sound to standard output until the pipe is closed.
 
   Args:
-    prompts: one, or none where a recording goes on without words.
-    model: by which bundle; None is the default one.
-    seconds: length; None: it does not end.
-    recording: what it goes on from.
+    prompts: one, or none to continue a recording without a prompt.
+    model: the bundle; None is the default one.
+    seconds: length; None: endless.
+    recording: to continue.
     gain: in dB, before the limiter.
     mesh: axes and sizes. dtype: see `api.load`.
     **options: see `api.Siren.stream`.
@@ -43,7 +43,7 @@ def write(
 
     siren = api.load(model, flags.mesh(mesh), dtype=dtype)
     rate = siren.sample_rate
-    closest.say_far(siren, prompts)
+    closest.report_far_prompts(siren, prompts)
     limiter = loudness.Limiter(rate, gain)
     total = seconds
     if recording is not None:
@@ -52,20 +52,22 @@ def write(
       total = None if seconds is None else seconds + len(before_S) / rate
     words = prompts[0] if prompts else None
     chunks = siren.stream(words, seconds, key=seed, **options)
-    runtime.say("getting ready; new settings compile once ...")
+    runtime.print_status("getting ready; new settings compile once ...")
     with runtime.SecondsBar(total) as bar:
       try:
         wav_stream.write(file, _limited(chunks, limiter, rate, bar), rate)
       except KeyboardInterrupt as stop:
         stop.add_note("the sound ends here")
         raise
-    runtime.say(f"{limiter.count} samples beyond full scale were limited")
+    runtime.print_status(
+      f"{limiter.count} samples beyond full scale were limited"
+    )
 
 
 def _limited(
   chunks: Iterator[Any], limiter: Any, rate: int, bar: runtime.SecondsBar
 ) -> Iterator[Any]:
-  """Chunks behind the limiter, counted by the bar."""
+  """Chunks after the limiter; updates the bar."""
   for chunk_S in chunks:
     yield limiter(chunk_S)
     bar.add(len(chunk_S) / rate)

@@ -1,4 +1,4 @@
-"""Batches of a prepared data set: what is in them (`stream`: in what order)."""
+"""Content of batches of a prepared data set (`stream` has their order)."""
 
 import os
 from collections.abc import Callable
@@ -27,17 +27,17 @@ def audio_batches(
   config: augment.AugmentConfig = augment.UNCHANGED,
   **options: Any,
 ) -> stream.Batches:
-  """Batches {"audio_BxS": float32} of random crops that hold sound.
+  """Batches {"audio_BxS": float32} of random crops that contain sound.
 
   Args:
     path: prepared audio set.
     split: "train" or "validation".
     batch_size: rows over all processes.
-    crop_seconds: length of a crop; shorter sounds are filled up.
-    sample_rate: refuses a set of another rate, where given.
+    crop_seconds: length of a crop; shorter sounds are padded.
+    sample_rate: if given, a set of another rate is refused.
     config: how sounds are varied.
-    **options: `repeat` (default: train only; else ends after one pass),
-      `seed`, `shard` of each batch (all of it), `reading`.
+    **options: `repeat` (default: only for train; otherwise one pass), `seed`,
+      `shard` of each batch (default: all of it), `reading`.
 
   Raises:
     UserError: no such set or split, or a batch that cannot be divided.
@@ -101,8 +101,8 @@ def code_batches(
 
   {"codes_BxNxT" int32, "frame_mask_BxT" bool, "prompt_BxPxC" float32,
   "prompt_mask_BxP" bool}. Other arguments as for audio_batches, and
-    codebooks: refuses codes of another number of codebooks, or of larger ones,
-      where given; and prompts that are not finite in any case.
+    codebooks: if given, codes with another number of codebooks, or larger ones,
+      are refused; prompts that are not finite always are.
   """
 
   def transform(element: Element, rng: np.random.Generator) -> Element:
@@ -150,7 +150,7 @@ def _batches(
   shard: Shard = WHOLE_BATCH,
   reading: stream.ReadConfig = stream.ReadConfig(),
 ) -> stream.Batches:
-  shard.rows(batch_size)  # Raises where the batch cannot be cut.
+  shard.rows(batch_size)  # Raises if the batch cannot be divided.
   order = stream.Order(
     seed=seed,
     batch_size=batch_size,
@@ -167,7 +167,7 @@ def _sound(
   sample_rate: int | None,
   config: augment.AugmentConfig,
 ) -> Callable[[Element, np.random.Generator], tuple[np.ndarray, str]]:
-  """Draws a varied window of an element, mixed at times, and its caption."""
+  """Draws a varied, possibly mixed window of an element, and its caption."""
   if seconds <= 0:
     raise UserError(f"{seconds} seconds: a window must be longer than 0")
   rate = rate_of(source, sample_rate)

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 Transform = Callable[[Element, np.random.Generator], Element]
 Finish = Callable[[Any], dict[str, np.ndarray]]
 
-ORDER = "grain-1"  # another name where the same seed means another order
+ORDER = "grain-1"  # change this if the order for a seed changes
 
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadConfig:
-  """How batches are read ahead of a step; they are the same ones.
+  """How batches are read ahead; it does not affect their content.
 
   Attributes:
-    threads: that read; the default leaves the processor to the step.
-    prefetch: batches that are read ahead.
+    threads: reading threads; the default leaves the CPU to the step.
+    prefetch: number of batches read ahead.
   """
 
   threads: int = 1
@@ -50,13 +50,13 @@ class ReadConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-  """Which rows come when.
+  """Order of the rows.
 
   Attributes:
     seed: fixes shuffling and transforms.
     batch_size: rows over all processes.
-    repeat: shuffle anew for ever. Else one pass in order, its last batch
-      filled up with records from the start: every batch has the same shape.
+    repeat: reshuffle and repeat forever. Otherwise one pass in order, with the
+      last batch filled up from the start, so that all have the same shape.
     shard: which rows of each batch are ours.
   """
 
@@ -71,11 +71,11 @@ class Order:
 
   @property
   def rows(self) -> int:
-    """Rows of a batch that are ours."""
+    """Number of our rows in a batch."""
     return len(self._rows)
 
   def position(self, index: int) -> int:
-    """Place in the global stream of our row `index`."""
+    """Position in the global stream of our row `index`."""
     batch, row = divmod(index, self.rows)
     return batch * self.batch_size + int(self._rows[row])
 
@@ -103,14 +103,14 @@ class Batches:
     return next(self._iterator)
 
   def get_state(self) -> dict[str, Any]:
-    """The place in the stream, and the name of the order that it is in."""
+    """The position in the stream, and the name of its order."""
     return {"order": ORDER, "place": self._iterator.get_state()}
 
   def set_state(self, state: dict[str, Any]) -> None:
-    """Goes on from there.
+    """Continues from a state.
 
     Raises:
-      UserError: it is a place in another order.
+      UserError: the state belongs to another order.
     """
     if set(state) == {"next_index"}:
       _log.warning("the checkpoint names no data order; assuming %s", ORDER)

@@ -1,7 +1,7 @@
-"""The phrase book: what is known of each kind of sound, and the words for it.
+"""The phrase book: properties and phrasings of each kind of sound.
 
-The text is JSON, written for this project. `kinds/` has a file a group and an
-entry a kind; `phrases.json` has what all kinds share.
+The text is JSON, written for this project. `kinds/` has one file per group with
+one entry per kind; `phrases.json` has what all kinds share.
 """
 
 import dataclasses
@@ -61,21 +61,21 @@ class Kind:
   """A kind of sound.
 
   Attributes:
-    name: by which data sets call it; lower case, with spaces.
+    name: as in data sets; lower case, with spaces.
     group: of kinds, such as "birds".
     example: a prompt to show.
     aliases: other names that mean this kind and no other.
-    keywords: words of which a title of such a sound has one.
+    keywords: words that titles of such sounds contain at least one of.
     heads: names without article.
     nouns: noun phrases; they fit templates.
     sayings: prompts that stand alone.
     clauses: with subject and verb.
-    settings: what such a sound is to another one: "in the rain".
-    held_out: prompts that no training caption equals.
+    settings: phrases for it as the background of another sound: "in the rain".
+    held_out: prompts excluded from training captions.
     event: what can be counted, if anything.
-    rate: whether it is called slow or fast.
-    soft: soft by nature, so that its level does not tell distance.
-    one_shot: over after a moment; heard again only if made again.
+    rate: whether it can be slow or fast.
+    soft: quiet by nature, so that its level does not indicate distance.
+    one_shot: a short sound that does not continue by itself.
     pitched: has notes.
     middle: lowest and highest note of its middle register.
   """
@@ -105,7 +105,7 @@ class Kind:
 
   @property
   def names(self) -> tuple[str, ...]:
-    """What one would type in a word or two."""
+    """Short names that one would type."""
     return tuple(dict.fromkeys((self.name, *self.heads, *self.aliases)))
 
   @property
@@ -115,7 +115,7 @@ class Kind:
 
   @property
   def has_voices(self) -> bool:
-    """Whether people may be heard in it."""
+    """Whether it may contain voices."""
     return self.group in _VOICES
 
 
@@ -144,7 +144,7 @@ def canonical(category: str) -> str:
 
 
 def spelled(category: str) -> str:
-  """The name of the kind of which it is another spelling, else as it is."""
+  """The kind's name if this is another spelling of it, otherwise unchanged."""
   name = _label(category)
   return name if name in kinds() else category
 

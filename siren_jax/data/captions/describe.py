@@ -1,7 +1,7 @@
 """Measured facts about a recording that a caption may state.
 
-Our design. A fact that cannot be trusted is left out (None, or no events),
-so that captions never guess. Axis T: frames of 10 ms.
+Our design. Unreliable facts are left out (None, or no events), so that captions
+never guess. Axis T: frames of 10 ms.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ _ACTIVE_DB = 30.0  # frames within this of the loudest count as sound
 _EVENT_START_DB = 14.0  # an event rises to within this of the loudest frame,
 _EVENT_END_DB = 22.0  # lasts until it falls below this,
 _EVENT_CONTRAST_DB = 30.0  # and the floor between events is this far down
-# Events are counted where these thresholds find as many.
+# Events are counted only if these thresholds find the same number.
 _STRICT_START_DB, _STRICT_END_DB = 9.0, 15.0
 _SHORT_SECONDS, _LONG_SECONDS = 0.4, 3.0
 _LOUD_DBFS, _QUIET_DBFS = -14.0, -32.0
@@ -31,8 +31,8 @@ class Facts:
   """What was measured in one recording.
 
   Attributes:
-    loudness_dbfs: mean power of the active part; None where it says nothing,
-      because the sound was brought to a loudness.
+    loudness_dbfs: mean power of the active part; None if the sound's loudness
+      was normalised.
     active_fraction: share of the time within 30 dB of the loudest moment.
     centroid_hz: centre of the power spectrum of the active part.
     events: (start, end) in seconds of the separate bursts; empty when the
@@ -40,7 +40,7 @@ class Facts:
     rate_hz: bursts per second when they are regular, else None.
     seconds: from the beginning to the end of the active part; 0: not known.
     pitch: of a sound that has one, note or glide.
-    takes: how often a sound was laid out in the recording; 0: it was not.
+    takes: number of repetitions laid out in the recording; 0: none.
     even: whether its takes begin at regular intervals.
   """
 
@@ -177,7 +177,7 @@ def regular_rate(level_T: np.ndarray) -> tuple[float, float]:
 def _events(level_T: np.ndarray) -> tuple[tuple[float, float], ...]:
   """Bursts in a level relative to its peak (dB), if they stand out.
 
-  None where it depends on the threshold how many there are.
+  None if their number depends on the threshold.
   """
   if np.percentile(level_T, 15) > -_EVENT_CONTRAST_DB:
     return ()

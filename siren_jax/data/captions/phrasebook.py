@@ -1,7 +1,7 @@
-"""Captions: how people would ask for what a recording holds.
+"""Captions: how people would ask for the sound of a recording.
 
-The words are those of `book`. Which of them are true of a recording depends on
-its kind, its title and what was measured in it: `wording`.
+The phrases are those of `book`. `wording` selects those that are true of a
+recording, by its kind, its title and measurements.
 """
 
 import functools
@@ -15,7 +15,7 @@ from siren_jax.data.captions import book, titles, wording
 from siren_jax.data.captions.describe import Facts
 from siren_jax.data.captions.wording import Pool, fitting, templates
 
-# How often a caption is drawn from each pool, where there is anything in it.
+# Weight of each pool in drawing a caption, if the pool is not empty.
 _POOLS = {
   "name": 0.12,
   "phrase": 0.34,
@@ -89,7 +89,7 @@ def captions_for(
   Args:
     category: a kind of the book, a name of ESC-50, or any label.
     source_title: what the recordist called it.
-    facts: measurements of the audio; each is said only where reliable.
+    facts: measurements of the audio; only reliable ones are mentioned.
     rng: the source of every choice.
     n: how many.
   """
@@ -107,7 +107,7 @@ def captions_for(
       *wording.clauses(kind, number),
     ),
     "template": wording.plain(kind, facts),
-    # The title of a sound that is laid out tells of one of its takes.
+    # The title of a laid-out sound describes a single take.
     "title": () if is_laid_out else wording.of_title(source_title or "", kind),
     "note": wording.of_note(title, facts, kind),
     "fact": wording.of_facts(facts, kind),
@@ -250,9 +250,9 @@ def _pool(
 
 
 def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
-  """`n` different draws; gives up where the words are running out.
+  """`n` different draws; stops when draws keep repeating.
 
-  Held-out phrasings are drawn again, whatever kind they are of.
+  Held-out phrasings of any kind are drawn again.
   """
   captions: dict[str, None] = {}
   for _ in range(20 * n):

@@ -51,14 +51,14 @@ class Title:
 
 def parse(title: str) -> Title | None:
   """Reads a title; None where it is no English phrase."""
-  text, *asides = re.split(r"[()]", title)
+  text, *parenthesised = re.split(r"[()]", title)
   text = " ".join(text.split())
   # Two actions, put together by whoever wrote the title.
   text = re.sub(r"(playing|singing) (\w+) playing a note", r"\1 \2", text)
   text = re.sub(r" playing (\w+) playing (.*)", r" playing \2 \1", text)
   if not _PHRASE.fullmatch(text):
     return None
-  note = next((midi(a) for a in asides if _NOTE.fullmatch(a)), None)
+  note = next((midi(a) for a in parenthesised if _NOTE.fullmatch(a)), None)
   if match := _PLAYING.fullmatch(text):
     what = match["what"].replace("a note", "a single note")
     return Title(text, note, match["who"], what)

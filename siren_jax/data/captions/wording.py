@@ -16,9 +16,9 @@ Pool = tuple[str, ...]
 
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
-# Rates, per second, beyond which nobody would disagree.
+# Rates, per second, that are clearly slow or fast.
 _SLOW_HZ, _FAST_HZ = 1.5, 3.5
-_LASTING_SECONDS = 4.0  # said to last a few seconds
+_LASTING_SECONDS = 4.0  # described as lasting a few seconds
 _IN_TUNE = 0.6  # semitones between the note of a title and the measured one
 _AGAIN = re.compile(r"\b(\w+(?:\W+\w+)?)\W+\1\b")  # tick tock tick tock
 
@@ -74,7 +74,7 @@ def clauses(kind: Kind, number: int | None) -> Pool:
 
 
 def plain(kind: Kind, facts: Facts | None) -> Pool:
-  """Templates that say nothing of the sound itself."""
+  """Templates that make no claim about the sound itself."""
   pool = templates("plain")
   if facts and facts.seconds > _LASTING_SECONDS and not kind.one_shot:
     pool += templates("lasting")
@@ -86,7 +86,7 @@ def plain(kind: Kind, facts: Facts | None) -> Pool:
 
 
 def of_title(title: str, kind: Kind) -> Pool:
-  """What a title says, if it can be read or has words of the kind."""
+  """Captions from a title that can be parsed or has words of the kind."""
   parsed = titles.parse(title)
   if parsed is None:
     words = " ".join((*kind.nouns, *kind.clauses, *kind.names)).lower()
@@ -133,7 +133,7 @@ def of_note(title: Title | None, facts: Facts | None, kind: Kind) -> Pool:
 
 
 def of_facts(facts: Facts | None, kind: Kind) -> Pool:
-  """Templates, and counts, that the measurements bear out."""
+  """Templates, and counts, that agree with the measurements."""
   if facts is None:
     return ()
   pool: Pool = ()

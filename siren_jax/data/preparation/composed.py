@@ -64,9 +64,9 @@ def _parts(
   rng: np.random.Generator,
   config: AudioConfig,
 ) -> tuple[list[np.ndarray], list[int]]:
-  """At most `size` samples of each sound, and how many events are heard in it.
+  """At most `size` samples of each sound, and its number of events.
 
-  0 events: not known. What comes in rows, such as steps, is laid out in a row.
+  0 events: unknown. Sounds that come in rows, such as steps, are repeated.
   """
   parts, counts = [], []
   for recording, audio_S in zip(recordings, sounds, strict=True):
@@ -97,7 +97,7 @@ def _record(
   sign: str,
   config: AudioConfig,
 ) -> Record:
-  """`sign` stands between what is said of each recording."""
+  """`sign` separates the metadata of the recordings."""
 
   def all_of(*texts: str) -> str:
     return sign.join(texts) if any(texts) else ""

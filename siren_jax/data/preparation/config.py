@@ -29,14 +29,13 @@ class AudioConfig:
       one-shots several times with gaps, steady sounds looped.
     balance: training recordings of a kind that has fewer are copied, with other
       captions and layouts, up to this number; 20 copies of each at most.
-    loudness: integrated, in LUFS, that sounds are brought to; None leaves them
-      as they are.
-    validation_fold: fold kept for validation; default the last one.
-    every_kind: whether recordings of kinds that validation alone would have
-      are trained on instead.
-    max_seconds: longer recordings are left out.
-    strict: the first bad row or file ends the run.
-    seed: fixes all that is drawn.
+    loudness: integrated loudness of sounds in LUFS; None: unchanged.
+    validation_fold: fold held out for validation; default: the last one.
+    every_kind: whether recordings of kinds that only validation would have are
+      used for training instead.
+    max_seconds: longer recordings are skipped.
+    strict: stop at the first bad row or file.
+    seed: determines all random choices.
   """
 
   sample_rate: int = 16000
@@ -83,7 +82,7 @@ class AudioConfig:
   def levelled(self, audio_S: np.ndarray) -> np.ndarray:
     """The sound at the set's loudness, if it has one; float32.
 
-    A short sound is measured with some of the silence that will follow it.
+    A short sound is measured together with some of the silence after it.
     """
     if self.loudness is None:
       return audio_S

@@ -1,6 +1,6 @@
 """Short sounds laid out in time: one several times, several in order.
 
-What is laid out ends with its last sound; the silence after it is not stored.
+A layout ends with its last sound; the silence after it is not stored.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ _MIN_GAP_SECONDS = 0.12
 _UNEVEN = 0.3  # share of layouts of three takes or more
 _SILENT_DB = -50.0  # of the loudest frame; what is below at the ends is cut
 _FRAME_SECONDS = 0.01  # of describe.frame_power
-_STEADY_DB = 12.0  # between loud and quiet frames of a sound that goes on
-_STEADY_SECONDS = 1.0  # such a sound lasts at least
+_STEADY_DB = 12.0  # most difference of loud and quiet frames of a steady sound
+_STEADY_SECONDS = 1.0  # minimum length of a steady sound
 _SMOOTH_FRAMES = 20
 _ORDER_GAPS = (0.1, 0.4)  # seconds between sounds that follow each other
 _FADE_SECONDS = 0.02
@@ -91,7 +91,7 @@ def repeated(
 
 
 def is_steady(audio_S: np.ndarray, sample_rate: int) -> bool:
-  """Whether a sound goes on at one level, so that it can be looped."""
+  """Whether a sound has a steady level, so that it can be looped."""
   power_T = describe.frame_power(audio_S, sample_rate)
   if len(power_T) * _FRAME_SECONDS < _STEADY_SECONDS:
     return False

@@ -1,6 +1,6 @@
 """The plan of an audio set: what goes into which split.
 
-Pure but for `with_usable`, which is given the question that reads audio.
+Pure, except for `with_usable`, whose predicate reads audio.
 """
 
 import collections
@@ -58,7 +58,7 @@ Plan = Mapping[str, SplitPlan]
 def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
   """The plan for splits train and validation.
 
-  Synthetic sounds are trained on; they validate where there is nothing else.
+  Synthetic sounds are for training, or for validation if there are no others.
 
   Raises:
     UserError: too little for two splits, or for mixtures.
@@ -95,8 +95,8 @@ def assign_splits(
 ) -> dict[str, list[Recording]]:
   """Train and validation, each with at least one recording.
 
-  A `split` or a validation fold decides, and whatever has neither is trained
-  on. Where nothing has either, a hash of the id picks about 5 %.
+  A `split` or a validation fold decides; recordings with neither are for
+  training. If none has either, a hash of the id selects about 5 %.
 
   Raises:
     UserError: no such fold, or nothing for one of them.
@@ -134,13 +134,13 @@ def with_usable(
 ) -> Plan:
   """The plan, changed so that each split has a recording that can be used.
 
-  One that has none gets one from the other split: that with the lowest hash of
-  its id among the usable ones. A split with synthetic sounds needs none.
+  A split without one gets the usable recording of the other split whose id has
+  the lowest hash. A split with synthetic sounds needs none.
 
   Args:
-    plan: of `make_plan`.
-    is_usable: is asked about as few recordings as will do.
-    problems: has what is wrong with the others.
+    plan: from `make_plan`.
+    is_usable: called for as few recordings as possible.
+    problems: records problems of the others.
 
   Raises:
     UserError: there are not enough.
@@ -223,7 +223,7 @@ def _warn_of_untrained(parts: Mapping[str, Sequence[Recording]]) -> None:
 def _without_lone_kinds(
   recordings: Sequence[Recording], held: Sequence[bool]
 ) -> list[bool]:
-  """What is held, but for kinds of which nothing else would be left."""
+  """The held-out recordings, except of kinds that training would lack."""
   pairs = list(zip(recordings, held, strict=True))
   trained = {kind_of(r) for r, is_held in pairs if not is_held}
   return [

@@ -1,4 +1,4 @@
-"""What is planned becomes records: recordings, made-up sounds, mixtures."""
+"""Makes the planned records: recordings, synthetic sounds, mixtures."""
 
 import collections
 import dataclasses
@@ -37,7 +37,7 @@ _Result = TypeVar("_Result")
 class RecordMaker:
   """Makes the records of a plan, one item at a time.
 
-  A recording that cannot be used is a problem, and costs no other.
+  An unusable recording is recorded as a problem and does not affect others.
 
   Attributes:
     notes: what the reader did to recordings, such as resampling, and to how
@@ -82,7 +82,7 @@ class RecordMaker:
     recording: Recording,
     use: Callable[[Recording, AudioConfig], _Result],
   ) -> _Result | None:
-    """What `use` makes of it; None where it cannot, which is a problem."""
+    """The result of `use`; None, and a problem, if it fails."""
     if recording.id in self._unusable:
       return None
     try:
@@ -157,7 +157,7 @@ def read(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """The sound, and the reader's notes.
 
-  Peaks that resampling made are brought to full scale.
+  Peaks above full scale from resampling are scaled down.
 
   Raises:
     UserError: it cannot be read.
@@ -219,7 +219,7 @@ def of_recording(
 
 
 def of_synthetic(number: int, config: AudioConfig) -> Record:
-  """A made-up sound, whose number and the config's seed are all it takes."""
+  """A synthetic sound, determined by its number and the config's seed."""
   seed = hash_of(f"{config.seed}/synthetic/{number}")
   sound = sounds.make(seed, config.sample_rate, config.seconds)
   return Record(
@@ -235,8 +235,8 @@ def of_synthetic(number: int, config: AudioConfig) -> Record:
 def cut(audio_S: np.ndarray, size: int) -> list[np.ndarray]:
   """Windows of `size` samples, evenly spread, covering the recording.
 
-  They overlap where it is no multiple of the window; up to a quarter of a
-  window at the end may be dropped. A shorter recording is kept as it is.
+  They overlap if its length is not a multiple of the window; up to a quarter of
+  a window at the end may be dropped. A shorter recording is unchanged.
   """
   count = max(1, math.ceil(audio_S.size / size - DROPPED_TAIL))
   room = max(0, audio_S.size - size) if count > 1 else 0
@@ -251,7 +251,7 @@ def captions_of(
   config: AudioConfig,
   layout: Layout | None = None,
 ) -> tuple[str, ...]:
-  """The recording's own captions, or captions from what is known of it.
+  """The recording's own captions, or captions from its metadata and audio.
 
   Args:
     recording: what its source says.
@@ -278,9 +278,9 @@ def facts_of(
   config: AudioConfig,
   layout: Layout | None = None,
 ) -> describe.Facts:
-  """What was measured in a sound and the silence after it, and its layout.
+  """Measurements of a sound with the silence after it, and of its layout.
 
-  The events of a layout are its takes, where a take is one event.
+  The events of a layout are its takes, if a take is one event.
   """
   padded_S = np.pad(audio_S, (0, max(0, config.size - audio_S.size)))
   facts = describe.facts(padded_S, config.sample_rate)
@@ -305,10 +305,10 @@ def _laid_out(
   rng: np.random.Generator,
   config: AudioConfig,
 ) -> tuple[np.ndarray, Layout | None]:
-  """One take of the sound, and several of a one-shot at times.
+  """One take of the sound, and sometimes a layout of several for a one-shot.
 
-  A steady sound goes on through the window. Captions that a source gives are
-  true of the recording as it is: it stays so.
+  A steady sound is looped through the window. Recordings with captions from
+  their source are unchanged, so that these stay true.
   """
   kind = book.kind(recording.category)
   if recording.captions:

@@ -1,1 +1,1 @@
-"""What there is to prepare: recordings and captions of folders and tables."""
+"""Sources of data sets: recordings and captions of folders and tables."""

@@ -1,10 +1,10 @@
-"""Captions: which may be trained on, and what the names of files say.
+"""Captions: which may be trained on, and captions from file names.
 
-In a folder of sounds, the nearest subfolder whose name has words is the kind
-of a sound. The name of a file adds to it only where it is a phrase: two words
-or more, of three letters or more with a vowel among them. Where no subfolder
-says anything, a single word will do. Numbers, codes and dates are no words,
-nor is what recorders and programs call a file: DSC12, take 3, untitled.
+In a folder of sounds, the nearest subfolder whose name has words is the kind of
+a sound. A file name adds to it only if it is a phrase: at least two words of
+three letters or more with a vowel. Without such a subfolder, a single word is
+enough. Numbers, codes, dates and default names of recorders and programs
+(DSC12, take 3, untitled) are not words.
 """
 
 import re
@@ -25,7 +25,7 @@ _COUNTERS = (
   "|untitled|vid|video|voice|wa|wav|whatsapp|zoom"
 )
 _COUNTER = re.compile(f"(?:{_COUNTERS})s?")
-# One of them, or letters that cannot be said, and a number.
+# One of them, or unpronounceable letters, and a number.
 _COUNTED = re.compile(
   rf"(?<![^\W\d_])(?:{_COUNTERS}|[b-df-hj-np-tv-xz]{{1,4}})[\W_]*\d+"
 )
@@ -105,8 +105,10 @@ def of_path(path: Path, root: Path) -> tuple[str, str]:
   kinds = (_words(name) for name in reversed(folders))
   kind = " ".join(next(filter(None, kinds), ()))
   words = _words(path.stem)
-  said = [w for w in words if _is_said(w) and not _COUNTER.fullmatch(w)]
-  if kind and len(said) < _PHRASE:
+  pronounceable = [
+    w for w in words if _is_pronounceable(w) and not _COUNTER.fullmatch(w)
+  ]
+  if kind and len(pronounceable) < _PHRASE:
     return "", kind
   caption = " ".join(words)
   is_named = set(kind.split()) <= set(words)
@@ -133,6 +135,6 @@ def _is_letter(c: str) -> bool:
   return unicodedata.category(c)[0] in "LM" or c in "'\u2019"
 
 
-def _is_said(word: str) -> bool:
-  """Whether it can be spoken; of other scripts, all words are taken so."""
+def _is_pronounceable(word: str) -> bool:
+  """Whether a word is pronounceable; always true in other scripts."""
   return not word.isascii() or (len(word) > 2 and bool(_VOWELS & set(word)))

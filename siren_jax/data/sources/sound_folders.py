@@ -36,7 +36,7 @@ def read(
       caption, kind = captions.of_path(
         path, root / top if top in split_of else root
       )
-      own = _text_beside(path, texts(path.parent), problems) or (
+      own = _sidecar_captions(path, texts(path.parent), problems) or (
         (caption,) if caption else ()
       )
       if not (own or kind):
@@ -79,7 +79,7 @@ def _texts(folder: Path) -> dict[str, Path]:
   }
 
 
-def _text_beside(
+def _sidecar_captions(
   path: Path, texts: Mapping[str, Path], problems: Problems
 ) -> tuple[str, ...]:
   """Captions in the text of a sound's name: dog.txt or dog.wav.txt."""

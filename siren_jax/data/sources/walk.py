@@ -1,4 +1,4 @@
-"""The one walk through folders for sounds: what it takes and what it leaves."""
+"""The search for sounds in folders: what it includes and what it skips."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siren_jax.common import paths, text
 
-# Sound and video that libsndfile does not read, or not without being told how.
+# Sound and video that libsndfile cannot read, or only with further parameters.
 _FOREIGN = frozenset(
   ".3g2 .3gp .aa .aac .aax .ac3 .adts .alac .amr .ape .asf .avi .awb .dff .dsf"
   " .dts .eac3 .flv .m4a .m4b .m4r .m4v .mka .mkv .mov .mp4 .mpc .mpeg .mpg"
@@ -36,7 +36,7 @@ _LEFT_BEHIND = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
-  """What a walk met.
+  """Result of a walk.
 
   Attributes:
     paths: sound files below the root, in a fixed order, each once.
@@ -54,16 +54,15 @@ def sound_files(
 ) -> Walk:
   """All files below `root` with one of `suffixes` (lower case, with the dot).
 
-  Links are followed once, after all that is in place: a file or folder that
-  can be reached in several ways is taken at its own place, or else at the
-  first link to it. What is hidden, and what systems leave behind, is no
-  sound. Folder `apart` is not entered.
+  Links are followed once, after all regular files: a file or folder that can be
+  reached in several ways is taken at its own path, or else at the first link to
+  it. Hidden and system files are skipped, and so is folder `apart`.
   """
   return _Walker(paths.local(root), frozenset(suffixes), apart).walk()
 
 
 class _Walker:
-  """Each path goes with its real place, which tells whether it is known."""
+  """Walks with real paths, to recognise what was already visited."""
 
   def __init__(
     self,
@@ -97,7 +96,7 @@ class _Walker:
     return Walk(tuple(sorted(self._paths)), (*self._skipped, *counted))
 
   def _enter(self, folder: Path, real: Path) -> None:
-    """Takes what lies below a folder; links wait for their turn."""
+    """Takes what is below a folder; links are queued."""
     todo = [(folder, real)]
     while todo:
       folder, real = todo.pop()

@@ -1,8 +1,8 @@
-"""Captioned sounds made out of nothing, whose captions can be checked.
+"""Synthetic captioned sounds, whose captions can be verified.
 
-Our design. A sound has a `truth`, a small dictionary of what can be heard;
-its captions are made from the truth alone, and each says all of it and no
-more. `siren_jax.alignment.claims` computes the truth back from audio.
+Our design. A sound has a `truth`, a small dictionary of its audible properties;
+its captions are made from the truth alone, and each states all of it and no
+more. `siren_jax.alignment.claims` verifies the truth from audio.
 
   {"kind": "tone", "pitch": "low"} or "hz": 440, or neither
   {"kind": "beeps", "count": 3, "pitch": "high"}   (pitch may be absent)
@@ -104,7 +104,7 @@ def make_set(
     yield make((seed, i), sample_rate, seconds)
 
 
-# Makers: (rng, sample_rate, seconds) -> (audio_S, truth), S as they like up
+# Makers: (rng, sample_rate, seconds) -> (audio_S, truth), with any length S up
 # to `seconds`.
 Maker = Callable[[Rng, int, float], Sketch]
 
@@ -226,7 +226,7 @@ def _single(rng: Rng, rate: int, seconds: float) -> Sketch:
 
 
 def _sequence(rng: Rng, rate: int, seconds: float) -> Sketch:
-  """Two sounds with silence between them, which differ in what is said."""
+  """Two sounds with silence between them, which make different claims."""
   gap = rng.uniform(0.3, 0.5)
   while True:
     audio_S, first = _single(rng, rate, (seconds - gap) / 2)
@@ -308,7 +308,7 @@ def _band_noise(rng: Rng, size: int, rate: int, band: str) -> np.ndarray:
 
 
 def _fade(audio_S: np.ndarray, rate: int, seconds: float = 0.03) -> np.ndarray:
-  """Raised-cosine ends, so that nothing clicks that is not a click."""
+  """Raised-cosine fades at both ends, to avoid clicks."""
   size = min(round(seconds * rate), len(audio_S) // 2)
   edge = 0.5 - 0.5 * np.cos(np.pi * np.arange(size) / size)
   gain_S = np.ones(len(audio_S))

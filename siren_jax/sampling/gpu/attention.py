@@ -1,7 +1,7 @@
-"""Attention of one frame, in one kernel each.
+"""Attention of one frame, one kernel per attention.
 
-Activations have ROWS rows, keys and values as many as are used. Axis I: what
-is attended to; of `qkv`: queries, keys and values, side by side.
+Activations have ROWS rows, keys and values only those in use. Axis I: keys; in
+`qkv`: queries, keys and values, concatenated.
 """
 
 import functools
@@ -23,7 +23,7 @@ from siren_jax.sampling.gpu.products import (
   parts,
 )
 
-SLOTS = 64  # of a cache that are read at a time
+SLOTS = 64  # of a cache, read at a time
 
 
 def attend_to_past(
@@ -35,12 +35,13 @@ def attend_to_past(
   """Attention of a new frame to itself and the frames before it.
 
   Args:
-    qkv_KxBxIxA: its queries [H], keys [J] and values [J], side by side.
-    k_KxBxJxIxA, v_KxBxJxIxA: keys and values of the frames before; written to.
-    position: int32 scalar, how many there are.
+    qkv_KxBxIxA: its queries [H], keys [J] and values [J], concatenated.
+    k_KxBxJxIxA, v_KxBxJxIxA: keys and values of previous frames; updated in
+      place.
+    position: int32 scalar, number of previous frames.
 
   Returns:
-    [K, B, H, A], and keys and values with the new frame's in their place.
+    [K, B, H, A], and keys and values including those of the new frame.
   """
   experts, rows, kv_heads, slots, width = k_KxBxJxIxA.shape
   heads = qkv_KxBxIxA.shape[2] - 2 * kv_heads
@@ -93,9 +94,9 @@ def _attend_to_past(
   position = position_ref[0]
   q_RxA = _scaled(q_ref)
   new_k, new_v = new_k_ref[...], new_v_ref[...]
-  itself_R = jnp.sum(q_RxA * new_k.astype(jnp.float32), 1)
+  self_score_R = jnp.sum(q_RxA * new_k.astype(jnp.float32), 1)
   values_RxA = jnp.broadcast_to(new_v.astype(jnp.float32), q_RxA.shape)
-  carry = itself_R, jnp.ones_like(itself_R), values_RxA
+  carry = self_score_R, jnp.ones_like(self_score_R), values_RxA
   read = functools.partial(_slots, k_ref, v_ref, slots)
 
   def more(i: jax.Array, carry: Any) -> Any:
@@ -104,7 +105,7 @@ def _attend_to_past(
   count = (position + SLOTS - 1) // SLOTS
   _, total_R, out_RxA = jax.lax.fori_loop(0, count, more, carry)
   out_ref[...] = (out_RxA / total_R[:, None]).astype(out_ref.dtype)
-  slot = jnp.minimum(position, slots - 1)  # The last one is spare.
+  slot = jnp.minimum(position, slots - 1)  # The last one is a dummy.
   k_out_ref[slot] = new_k
   v_out_ref[slot] = new_v
 
@@ -163,9 +164,9 @@ def attend_to_tokens(
   """Attention over a frame's tokens, times a kernel, plus a residual: [B, D].
 
   Args:
-    qkv: queries, keys and values of some tokens, [B, I] each, token after
-      token. The tokens of the last one ask; each sees those up to itself.
-    counts: how many tokens each holds.
+    qkv: queries, keys and values of groups of tokens, [B, I] each. The queries
+      are the last group's tokens; each attends to tokens up to itself.
+    counts: number of tokens in each group.
     heads: H, of queries. kernel: [1, D, D].
   """
   values, scale = parts(kernel)
@@ -243,7 +244,7 @@ def _scaled(q_ref: Any) -> jax.Array:
 def _slots(
   k_ref: Any, v_ref: Any, size: int, i: jax.Array, count: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Keys and values of the i-th SLOTS slots, and which of them count."""
+  """Keys and values of the i-th block of SLOTS slots, and their mask."""
   slot = i * SLOTS + jnp.arange(SLOTS)
   inside = jnp.broadcast_to((slot < size)[:, None], (SLOTS, k_ref.shape[-1]))
   at = pl.ds(i * SLOTS, SLOTS), slice(None)
@@ -264,7 +265,7 @@ def _attend(
   mask_I: jax.Array,
   carry: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """A running softmax: the largest score [R], sum of weights [R], of values."""
+  """Online softmax: maximum score [R], sum of weights [R], weighted values."""
   top_R, total_R, out_RxA = carry
   scores_RxI = jnp.sum(q_RxA[:, None] * k_IxA[None], 2)
   scores_RxI = jnp.where(mask_I[None], scores_RxI, NEGATIVE)

@@ -1,7 +1,7 @@
 """A frame of few rows on a GPU: `sampling.frame`, of a dozen kernels a layer.
 
-Where there are more rows, `sampling.frame` takes the weights unpacked; XLA
-reads most of them as they lie.
+With more rows, `sampling.frame` uses the unpacked weights; XLA reads most of
+them without a copy.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from siren_jax.sampling.gpu import attention
 from siren_jax.sampling.gpu.packing import QUERY_KEY_VALUE
 from siren_jax.sampling.gpu.products import ROWS, Norm, linear
 
-TOKENS = 2  # of a frame, at most, that come at once
+TOKENS = 2  # most tokens of a frame processed at once
 
 
 def temporal(
@@ -28,7 +28,7 @@ def temporal(
   cross: list[Cache],
   mask_RxP: jax.Array,
 ) -> tuple[jax.Array, list[Blocks]]:
-  """As `sampling.frame.temporal`."""
+  """See `sampling.frame.temporal`."""
   experts, rows, dim = x_KxRxD.shape
   heads = experts, ROWS, -1, config.head_dim
   positions = sinusoid(position, dim).astype(x_KxRxD.dtype)
@@ -79,12 +79,12 @@ def depth(
   x_IxRxD: jax.Array,
   past: list[list[jax.Array]],
 ) -> tuple[jax.Array, list[list[jax.Array]]]:
-  """As `sampling.frame.depth`; what is in `past` differs."""
+  """See `sampling.frame.depth`; the content of `past` differs."""
   tokens, rows, dim = x_IxRxD.shape
   counts = [TOKENS] + [1] * len(past[0]) if past else [tokens]
   before = sum(counts[:-1])
   places = sinusoid(before + jnp.arange(tokens), dim).astype(x_IxRxD.dtype)
-  share = ROWS // TOKENS  # Rows of each token, of which R are used.
+  share = ROWS // TOKENS  # rows per token, of which R are used
   spread = jnp.repeat(places, share, axis=0)
   places_1xBxD = jnp.pad(spread, ((0, ROWS - len(spread)), (0, 0)))[None]
   x = jnp.pad(x_IxRxD, ((0, 0), (0, share - rows), (0, 0)))

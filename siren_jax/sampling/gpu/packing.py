@@ -1,7 +1,7 @@
-"""The weights as the kernels of a GPU read them, and back.
+"""Conversion of weights to the layout of the GPU kernels, and back.
 
-Each kernel transposed, queries, keys and values side by side, in eight bits if
-asked for.
+Kernels are transposed; those of queries, keys and values are concatenated, and
+optionally quantized to eight bits.
 """
 
 import functools
@@ -18,17 +18,17 @@ from siren_jax.sampling.gpu.products import Int8, Kernel, quantised
 QUERY_KEY_VALUE = "query_key_value"
 
 
-def wanted(config: ExpertConfig, rows: int = 1) -> bool:
-  """Whether so many rows are made by the kernels, on these devices."""
+def uses_kernels(config: ExpertConfig, rows: int = 1) -> bool:
+  """Whether the GPU kernels are used for `rows` rows on these devices."""
   width = config.head_dim
   sizes = config.dim, config.ffn_dim, config.codebook_size, width
   fits = all(size % 16 == 0 for size in sizes) and width & (width - 1) == 0
   few = rows <= tuning.current().fused_rows
-  return fits and few and meshes.whole_heads()
+  return fits and few and meshes.has_all_heads()
 
 
 def packed(layer: Any, int8: bool) -> Any:
-  """Parameters of one block, axis K first, as the kernels read them."""
+  """Parameters of one block, axis K first, in the layout of the kernels."""
   pack = functools.partial(packed_kernel, int8=int8)
   own = layer["self_attention"]
   together = [transposed(own[name]) for name in ("query", "key", "value")]
@@ -47,7 +47,7 @@ def packed(layer: Any, int8: bool) -> Any:
 
 
 def unpacked(layer: Any, config: ExpertConfig, dtype: str) -> Any:
-  """What `packed` was given, but for what eight bits lost."""
+  """Inverse of `packed`, up to the error of quantization."""
   heads, kv_heads, width = config.heads, config.kv_heads, config.head_dim
   unpack = functools.partial(unpacked_kernel, dtype=dtype)
   own = layer["self_attention"]

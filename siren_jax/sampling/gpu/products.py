@@ -1,14 +1,13 @@
-"""Products of one frame, each with what is around it, in one kernel.
+"""Matrix products of one frame, fused with the operations around them.
 
-At a batch of one a frame takes the time of reading the weights and of starting
-its kernels. These read each weight once, and do what comes before and after a
-product in the same kernel: the norm, SwiGLU, bias, residual. They are written
-in Pallas for Triton; where there is no GPU they are interpreted, slowly.
+At batch size one, the time of a frame is that of reading the weights and
+launching its kernels. These kernels read each weight once and include the norm
+before a product, and SwiGLU, bias and residual after it. They are written in
+Pallas for Triton; without a GPU they are interpreted, slowly.
 
-Activations have ROWS rows, B, of which the first are used: as many as the
-matrix units of a GPU multiply at least. Kernels of products are stored
-transposed, [I, D]: what is summed over lies side by side. Axis D: what a
-product sums over; I: what it gives.
+Activations have ROWS rows, B, the minimum of a GPU's matrix units; only the
+first ones are used. Product kernels are stored transposed, [I, D], so that the
+summed axis is contiguous. Axis D: summed over; I: output channels.
 """
 
 import functools
@@ -25,7 +24,7 @@ ROWS = 16
 
 
 class Int8(NamedTuple):
-  """A kernel in eight bits, with a scale for each channel that it gives."""
+  """A kernel in eight bits, with a scale for each output channel."""
 
   values_KxIxD: jax.Array
   scale_KxI: jax.Array
@@ -40,7 +39,7 @@ Kernel = jax.Array | Int8  # [K, I, D]
 
 
 def quantised(kernel_KxIxD: jax.Array) -> Int8:
-  """The nearest kernel in eight bits; the largest value is 127 steps."""
+  """Rounds a kernel to eight bits; the largest value is 127 steps."""
   kernel = kernel_KxIxD.astype(jnp.float32)
   scale_KxI = jnp.max(jnp.abs(kernel), 2) / 127
   steps = kernel / jnp.maximum(scale_KxI, 1e-30)[..., None]
@@ -48,7 +47,7 @@ def quantised(kernel_KxIxD: jax.Array) -> Int8:
 
 
 class Norm(NamedTuple):
-  """An RMSNorm in front of a product: `scale_KxD`, and its epsilon."""
+  """An RMSNorm before a product: `scale_KxD`, and its epsilon."""
 
   scale_KxD: jax.Array
   eps: float
@@ -64,12 +63,12 @@ def linear(
   residual_KxBxI: jax.Array | None = None,
   dtype: Any | None = None,
 ) -> jax.Array:
-  """x times kernel, [K, B, I], with what is around it.
+  """x times kernel, [K, B, I], with fused operations.
 
   Args:
-    norm: of x. value: another kernel, for which the first is the gate of a
-      SwiGLU. bias: [K, 1, I] or [K, B, I]; it and residual_KxBxI are added.
-    dtype: of the result, by default that of x.
+    norm: applied to x. value: value kernel of a SwiGLU whose gate is `kernel`.
+    bias: [K, 1, I] or [K, B, I]; added, as is residual_KxBxI.
+    dtype: of the result; by default that of x.
   """
   experts, _, width = x_KxBxD.shape
   gate, gate_scale = parts(kernel)
@@ -107,7 +106,7 @@ def linear(
 
 
 def parts(kernel: Kernel) -> tuple[jax.Array, jax.Array | None]:
-  """[K, I, D], and scales [K, 1, I] of what it gives, if it has some."""
+  """Values [K, I, D], and scales [K, 1, I] of the output if quantized."""
   if isinstance(kernel, Int8):
     return kernel.values_KxIxD, kernel.scale_KxI[:, None]
   return kernel, None
@@ -156,7 +155,7 @@ def _linear(
 
 
 def options() -> dict[str, Any]:
-  """How they are compiled; where there is no GPU, they are interpreted."""
+  """Compilation options; without a GPU, kernels are interpreted."""
   return {
     "compiler_params": triton.CompilerParams(num_warps=4, num_stages=3),
     "interpret": tuning.kind() != "gpu",
@@ -175,7 +174,7 @@ def block(size: int, largest: int) -> int:
   """The largest power of two, up to `largest`, that divides the size.
 
   Raises:
-    ValueError: it is below 16, the least that matrix units multiply.
+    ValueError: it is below 16, the minimum of the matrix units.
   """
   power = min(largest, size & -size)
   if power < 16:

@@ -152,7 +152,7 @@ def test_only_what_is_used_is_checked(
   assert f"kept no fingerprint of {inputs['codec']}" in caplog.text
 
 
-def test_a_run_without_fingerprints_is_exported_with_a_word(
+def test_a_run_without_fingerprints_is_exported_with_a_note(
   trained, tmp_path, caplog
 ):
   workdir, _ = trained
@@ -164,7 +164,9 @@ def test_a_run_without_fingerprints_is_exported_with_a_word(
   assert "kept no fingerprint" in caplog.text
 
 
-def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
+def test_a_run_sets_the_sampling_of_its_model(
+  tiny_model, tiny_bundle, tmp_path
+):
   """Flags come first; a run of before that said so is as it was."""
   run = config_files.from_file(str(ROOT / "configs" / "tiny.py"))
   generate = GenerateConfig(SamplingConfig(0.9, top_k=7, guidance=3.0), 4, 1.5)
@@ -194,7 +196,7 @@ def test_a_run_says_how_its_model_is_drawn(tiny_model, tiny_bundle, tmp_path):
     )
 
 
-def test_the_config_of_the_model_that_ships_says_how_it_is_drawn():
+def test_the_config_of_the_shipped_model_sets_its_sampling():
   run = config_files.from_file(str(ROOT / "configs" / "nano.py"))
   shipped = siren_jax.load("nano-stage1").bundle
   assert run.generate == GenerateConfig(

@@ -59,6 +59,6 @@ def test_weights_come_from_the_hub(tmp_path, monkeypatch, user_error):
   assert message.endswith(f"write {source}")
 
 
-def test_a_folder_without_a_model_is_told(tmp_path, user_error):
+def test_a_folder_without_a_model_is_refused(tmp_path, user_error):
   (tmp_path / "empty").mkdir()
   assert "empty: no model in it" in user_error(["inspect", tmp_path / "empty"])

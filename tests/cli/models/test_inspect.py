@@ -32,5 +32,5 @@ def test_a_folder_of_that_name_comes_first(
   assert inspect("tiny").startswith("tiny: 16000 Hz")
 
 
-def test_an_unknown_name_is_told(user_error):
+def test_an_unknown_name_is_reported(user_error):
   assert "no model 'huge'" in user_error(["inspect", "huge"])

@@ -71,7 +71,11 @@ def test_sounds_and_facts_are_those_of_generate(page, tmp_path):
     ("generate", None, "rain"),
     *(
       pytest.param(name, more, words, marks=pytest.mark.long)
-      for name, more in (("go_on", ()), ("fill", (0.1, 0.3)), ("vary", (2,)))
+      for name, more in (
+        ("continue_", ()),
+        ("fill", (0.1, 0.3)),
+        ("vary", (2,)),
+      )
       for words in ("rain", "")
     ),
   ],
@@ -131,22 +135,22 @@ def test_the_score_is_that_by_which_candidates_are_chosen(page):
     siren.clap_score(sound.audio_S, " ")
 
 
-def test_a_recording_is_shown_as_the_model_hears_it(page, clip):
+def test_the_preview_is_the_recording_as_the_model_reads_it(page, clip):
   stereo_SxI = np.random.default_rng(0).normal(0, 0.05, (8000, 2))
   soundfile.write(clip["path"], stereo_SxI, 8000)
-  value = page.look(clip)
+  value = page.preview(clip)
   assert value["status"] == "2 channels mixed down; resampled 8000 -> 16000 Hz"
   (sound,) = value["sounds"]
   assert sound["title"] == "clip.wav" and sound["seconds"] == 1
   assert soundfile.info(sound["audio"]["path"]).frames == RATE
-  assert page.look(None)["sounds"] == []
+  assert page.preview(None)["sounds"] == []
 
 
 @pytest.mark.parametrize(
   ("name", "more", "message"),
   [
-    ("go_on", (), r"^clip.wav: 7200 s long, but the limit is 30 s"),
-    ("look", None, r"^clip.wav: 7200 s long, but the limit is 30 s"),
+    ("continue_", (), r"^clip.wav: 7200 s long, but the limit is 30 s"),
+    ("preview", None, r"^clip.wav: 7200 s long, but the limit is 30 s"),
   ],
 )
 def test_a_long_recording_is_refused_before_it_takes_memory(
@@ -165,15 +169,15 @@ def test_a_long_recording_is_refused_before_it_takes_memory(
   [
     ("generate", ("", *REQUEST[1:]), "prompt 1 is empty"),
     ("generate", ("rain", 31, *REQUEST[2:]), "seconds 31"),
-    ("go_on", (None, *REQUEST), "no recording"),
-    ("go_on", ({"path": "/etc/passwd"}, *REQUEST), "not an upload"),
+    ("continue_", (None, *REQUEST), "no recording"),
+    ("continue_", ({"path": "/etc/passwd"}, *REQUEST), "not an upload"),
     ("fill", (None, 0, 1, *REQUEST), "no recording"),
     ("fill", (None, "0", 1, *REQUEST), "start '0': give a number"),
     ("vary", (None, 99, *REQUEST), "keep 99: give a whole number from 0 to 3"),
-    ("look", ({"path": "/etc/passwd"},), "not an upload"),
+    ("preview", ({"path": "/etc/passwd"},), "not an upload"),
   ],
 )
-def test_what_cannot_be_made_is_refused(name, request_, message, page):
+def test_invalid_requests_are_refused(name, request_, message, page):
   with pytest.raises(UserError, match=message):
     list(getattr(page, name)(*request_))
 

@@ -7,13 +7,13 @@ import pytest
 from siren_jax.cli.page.gate import Closed, Gate
 
 
-def test_closing_waits_for_the_step_at_work_and_lets_no_other_begin():
-  gate, begun, go_on = Gate(), threading.Event(), threading.Event()
+def test_closing_waits_for_the_running_step_and_starts_no_other():
+  gate, started, proceed = Gate(), threading.Event(), threading.Event()
   done = []
 
   def values():
-    begun.set()
-    go_on.wait(60)
+    started.set()
+    proceed.wait(60)
     yield "first"
     yield "second"
 
@@ -25,11 +25,11 @@ def test_closing_waits_for_the_step_at_work_and_lets_no_other_begin():
   worker = threading.Thread(target=work)
   closer = threading.Thread(target=gate.close)
   worker.start()
-  assert begun.wait(60)
+  assert started.wait(60)
   closer.start()
   closer.join(0.2)
   assert closer.is_alive() and done == []
-  go_on.set()
+  proceed.set()
   closer.join(60)
   worker.join(60)
   assert not closer.is_alive() and done == ["first"]
@@ -43,7 +43,7 @@ def test_values_pass_an_open_gate():
     next(gate.steps([1]))
 
 
-def test_what_can_wait_comes_when_nobody_is_inside():
+def test_idle_work_runs_when_no_other_work_does():
   gate, done = Gate(), threading.Event()
 
   def work():
@@ -57,11 +57,11 @@ def test_what_can_wait_comes_when_nobody_is_inside():
   assert done.wait(60)
 
 
-def test_quiet_is_waited_for_until_nobody_comes():
+def test_waiting_until_idle_lasts_until_no_request_comes():
   gate, quiet = Gate(), threading.Event()
 
   def wait(seconds):
-    gate.wait_for_quiet(seconds)
+    gate.wait_until_idle(seconds)
     quiet.set()
 
   with gate.inside():

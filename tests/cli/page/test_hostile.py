@@ -34,7 +34,7 @@ class Server:
     self.process = served.process
     self.address = urllib.parse.urlsplit(served.url).netloc
 
-  def ask(self, method, path, body=None, kind="application/json"):
+  def send(self, method, path, body=None, kind="application/json"):
     """Status and text of an answer."""
     connection = http.client.HTTPConnection(self.address, timeout=120)
     try:
@@ -50,10 +50,10 @@ class Server:
   def call(self, name, data):
     """The last event of a call, and what it says; or why there was none."""
     path = f"/gradio_api/call/{name}"
-    status, text = self.ask("POST", path, json.dumps({"data": data}))
+    status, text = self.send("POST", path, json.dumps({"data": data}))
     if status != 200:
       return "error", text
-    _, text = self.ask("GET", f"{path}/{json.loads(text)['event_id']}")
+    _, text = self.send("GET", f"{path}/{json.loads(text)['event_id']}")
     event, data = text.strip().split("\n\n")[-1].split("\n")
     return event.removeprefix("event: "), data.removeprefix("data: ")
 
@@ -67,7 +67,7 @@ class Server:
       + b"\r\n--x--\r\n"
     )
     kind = "multipart/form-data; boundary=x"
-    return self.ask("POST", "/gradio_api/upload", body, kind)
+    return self.send("POST", "/gradio_api/upload", body, kind)
 
   def uploaded(self, content, name="x.wav"):
     """An upload, as calls name it."""
@@ -161,7 +161,7 @@ def test_what_is_too_large_is_refused_and_takes_no_memory(server):
     status, text = server.upload(two_hours)
     assert status in (400, 413), text
     long = json.dumps({"data": ["x" * 10_000_000, *REQUEST[1:]]})
-    status, text = server.ask("POST", "/gradio_api/call/generate", long)
+    status, text = server.send("POST", "/gradio_api/call/generate", long)
     assert status in (400, 413), text
   assert server.megabytes - before < GROWTH_MB
 
@@ -174,7 +174,7 @@ def test_what_is_too_large_is_refused_and_takes_no_memory(server):
    "file=/proc/self/environ", "file=%2Fetc%2Fpasswd"],
 )  # fmt: skip
 def test_no_file_but_of_the_page_is_served(path, server):
-  status, text = server.ask("GET", f"/gradio_api/{path}")
+  status, text = server.send("GET", f"/gradio_api/{path}")
   assert status in (403, 404), text
   assert "root:" not in text
 

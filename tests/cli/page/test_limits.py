@@ -18,19 +18,23 @@ GOOD = {
 
 def test_a_request_as_the_sampler_takes_it():
   request = GOOD | {"words": " two\n short \t beeps", "seed": 3.0}
-  asked = limits.asked(**request)
-  assert asked.words == "two short beeps"
-  assert (asked.seed, type(asked.seed)) == (3, int)
-  assert (asked.seconds, type(asked.seconds)) == (5.0, float)
-  assert asked.settings == {"temperature": 0.9, "top_k": 64, "guidance": 3.0}
+  checked = limits.check_request(**request)
+  assert checked.words == "two short beeps"
+  assert (checked.seed, type(checked.seed)) == (3, int)
+  assert (checked.seconds, type(checked.seconds)) == (5.0, float)
+  assert checked.settings == {"temperature": 0.9, "top_k": 64, "guidance": 3.0}
 
 
 @pytest.mark.parametrize("nothing", [None, 0, 0.0])
 def test_settings_that_are_none(nothing):
   request = GOOD | {"words": None, "top_k": nothing, "guidance": nothing}
-  asked = limits.asked(**request)
-  assert asked.words == ""
-  assert asked.settings == {"temperature": 0.9, "top_k": None, "guidance": None}
+  checked = limits.check_request(**request)
+  assert checked.words == ""
+  assert checked.settings == {
+    "temperature": 0.9,
+    "top_k": None,
+    "guidance": None,
+  }
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_settings_that_are_none(nothing):
 )
 def test_what_is_refused_is_named_in_one_short_line(change, message):
   with pytest.raises(UserError, match=f"^{message}") as error:
-    limits.asked(**GOOD | change)
+    limits.check_request(**GOOD | change)
   assert len(str(error.value)) < 200 and "\n" not in str(error.value)
 
 

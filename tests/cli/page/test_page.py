@@ -24,8 +24,8 @@ def visit(browser, served):
     contexts.append(context)
     tab = context.new_page()
     tab.set_default_timeout(WAIT)
-    tab.asked, tab.failed = [], []
-    tab.on("request", lambda request: tab.asked.append(request.url))
+    tab.requested, tab.failed = [], []
+    tab.on("request", lambda request: tab.requested.append(request.url))
     tab.on("pageerror", lambda error: tab.failed.append(str(error)))
     tab.on(
       "response",
@@ -41,7 +41,7 @@ def visit(browser, served):
   for context in contexts:
     for tab in context.pages:
       assert tab.failed == []
-      for url in tab.asked:
+      for url in tab.requested:
         assert url.startswith((served.url, "data:", "blob:")), url
     context.close()
 

@@ -130,7 +130,7 @@ def test_a_start_that_trained_on_is_no_other(
   assert main(run(moved)) == 0
 
 
-def test_what_is_free_is_said_and_the_schedule_is_not_free(
+def test_free_changes_are_reported_and_the_schedule_is_not_free(
   run, user_error, capsys
 ):
   assert main(run()) == 0
@@ -142,7 +142,7 @@ def test_what_is_free_is_said_and_the_schedule_is_not_free(
   assert "4 updates (optimizer.steps), but training runs 9" in output.err
 
 
-def test_a_run_of_an_older_version_goes_on_with_a_word(run, tmp_path, capsys):
+def test_a_run_of_an_older_version_resumes_with_a_note(run, tmp_path, capsys):
   assert main(run()) == 0
   path = tmp_path / "run" / "config.json"
   values = json.loads(path.read_text())
@@ -201,7 +201,7 @@ def test_steps_of_training_move_the_schedule(capsys):
   assert config_files.from_file(nano, explicit).schedule.steps == 700
 
 
-def test_a_warm_up_that_is_cut_is_said_once(run, capsys, caplog):
+def test_a_shortened_warm_up_is_reported_once(run, capsys, caplog):
   settings = ["--config.optimizer.steps=0", "--config.optimizer.warmup_steps=9"]
   for _ in range(2):  # begun, and resumed
     assert main(run(*settings)) == 0

@@ -164,7 +164,7 @@ def test_what_is_no_such_file_is_refused(content, tmp_path, user_error):
   [["rain"], ["--seed", "0"], ["--prompts", "x"], ["--loudness", "none"],
    ["--batch-size", "4"], ["--guidance", "3"], ["--sample", "0"]],
 )  # fmt: skip
-def test_flags_that_the_file_says_are_refused(flags, tmp_path, user_error):
+def test_flags_that_the_file_sets_are_refused(flags, tmp_path, user_error):
   (tmp_path / "x.json").write_text(json.dumps(FACTS))
   message = user_error(["generate", "--again", tmp_path / "x.json", *flags])
   flag = "PROMPT" if flags == ["rain"] else flags[0]

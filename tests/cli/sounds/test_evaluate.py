@@ -50,17 +50,17 @@ def test_figures_are_written_as_json_and_markdown(folders, tiny_bundle, capsys):
     assert noise[key] > same[key]
 
 
-def test_batches_are_as_large_as_asked(folders, tiny_bundle, monkeypatch):
-  asked, extract = [], report.extract
+def test_batches_have_the_requested_size(folders, tiny_bundle, monkeypatch):
+  batches, extract = [], report.extract
 
   def spy(*args):
-    asked.append(args[-1])
+    batches.append(args[-1])
     return extract(*args)
 
   monkeypatch.setattr(report, "extract", spy)
   batch = ["--batch-clips", "2", "--batch-seconds", "9", "--batch-texts", "4"]
   assert _evaluate(tiny_bundle, "near", "real", *batch) == 0
-  assert asked == [BatchConfig(clips=2, seconds=9, texts=4)] * 2
+  assert batches == [BatchConfig(clips=2, seconds=9, texts=4)] * 2
 
 
 def test_figures_of_before_stay(folders, tiny_bundle, capsys):

@@ -140,10 +140,10 @@ def test_a_sound_that_is_not_written_leaves_nothing(
 
 def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
   """What it makes of them is tested in test_api."""
-  load, asked = api.load, []
+  load, arguments = api.load, []
 
   def spy(model, mesh, batch_size, dtype):
-    asked.append((mesh, dtype))
+    arguments.append((mesh, dtype))
     return load(model, None, batch_size, dtype=dtype)
 
   monkeypatch.setattr(api, "load", spy)
@@ -151,7 +151,7 @@ def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
   flags = "--mesh", "expert=2, data=4", "--dtype", "bfloat16"
   assert generate("rain", *flags) == 0
   mesh = siren_jax.MeshConfig(data=4, expert=2)
-  assert asked == [(None, None), (mesh, "bfloat16")]
+  assert arguments == [(None, None), (mesh, "bfloat16")]
   out = capsys.readouterr().out
   assert "--mesh 'expert=2, data=4' --dtype bfloat16" in out
   facts = json.loads((tmp_path / "rain-seed0-2.json").read_text())

@@ -90,7 +90,7 @@ def _with_threshold(folder, threshold):
 
 
 @pytest.mark.parametrize("is_far", [True, False])
-def test_generate_says_what_is_far(is_far, knowing, tmp_path, capsys):
+def test_generate_warns_of_far_prompts(is_far, knowing, tmp_path, capsys):
   _with_threshold(knowing, 10 if is_far else -10)
   argv = ["generate", " a walrus", "--seconds", "0.2", "--out", str(tmp_path)]
   assert main([*argv, "--model", str(knowing)]) == 0
@@ -110,7 +110,7 @@ def test_generate_says_what_is_far(is_far, knowing, tmp_path, capsys):
   assert main([*again, "--model", str(knowing)]) == 0
 
 
-def test_the_page_says_what_is_far(knowing, tmp_path, monkeypatch):
+def test_the_page_warns_of_far_prompts(knowing, tmp_path, monkeypatch):
   _with_threshold(knowing, 10)
   monkeypatch.chdir(tmp_path)
   siren = api.load(knowing)

@@ -93,7 +93,7 @@ def test_words_and_samples(generate, clip, tmp_path):
   assert (tmp_path / "x.wav").read_bytes() == sounds[1].read_bytes()
 
 
-def test_a_loudness_that_is_asked_for(generate, clip, tmp_path):
+def test_a_requested_loudness(generate, clip, tmp_path):
   assert generate(*LINES["varied"], "--loudness", "-30", "--out", "x.wav") == 0
   sound_S, _ = soundfile.read(tmp_path / "x.wav")
   assert loudness.integrated(sound_S, RATE) == pytest.approx(-30, abs=1)

@@ -264,16 +264,19 @@ def test_impossible_batches_crops_and_splits_are_refused(folder):
 
 
 def test_reading_ahead_changes_no_batch(folder, monkeypatch):
-  asked, options = [], grain.ReadOptions
+  all_settings, options = [], grain.ReadOptions
 
   def read_options(**settings):
-    asked.append(settings)
+    all_settings.append(settings)
     return options(**settings)
 
   monkeypatch.setattr(grain, "ReadOptions", read_options)
   plain = audio(folder, config=VARIED)
   ahead = audio(folder, config=VARIED, reading=ReadConfig(3, 5))
-  assert [tuple(settings.values()) for settings in asked] == [(1, 2), (3, 5)]
+  assert [tuple(settings.values()) for settings in all_settings] == [
+    (1, 2),
+    (3, 5),
+  ]
   for one, other in zip(take(plain, 8), take(ahead, 8)):
     np.testing.assert_array_equal(one["audio_BxS"], other["audio_BxS"])
   assert plain.get_state() == ahead.get_state()

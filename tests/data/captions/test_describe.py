@@ -130,7 +130,7 @@ def test_a_tone_has_a_pitch_and_noise_has_none():
   assert describe.facts(rng.standard_normal(RATE), RATE).pitch is None
 
 
-def test_a_level_that_is_not_known_is_not_said():
+def test_an_unknown_level_is_not_mentioned():
   facts = describe.facts(sine(440, 1.0, 0.9), RATE)
   assert facts.level == "loud"
   assert dataclasses.replace(facts, loudness_dbfs=None).level is None

@@ -158,7 +158,7 @@ def test_captions_are_different_and_repeatable(category):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_a_counted_bark_is_said_and_only_that_number(count):
+def test_a_counted_bark_is_mentioned_with_that_number_only(count):
   said = set(many_captions("dog bark", "", some_facts(count=count), n=3000))
   words = ["a single", "two", "three", "four"]
   mine = words[count - 1]
@@ -185,7 +185,7 @@ def test_one_step_is_not_called_many_nor_many_one():
 
 
 @pytest.mark.parametrize("takes, words", [(2, "twice"), (5, "five times")])
-def test_the_number_of_takes_is_said(takes, words):
+def test_the_number_of_takes_is_mentioned(takes, words):
   facts = some_facts(None, takes, takes=takes)
   said = many_captions("metal hit", "a candle holder", facts)
   assert f"a candle holder, {words}" in said
@@ -198,7 +198,7 @@ def test_the_number_of_takes_is_said(takes, words):
   "loudness, far, near",
   [(-45, True, False), (-8, False, True), (-20, 0, 0), (None, 0, 0)],
 )
-def test_distance_is_said_where_the_level_shows_it(loudness, far, near):
+def test_distance_is_mentioned_where_the_level_shows_it(loudness, far, near):
   said = " | ".join(many_captions("helicopter", "", some_facts(loudness)))
   assert ("in the distance" in said) == far
   assert ("close up" in said) == near
@@ -242,7 +242,7 @@ def test_a_note_has_its_name_where_title_and_measurement_agree():
   assert "a banjo, C#" not in wrong
 
 
-def test_gliding_pitch_is_said():
+def test_a_gliding_pitch_is_mentioned():
   facts = some_facts(None, pitch=Pitch(400.0, "falling"))
   said = many_captions("coyote howl", "", facts)
   assert any("falling in pitch" in text for text in said)

@@ -23,7 +23,7 @@ def test_a_note_has_its_pitch(hz):
   assert abs(1200 * np.log2(pitch.hz / hz)) < 12  # cents
 
 
-def test_a_missing_fundamental_is_heard():
+def test_a_missing_fundamental_is_detected():
   audio_S = sum(tone(220 * k, 1) for k in (2, 3, 4, 5))
   assert estimate_pitch(audio_S, RATE).hz == pytest.approx(220, rel=0.01)
 

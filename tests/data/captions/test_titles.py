@@ -78,7 +78,7 @@ def test_names_of_files_lose_their_junk(category, title, expected):
   assert wording.of_title(title, book.kind(category)) == expected
 
 
-def test_what_is_played_is_said_in_other_words():
+def test_titles_of_played_notes_are_paraphrased():
   pool = wording.of_title("a banjo playing a chord", book.kind("banjo"))
   assert {"a banjo playing a chord", "banjo chord", "a chord on a banjo"} <= {
     *pool

@@ -279,7 +279,7 @@ def test_mixtures_need_two_categories(tmp_path):
     )
 
 
-def test_a_set_is_replaced_only_when_told_to(clips, tmp_path):
+def test_a_set_is_replaced_only_with_overwrite(clips, tmp_path):
   config = audio.AudioConfig(**SMALL)
   audio.prepare_audio([clips], tmp_path / "out", config)
   with pytest.raises(UserError, match="out is a data set already.*--overwrite"):
@@ -341,7 +341,7 @@ def test_layouts_are_as_their_captions_say(one_shots, tmp_path):
   assert held["audio"].size == RATE // 5
 
 
-def test_steady_sounds_go_on(tmp_path):
+def test_steady_sounds_are_looped(tmp_path):
   for name, seconds in (("a.wav", 1.5), ("b.wav", 1.5), ("c.wav", 0.2)):
     sound(tmp_path / "rain" / name, seconds)
   rows = ["file,category,fold", "a.wav,rain,1", "b.wav,rain,2", "c.wav,rain,1"]

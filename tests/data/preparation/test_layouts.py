@@ -19,7 +19,7 @@ def burst(seconds, hz=600.0):
 
 @pytest.mark.parametrize("seconds", [0.05, 0.2, 0.6, 1.2, 2.0])
 @pytest.mark.parametrize("seed", range(12))
-def test_as_many_bursts_are_heard_as_were_laid_out(seconds, seed):
+def test_the_number_of_bursts_is_the_number_of_takes(seconds, seed):
   rng = np.random.default_rng(seed)
   layout = layouts.repeated(burst(seconds), SIZE, RATE, 0.2, rng)
   count = len(layout.spans)
@@ -69,7 +69,7 @@ def test_silence_around_a_sound_is_no_part_of_it():
   assert size == pytest.approx(0.3 * RATE, abs=0.03 * RATE)
 
 
-def test_only_a_sound_that_goes_on_is_steady():
+def test_only_a_sustained_sound_is_steady():
   rng = np.random.default_rng(0)
   noise_S = 0.1 * rng.standard_normal(2 * RATE)
   assert layouts.is_steady(noise_S, RATE)

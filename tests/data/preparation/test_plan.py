@@ -57,7 +57,7 @@ def test_a_plan_is_a_value():
   assert [part.size for part in planned.values()] == [8, 1]
 
 
-def test_made_up_sounds_validate_where_there_is_nothing_else():
+def test_synthetic_sounds_validate_where_there_is_nothing_else():
   alone = plan.make_plan([], AudioConfig(synthetic=40))
   assert alone["validation"].synthetic == range(2)
   assert alone["train"].synthetic == range(2, 40)

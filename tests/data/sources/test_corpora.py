@@ -128,7 +128,7 @@ def test_folders_above_the_corpus_say_nothing(tmp_path):
   assert recording.path == root / "train" / "same.wav"
 
 
-def test_a_quote_that_is_not_closed_is_told(tmp_path):
+def test_an_unclosed_quote_is_reported(tmp_path):
   rows = "".join(f"{i},x{i},0,{'rain ' * 20}\n" for i in range(3000))
   table = tmp_path / "train.csv"
   table.write_text(f'{AUDIOCAPS}1,a,0,"rain\n{rows}')

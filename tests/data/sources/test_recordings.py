@@ -272,7 +272,7 @@ def test_a_corpus_is_known_in_any_encoding(tmp_path, encoding):
   assert recording.captions == ("caf\u00e9",) and recording.split == "train"
 
 
-def test_tables_that_are_not_read_are_told(tmp_path, caplog):
+def test_tables_that_are_not_read_are_reported(tmp_path, caplog):
   touch(tmp_path, "rain.wav")
   (tmp_path / "clips.csv").write_text("path,caption\nrain.wav,a storm\n")
   (recording,) = recordings.find(tmp_path)
@@ -306,7 +306,7 @@ def test_a_text_is_found_however_its_name_is_spelled(text, tmp_path):
   assert recording.captions == ("a dog barking",)
 
 
-def test_a_table_without_a_column_of_words_is_told(tmp_path, caplog):
+def test_a_table_without_a_caption_column_is_reported(tmp_path, caplog):
   (tmp_path / "dog_bark.wav").touch()
   table = tmp_path / "manifest.csv"
   table.write_text("path,text\ndog_bark.wav,a cat\n")

@@ -144,7 +144,7 @@ def test_fields_are_counted(tmp_path):
   ]
 
 
-def test_the_dialect_is_told(tmp_path, caplog):
+def test_the_dialect_is_detected(tmp_path, caplog):
   path = write(
     tmp_path / "t.csv", '"path";"caption"\na.wav;"rain; wind, hail"\n'
   )

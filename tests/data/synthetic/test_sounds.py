@@ -68,7 +68,7 @@ def test_impossible_requests_are_refused(rate, seconds, match):
     synthetic.make(0, rate, seconds)
 
 
-def test_a_pair_differs_in_what_is_said(sounds):
+def test_the_parts_of_a_pair_make_different_claims(sounds):
   for sound in sounds:
     if sound.truth["kind"] == "sequence":
       first, second = sound.truth["parts"]
