@@ -242,7 +242,7 @@ def test_a_variation_keeps_the_coarse_codes(siren, recording):
     ("vary", {"keep": 2, "prompt": ["a", "b"]}, "2 prompts"),
     ("fill", {"start": 0.5, "end": 0.5}, "part from 0.5 to 0.5"),
     ("fill", {"start": -0.1, "end": 0.5}, "part from -0.1"),
-    ("fill", {"start": 0.1, "end": 1.5}, "end of the recording, 1.300 s"),
+    ("fill", {"start": 0.1, "end": 1.5}, "1.300 s, the length of"),
     ("fill", {"start": float("nan"), "end": 1.0}, "part from nan"),
     ("fill", {"start": 0.1, "end": 1.0, "prompt": " "}, "empty"),
     ("stream", {"prompt": None}, "no prompt"),

@@ -19,7 +19,7 @@ def test_locked_codes_need_a_codec():
 def test_starts_from_a_bundle_of_the_same_sizes(tiny_bundle):
   start = codec.load(tiny_bundle)
   data = experiments.CodecDataConfig(path="", start=str(tiny_bundle))
-  with pytest.raises(UserError, match="other sizes"):
+  with pytest.raises(UserError, match="differs in size"):
     experiments.start_of(experiments.CodecExperiment(data=data))
   searching = dataclasses.replace(start.config, beam=3)
   params = experiments.start_of(
