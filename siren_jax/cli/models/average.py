@@ -1,4 +1,4 @@
-"""average models that were fine-tuned from the same start
+"""average models that were fine-tuned from the same base model
 
   siren-jax average runs/0/bundle-150 runs/1/bundle-150 \\
     --start nano-stage1 --out my-siren
@@ -20,12 +20,16 @@ INTERRUPTED = runtime.NOTHING_WRITTEN
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("models", nargs="+", metavar="BUNDLE", help="a bundle, or its name")
-  add("--start", required=True, help="bundle they were fine-tuned from")
+  add(
+    "--start",
+    required=True,
+    help="base model (a bundle) they were fine-tuned from",
+  )
   add(
     "--share",
     type=float,
     default=1.0,
-    help="fraction of the average weight change, above 0 (default: 1)",
+    help="fraction of the average weight change to keep, above 0 (default: 1)",
   )
   add("--name", help="model name (default: the folder's name)")
   add("--out", required=True, metavar="DIR", help="the folder to write")

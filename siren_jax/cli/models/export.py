@@ -111,7 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--far-threshold",
     type=float,
-    help="threshold for far prompts; benchmarks/far_prompts.py measures it",
+    help="margin below which a prompt is far from all kinds;"
+    " benchmarks/far_prompts.py measures it",
   )
   add(
     "--quality",

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--notes",
     metavar="FILE",
-    help="Markdown for the model card (default: from the start bundle)",
+    help="Markdown for the model card (default: that of the starting bundle)",
   )
 
 

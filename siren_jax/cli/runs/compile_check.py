@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choices=("train", "sounds", "sample", "align"),
     default="train",
     help="what to compile: a training step (default); the sounds that training"
-    " writes at an evaluation; sampling; or an alignment step."
-    " train.batch_size counts clips in the first two, then sounds, then"
-    " rollouts",
+    " writes at each evaluation; sampling; or an alignment step."
+    " train.batch_size counts clips for the first two, sounds for sample and"
+    " rollouts for align",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")

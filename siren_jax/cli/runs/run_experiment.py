@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--config",
     required=True,
     metavar="FILE",
-    help="config file, or the name of a built-in one, such as nano;"
+    help="config file, or the name of a built-in one;"
     " --config.a.b=v after it overrides a setting",
   )
   parser.add_argument(

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action="store_true",
     help="also compare paired waveforms: mel, stft, si_sdr",
   )
-  add("--model", help="bundle that generates; its CLAP is the fallback")
+  add("--model", help="bundle to generate with; its CLAP is the fallback")
   add("--seconds", type=float, default=5.0, help="generated clip length")
   add("--seed", type=int, default=0, help="seed for generating")
   add("--vggish", metavar="DIR", help="imported weights, for FAD")

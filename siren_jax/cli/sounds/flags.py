@@ -41,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   add("--seed", type=int, help="random seed (default: 0)")
   add("--num-samples", type=int, help="sounds per prompt (default: 1)")
-  add("--sample", type=int, help="index of the first sample (default: 0)")
+  add(
+    "--sample",
+    type=int,
+    help="index of the first sound of each prompt (default: 0)",
+  )
   _add_sources(parser)
   _add_drawing(parser)
   _add_outputs(parser)
