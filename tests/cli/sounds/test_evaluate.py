@@ -142,7 +142,9 @@ def test_input_that_cannot_be_evaluated_is_refused(
     (folders / "near" / f"{i}.wav").write_bytes(b"RIFF")
   message = user_error([*command, "--generated", "near"])
   assert (
-    "only 1 can be scored" in message and "0.wav" in message and "two are" in message
+    "only 1 can be scored" in message
+    and "0.wav" in message
+    and "two are" in message
   )
   message = user_error([*command, "--generated", "real", "--json", "out.txt"])
   assert ".json" in message
