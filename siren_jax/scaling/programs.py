@@ -71,16 +71,16 @@ def sounds(experiment: Stage1Experiment, mesh: Mesh, frames: int) -> Program:
     raise UserError("train.samples=0: no sounds are written; give 1 or more")
   config = _models(experiment.experts).codec
   params = _whole(functools.partial(codec.init, config=config), mesh)
-  made = sounds_of(experiment, config, params)
+  written = sounds_of(experiment, config, params)
   function = jax.jit(
-    first_rows(made, count, mesh),
+    first_rows(written, count, mesh),
     keep_unused=True,  # The optimizer's state is in memory too.
     out_shardings=meshes.replicated(mesh),
   )
   state = trainer.abstract_state(task_of(experiment, None), mesh)
   return Program(
     function,
-    (state, _clips(experiment, mesh, frames), *made.args),
+    (state, _clips(experiment, mesh, frames), *written.args),
     count * experiment.experts.num_codebooks * frames,
     tuning.current().compiler_options,
   )
