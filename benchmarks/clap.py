@@ -27,6 +27,7 @@ from benchmarks.quality import RATE, SECONDS
 from siren_jax import clap
 from siren_jax.audio import loudness
 from siren_jax.data.captions import phrasebook
+from siren_jax.weights import survey
 
 TOP = (1, 5, 10)
 _BATCH = 8
@@ -45,21 +46,12 @@ def embed_audio(model: clap.Clap, paths) -> np.ndarray:
   return np.concatenate(embeddings)[: len(paths)]
 
 
-def embed_text(model: clap.Clap, texts) -> np.ndarray:
-  """Embeddings [Q, E] of texts."""
-  texts = [*texts, *[texts[-1]] * (-len(texts) % _BATCH)]
-  batches = (texts[i : i + _BATCH] for i in range(0, len(texts), _BATCH))
-  return np.concatenate([np.asarray(model.encode_text(b)[2]) for b in batches])
-
-
 def embed_kinds(model: clap.Clap, kinds) -> np.ndarray:
   """Mean embeddings [K, E], of length one, of the phrasings of kinds."""
   phrasings = [phrasebook.phrases(kind) for kind in kinds]
-  text_QxE = embed_text(model, [text for row in phrasings for text in row])
+  text_QxE = survey.embed(model, [text for row in phrasings for text in row])
   ends = np.cumsum([len(row) for row in phrasings])
-  mean_KxE = np.stack(
-    [x.mean(0) for x in np.split(text_QxE[: ends[-1]], ends[:-1])]
-  )
+  mean_KxE = np.stack([x.mean(0) for x in np.split(text_QxE, ends[:-1])])
   return mean_KxE / np.linalg.norm(mean_KxE, axis=1, keepdims=True)
 
 
@@ -88,7 +80,7 @@ def measure(args) -> dict[str, dict[str, float]]:
     for text in phrasebook.held_out(kind)
   ]
   text_kinds, phrasings = map(np.array, zip(*texts, strict=True))
-  text_QxE = embed_text(model, phrasings.tolist())[: len(texts)]
+  text_QxE = survey.embed(model, phrasings.tolist())
   tasks = {
     "classification": (
       audio_NxE @ embed_kinds(model, kinds).T,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from tqdm.auto import tqdm
 
 from siren_jax.common import extras, paths
 from siren_jax.common.errors import UserError
@@ -111,8 +111,9 @@ def _build(
 ) -> tuple[Path, dict[str, SplitIndex]]:
   """Writes splits that are made elsewhere; their folder, and what it holds.
 
-  Records are written as they come, then shuffled on disk by their keys: memory
-  holds one at a time. (What TFDS itself shuffles beyond 1 GB takes TensorFlow.)
+  Records are written as they come, then in the order of hashes of their keys,
+  so memory holds one at a time. (TFDS's own shuffling on disk, beyond 1 GB,
+  needs TensorFlow.)
   """
   indices = {name: SplitIndex() for name in splits}
   keys: dict[str, list[str]] = {name: [] for name in splits}
@@ -126,7 +127,10 @@ def _build(
   def shuffled(name: str) -> Iterator[Mapping[str, Any]]:
     source = reader.open_source(unsorted, name, cached=False)
     hashes = [fingerprint.of_values(key) for key in keys[name]]
-    return (source[i] for i in np.argsort(hashes))
+    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    # Shown only where it takes a while.
+    progress = tqdm(order, desc=f"shuffling {name}", unit=" sounds", delay=5)
+    return (source[i] for i in progress)
 
   unsorted, folder = Path(data_dir, "unsorted"), Path(data_dir, "shuffled")
   total = _write_splits(unsorted, features, indexed, splits, sys.maxsize)
