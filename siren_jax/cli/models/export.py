@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--quality",
     metavar="JSON",
-    help="fraction of clips recognised as their kind, for each kind",
+    help="fraction of each kind's clips that are classified correctly",
   )
   add(
     "--max-seconds",

@@ -1,4 +1,4 @@
-"""prepare data sets: recordings to audio, audio to codes
+"""prepare data sets: recordings to audio sets, audio sets to code sets
 
 Captioned recordings (folders or manifests) become an audio set. A manifest is a
 CSV or JSONL file with an audio path and a caption or category per row:
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   )
   add("--seconds", type=float, help="length of a sound (default: 5)")
   add("--seed", type=int, help="random seed (default: 0)")
-  audio = parser.add_argument_group("recordings to audio")
+  audio = parser.add_argument_group("recordings to audio set")
   audio.add_argument(
     "--synthetic",
     type=int,
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="train on kinds found only in the validation fold",
+    help="also train on kinds found only in the validation fold",
   )
   audio.add_argument(
     "--max-seconds",
@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   audio.add_argument(
     "--strict", action="store_true", default=None, help="stop at a bad file"
   )
-  codes = parser.add_argument_group("audio to codes")
+  codes = parser.add_argument_group("audio set to code set")
   codes.add_argument(
     "--codec",
     metavar="DIR",

@@ -48,14 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--prompts",
     metavar="FILE",
-    help="generate the clips first: one prompt per line, or a table of clips",
+    help="generate the clips first, from a file with one prompt per line or a"
+    " table of captioned clips",
   )
   add(
     "--paired",
     action="store_true",
     help="also compare paired waveforms: mel, stft, si_sdr",
   )
-  add("--model", help="bundle to generate with; its CLAP is the fallback")
+  add(
+    "--model",
+    help="bundle to generate with; its CLAP is used where imported weights are"
+    " not given",
+  )
   add("--seconds", type=float, default=5.0, help="generated clip length")
   add("--seed", type=int, default=0, help="seed for generating")
   add("--vggish", metavar="DIR", help="imported weights, for FAD")
@@ -64,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--cache",
     metavar="DIR",
-    help="where to cache features (default: in the user's cache)",
+    help="where to cache features (default: in the user cache directory)",
   )
   add(
     "--batch-clips", type=int, metavar="N", help="clips per batch (default: 16)"
@@ -79,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--batch-texts", type=int, metavar="N", help="texts per batch (default: 64)"
   )
   add("--json", metavar="FILE", help="write all metrics here")
-  add("--markdown", metavar="FILE", help="write the table here")
+  add("--markdown", metavar="FILE", help="write the results table here")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,6 +8,9 @@ from siren_jax.common.errors import UserError
 
 STREAM = "-"  # of --out: standard output
 ENDLESS = "none"  # of --seconds
+MODEL_HELP = (
+  "bundle folder, hub:OWNER/NAME[@REVISION], or the name of a built-in bundle"
+)
 DEFAULTS = {"seconds": 5.0, "seed": 0, "num_samples": 1, "sample": 0}
 
 _SET_BY_MAIN = ("verb", "run", "interrupted", "overrides")
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--sample",
     type=int,
-    help="index of the first sound of each prompt (default: 0)",
+    help="sample index to start from, for each prompt (default: 0)",
   )
   _add_sources(parser)
   _add_drawing(parser)
@@ -86,7 +89,8 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
   add(
     "--candidates",
     type=int,
-    help="draw this many and keep the best, by CLAP (with --fill: by fit)",
+    help="generate this many and keep the best by CLAP score (with --fill:"
+    " by fit)",
   )
   add("--temperature", type=float, help="below 1: safer, above 1: more varied")
   add("--top-k", type=int, help="sample from the k most likely codes")
@@ -100,7 +104,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
 def add_loading(group: argparse._ActionsContainer) -> None:
   """Adds the flags for loading a model."""
   add = group.add_argument
-  add("--model", help="bundle folder, or the name of a built-in one")
+  add("--model", help=MODEL_HELP)
   add(
     "--mesh",
     type=str,
@@ -133,7 +137,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     help="target loudness (default: -23, as in EBU R 128, or that of the source"
     " recording), or none to leave it unchanged",
   )
-  add("--gain", type=float, metavar="DB", help="gain for --out - (default: 0)")
+  add(
+    "--gain",
+    type=float,
+    metavar="DB",
+    help="output gain with '--out -' (default: 0)",
+  )
 
 
 def seconds(text: str) -> float | str:

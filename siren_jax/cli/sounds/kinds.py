@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from siren_jax.cli.sounds import flags
 from siren_jax.common.errors import UserError
 
 _WIDTH = 79
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("words", type=str, nargs="*", metavar="WORD", help="only kinds with WORD")
   add("--group", type=str, help="only kinds of this group")
-  add("--model", help="bundle folder, or the name of a built-in one")
+  add("--model", help=flags.MODEL_HELP)
   add("--json", action="store_true", help="print all details as JSON")
 
 
