@@ -198,19 +198,19 @@ def text(report: Report) -> str:
     f"  program     {_gib(report.code)}",
     f"  peak        {_gib(report.peak)} of {_gib(chip.memory)}",
     *([f"a {report.part}:"] if report.launches else []),
-    f"  products    {_tera(costs_.flops)} operations, of which"
-    f" {_tera(report.useful / report.topology.count)} useful",
+    f"  products    {_tera(costs_.flops)}FLOP, of which"
+    f" {_tera(report.useful / report.topology.count)}FLOP useful",
     f"  memory      {_giga(costs_.bytes)} GB read and written:"
-    f" {costs_.flops / max(costs_.bytes, 1):.0f} operations a byte (this chip"
-    f" is balanced at {chip.flops / chip.bandwidth:.0f})",
+    f" {costs_.flops / max(costs_.bytes, 1):.0f} FLOP/byte (ridge point of"
+    f" this chip: {chip.flops / chip.bandwidth:.0f})",
     f"  network     {costs_.sent / 1e9:.3f} GB received:",
     *(f"    {line}" for line in _collectives(costs_)),
     *(_launches(report.launches) if report.launches else []),
     "at best:",
     *(f"  {name:11} {_ms(t)}" for name, t in times.items()),
     f"  limited by {limit}: {_ms(report.step)},"
-    f" {report.codes / report.step:,.0f} codes a second, useful"
-    f" {report.utilisation(report.step):.0%} of the peak",
+    f" {report.codes / report.step:,.0f} codes a second, MFU"
+    f" {report.utilisation(report.step):.0%}",
     *(
       _started(report, report.launches)
       if report.launches

@@ -4,8 +4,8 @@
     --start nano-stage1 --out my-siren
 
 --share 0.8 keeps 80 % of the weight change made by one siren-jax align run, or
-of the average over several runs. This shrinks both what was gained and what was
-lost (such as diversity) without retraining.
+of the average over several runs. This reduces both the gains and the side
+effects (such as reduced diversity) without retraining.
 """
 
 import argparse

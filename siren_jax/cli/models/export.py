@@ -111,8 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--far-threshold",
     type=float,
-    help="margin below which a prompt is far from all kinds;"
-    " benchmarks/far_prompts.py measures it",
+    help="a prompt is far from all kinds if its similarity margin is below"
+    " this; benchmarks/far_prompts.py measures the threshold",
   )
   add(
     "--quality",

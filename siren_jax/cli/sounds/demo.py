@@ -1,4 +1,4 @@
-"""serve a browser page for generating sounds
+"""serve a web page for generating sounds
 
   siren-jax demo
   siren-jax demo --model my-siren --port 8000

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     " not given",
   )
   add("--seconds", type=float, default=5.0, help="generated clip length")
-  add("--seed", type=int, default=0, help="seed for generating")
+  add("--seed", type=int, default=0, help="random seed for generation")
   add("--vggish", metavar="DIR", help="imported weights, for FAD")
   add("--cnn14", metavar="DIR", help="imported weights, for FD, IS and KL")
   add("--clap", metavar="DIR", help="imported weights, for the CLAP score")

@@ -4,7 +4,7 @@
   siren-jax kinds drum
   siren-jax kinds --group birds --json
 
-WORD selects the kinds that contain it in their name, group or prompt. The kinds
+WORD selects the kinds whose name, group or prompt contains it. The kinds
 are those of the model's training recordings; `generate` accepts any prompt, and
 warns when it is far from all of them.
 """
@@ -25,7 +25,7 @@ _WIDTH = 79
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("words", type=str, nargs="*", metavar="WORD", help="only kinds with WORD")
-  add("--group", type=str, help="only kinds of this group")
+  add("--group", type=str, help="only kinds in this group")
   add("--model", help=flags.MODEL_HELP)
   add("--json", action="store_true", help="print all details as JSON")
 
