@@ -19,7 +19,12 @@ INTERRUPTED = runtime.NOTHING_WRITTEN
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("models", nargs="+", metavar="BUNDLE", help="a bundle, or its name")
+  add(
+    "models",
+    nargs="+",
+    metavar="BUNDLE",
+    help="bundle, or the name of a built-in one",
+  )
   add(
     "--start",
     required=True,

@@ -51,6 +51,7 @@ _OF_BUNDLES = (
   "far_threshold",
   "quality",
 )
+_PART_HELP = "work directory, bundle, or the name of a built-in bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--experts",
     required=True,
     metavar="DIR",
-    help="work directory, bundle (or its name), or import-weights folder",
+    help=f"{_PART_HELP}, or folder of import-weights",
   )
   add(
     "--format",
@@ -67,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="bundle",
     help="siren-stage1: experts only, in the authors' file format",
   )
-  add("--codec", metavar="DIR", help="work directory, bundle, or its name")
-  add("--clap", metavar="DIR", help="work directory, bundle, or its name")
+  add("--codec", metavar="DIR", help=_PART_HELP)
+  add("--clap", metavar="DIR", help=_PART_HELP)
   add("--name", help="model name (default: the folder's name)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
@@ -127,13 +128,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--candidates",
     type=int,
-    help="default of generate --candidates (default: from the run's config)",
+    help="default for generate --candidates (if omitted: from the run's"
+    " config)",
   )
   add(
     "--temperature",
     type=float,
-    help="default of generate --temperature; the next three flags likewise"
-    " (default: from the run's config)",
+    help="default for generate --temperature; likewise the next three flags"
+    " (if omitted: from the run's config)",
   )
   add("--top-k", type=int)
   add("--top-p", type=float)

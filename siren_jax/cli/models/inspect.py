@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "target",
     nargs="?",
     help="config file or the name of a built-in one, work directory, data"
-    " set, bundle or its name (default: the built-in model)",
+    " set, bundle, or the name of a built-in bundle (default: the built-in"
+    " model)",
   )
   add("--full", action="store_true", help="list every tensor with its shape")
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     required=True,
     metavar="FILE",
     help="Stage 1 config file, or the name of a built-in one;"
-    " --config.a.b=v after it overrides a setting",
+    " to override a setting, add --config.a.b=v after it",
   )
   add(
     "--topology",
@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--task",
     choices=("train", "sounds", "sample", "align"),
     default="train",
-    help="what to compile: a training step (default); the sounds that training"
-    " writes at each evaluation; sampling; or an alignment step."
-    " train.batch_size counts clips for the first two, sounds for sample and"
+    help="what to compile: a training step (default); generation of the"
+    " sounds that training writes at each evaluation; sampling; or an"
+    " alignment step. train.batch_size counts clips for the first two, sounds for sample and"
     " rollouts for align",
   )
   add("--dtype", help="same as --config.execution.dtype")

@@ -125,7 +125,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   codes.add_argument(
     "--codec",
     metavar="DIR",
-    help="codec for the codes: work directory, bundle, or its name",
+    help="codec for the codes: work directory, bundle, or the name of a"
+    " built-in bundle",
   )
   codes.add_argument(
     "--clap", metavar="DIR", help="CLAP for the captions, given in the same way"

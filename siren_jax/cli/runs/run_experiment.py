@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     required=True,
     metavar="FILE",
     help="config file, or the name of a built-in one;"
-    " --config.a.b=v after it overrides a setting",
+    " to override a setting, add --config.a.b=v after it",
   )
   parser.add_argument(
     "--workdir",

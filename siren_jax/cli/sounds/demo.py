@@ -3,9 +3,10 @@
   siren-jax demo
   siren-jax demo --model my-siren --port 8000
 
-Sounds play while they are generated from a prompt; there are several candidates
-to choose from, and a recording can be continued, filled or varied. Every sound
-comes with a JSON file for siren-jax generate --again, which reproduces it.
+Sounds generated from a prompt play while they are being generated. There are
+several candidates to choose from, and you can continue or vary a recording, or
+regenerate part of it. Every sound comes with a JSON file for siren-jax generate
+--again, which reproduces it.
 
 Only this machine can reach the page; --host 0.0.0.0 opens it to everybody on
 the network. Nothing is sent anywhere else. docs/demo.md lists the request

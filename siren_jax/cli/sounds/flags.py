@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
-  group = parser.add_argument_group("from an existing sound; prompt optional")
+  group = parser.add_argument_group(
+    "from an existing sound; prompt optional, but not allowed with --again"
+  )
   add = group.add_mutually_exclusive_group().add_argument
   add(
     "--continue",
