@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="train",
     help="what to compile: a training step (default); generation of the"
     " sounds that training writes at each evaluation; sampling; or an"
-    " alignment step. train.batch_size counts clips for the first two, sounds for sample and"
-    " rollouts for align",
+    " alignment step. train.batch_size counts clips for the first two, sounds"
+    " for sample and rollouts for align",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")
