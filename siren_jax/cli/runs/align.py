@@ -3,9 +3,9 @@
   siren-jax align --config=configs/align_nano.py --workdir=runs/align \\
     --config.data.path=prompts.txt
 
-Starts from the built-in bundle, or from --config.data.start (a bundle, or a
-work directory of siren-jax train). When training finishes, the aligned model is
-saved as a bundle in the work directory.
+Starts from --config.data.start (a bundle, or a work directory of siren-jax
+train), or from the default built-in bundle if that is empty. When training
+finishes, the aligned model is saved as a bundle in the work directory.
 """
 
 import argparse
@@ -26,7 +26,10 @@ EXTRA = run_experiment.EXTRA
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   run_experiment.add_arguments(parser)
   add = parser.add_argument
-  add("--name", help="name of the bundle (default: START-aligned)")
+  add(
+    "--name",
+    help="name of the bundle (default: the starting model's name plus -aligned)",
+  )
   add(
     "--notes",
     metavar="FILE",

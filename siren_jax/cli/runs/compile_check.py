@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--task",
     choices=("train", "sounds", "sample", "align"),
     default="train",
-    help="what to compile: a training step (default); generation of the"
-    " sounds that training writes at each evaluation; sampling; or an"
-    " alignment step. train.batch_size counts clips for the first two, sounds"
-    " for sample and rollouts for align",
+    help="what to compile. train (default): a training step; sounds:"
+    " generation of the sounds that training writes at each evaluation; sample:"
+    " sampling; align: an alignment step. train.batch_size counts clips for"
+    " train and sounds, sounds for sample and rollouts for align",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")
