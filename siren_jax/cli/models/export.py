@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--experts",
     required=True,
     metavar="DIR",
-    help="work directory, bundle, name of a built-in bundle, or folder written by"
-    " import-weights",
+    help="work directory, bundle, name of a built-in bundle, or folder written"
+    " by import-weights",
   )
   add(
     "--format",

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add(
     "--name",
-    help="name of the bundle (default: the starting model's name plus -aligned)",
+    help="name of the bundle (default: the starting model's name plus"
+    " -aligned)",
   )
   add(
     "--notes",
