@@ -40,6 +40,8 @@ class AudioConfig:
 
   `widths[i]` and `blocks[i]` describe stage i; the first stage sees patches of
   `patch` x `patch` (frames x mel bands), each later one halves both axes.
+  `pool_deviation` pools the standard deviation of each channel besides its
+  mean.
   """
 
   sample_rate: int = 16000
@@ -51,6 +53,7 @@ class AudioConfig:
   blocks: tuple[int, ...] = (1, 2, 2)
   kernel: int = 3
   heads: int = 4
+  pool_deviation: bool = False
 
   def __post_init__(self) -> None:
     check_sizes("clap config", self, **_MOST)

@@ -127,8 +127,8 @@ class ClapTask:
         classes.count,
       )
     self._start = start or {}
-    self._prompts_OxE = None
-    if loss.clip_classes and classes is not None:
+    self._prompts_OxE = None  # constant with a locked text tower
+    if loss.lock_text and classes is not None:
       _, text_QxE = self._class_texts(self._start, classes)
       self._prompts_OxE = _prompt_means(text_QxE, classes)
     self._ema = ema_decay > 0
@@ -155,7 +155,8 @@ class ClapTask:
     """Losses, and accuracies of text and audio classification.
 
     token_accuracy and text_accuracy: held-out phrasings classified by the
-    nearest class prompt, by the mean of the tokens and in the shared space.
+    nearest class prompt, by the mean of the tokens and in the shared space;
+    not with a locked text tower, where they are constant.
     audio_accuracy: clips of a known class, by class prompts.
     """
     params = state.eval_params
@@ -188,7 +189,7 @@ class ClapTask:
     by_clip = _cross_entropy(logits_BxB, target_BxB)
     by_text = _cross_entropy(logits_BxB.T, target_BxB)
     parts = {"contrast": (by_clip + by_text) / 2}
-    if self._prompts_OxE is not None:
+    if self._loss.clip_classes and self._prompts_OxE is not None:
       loss_B = optax.softmax_cross_entropy_with_integer_labels(
         scale * audio_BxE @ self._prompts_OxE.T, jnp.maximum(label_B, 0)
       )
@@ -231,15 +232,17 @@ class ClapTask:
   def _classification(
     self, params: Params, batch: Batch, c: TextClasses
   ) -> Metrics:
-    mean_QxC, text_QxE = self._class_texts(params, c)
-    metrics = {}
-    for name, x in (("token", mean_QxC), ("text", text_QxE)):
-      centre, means = _class_means(x, c.prompt_Q, c.count)
-      guess_Q = (normalize(x - centre) @ means.T).argmax(-1)
-      metrics[f"{name}_accuracy"] = _accuracy(guess_Q, jnp.asarray(c.test_Q))
+    metrics, prompts_OxE = {}, self._prompts_OxE
+    if prompts_OxE is None:
+      mean_QxC, text_QxE = self._class_texts(params, c)
+      prompts_OxE = _prompt_means(text_QxE, c)
+      for name, x in (("token", mean_QxC), ("text", text_QxE)):
+        centre, means = _class_means(x, c.prompt_Q, c.count)
+        guess_Q = (normalize(x - centre) @ means.T).argmax(-1)
+        metrics[f"{name}_accuracy"] = _accuracy(guess_Q, jnp.asarray(c.test_Q))
     if "audio_BxS" in batch:
       audio_BxE = self._audio(params, batch["audio_BxS"])
-      guess_B = (audio_BxE @ _prompt_means(text_QxE, c).T).argmax(-1)
+      guess_B = (audio_BxE @ prompts_OxE.T).argmax(-1)
       metrics["audio_accuracy"] = _accuracy(guess_B, batch["label_B"])
     return metrics
 

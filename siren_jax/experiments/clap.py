@@ -344,8 +344,23 @@ def _validation(
 
 
 def _start(e: ClapExperiment, texts: corpus.Corpus) -> Any:
-  """Parameters to start from: an earlier run's, or the teacher's words."""
-  if e.data.start:
-    return clap_model.load(e.data.start).params
+  """Parameters to start from: an earlier run's, or the teacher's words.
+
+  With a locked text tower, an audio tower of other sizes starts afresh.
+  """
   text = e.clap.text
-  return {"text": {"words": texts.word_table(text.vocab_size, text.word_width)}}
+  if not e.data.start:
+    words = texts.word_table(text.vocab_size, text.word_width)
+    return {"text": {"words": words}}
+  start = clap_model.load(e.data.start)
+  if start.config == e.clap:
+    return start.params
+  if e.loss.lock_text and start.config == dataclasses.replace(
+    e.clap, audio=start.config.audio
+  ):
+    _log.info("the audio tower differs from that of %s: new", e.data.start)
+    return {name: start.params[name] for name in ("text", "project_text")}
+  raise UserError(
+    f"data.start={e.data.start}: its CLAP differs in size from this config;"
+    " train with the config it was trained with"
+  )

@@ -161,6 +161,26 @@ def test_the_sound_of_a_bundle_is_trained_to_its_text(
     chex.assert_trees_all_equal(params["audio"], start.params["audio"])
 
 
+def test_a_start_of_other_sizes_is_refused_but_for_a_new_audio_tower(
+  experiment, tiny_bundle, tmp_path
+):
+  start = clap.load(tiny_bundle)
+  audio = dataclasses.replace(start.config.audio, pool_deviation=True)
+  other = dataclasses.replace(
+    experiment,
+    clap=dataclasses.replace(start.config, audio=audio),
+    data=dataclasses.replace(experiment.data, start=str(tiny_bundle)),
+  )
+  with pytest.raises(UserError, match="CLAP differs in size from this config"):
+    experiments.build(other, tmp_path / "refused")
+  locked = dataclasses.replace(other, loss=ClapLossConfig(lock_text=True))
+  task, _, _ = experiments.build(locked, tmp_path / "new")
+  params = nn.unbox(jax.jit(task.init)(jax.random.key(0)).params)
+  chex.assert_trees_all_equal(params["text"], start.params["text"])
+  old, new = (p["project_audio"]["kernel"] for p in (start.params, params))
+  assert new.shape == (2 * old.shape[0], old.shape[1])
+
+
 def test_without_the_teacher_words_are_learned_from_captions(
   experiment, tmp_path, monkeypatch, caplog
 ):
