@@ -102,13 +102,9 @@ class Block(nn.Module):
 
 
 class AttentionPool(nn.Module):
-  """Each head averages its channels over the unmasked cells I.
-
-  With `deviation`, standard deviations follow the averages: 2 D values.
-  """
+  """Each head averages its channels over the unmasked cells I."""
 
   heads: int
-  deviation: bool = False
 
   @nn.compact
   def __call__(self, x_BxIxD: jax.Array, mask_I: jax.Array) -> jax.Array:
@@ -117,16 +113,8 @@ class AttentionPool(nn.Module):
     scores_BxIxH = jnp.where(mask_I[:, None], scores_BxIxH, -1e9)
     weights_BxIxH = jax.nn.softmax(scores_BxIxH, axis=1)
     values = x_BxIxD.reshape(batch, cells, self.heads, width // self.heads)
-
-    def average(x: jax.Array) -> jax.Array:
-      pooled = jnp.einsum("bih,bihd->bhd", weights_BxIxH, x)
-      return pooled.reshape(batch, width)
-
-    mean_BxD = average(values)
-    if not self.deviation:
-      return mean_BxD
-    variance_BxD = jnp.maximum(average(values**2) - mean_BxD**2, 0)
-    return jnp.concatenate([mean_BxD, jnp.sqrt(variance_BxD + 1e-6)], axis=-1)
+    pooled = jnp.einsum("bih,bihd->bhd", weights_BxIxH, values)
+    return pooled.reshape(batch, width)
 
 
 class AudioEncoder(nn.Module):
@@ -168,5 +156,4 @@ class AudioEncoder(nn.Module):
     batch, total, bands, width = x.shape
     mask_I = jnp.repeat(jnp.arange(total) * cfg.stride < frames, bands)
     x = x.reshape(batch, total * bands, width)
-    pool = AttentionPool(cfg.heads, cfg.pool_deviation, name="pool")
-    return pool(x, mask_I)
+    return AttentionPool(cfg.heads, name="pool")(x, mask_I)

@@ -40,8 +40,6 @@ class AudioConfig:
 
   `widths[i]` and `blocks[i]` describe stage i; the first stage sees patches of
   `patch` x `patch` (frames x mel bands), each later one halves both axes.
-  `pool_deviation` pools the standard deviation of each channel besides its
-  mean.
   """
 
   sample_rate: int = 16000
@@ -53,7 +51,6 @@ class AudioConfig:
   blocks: tuple[int, ...] = (1, 2, 2)
   kernel: int = 3
   heads: int = 4
-  pool_deviation: bool = False
 
   def __post_init__(self) -> None:
     check_sizes("clap config", self, **_MOST)

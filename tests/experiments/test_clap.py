@@ -165,7 +165,8 @@ def test_a_start_of_other_sizes_is_refused_but_for_a_new_audio_tower(
   experiment, tiny_bundle, tmp_path
 ):
   start = clap.load(tiny_bundle)
-  audio = dataclasses.replace(start.config.audio, pool_deviation=True)
+  widths = tuple(2 * width for width in start.config.audio.widths)
+  audio = dataclasses.replace(start.config.audio, widths=widths)
   other = dataclasses.replace(
     experiment,
     clap=dataclasses.replace(start.config, audio=audio),

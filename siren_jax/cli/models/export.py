@@ -4,7 +4,7 @@
     --notes data_and_licences.md
 
 The bundle is one folder that `siren-jax generate --model` and
-`siren_jax.load` read. The codec and CLAP are those that prepared the experts'
+`siren_jax.load` read. The codec and CLAP are those used to prepare the experts'
 training data or, if --experts is a bundle, those in that bundle; --codec and
 --clap choose others. Imported experts need both flags. The sampling defaults of
 `generate` come from the training run's config (`--config.generate`) or from the
@@ -89,7 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--push",
     type=str,
     metavar="hub:OWNER/NAME[@BRANCH]",
-    help="also upload it; requires hf auth login. A new repository is public",
+    help="also upload the bundle; requires hf auth login. A new repository is"
+    " public",
   )
   add(
     "--manifest",
@@ -107,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="prepare-data was run with --every-kind: kinds found only in the"
-    " validation fold were trained on",
+    help="set this if prepare-data was run with --every-kind (also training on"
+    " kinds found only in the validation fold)",
   )
   add(
     "--far-threshold",

@@ -9,8 +9,8 @@
     --task=sample --batch=1 --config.generate.sampling.top_k=64
 
 Compiles the real step for the given chips on a machine without them, and
-reports the compiled program's memory use, memory traffic, operation count and,
-for a GPU, kernel launches. Exit code 0: it fits; 1: it does not.
+reports the compiled program's memory use, memory traffic, FLOPs and, for a GPU,
+kernel launches. Exit code 0: it fits; 1: it does not.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="train",
     help="what to compile. train (default): a training step; sounds:"
     " generation of the sounds that training writes at each evaluation; sample:"
-    " sampling; align: an alignment step. train.batch_size counts clips for"
-    " train and sounds, sounds for sample and rollouts for align",
+    " sampling; align: an alignment step. train.batch_size counts clips"
+    " (train and sounds), sounds (sample) or rollouts (align)",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")
