@@ -20,9 +20,9 @@ from siren_jax.common.errors import UserError
 
 UNKNOWN = "no length in the header, read to the end of the file"
 WRONG = "wrong length in the header, read to the end of the file"
-BEHIND = "something unknown behind the sound, left out"
-CHAINED = "several streams in one file, the first is read"
-NO_END = "no mark at the end of the stream, the end may be missing"
+BEHIND = "unknown data after the audio, ignored"
+CHAINED = "several streams in one file, only the first is read"
+NO_END = "no end-of-stream marker, the end may be missing"
 
 _SLACK = 64  # excess bytes declared by complete files, see `check`
 _FLAC_TOTAL = (1 << 36) - 1  # the low bits of STREAMINFO's rate and length

@@ -95,7 +95,8 @@ def read_audio(
   if levels.cancel:
     best = levels.loudest
     notes.append(
-      f"channels cancel each other, {best + 1} of {levels.channels} kept"
+      f"channels cancel each other, only channel {best + 1} of"
+      f" {levels.channels} kept"
     )
     sound = decoding.decode(path, sample_rate, resampler, max_seconds, best)
   elif levels.channels > 1:
@@ -104,7 +105,7 @@ def read_audio(
     notes.append(f"resampled {sound.rate} -> {sample_rate} Hz")
   audio_S, peak = sound.audio_S, sound.levels.peak_of_mix
   if peak > 1:
-    notes.append("samples beyond full scale, scaled down to it")
+    notes.append("samples beyond full scale, whole sound scaled down to fit")
     audio_S = audio_S / np.float32(peak)
   return audio_S, tuple(notes)
 

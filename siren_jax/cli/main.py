@@ -37,7 +37,7 @@ VERBS = {
 }
 
 _INTERRUPTED = (
-  "files that were finished are whole; run the same command again for the rest"
+  "finished files are complete; run the same command again for the rest"
 )
 
 
@@ -82,7 +82,7 @@ def _run(argv: list[str]) -> int:
   except Exception as error:
     if not _is_out_of_memory(error):
       raise  # a bug
-    reason = (str(error).splitlines() or ["it is not said of what size"])[0]
+    reason = (str(error).splitlines() or ["size unknown"])[0]
     return _fail(f"out of memory ({reason}); {_memory_hint(args)}")
 
 

@@ -254,7 +254,7 @@ def _different(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   if len(values) < len(pairs):
     keys = [key for key, _ in pairs]
     duplicate = next(key for key in keys if keys.count(key) > 1)
-    raise ValueError(f"key {duplicate!r} is there twice")
+    raise ValueError(f"duplicate key {duplicate!r}")
   return values
 
 

@@ -14,7 +14,7 @@ _KNOWN = (
   (b"../.git/annex/objects", "a git-annex pointer; run git annex get"),
   (b".git/annex/objects", "a git-annex pointer; run git annex get"),
   (b"/annex/objects", "a git-annex pointer; run git annex get"),
-  (b"\x00\x05\x16\x07", "a side file of macOS (AppleDouble)"),
+  (b"\x00\x05\x16\x07", "a macOS metadata file (AppleDouble)"),
   (b"PK\x03\x04", "a zip archive"),
   (b"\x1f\x8b", "a gzip archive"),
   (b"%PDF-", "a PDF document"),

@@ -70,7 +70,7 @@ def _refusal(name: str, before: str, data: bytes, encoding: str) -> UserError:
 def _likely(data: bytes, encoding: str) -> str:
   """The likely encoding of data that cannot be decoded as `encoding`."""
   if encoding != "UTF-8":
-    return f"nor the {encoding} that it begins as"
+    return f"nor the {encoding} that its byte order mark indicates"
   head = data[:_HEAD]
   even, odd = head[::2].count(0), head[1::2].count(0)
   if max(even, odd) > len(head) / 8:

@@ -239,8 +239,9 @@ class _Prompts:
       tokens_BxPxC = jax.device_get(tokens_BxPxC).astype(np.float16)
     if not np.isfinite(tokens_BxPxC).all():
       raise UserError(
-        f"prompts such as {captions[0]!r}: tokens of this CLAP exceed the"
-        f" float16 maximum, {np.finfo(np.float16).max:g}; use another CLAP"
+        f"prompts such as {captions[0]!r}: token embeddings of this CLAP"
+        " exceed the float16 maximum,"
+        f" {np.finfo(np.float16).max:g}; use another CLAP"
       )
     mask_BxP = np.asarray(mask_BxP, bool)
     rows = zip(captions, tokens_BxPxC, mask_BxP, strict=False)

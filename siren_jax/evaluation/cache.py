@@ -68,7 +68,7 @@ class Cache:
         np.savez(file, **entry)
     except UserError as error:
       self._is_writable = False
-      logging.warning("results are not kept for the next run: %s", error)
+      logging.warning("results are not cached: %s", error)
 
 
 def _path(folder: pathlib.Path, scorer: str, content: str) -> pathlib.Path:

@@ -227,7 +227,7 @@ def _distance(
   )
   size, longer = sorted((len(reference_S), len(generated_S)))
   if log and longer - size > _ALIKE * rate:
-    log.notes[generated].add("compared as far as the shorter one of the pair")
+    log.notes[generated].add("compared over the shorter clip's length")
   try:
     values = reconstruction.distances(
       reference_S[None, :size], generated_S[None, :size], rate

@@ -50,13 +50,13 @@ def _pairs(
 ) -> Iterator[str]:
   if not count:
     yield (
-      "kl: missing, as no generated clip has the name of a reference clip; they"
-      f" are called as {generated[0]!r} and {reference[0]!r}"
+      "kl: missing, as no generated clip has the name of a reference clip;"
+      f" their names are like {generated[0]!r} and {reference[0]!r}"
     )
   elif count < len(generated):
     yield (
-      f"kl: of {count} pairs; {len(generated) - count} of {len(generated)}"
-      " generated clips have the name of no reference clip"
+      f"kl: from {count} pairs; {len(generated) - count} of {len(generated)}"
+      " generated clips have no reference clip of the same name"
     )
 
 
@@ -71,7 +71,7 @@ def _captions(sides: dict[str, Side]) -> Iterator[str]:
       )
     elif count < len(captions):
       yield (
-        f"clap: of {count} of {len(captions)} {name} clips; the others have"
+        f"clap: from {count} of {len(captions)} {name} clips; the others have"
         " no caption"
       )
     if problems:
@@ -96,9 +96,9 @@ def _counts(sides: dict[str, PanelFeatures]) -> Iterator[str]:
     if min(shape[0] for shape in shapes.values()) <= width:
       counts = " and ".join(f"{n} {name}" for name, (n, _) in shapes.items())
       yield (
-        f"{key}: of {counts} {unit} in {width} dimensions; with fewer than"
-        f" {width + 1} it depends on their number: add clips, or compare only"
-        " figures of as many"
+        f"{key}: from {counts} {unit} in {width} dimensions; with fewer than"
+        f" {width + 1} {unit} it depends on their number: add clips, or compare"
+        f" only figures from the same number of {unit}"
       )
   if generated < report.ENOUGH:
     yield (
@@ -109,8 +109,8 @@ def _counts(sides: dict[str, PanelFeatures]) -> Iterator[str]:
     if len(side.names) < 2 * divergence.SPLITS:
       yield (
         f"is: of {len(side.names)} {name} clips in up to {divergence.SPLITS}"
-        f" parts; a part of one clip scores 1: it needs {2 * divergence.SPLITS}"
-        " clips to mean something"
+        f" splits; a split of one clip scores 1, so {2 * divergence.SPLITS}"
+        " clips are needed for a meaningful score"
       )
 
 
@@ -125,15 +125,15 @@ def _bands(rates: dict[str, dict[int, int]], panel: Panel) -> Iterator[str]:
     if len(counts) > 1:
       band = _FLAT[scorer.resampler] * min(rate, lowest) / 2
       yield (
-        f"clips of several sample rates: {scorer.name} treats them the same"
-        f" only below {band:.0f} Hz; bring all to one rate if there is sound"
-        " above"
+        f"clips have different sample rates: {scorer.name} treats them the"
+        f" same only below {band:.0f} Hz; resample all to one rate if they have"
+        " content above that"
       )
     if lowest < rate:
       low = sum(count for key, count in counts.items() if key < rate)
       yield (
-        f"{low} clips are below the {rate} Hz of {scorer.name}: they lack the"
-        " top of its band; use recordings of a higher rate"
+        f"{low} clips have sample rates below the {rate} Hz of {scorer.name}:"
+        " they lack the top of its band; use recordings with a higher rate"
       )
 
 
@@ -144,6 +144,6 @@ def _same(
   same = [clip for clip in generated if clip.content in known]
   if same:
     yield (
-      f"{len(same)} of {len(generated)} generated clips are files of the"
-      f" reference too, such as {same[0].path}"
+      f"{len(same)} of {len(generated)} generated clips are also"
+      f" reference clips, such as {same[0].path}"
     )

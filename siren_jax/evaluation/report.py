@@ -23,7 +23,7 @@ ENOUGH = 20  # clips, for the extrapolation of a distance
 _SHOWN = 3  # lines about skipped clips
 MEANING = {
   "fad": "Fréchet distance of windows, lower is better",
-  "fad_inf": "the same, as of endlessly many clips",
+  "fad_inf": "the same, extrapolated to infinitely many clips",
   "fd": "Fréchet distance of clips, lower is better",
   "is": "inception score, higher is better",
   "kl": "KL(reference || generated) of pairs, lower is better",
@@ -99,7 +99,7 @@ class Remarks:
     for side, counts in self.rates.items():
       listed = ", ".join(f"{n} at {rate} Hz" for rate, n in counts.items())
       lines.append(f"{side} clips: {listed}")
-    lines.append(f"pairs of one name: {self.pairs}")
+    lines.append(f"pairs with the same name: {self.pairs}")
     if self.notes:
       notes = (f"{note} ({count})" for note, count in self.notes.items())
       lines.append(f"read with changes (clips): {'; '.join(notes)}")

@@ -229,10 +229,7 @@ def _kind(topology: Topology) -> str:
 
 def _nothing_hidden(report: Report) -> str:
   total = sum(report.times().values())
-  return (
-    f"  with nothing hidden by anything else: {_ms(total)},"
-    f" {report.utilisation(total):.0%}"
-  )
+  return f"  with no overlap: {_ms(total)}, {report.utilisation(total):.0%}"
 
 
 def _launches(started: launches.Launches) -> list[str]:
@@ -241,9 +238,9 @@ def _launches(started: launches.Launches) -> list[str]:
   lines = [f"  kernels     {started.kernels:,.0f}: {kinds}"]
   for loop in started.loops:
     length = (
-      f"of {loop.trip_count} turns, each started by the host"
+      f"of {loop.trip_count} iterations, each started by the host"
       if loop.trip_count
-      else "of unknown length, after each turn of which the host waits"
+      else "of unknown length; the host waits after each iteration"
     )
     lines.append(
       f"  loops       {loop.times:,.0f} {length}: {loop.kernels:,.0f} kernels"

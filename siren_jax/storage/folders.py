@@ -28,19 +28,19 @@ CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
 DATASET_INFO = "dataset_info.json"  # marks a folder as a TFDS data set
 FINGERPRINTS = "fingerprint.json"  # of the records of a data set, by split
-REMEDY = "give a bundle or a work directory of training"
+REMEDY = "give a bundle or a training work directory"
 
 
 class FolderKind(enum.Enum):
   """Kinds of folders; the values are their names in messages."""
 
   BUNDLE = "a bundle"
-  WORKDIR = "a work directory of training"
+  WORKDIR = "a training work directory"
   IMPORTED = "an imported model"  # of import-weights
   AUDIO_SET = "an audio set"
   CODE_SET = "a code set"  # with the codec and CLAP that made it
   STAGE1_FILES = "the authors' Stage-1 files"
-  OTHER = "nothing that siren-jax has made"
+  OTHER = "not a siren-jax folder"
 
 
 @dataclasses.dataclass(frozen=True)

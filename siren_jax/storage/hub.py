@@ -176,13 +176,13 @@ def _refusal(error: Exception) -> str:
     return f"the hub cannot be reached ({_reason(error)}); check the network"
   status = getattr(response, "status_code", None)
   if status == _UNAUTHORIZED:
-    return "the hub does not know your token; run hf auth login"
+    return "the hub does not accept your token; run hf auth login"
   if status == _FORBIDDEN:
     return (
-      "you have no right to write there; take another owner, or a token that"
-      " may write (hf auth login)"
+      "you have no write access there; use another owner, or a token with"
+      " write access (hf auth login)"
     )
-  return f"the hub refuses it ({_reason(error)}); mend that"
+  return f"the hub rejected the upload ({_reason(error)}); fix that first"
 
 
 def _command(folder: Path, name: str) -> str:

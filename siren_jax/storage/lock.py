@@ -63,7 +63,7 @@ def _locked(path: Path, what: str) -> Iterator[IO[str]]:
         ) from error
       except OSError as error:
         _log.warning(
-          "%s cannot be locked (%s); let no other process write to %s",
+          "%s cannot be locked (%s); make sure no other process writes to %s",
           path, error.strerror, what,
         )  # fmt: skip
       # Its holder may have removed it between our opening and locking it.

@@ -103,7 +103,8 @@ def recorded(workdir: pathlib.Path) -> dict[str, Any]:
   """
   path = workdir / folders.CONFIG
   remedy = (
-    f"copy {workdir}/checkpoints/STEP/config/metadata to it, which is the same"
+    f"copy {workdir}/checkpoints/STEP/config/metadata, which has the same"
+    " content, to it"
   )
   values = read_json(path, remedy)
   if not isinstance(values, dict):

@@ -159,10 +159,10 @@ _EXAMPLES = ["a dog barking", "rain on a tin roof", "a clock ticking"]
 
 _NOT_NAMED = "not named"
 _MEASURED = (
-  ", and of the clips that it makes the share that a classifier takes for it"
+  ", and the share of its generated clips that a classifier labels correctly"
 )
-_RECORDINGS = """No recording is in this folder. Those that the model was \
-trained on, by licence:
+_RECORDINGS = """This folder contains no recordings. The model was trained on \
+these, by licence:
 
 | licence | clips |
 |---|---:|"""

@@ -84,7 +84,7 @@ def test_channels_that_cancel_each_other(tmp_path):
   for right_S in (-left_S, -0.9 * left_S):
     soundfile.write(path, np.stack([left_S, right_S], 1), RATE, "FLOAT")
     audio_S, notes = sound_files.read_audio(path, RATE)
-    assert notes == ("channels cancel each other, 1 of 2 kept",)
+    assert notes == ("channels cancel each other, only channel 1 of 2 kept",)
     np.testing.assert_array_equal(audio_S, left_S)
   rng = np.random.default_rng(0)
   soundfile.write(path, rng.normal(0, 0.1, (RATE, 6)), RATE)
@@ -109,7 +109,7 @@ def test_samples_beyond_full_scale_are_scaled_down(peak, tmp_path):
   audio_S = tone() * 2
   soundfile.write(path, peak * audio_S, RATE, "FLOAT")
   scaled_S, notes = sound_files.read_audio(path, RATE)
-  assert notes == ("samples beyond full scale, scaled down to it",)
+  assert notes == ("samples beyond full scale, whole sound scaled down to fit",)
   np.testing.assert_allclose(scaled_S, audio_S / audio_S.max(), atol=1e-6)
   soundfile.write(path, audio_S, RATE)  # full scale itself
   assert sound_files.read_audio(path, RATE)[1] == ()

@@ -74,7 +74,7 @@ def test_an_unwritable_cache_is_reported_once(tmp_path, caplog):
     cache.put("scorer", content, ARRAYS, NOTES)
     assert cache.get("scorer", content) is None
   assert len(caplog.messages) == 1
-  assert "not kept" in caplog.messages[0] and "file" in caplog.messages[0]
+  assert "not cached" in caplog.messages[0] and "file" in caplog.messages[0]
 
 
 def test_a_full_disk_keeps_what_was_there(entry, tmp_path, caplog, monkeypatch):

@@ -132,7 +132,7 @@ def test_no_json_can_be_beside_the_longest_name(folder):
     (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     ('{"prompt": "légère"}'.encode("cp1252"), "Windows-1252"),
     (b'{"prompt": 3}', "not a string"),
-    (b'{"prompt": "rain", "prompt": "wind"}', "twice"),
+    (b'{"prompt": "rain", "prompt": "wind"}', "duplicate key"),
     (b'{"prompt": "rain", "seconds": NaN}', "finite"),
     (b'{"prompt": "  "}', "not a string"),
     (b'{"text": "rain"}', "not a string"),
@@ -288,9 +288,7 @@ def test_pairs_of_unlike_length_are_noted(folder, tmp_path):
   both = clips.find(folder)[:4], clips.find(other)
   distances = clips.distances(*both, log)
   assert len(distances["mel"]) == len(both[0]) - 1
-  assert log.note_counts() == {
-    "compared as far as the shorter one of the pair": 1
-  }
+  assert log.note_counts() == {"compared over the shorter clip's length": 1}
   assert len(log.messages) == 1 and "02.wav" in log.messages[0]
 
 

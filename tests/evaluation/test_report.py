@@ -191,7 +191,7 @@ def test_remarks_are_shown():
   text = report.markdown(rows, report.head(PANEL), remarks)
   for line in (
     "generated clips: 4 at 16000 Hz, 2 at 44100 Hz",
-    "pairs of one name: 3",
+    "pairs with the same name: 3",
     "read with changes (clips): 2 channels mixed down (4)",
     "skipped (5): 0.wav: silent; 1.wav: silent; 2.wav: silent; and 2 more",
     "warning: fd: of few clips",

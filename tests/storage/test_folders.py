@@ -94,7 +94,7 @@ def test_the_wrong_folder_is_named_with_what_it_is(
     names=["checkpoints/1/sums/metadata"],
   )
   write(tmp_path / "dac", config={"codec": {}})
-  run = r"clap is a work directory of training \(kind='clap'\)"
+  run = r"clap is a training work directory \(kind='clap'\)"
   errors = {
     "audio holds no codec: it is an audio set": lambda: codec.load("audio"),
     f"expected a bundle; {run}": lambda: bundle.load("clap"),
@@ -107,7 +107,7 @@ def test_the_wrong_folder_is_named_with_what_it_is(
     "no prepared data set here, but an imported model": lambda: reader.splits(
       "dac"
     ),
-    "no prepared data set here, but a work directory": lambda: (
+    "no prepared data set here, but a training work directory": lambda: (
       reader.open_source("clap", "train")
     ),
   }

@@ -126,7 +126,7 @@ def test_a_push_replaces_the_bundle_and_nothing_else(hub, run, tmp_path):
     ("hub:tiny", {}, "expected hub:OWNER/NAME"),
     ("hub:me/tiny", {}, "not logged in; run hf auth login"),
     ("hub:me/tiny", {"HF_TOKEN": "hf_bad"}, "your token; run hf auth login"),
-    ("hub:you/tiny", {"HF_TOKEN": "hf_good"}, "no right to write"),
+    ("hub:you/tiny", {"HF_TOKEN": "hf_good"}, "no write access"),
     (
       "hub:me/tiny@new",
       {"HF_TOKEN": "hf_good", "HF_ENDPOINT": "http://127.0.0.1:9"},

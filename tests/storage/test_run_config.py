@@ -73,7 +73,7 @@ def test_a_run_without_fingerprints_resumes_with_a_note(tmp_path):
     (b"[1]", "not a JSON object"),
     (b"<!DOCTYPE html>", "a web page"),
     (b"\xff\xfe\x00", "decode"),
-    (b'{"a": 1, "a": 2}', "twice"),
+    (b'{"a": 1, "a": 2}', "duplicate key"),
     (b'{"a": 1e999}', "finite"),
     (None, "no such file"),
   ],

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--license",
     type=str,
     metavar="NAME",
-    help="licence identifier of the weights on the Hub, such as apache-2.0"
+    help="licence of the weights, as a Hub identifier such as apache-2.0"
     " (default: that of the bundle)",
   )
   add(
@@ -108,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="set this if prepare-data was run with --every-kind (also training on"
-    " kinds found only in the validation fold)",
+    help="set this if prepare-data was run with --every-kind (which also trains"
+    " on kinds found only in the validation fold)",
   )
   add(
     "--far-threshold",
@@ -120,7 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--quality",
     metavar="JSON",
-    help="fraction of each kind's clips that are classified correctly",
+    help="JSON file with the fraction of each kind's clips that are classified"
+    " correctly",
   )
   add(
     "--max-seconds",
@@ -136,8 +137,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--temperature",
     type=float,
-    help="default for generate --temperature; likewise the next three flags"
-    " (if omitted: from the run's config)",
+    help="default for generate --temperature (if omitted: from the run's"
+    " config); the next three flags work the same way",
   )
   add("--top-k", type=int)
   add("--top-p", type=float)

@@ -178,7 +178,7 @@ class Endpoints:
     if request.words and len(sounds) > 1:
       best = max(sounds, key=lambda sound: sound["score"])
       best["best"] = True
-      best["title"] += ", nearest to the words"
+      best["title"] += ", best match for the words"
     remark = closest.warning(request.words, near) if near else ""
     yield self._value(remark, sounds=sounds)
 

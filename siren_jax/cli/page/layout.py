@@ -88,7 +88,7 @@ class _Source:
           endpoints.num_codebooks - 1,
           min(recordings.KEEP, endpoints.num_codebooks - 1),
           step=1,
-          label="Codebooks that stay",
+          label="Codebooks to keep",
         )
         self.vary = gr.Button("Vary", min_width=80)
 

@@ -122,7 +122,7 @@ class _Guarded:
       if has_begun:
         raise
       line = " ".join(f"{error}".split())
-      await _refuse(send, 400, f"no such request ({line[:_LINE]})")
+      await _refuse(send, 400, f"bad request ({line[:_LINE]})")
 
 
 def _bounded(receive: Any, left: int) -> Callable[[], Awaitable[Message]]:

@@ -130,8 +130,9 @@ _SECTION = """## Alignment
 
 Experts {policy} of {name} ({tuned}) were tuned by reinforcement learning \
 (docs/alignment.md) for {steps} steps of {prompts} prompts, with {group} \
-rollouts each of {seconds:g} s, drawn with {sampling}. Prompts: {sources}. \
-Rewarded: {rewards}; weight of the divergence from the start: {kl:g}.
+rollouts of {seconds:g} s per prompt, sampled with {sampling}. \
+Prompts: {sources}. Rewards: {rewards}; weight of the KL divergence from the \
+starting model: {kl:g}.
 
-What is rewarded is what the model was pushed to: judge it by something else.
+The model was optimised for these rewards: evaluate it with other metrics.
 """

@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="train",
     help="what to compile. train (default): a training step; sounds:"
     " generation of the sounds that training writes at each evaluation; sample:"
-    " sampling; align: an alignment step. train.batch_size counts clips"
-    " (train and sounds), sounds (sample) or rollouts (align)",
+    " sampling codes for a batch of prompts; align: an alignment step."
+    " train.batch_size is the number of clips (for train and sounds), of sounds"
+    " (for sample) or of rollouts (for align)",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")

@@ -132,13 +132,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--clap", metavar="DIR", help="CLAP for the captions, given in the same way"
   )
   codes.add_argument(
-    "--views", type=int, metavar="N", help="augmented encodings per sound"
+    "--views",
+    type=int,
+    metavar="N",
+    help="encodings per sound: the sound as it is, then augmented versions",
   )
   codes.add_argument(
     "--batch-records",
     type=int,
     metavar="N",
-    help="sounds whose views are encoded together (default: 2)",
+    help="sounds encoded together, each with all its views (default: 2)",
   )
   codes.add_argument(
     "--batch-captions",

@@ -16,7 +16,7 @@ Files are never overwritten: a number is added to a name that is taken.
 
 Without published weights (siren-jax import-weights, then --vggish, --cnn14,
 --clap) the CLAP of a bundle is used instead; its scores are comparable only
-with others from that bundle.
+with scores computed with the CLAP of the same bundle.
 
 To compare a codec's reconstructions with the originals, waveform by waveform:
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--sample",
     type=int,
-    help="index of each prompt's first sound (default: 0)",
+    help="index of the first sound generated for each prompt (default: 0)",
   )
   _add_sources(parser)
   _add_drawing(parser)

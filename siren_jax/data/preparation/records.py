@@ -120,7 +120,8 @@ class RecordMaker:
       drawn = self._drawn(size, by_kind, rng)
       if drawn is None:
         self._problems.add(
-          f"{name} and later: usable recordings of fewer than two categories"
+          f"{name} and later: the usable recordings cover fewer than two"
+          " categories"
         )
         return
       yield compose(name, *drawn, rng, self._config)

@@ -41,9 +41,9 @@ def find(
   source = paths.local(source)
   problems = problems or Problems()
   if not is_text(str(source)):
-    raise UserError(f"{printable(source)}: not a name in UTF-8; rename it")
+    raise UserError(f"{printable(source)}: its name is not UTF-8; rename it")
   if source.suffix.lower() in SUFFIXES and source.is_file():
-    raise UserError(f"{source}: a sound; give its folder, or a manifest")
+    raise UserError(f"{source}: a sound file; give its folder, or a manifest")
   if not source.exists():
     raise UserError(f"{source}: no such file or folder; check the path")
   apart = Path(apart) if apart else None

@@ -287,13 +287,13 @@ def _check_count(fields: Sequence[str], names: Sequence[str]) -> None:
   filled = max((i for i, f in enumerate(fields, 1) if f.strip()), default=0)
   if filled > columns:
     raise csv.Error(
-      f"fields: {filled}, columns: {columns}; put a field that has separators"
-      " in quotes"
+      f"fields: {filled}, columns: {columns}; quote any field that contains a"
+      " separator"
     )
   if filled and len(fields) < columns:
     raise csv.Error(
-      f"fields: {len(fields)}, columns: {columns}; add the separators of empty"
-      " ones"
+      f"fields: {len(fields)}, columns: {columns}; add separators for"
+      " the empty ones"
     )
 
 

@@ -127,16 +127,16 @@ class _Walker:
     try:
       mode = os.stat(link).st_mode
     except OSError as error:
-      self._skip(link, f"a link that leads nowhere ({error.strerror})")
+      self._skip(link, f"a broken link ({error.strerror})")
       return
     if not stat.S_ISDIR(mode):
       if not self._is_apart(real):
         self._take(link, real, stat.S_ISREG(mode), is_link=True)
     elif self._real_root.is_relative_to(real):
-      self._skip(link, "a link to a folder around it, not followed")
+      self._skip(link, "a link to a parent folder, not followed")
     elif real in self._known:
       self._skip(
-        link, f"a link to {text.printable(real)}, which is taken already"
+        link, f"a link to {text.printable(real)}, which is already included"
       )
     elif not self._is_apart(real) and self._has_text_name(link):
       self._enter(link, real)
@@ -152,7 +152,7 @@ class _Walker:
     elif real in self._known:
       if is_link:
         self._skip(
-          path, f"a link to {text.printable(real)}, which is taken already"
+          path, f"a link to {text.printable(real)}, which is already included"
         )
     elif not is_regular:
       self._skip(path, "not a regular file")

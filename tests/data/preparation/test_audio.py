@@ -224,7 +224,9 @@ def test_mixtures_end_where_no_two_categories_are_left(clips, tmp_path):
   _, _, summary = prepared([clips], tmp_path / "out", mixtures=3)
   assert summary["train"] == 3 and summary["skipped"] == 4
   skipped = (tmp_path / "out" / audio.SKIPPED).read_text()
-  assert "mixture/000000 and later: usable recordings of fewer" in skipped
+  assert (
+    "mixture/000000 and later: the usable recordings cover fewer" in skipped
+  )
 
 
 def test_full_scale_is_not_clipped_by_resampling(tmp_path):

@@ -246,7 +246,7 @@ class _Record(dict):
 
 @pytest.mark.parametrize(
   ("content", "message"),
-  [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "twice")],
+  [(LFS, "Git LFS pointer"), (b'{"a": "1", "a": "2"}', "duplicate key")],
 )
 def test_a_broken_fingerprint_is_one_line(tmp_path, content, message):
   write(tmp_path / "set")

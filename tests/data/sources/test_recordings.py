@@ -222,7 +222,7 @@ def test_a_table_without_paths_says_what_it_has(tmp_path):
   with pytest.raises(UserError, match=r"no path / file / audio; it has a\.wav"):
     recordings.find(tmp_path / "m.csv")
   touch(tmp_path, "a.wav")
-  with pytest.raises(UserError, match="a sound; give its folder"):
+  with pytest.raises(UserError, match="a sound file; give its folder"):
     recordings.find(tmp_path / "a.wav")
 
 

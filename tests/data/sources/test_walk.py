@@ -86,9 +86,9 @@ def test_links_are_followed_once(tmp_path):
   (root / "cat.wav").symlink_to(tmp_path / "store/.blobs/1234")
   assert names(root) == ["c/dog.wav", "cat.wav", "z/rain.wav"]
   assert skipped(root) == [
-    "a: a link to z, which is taken already",
-    "b.wav: a link to z/rain.wav, which is taken already",
-    f"d: a link to {tmp_path}/else, which is taken already",
+    "a: a link to z, which is already included",
+    "b.wav: a link to z/rain.wav, which is already included",
+    f"d: a link to {tmp_path}/else, which is already included",
   ]
 
 
@@ -103,11 +103,11 @@ def test_loops_end(tmp_path):
   (root / "self").symlink_to("self")
   assert names(root) == ["a/rain.wav", "b/dog.wav"]
   assert [line.partition(" (")[0] for line in skipped(root)] == [
-    "a/b: a link to b, which is taken already",
-    "a/top: a link to a folder around it, not followed",
-    "b/a: a link to a, which is taken already",
-    "out: a link to a folder around it, not followed",
-    "self: a link that leads nowhere",
+    "a/b: a link to b, which is already included",
+    "a/top: a link to a parent folder, not followed",
+    "b/a: a link to a, which is already included",
+    "out: a link to a parent folder, not followed",
+    "self: a broken link",
   ]
 
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
   assert skipped(tmp_path) == [
     "pipe.wav: not a regular file",
     "secret: cannot be read (Permission denied)",
-    "gone: a link that leads nowhere (No such file or directory)",
+    "gone: a broken link (No such file or directory)",
   ]
 
 
