@@ -18,6 +18,7 @@ _LATER: dict[tuple[str, str], dict[str, Any]] = {
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
   ("loss", "lock_text"): {"clip_classes": 0.0},
   ("train", "eval_batches"): {"samples": 2},
+  ("data.augment", "mix_db"): {"equalizer_db": 0.0, "masks": 0},
 }
 
 
@@ -45,7 +46,22 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
   """A run's config with settings added in later versions."""
   settings = dict(settings)
   for (part, other), later in _LATER.items():
-    values = settings.get(part)
-    if isinstance(values, Mapping) and other in values:
-      settings[part] = later | dict(values)
+    _complete(settings, part.split("."), other, later)
   return settings
+
+
+def _complete(
+  settings: dict[str, Any],
+  path: list[str],
+  other: str,
+  later: Mapping[str, Any],
+) -> None:
+  """Adds `later` to the section at `path`, if it has the setting `other`."""
+  values = settings.get(path[0])
+  if not isinstance(values, Mapping):
+    return
+  settings[path[0]] = values = dict(values)
+  if path[1:]:
+    _complete(values, path[1:], other, later)
+  elif other in values:
+    settings[path[0]] = dict(later) | values

@@ -65,6 +65,10 @@ def test_what_came_later_is_as_runs_did_before():
   assert now["codec"] == {**codec, "voices": 0, "beam": 1}
   assert now["loss"]["loudness"] == 0.0 and now["loss"]["swing"] == 5.0
   assert old_settings.completed(now) == now
+  varied = {"data": {"path": "x", "augment": {"mix_db": [0, 0]}}}
+  augment = old_settings.completed(varied)["data"]["augment"]
+  assert augment == {"mix_db": [0, 0], "equalizer_db": 0.0, "masks": 0}
+  assert varied["data"]["augment"] == {"mix_db": [0, 0]}  # itself unchanged
   clap = old_settings.completed({"loss": {"lock_text": True}})
   assert clap["loss"] == {"lock_text": True, "clip_classes": 0.0}
   dac = {"codec": {"kind": "dac", "strides": [2]}}
