@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from siren_jax.audio import mel, stft
 from siren_jax.clap.config import AudioConfig
+from siren_jax.clap.statistics import StatisticsEncoder
 from siren_jax.clap.text_tower import dense
 
 # Power below this share of equally loud white noise counts as silence.
@@ -137,7 +138,11 @@ class AudioEncoder(nn.Module):
     filled = None  # frames, rounded up to whole cells of the last stage
     if num_samples is not None:
       filled = -(-frames // cfg.stride) * cfg.stride
-    x = patches(log_mel(audio_BxS, cfg, filled)[..., None], cfg.patch)
+    x = log_mel(audio_BxS, cfg, filled)
+    if cfg.statistics:
+      mask_T = jnp.arange(x.shape[1]) < frames
+      return StatisticsEncoder(cfg, name="statistics")(x, mask_T)
+    x = patches(x[..., None], cfg.patch)
     x = dense(cfg.widths[0], (None, "embed"), "patch")(x)
     # Position along mel: the filters alone could not tell low from high.
     x = x + self.param(

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 
-_MOST = {"layers": 256, "blocks": 256, "window": 65536, "num_mels": 1024}
+BAND_GROUPS = 16  # of the slower changes in a spectrogram's statistics
+_MOST = {
+  "statistics": (0, 16384),
+  "statistics_layers": 64,
+  "layers": 256,
+  "blocks": 256,
+  "window": 65536,
+  "num_mels": 1024,
+}
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,15 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class AudioConfig:
-  """Log-mel front end and a pyramid of convolutional stages (our design).
+  """Log-mel front end, and one of two towers (our design).
 
-  `widths[i]` and `blocks[i]` describe stage i; the first stage sees patches of
-  `patch` x `patch` (frames x mel bands), each later one halves both axes.
+  A pyramid of convolutional stages: `widths[i]` and `blocks[i]` describe stage
+  i; the first stage sees patches of `patch` x `patch` (frames x mel bands),
+  each later one halves both axes.
+
+  Or, with `statistics`, an MLP of that width and `statistics_layers` layers
+  over statistics of the spectrogram, which needs fewer recordings per class
+  (`siren_jax.clap.statistics`); `dropout` is its rate while training.
   """
 
   sample_rate: int = 16000
@@ -51,9 +64,14 @@ class AudioConfig:
   blocks: tuple[int, ...] = (1, 2, 2)
   kernel: int = 3
   heads: int = 4
+  statistics: int = 0
+  statistics_layers: int = 3
+  dropout: float = 0.0
 
   def __post_init__(self) -> None:
     check_sizes("clap config", self, **_MOST)
+    if not 0.0 <= self.dropout < 1.0:
+      raise UserError(f"clap config dropout={self.dropout}: must be in [0, 1)")
     if not self.widths or len(self.widths) != len(self.blocks):
       raise UserError(
         f"clap config widths={self.widths}, blocks={self.blocks}: both need"
@@ -63,6 +81,11 @@ class AudioConfig:
       raise UserError(
         f"clap config num_mels={self.num_mels}: must be a multiple of"
         f" {self.stride} (patch, doubled at each stage after the first)"
+      )
+    if self.statistics and self.num_mels % BAND_GROUPS:
+      raise UserError(
+        f"clap config num_mels={self.num_mels}: must be a multiple of"
+        f" {BAND_GROUPS} (for statistics)"
       )
     if self.window % self.hop or (self.window - self.hop) % 2:
       raise UserError(

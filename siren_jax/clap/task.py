@@ -168,16 +168,17 @@ class ClapTask:
   def _objective(
     self, params: Params, batch: Batch, key: jax.Array | None
   ) -> tuple[jax.Array, Metrics]:
-    del key
     parts = {} if self._loss.lock_text else self._words(params, batch)
     if "audio_BxS" in batch:
-      parts |= self._sounds(params, batch)
+      parts |= self._sounds(params, batch, key)
     loss = sum(getattr(self._loss, name) * parts[name] for name in parts)
     return loss, parts
 
-  def _sounds(self, params: Params, batch: Batch) -> Metrics:
+  def _sounds(
+    self, params: Params, batch: Batch, key: jax.Array | None
+  ) -> Metrics:
     """Losses of clips: matching their captions and their classes."""
-    audio_BxE = normalize(self._audio(params, batch["audio_BxS"]))
+    audio_BxE = normalize(self._audio(params, batch["audio_BxS"], key))
     ids_BxP, label_B = batch["ids_BxP"], batch["label_B"]
     text_BxE = self._text(params, ids_BxP, batch["text_mask_BxP"])[1]
     scale = jnp.minimum(jnp.exp(params[TRAINING_ONLY]["log_scale"]), 100.0)
@@ -265,9 +266,15 @@ class ClapTask:
       {"params": params}, ids, mask, method=ClapModel.embed_text
     )
 
-  def _audio(self, params: Params, audio_BxS: jax.Array) -> Any:
+  def _audio(
+    self, params: Params, audio_BxS: jax.Array, key: jax.Array | None = None
+  ) -> Any:
+    """Embeddings of clips; with a key, with dropout."""
     return ClapModel(self._config).apply(
-      {"params": params}, audio_BxS, method=ClapModel.embed_audio
+      {"params": params},
+      audio_BxS,
+      method=ClapModel.embed_audio,
+      rngs={} if key is None else {"dropout": key},
     )
 
 

@@ -13,9 +13,7 @@ from siren_jax.common.errors import UserError
 FADE_SAMPLES = 128  # crossfade where a repeated recording meets itself
 CROP_TRIES = 4
 LOUD_ENOUGH = 0.05  # of the recording's own level: below, a crop is silence
-LOWEST_HZ = 60.0  # equalizer points and erased bands lie above
-MASK_SHARE = 0.15  # longest erased span, of the window
-MASK_OCTAVES = 1.0  # widest erased band
+LOWEST_HZ = 60.0  # of the equalizer's points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +30,6 @@ class AugmentConfig:
     mix_db: lowest and highest level of the second relative to the first.
     equalizer_db: largest gain or loss of a random equalizer, with points an
       octave apart.
-    masks: number of time spans, and of frequency bands, that are erased
-      (SpecAugment, Park et al. 2019, but of the waveform).
   """
 
   gain_db: tuple[float, ...] = (0.0, 0.0)
@@ -43,7 +39,6 @@ class AugmentConfig:
   mix: float = 0.0
   mix_db: tuple[float, ...] = (-9.0, 0.0)
   equalizer_db: float = 0.0
-  masks: int = 0
 
   def __post_init__(self) -> None:
     for name in ("gain_db", "speed", "mix_db"):
@@ -56,9 +51,7 @@ class AugmentConfig:
       raise UserError(f"fit={self.fit!r}: must be 'silence' or 'loop'")
     if not 0 <= self.mix <= 1:
       raise UserError(f"mix={self.mix}: a probability lies between 0 and 1")
-    if self.shift_seconds < 0:
-      raise UserError(f"shift_seconds={self.shift_seconds}: must be 0 or more")
-    for name in ("equalizer_db", "masks"):
+    for name in ("shift_seconds", "equalizer_db"):
       if getattr(self, name) < 0:
         raise UserError(f"{name}={getattr(self, name)}: must be 0 or more")
 
@@ -82,8 +75,8 @@ def vary(
     audio_S, delay = crop(audio_S, need, rng), 0
   audio_S = change_speed(audio_S, speed)[:size]
   audio_S = fit(audio_S, size, config.fit, delay)
-  if config.equalizer_db or config.masks:
-    audio_S = color(audio_S, sample_rate, config, rng)
+  if config.equalizer_db:
+    audio_S = equalize(audio_S, sample_rate, config.equalizer_db, rng)
   return limit(audio_S * decibels(uniform(config.gain_db, rng)))
 
 
@@ -142,35 +135,20 @@ def _seamless(audio_S: np.ndarray) -> np.ndarray:
   return out_S
 
 
-def color(
+def equalize(
   audio_S: np.ndarray,
   sample_rate: int,
-  config: AugmentConfig,
+  most_db: float,
   rng: np.random.Generator,
 ) -> np.ndarray:
-  """Through the random equalizer, and without the erased spans and bands."""
-  octave_F = np.log2(
-    np.maximum(np.fft.rfftfreq(audio_S.size, 1 / sample_rate), LOWEST_HZ)
-    / LOWEST_HZ
-  )
+  """Through an equalizer with random gains at points an octave apart."""
+  hertz_F = np.fft.rfftfreq(audio_S.size, 1 / sample_rate)
+  octave_F = np.log2(np.maximum(hertz_F, LOWEST_HZ) / LOWEST_HZ)
   points = np.arange(math.ceil(octave_F[-1]) + 1)
-  gain_db = rng.uniform(-config.equalizer_db, config.equalizer_db, points.size)
+  gain_db = rng.uniform(-most_db, most_db, points.size)
   gain_F = 10 ** (np.interp(octave_F, points, gain_db) / 20)
-  for low, width in _spans(octave_F[-1], MASK_OCTAVES, config.masks, rng):
-    gain_F[(octave_F >= low) & (octave_F < low + width)] = 0
   out_S = np.fft.irfft(np.fft.rfft(audio_S) * gain_F, audio_S.size)
-  longest = MASK_SHARE * audio_S.size
-  for start, length in _spans(audio_S.size, longest, config.masks, rng):
-    out_S[round(start) : round(start + length)] = 0
   return out_S.astype(np.float32)
-
-
-def _spans(
-  size: float, longest: float, count: int, rng: np.random.Generator
-) -> np.ndarray:
-  """Starts and lengths [count, 2] of random spans within `size`."""
-  lengths = rng.uniform(0, min(longest, size), count)
-  return np.stack([rng.uniform(0, size - lengths), lengths], axis=1)
 
 
 def mix(

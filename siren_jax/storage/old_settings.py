@@ -17,8 +17,13 @@ _LATER: dict[tuple[str, str], dict[str, Any]] = {
   ("codec", "bands"): {"voices": 0, "beam": 1},
   ("loss", "swing"): {"loudness": 0.0, "pitch": 0.3, "lines": 0.3},
   ("loss", "lock_text"): {"clip_classes": 0.0},
+  ("clap.audio", "patch"): {
+    "statistics": 0,
+    "statistics_layers": 3,
+    "dropout": 0.0,
+  },
   ("train", "eval_batches"): {"samples": 2},
-  ("data.augment", "mix_db"): {"equalizer_db": 0.0, "masks": 0},
+  ("data.augment", "mix_db"): {"equalizer_db": 0.0},
 }
 
 

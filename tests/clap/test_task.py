@@ -99,7 +99,7 @@ def test_accuracies_are_those_of_the_nearest_class(config):
     return jnp.repeat(x_BxE[:, None], 5, 1), x_BxE
 
   task._text = text
-  task._audio = lambda p, audio: x_QxE[jnp.array([0, 1, 2, 0, 0, 0])]
+  task._audio = lambda p, audio, key=None: x_QxE[jnp.array([0, 1, 2, 0, 0, 0])]
   task._words = lambda p, b: {}
   metrics = task.evaluate(state, batch)
   np.testing.assert_allclose(metrics["text_accuracy"], 0.5)
@@ -123,7 +123,7 @@ def test_clips_of_one_class_are_no_negatives_of_each_other(config):
   task = _task(config, texts)
   params = _init(task).params
   batch = _batch(texts)
-  task._audio = lambda p, audio: jnp.eye(10)[batch["label_B"]] * 9
+  task._audio = lambda p, audio, key=None: jnp.eye(10)[batch["label_B"]] * 9
   task._text = lambda p, ids, mask: (None, jnp.eye(10)[batch["label_B"]])
   params["training"]["log_scale"] = jnp.log(50.0)
   # Twins tie: the best there is leaves the entropy of the two, not more.
@@ -134,7 +134,7 @@ def test_clips_of_one_class_are_no_negatives_of_each_other(config):
   assert task._sounds(params, alone)["contrast"] > 0.69
   # Of unknown class only the diagonal counts, unless the captions are equal.
   same = alone | {"ids_BxP": jnp.ones((6, 5), jnp.int32)}
-  task._audio = lambda p, audio: jnp.ones((6, 10))
+  task._audio = lambda p, audio, key=None: jnp.ones((6, 10))
   task._text = lambda p, ids, mask: (None, jnp.ones((6, 10)))
   np.testing.assert_allclose(
     task._sounds(params, same)["contrast"], np.log(6), atol=1e-3

@@ -136,28 +136,14 @@ def test_equalizer_changes_the_spectrum_within_its_range():
   assert np.abs(np.diff(change_db)).max() < 0.5  # no edges
 
 
-def test_masks_erase_spans_and_bands():
-  audio_S = noise(4 * RATE)
-  config = augment.AugmentConfig(masks=1)
-  for seed in range(5):
-    out_S = augment.vary(audio_S, audio_S.size, RATE, config, rng(seed))
-    erased = int((out_S == 0).sum())
-    assert 0 < erased <= augment.MASK_SHARE * audio_S.size + 1
-    # A band is gone, up to an octave; the rest is as it was.
-    kept = np.ones(audio_S.size, bool)
-    kept[out_S == 0] = False
-    lost = augment.rms((audio_S - out_S)[kept]) / augment.rms(audio_S[kept])
-    assert 0 < lost < 0.8
-
-
 @pytest.mark.parametrize("size", [1, 2, 50])
-def test_color_of_a_few_samples_stays_finite(size):
-  config = augment.AugmentConfig(equalizer_db=6, masks=3)
+def test_an_equalized_sound_of_a_few_samples_stays_finite(size):
+  config = augment.AugmentConfig(equalizer_db=6)
   out_S = augment.vary(noise(size), size, RATE, config, rng())
   assert out_S.shape == (size,) and np.isfinite(out_S).all()
 
 
-@pytest.mark.parametrize("name", ["equalizer_db", "masks"])
-def test_negative_colors_are_refused(name):
+@pytest.mark.parametrize("name", ["equalizer_db", "shift_seconds"])
+def test_negative_ranges_are_refused(name):
   with pytest.raises(UserError, match=f"{name}=-1: must be 0 or more"):
     augment.AugmentConfig(**{name: -1})

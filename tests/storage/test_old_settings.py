@@ -67,7 +67,7 @@ def test_what_came_later_is_as_runs_did_before():
   assert old_settings.completed(now) == now
   varied = {"data": {"path": "x", "augment": {"mix_db": [0, 0]}}}
   augment = old_settings.completed(varied)["data"]["augment"]
-  assert augment == {"mix_db": [0, 0], "equalizer_db": 0.0, "masks": 0}
+  assert augment == {"mix_db": [0, 0], "equalizer_db": 0.0}
   assert varied["data"]["augment"] == {"mix_db": [0, 0]}  # itself unchanged
   clap = old_settings.completed({"loss": {"lock_text": True}})
   assert clap["loss"] == {"lock_text": True, "clip_classes": 0.0}
