@@ -1,4 +1,4 @@
-"""Audio tower for few recordings per class: statistics of a log-mel spectrogram.
+"""Audio tower for few recordings per class: statistics of log-mel spectra.
 
 Our design. Statistics of the audible frames say which bands a sound has, how
 they vary and how fast they change, wherever in the clip it sounds; a residual

@@ -128,16 +128,16 @@ def test_clips_of_one_class_are_no_negatives_of_each_other(config):
   params["training"]["log_scale"] = jnp.log(50.0)
   # Twins tie: the best there is leaves the entropy of the two, not more.
   np.testing.assert_allclose(
-    task._sounds(params, batch)["contrast"], np.log(2), atol=1e-3
+    task._sounds(params, batch, None)["contrast"], np.log(2), atol=1e-3
   )
   alone = batch | {"label_B": jnp.full(6, -1)}
-  assert task._sounds(params, alone)["contrast"] > 0.69
+  assert task._sounds(params, alone, None)["contrast"] > 0.69
   # Of unknown class only the diagonal counts, unless the captions are equal.
   same = alone | {"ids_BxP": jnp.ones((6, 5), jnp.int32)}
   task._audio = lambda p, audio, key=None: jnp.ones((6, 10))
   task._text = lambda p, ids, mask: (None, jnp.ones((6, 10)))
   np.testing.assert_allclose(
-    task._sounds(params, same)["contrast"], np.log(6), atol=1e-3
+    task._sounds(params, same, None)["contrast"], np.log(6), atol=1e-3
   )
 
 
