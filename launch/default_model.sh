@@ -53,10 +53,11 @@ if [[ ! -e $words ]]; then
   train train-clap small_clap clap --config.data.path="$runs/audio" \
     --config.data.wordnet="$wordnet"
 fi
-# The audio tower alone. Its settings are not final: it overfits.
+# The audio tower alone.
 train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
   --config.data.start="$words" --config.loss.lock_text=True \
-  --config.loss.clip_classes=1.0 --config.train.steps=4000
+  --config.loss.clip_classes=1.0 --config.train.steps=4000 \
+  --config.train.batch_size=64 --config.optimizer.learning_rate=1e-3
 
 prepare codes "$runs/audio" --codec "$codec" --clap "$words" --views 3
 train train small experts --config.data.path="$runs/codes"

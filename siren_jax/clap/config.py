@@ -6,7 +6,7 @@ from siren_jax.common.config import check_sizes
 from siren_jax.common.errors import UserError
 
 BAND_GROUPS = 16  # of the slower changes in a spectrogram's statistics
-_MOST = {
+_MOST: dict[str, int | tuple[int, int]] = {
   "statistics": (0, 16384),
   "statistics_layers": 64,
   "layers": 256,

@@ -355,9 +355,11 @@ def _start(e: ClapExperiment, texts: corpus.Corpus) -> Any:
   start = clap_model.load(e.data.start)
   if start.config == e.clap:
     return start.params
-  if e.loss.lock_text and start.config == dataclasses.replace(
-    e.clap, audio=start.config.audio
-  ):
+  same_words = (
+    isinstance(start.config, ClapConfig)
+    and dataclasses.replace(start.config, audio=e.clap.audio) == e.clap
+  )
+  if e.loss.lock_text and same_words:
     _log.info("the audio tower differs from that of %s: new", e.data.start)
     return {name: start.params[name] for name in ("text", "project_text")}
   raise UserError(
