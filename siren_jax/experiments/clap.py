@@ -353,16 +353,24 @@ def _start(e: ClapExperiment, texts: corpus.Corpus) -> Any:
     words = texts.word_table(text.vocab_size, text.word_width)
     return {"text": {"words": words}}
   start = clap_model.load(e.data.start)
-  if start.config == e.clap:
+  if _sizes(start.config) == _sizes(e.clap):
     return start.params
-  same_words = (
-    isinstance(start.config, ClapConfig)
-    and dataclasses.replace(start.config, audio=e.clap.audio) == e.clap
-  )
-  if e.loss.lock_text and same_words:
+  if e.loss.lock_text and _text_sizes(start.config) == _text_sizes(e.clap):
     _log.info("the audio tower differs from that of %s: new", e.data.start)
     return {name: start.params[name] for name in ("text", "project_text")}
   raise UserError(
     f"data.start={e.data.start}: its CLAP differs in size from this config;"
     " train with the config it was trained with"
   )
+
+
+def _sizes(config: clap_model.Config) -> clap_model.Config:
+  """The config without the dropout, which may change."""
+  if not isinstance(config, ClapConfig):
+    return config
+  audio = dataclasses.replace(config.audio, dropout=0.0)
+  return dataclasses.replace(config, audio=audio)
+
+
+def _text_sizes(config: clap_model.Config) -> tuple[Any, ...]:
+  return config.kind, config.text, config.embed_dim

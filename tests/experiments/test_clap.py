@@ -174,6 +174,11 @@ def test_a_start_of_other_sizes_is_refused_but_for_a_new_audio_tower(
   )
   with pytest.raises(UserError, match="CLAP differs in size from this config"):
     experiments.build(other, tmp_path / "refused")
+  audio = dataclasses.replace(start.config.audio, dropout=0.1)
+  dropping = dataclasses.replace(
+    other, clap=dataclasses.replace(start.config, audio=audio)
+  )
+  experiments.build(dropping, tmp_path / "dropping")
   locked = dataclasses.replace(other, loss=ClapLossConfig(lock_text=True))
   task, _, _ = experiments.build(locked, tmp_path / "new")
   params = nn.unbox(jax.jit(task.init)(jax.random.key(0)).params)
