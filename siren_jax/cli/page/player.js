@@ -99,6 +99,7 @@ function spectrogram(sound, audio) {
   });
   box.addEventListener("pointercancel", () => (from = null));
   box.addEventListener("pointerup", (event) => {
+    if (from === null) return; // pressed elsewhere
     const [start, end] = [from, at(event)].sort((a, b) => a - b);
     from = null;
     if (!props.selects || end - start < 0.02) {
