@@ -10,6 +10,7 @@ import soundfile
 pytestmark = pytest.mark.pages
 RATE = 16000
 WAIT = 90_000  # ms; a test may be the first to compile something
+SETTLE = 1_500  # ms
 
 
 @pytest.fixture
@@ -52,12 +53,19 @@ def tab(visit):
 
 
 def set_(tab, label, value):
-  """Changes a setting."""
+  """Changes a setting, once the page takes it."""
   box = tab.get_by_label(label).first
   if not box.is_visible():
     tab.get_by_role("button", name="Settings").click()
-  box.fill(str(value))
-  box.press("Tab")
+    box.wait_for()
+    tab.wait_for_timeout(SETTLE)  # Gradio sets the values that it opens with.
+  for _ in range(5):
+    box.fill(str(value))
+    box.press("Tab")
+    tab.wait_for_timeout(SETTLE / 5)
+    if float(box.input_value()) == value:
+      return
+  raise AssertionError(f"{label} stays {box.input_value()}")
 
 
 def make(tab, words, count=4):
