@@ -10,12 +10,13 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.extend import core
 
 from siren_jax import clap, codec, experts
 from siren_jax.audio import mel, resample
-from siren_jax.clap import audio_tower, htsat, laion
+from siren_jax.clap import audio_tower, htsat, laion, statistics
 from siren_jax.clap import model as clap_model
 from siren_jax.codec import losses, spectral
 from siren_jax.codec.quantizer import Codebook, ResidualQuantizer
@@ -147,6 +148,10 @@ CASES = {
   "front end of our CLAP": lambda: (
     lambda x: audio_tower.log_mel(x, clap.AudioConfig()),
     AUDIO,
+  ),
+  "spectral statistics of our CLAP": lambda: (
+    lambda x: statistics.statistics(x, np.ones(40, bool)),
+    _array(2, 40, 32),
   ),
   "front end of LAION's CLAP": lambda: (
     lambda x: htsat.fold(laion.features(x, HTSAT)[0], HTSAT),

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from siren_jax.clap.config import BAND_GROUPS, AudioConfig
 from siren_jax.clap.text_tower import dense
+from siren_jax.common.precision import exact
 
 # In units of log10 of the power.
 _AUDIBLE = 4.0  # below the loudest frame: quieter frames do not count
@@ -36,6 +37,7 @@ _SCALES = {
 }
 
 
+@exact
 def statistics(x_BxTxM: jax.Array, mask_T: jax.Array) -> jax.Array:
   """Statistics [B, F] of log-mel frames, each about within [-2, 2].
 
@@ -124,6 +126,6 @@ class StatisticsEncoder(nn.Module):
     x = drop(statistics(log_mel_BxTxM, mask_T))
     x = jax.nn.gelu(dense(cfg.statistics, (None, "embed"), "first")(x))
     for i in range(cfg.statistics_layers - 1):
-      y = dense(cfg.statistics, ("embed", "mlp"), f"layer_{i}")(drop(x))
+      y = dense(cfg.statistics, ("embed", None), f"layer_{i}")(drop(x))
       x = x + jax.nn.gelu(y)
     return drop(x)

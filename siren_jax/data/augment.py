@@ -13,7 +13,7 @@ from siren_jax.common.errors import UserError
 FADE_SAMPLES = 128  # crossfade where a repeated recording meets itself
 CROP_TRIES = 4
 LOUD_ENOUGH = 0.05  # of the recording's own level: below, a crop is silence
-LOWEST_HZ = 60.0  # of the equalizer's points
+_LOWEST_HZ = 60.0  # of the equalizer's points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ def equalize(
 ) -> np.ndarray:
   """Through an equalizer with random gains at points an octave apart."""
   hertz_F = np.fft.rfftfreq(audio_S.size, 1 / sample_rate)
-  octave_F = np.log2(np.maximum(hertz_F, LOWEST_HZ) / LOWEST_HZ)
+  octave_F = np.log2(np.maximum(hertz_F, _LOWEST_HZ) / _LOWEST_HZ)
   points = np.arange(math.ceil(octave_F[-1]) + 1)
   gain_db = rng.uniform(-most_db, most_db, points.size)
   gain_F = 10 ** (np.interp(octave_F, points, gain_db) / 20)

@@ -14,6 +14,11 @@ def config(clap_config):
 
 @pytest.fixture(scope="session")
 def params(config):
+  return initial(config)
+
+
+def initial(config):
+  """Random parameters."""
   init = jax.jit(lambda key: nn.unbox(clap.init(key, config)))
   params = init(jax.random.key(0))
   # Larger than at the start of training, so that every part is felt.

@@ -9,8 +9,22 @@ from siren_jax import clap
 from siren_jax.audio.resample import resample
 from siren_jax.clap import audio_tower
 from siren_jax.common.errors import UserError
+from tests.clap.conftest import initial
 
 encode_audio = jax.jit(clap.encode_audio, static_argnames="config")
+
+
+@pytest.fixture(scope="module", params=["pyramid", "statistics"])
+def config(request, clap_config):
+  if request.param == "pyramid":
+    return clap_config
+  audio = dataclasses.replace(clap_config.audio, num_mels=32, statistics=24)
+  return dataclasses.replace(clap_config, audio=audio)
+
+
+@pytest.fixture(scope="module")
+def params(config):
+  return initial(config)
 
 
 def _noise(seconds=0.1, rows=2, rate=16000):
