@@ -22,7 +22,7 @@ import numpy as np
 import siren_jax
 from benchmarks.alignment import MEASURES, Judges
 
-BASE = "nano-stage1"
+BASE = "siren-small"
 ROWS = {
   "clap": {"rewards": ("clap",)},
   "deep_likelihood": {"rewards": ("deep_likelihood",)},
@@ -30,7 +30,7 @@ ROWS = {
   "clap, experts 0 and 1": {"rewards": ("clap",), "policy": (0, 1)},
   "clap, all experts": {"rewards": ("clap",), "policy": (0, 1, 2, 3, 4, 5)},
   "contrast": {"rewards": ("contrast",)},
-  "as shipped": {},
+  "as configured": {},
 }
 
 

@@ -1,7 +1,7 @@
 """Is an aligned model better, by judges that did not reward it?
 
   python -m benchmarks.alignment --manifest ESC10/manifest.csv \\
-    --judge runs/judge nano-stage1 nano-aligned
+    --judge runs/judge siren-small runs/align/bundle-150
 
 Every model makes the same clips (same prompts and seeds, one candidate):
 phrasings that are in no training caption, and claims about synthetic sounds.

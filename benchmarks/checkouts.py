@@ -4,7 +4,7 @@
   python -m benchmarks.checkouts OLD --candidates 4
   python -m benchmarks.checkouts OLD --shape peer --batch 8
 
-Seconds of whole sounds by the model that ships, of this checkout and of the
+Seconds of whole sounds by the built-in model, of this checkout and of the
 one in the folder OLD; with --shape, of the sampler alone with random weights.
 One process each; a pair is a call of both, first the one, then the other,
 and the ratio is the median of the pairs' ratios.

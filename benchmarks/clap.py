@@ -1,7 +1,7 @@
 """Does a CLAP know recordings that it was not trained on?
 
   python -m benchmarks.clap --manifest OPEN/manifest.csv \\
-    --manifest ESC10/manifest.csv --clap nano-stage1
+    --manifest ESC10/manifest.csv --clap siren-small
 
 The recordings are those of the held-out fold whose kinds have recordings in
 other folds too, at most 5 s, at -23 LUFS. A kind counts where the phrase book

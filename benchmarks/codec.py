@@ -1,7 +1,7 @@
 """What does a codec keep of withheld recordings?
 
   python -m benchmarks.codec --manifest OPEN/manifest.csv \\
-    --manifest ESC10/manifest.csv --codec nano-stage1 --cache runs/judge
+    --manifest ESC10/manifest.csv --codec siren-small --cache runs/judge
 
 Encodes and decodes the clips of the held-out fold whose kinds benchmarks.judge
 knows; clips are at most 5 s.

@@ -64,7 +64,7 @@ def main():
   add("--manifest", type=pathlib.Path, required=True)
   add("--workdir", type=pathlib.Path, required=True)
   add("--clips", type=int, default=200)
-  add("--model", default="nano-stage1")
+  add("--model", default="siren-small")
   args = parser.parse_args()
   home = args.workdir
   home.mkdir(parents=True, exist_ok=True)

@@ -3,30 +3,31 @@
 python benchmarks/gallery.py --out docs/sounds
 
 writes an mp3 and a png for each prompt, and prints the table of them that
-docs/sounds.md holds.
+docs/sounds.md holds. The prompts are those of the kinds with most recordings.
 """
 
 import argparse
+import itertools
 import pathlib
+from collections.abc import Sequence
 
 from matplotlib import figure
 
 import siren_jax
 from siren_jax.audio import spectrogram
+from siren_jax.weights import repertoire
 
-PROMPTS = (
-  "a dog barking",
-  "a baby crying",
-  "a clock ticking",
-  "a rooster crowing",
-  "a person sneezing",
-  "rain",
-  "sea waves",
-  "a crackling fire",
-  "a helicopter",
-  "a chainsaw",
-)
-COLUMNS = 3
+COUNT = 24
+COLUMNS = 4
+
+
+def prompts(kinds: Sequence[repertoire.Kind]) -> list[str]:
+  """COUNT prompts: for the kind with most clips of each group, then others."""
+  by_clips = sorted(kinds, key=lambda kind: -kind.clips)
+  first = {kind.group: kind for kind in reversed(by_clips)}.values()
+  others = (kind for kind in by_clips if kind not in first)
+  chosen = itertools.islice(itertools.chain(first, others), COUNT)
+  return sorted(kind.example for kind in chosen)
 
 
 def file_name(prompt: str) -> str:
@@ -34,7 +35,7 @@ def file_name(prompt: str) -> str:
   return prompt.replace(" ", "_")
 
 
-def table(prompts: tuple[str, ...], folder: str) -> str:
+def table(prompts: Sequence[str], folder: str) -> str:
   """Markdown: spectrograms that are links to their sounds."""
   cells = []
   for prompt in prompts:
@@ -63,12 +64,13 @@ def main():
   args = parser.parse_args()
   siren = siren_jax.load(args.model)
   args.out.mkdir(parents=True, exist_ok=True)
-  clips = siren.generate(list(PROMPTS), seconds=5, key=args.seed)
-  for prompt, audio_S in zip(PROMPTS, clips, strict=True):
+  texts = prompts(siren.bundle.repertoire.kinds)
+  clips = siren.generate(texts, seconds=5, key=args.seed)
+  for prompt, audio_S in zip(texts, clips, strict=True):
     stem = args.out / file_name(prompt)
     siren.save(audio_S, stem.with_suffix(".mp3"))
     draw(stem.with_suffix(".png"), audio_S, siren.sample_rate)
-  print(table(PROMPTS, args.out.name))
+  print(table(texts, args.out.name))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   add = parser.add_argument
   add("--prompts", required=True, help="text file or prepared data set")
-  add("--model", default="nano-stage1")
+  add("--model", default="siren-small")
   add("--policy", type=int, nargs="*", default=[0, 1])
   add("--reward", default="contrast")
   add("--seconds", type=float, default=1.25)

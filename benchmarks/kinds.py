@@ -1,7 +1,7 @@
 """Are the kinds of sound that a model makes heard as what was asked for?
 
   python -m benchmarks.kinds --manifest OPEN/manifest.csv \\
-    --manifest ESC10/manifest.csv --model nano-stage1 --out runs/kinds
+    --manifest ESC10/manifest.csv --model siren-small --out runs/kinds
 
 Kinds that have withheld clips come first, then others, in an order that --seed
 draws. Each gets its example ("plain") and phrasings that are in no training

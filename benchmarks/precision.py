@@ -2,7 +2,7 @@
 
   python -m benchmarks.precision
 
-Codes are drawn by the model that ships, in float32; each precision gives the
+Codes are drawn by the built-in model, in float32; each precision gives the
 distribution of every one of them, without temperature, top-k or guidance. In
 nats, mean and largest over codes, and the share of codes whose most likely
 value is another.

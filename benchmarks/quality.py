@@ -1,7 +1,7 @@
 """Is the sound what was asked for? The quality check of a model.
 
   python benchmarks/quality.py --manifest ../shared/data/esc10/manifest.csv \\
-    --model nano-stage1 --clips 10
+    --model siren-small --clips 10
 
 Two classifiers of the same kind (statistics of log-mel spectra, support
 vector machine) are trained on real recordings only:

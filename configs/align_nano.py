@@ -1,15 +1,13 @@
-"""Stage 2 of the bundle that ships: its coarsest expert, to be heard right.
+"""Stage 2 of a small model: its coarsest expert.
 
-  siren-jax prepare-data ESC10 --validation-fold 4 --captions 16 \\
-    --out runs/audio
   siren-jax align --config=configs/align_nano.py --workdir=runs/align \\
-    --config.data.path=runs/audio
-  siren-jax average runs/align/bundle-150 --start nano-stage1 --share 0.9 \\
-    --out nano-aligned
+    --config.data.start=mine --config.data.path=runs/audio
+  siren-jax average runs/align/bundle-150 --start mine --share 0.9 \\
+    --out mine-aligned
 
 The prompts are the captions of a prepared data set, or the lines of a text
-file, and made-up claims. Cost: 17 to 40 minutes on two CPU cores, as they are
-(6.5 to 16 s a step of 256 rollouts); result, and why it is so set up:
+file, and synthetic claims. Of a model of nano's size: 17 to 40 minutes on two
+CPU cores (6.5 to 16 s per step of 256 rollouts). Results and reasons:
 docs/alignment.md.
 """
 
@@ -51,6 +49,6 @@ def get_config():
         eval_batches=3,
         checkpoint_every=25,
       ),
-      data=AlignDataConfig(start="nano-stage1", synthetic=300),
+      data=AlignDataConfig(start="siren-small", synthetic=300),
     )
   )

@@ -1,4 +1,4 @@
-"""The experts of the bundle that ships: six of width 128, 3 + 1 layers.
+"""The experts of the ten-kind model: six of width 128, 3 + 1 layers.
 
   siren-jax train --config=configs/nano.py --workdir=runs/experts \\
     --config.data.path=runs/codes

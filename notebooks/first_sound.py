@@ -11,7 +11,7 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/siren-jax/siren-jax/blob/main/notebooks/first_sound.ipynb)
 #
-# Siren-JAX generates sounds from text. The built-in model is small: it knows a few kinds of sound and needs no GPU. On two CPU cores, the first five-second sound takes 12 to 20 seconds, including compilation, and each later one 6 to 9.
+# Siren-JAX generates sounds from text. The built-in model is small: it knows some five hundred kinds of sound and needs no GPU. On two CPU cores, the first five-second sound takes about 16 seconds, including compilation, and each later one 1 to 2.
 
 # %%
 import importlib.metadata
@@ -45,7 +45,7 @@ import matplotlib.pyplot as plt
 import siren_jax as sj
 from siren_jax.audio import spectrogram
 
-siren = sj.load()  # the model that ships
+siren = sj.load()  # the built-in model
 siren
 
 # %% [markdown]

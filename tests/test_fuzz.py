@@ -182,7 +182,7 @@ def _read_set(path):
 
 
 def _bundle_config(path):
-  shutil.copy(folders.SHIPPED / "nano-stage1" / "config.json", path)
+  shutil.copy(folders.SHIPPED / "siren-small" / "config.json", path)
 
 
 def _read_bundle_config(path):

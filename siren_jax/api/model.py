@@ -21,7 +21,7 @@ from siren_jax.weights import bundle as bundles
 
 _Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
-BATCH_SIZE = 4  # one sound of the shipped model, with its candidates
+BATCH_SIZE = 4  # one sound of the built-in model, with its candidates
 
 
 def _ignore(seconds: float) -> None:

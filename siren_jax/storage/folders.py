@@ -18,7 +18,7 @@ from siren_jax.storage import hub
 
 # Built-in bundles, one folder each.
 SHIPPED = Path(__file__).parents[1] / "bundles"
-DEFAULT = "nano-aligned"
+DEFAULT = "siren-small"
 
 # Components of a model: sections of its config.json, each with tensors in
 # NAME.safetensors.

@@ -170,5 +170,5 @@ def test_arrays_that_are_of_no_corpus_are_named(name, change, tmp_path):
 
 
 def test_a_bundle_that_ships_is_a_start_by_its_name(tmp_path):
-  words, _ = corpus.prepare(tmp_path, "nano-aligned", _make)
+  words, _ = corpus.prepare(tmp_path, "siren-small", _make)
   assert words.get_vocab_size() > 1000

@@ -105,13 +105,13 @@ def _band_limited(seed, sample_rate):
 
 
 @pytest.fixture(scope="module")
-def nano():
-  return scorers.panel(clap.load(folders.find("nano-aligned")), "nano")
+def small():
+  return scorers.panel(clap.load(folders.find("siren-small")), "small")
 
 
-def test_rates_agree_to_three_digits(nano, tmp_path):
+def test_rates_agree_to_three_digits(small, tmp_path):
   """The same sound at 16, 44.1 and 48 kHz, against others at 16 kHz."""
-  scorer = nano.windows
+  scorer = small.windows
 
   def extract(rate, first):
     folder = tmp_path / f"{rate}-{first}"

@@ -6,6 +6,7 @@ import pytest
 
 from siren_jax.common.errors import UserError
 from siren_jax.experiments import config_files
+from siren_jax.storage import folders
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 TINY = str(CONFIGS / "tiny.py")
@@ -87,6 +88,12 @@ def test_every_config_ships():
   assert {p.name for p in config_files.SHIPPED.glob("*.py")} == {
     p.name for p in CONFIGS.glob("*.py")
   }
+
+
+def test_no_config_is_named_like_a_bundle():
+  """`inspect NAME` takes both."""
+  bundles = {p.name for p in folders.SHIPPED.iterdir()}
+  assert bundles and not bundles & set(config_files.shipped())
 
 
 def test_overrides_of_lists():

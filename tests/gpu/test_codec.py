@@ -21,7 +21,7 @@ FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures" / "dac"
 @pytest.fixture(scope="module")
 def spectral():
   """A trained codec, two clips, and the codes and the sound of the CPU."""
-  trained = codec.load("nano-stage1")
+  trained = codec.load("siren-small")
   time = np.arange(trained.config.sample_rate) / trained.config.sample_rate
   noise = np.random.default_rng(0).normal(size=time.shape)
   sweep = np.sin(2 * np.pi * (200 + 1000 * time) * time)

@@ -25,17 +25,17 @@ def _load(folder):
   )
 
 
-@pytest.mark.parametrize("name", ["nano-aligned", "nano-stage1"])
-def test_a_name_that_ships_is_a_folder(name):
-  assert codec.load(name).config == codec.load(folders.SHIPPED / name).config
-  assert clap.load(name).tokenizer.get_vocab_size() > 1000
+def test_a_name_that_ships_is_a_folder():
+  folder = folders.SHIPPED / "siren-small"
+  assert codec.load("siren-small").config == codec.load(folder).config
+  assert clap.load("siren-small").tokenizer.get_vocab_size() > 1000
 
 
 def test_a_local_folder_of_that_name_wins(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  (tmp_path / "nano-aligned").mkdir()
-  with pytest.raises(UserError, match="^nano-aligned/config.json: no such"):
-    codec.load("nano-aligned")
+  (tmp_path / "siren-small").mkdir()
+  with pytest.raises(UserError, match="^siren-small/config.json: no such"):
+    codec.load("siren-small")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_sizes_that_init_refuses_are_reported(tmp_path):
 def test_no_name_is_no_folder(tmp_path, monkeypatch):
   _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
   monkeypatch.chdir(tmp_path)
-  with pytest.raises(UserError, match="no model ''.*nano-aligned"):
+  with pytest.raises(UserError, match="no model ''.*small"):
     _load("")
   _load(".")
 

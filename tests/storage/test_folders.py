@@ -119,7 +119,7 @@ def test_the_wrong_folder_is_named_with_what_it_is(
 
 
 def test_neither_a_folder_nor_a_name_lists_the_names():
-  with pytest.raises(UserError, match="'nano'.*nano-aligned, nano-stage1"):
+  with pytest.raises(UserError, match="'nano'.*siren-small"):
     codec.load("nano")
 
 

@@ -1,7 +1,7 @@
 """average models that were fine-tuned from the same base model
 
   siren-jax average runs/0/bundle-150 runs/1/bundle-150 \\
-    --start nano-stage1 --out my-siren
+    --start siren-small --out my-siren
 
 --share 0.8 keeps 80 % of the weight change made by one siren-jax align run, or
 of the average over several runs. This reduces both the gains and the side
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--start",
     required=True,
-    help="base model (a bundle) they were fine-tuned from",
+    help="base model (a bundle) that the BUNDLEs were fine-tuned from",
   )
   add(
     "--share",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default=1.0,
     help="fraction of the average weight change to keep, above 0 (default: 1)",
   )
-  add("--name", help="model name (default: the folder's name)")
+  add("--name", help="model name (default: name of the --out folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
 
 

@@ -15,9 +15,9 @@ training data or, if --experts is a bundle, those in that bundle; --codec and
 
   siren-jax export --experts mine --out mine-again --push hub:OWNER/NAME
 
---manifest takes a manifest (or folder) that prepare-data was given; repeat it
-for each one. The bundle then lists the kinds of sound it knows (siren-jax
-kinds) and the authors of the recordings, and generate warns when a prompt is
+Give one --manifest for each manifest (or folder) that was given to
+prepare-data. The bundle then lists the kinds of sound it knows (siren-jax
+kinds) and the authors of the recordings, and `generate` warns when a prompt is
 far from all of these kinds.
 
 To export the experts for use with the paper authors' code:
@@ -67,23 +67,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--format",
     choices=("bundle", "siren-stage1"),
     default="bundle",
-    help="siren-stage1: experts only, in the authors' file format",
+    help="siren-stage1: experts only, in the paper authors' file format",
   )
   add("--codec", metavar="DIR", help=_PART_HELP)
   add("--clap", metavar="DIR", help=_PART_HELP)
-  add("--name", help="model name (default: the folder's name)")
+  add("--name", help="model name (default: name of the --out folder)")
   add("--out", required=True, metavar="DIR", help="the folder to write")
   add(
     "--notes",
     metavar="FILE",
-    help="Markdown for the model card: data, licences, authors, limits",
+    help="Markdown for the model card: data, licences, authors, limitations",
   )
   add(
     "--license",
     type=str,
     metavar="NAME",
     help="licence of the weights, as a Hub identifier such as apache-2.0"
-    " (default: that of the bundle)",
+    " (default: that of the --experts bundle)",
   )
   add(
     "--push",
@@ -114,8 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--far-threshold",
     type=float,
-    help="a prompt is far from all kinds if its similarity margin is below"
-    " this; benchmarks/far_prompts.py measures the threshold",
+    help="a prompt counts as far from all kinds if its similarity margin is"
+    " below this; benchmarks/far_prompts.py finds a suitable value",
   )
   add(
     "--quality",

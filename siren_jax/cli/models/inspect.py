@@ -3,7 +3,7 @@
 siren-jax inspect siren_3_1b
 siren-jax inspect runs/experts
 siren-jax inspect runs/audio
-siren-jax inspect nano-stage1 --full
+siren-jax inspect siren-small --full
 """
 
 import argparse

@@ -4,8 +4,8 @@
     --config.data.path=prompts.txt
 
 Starts from --config.data.start (a bundle, or a work directory of siren-jax
-train), or from the default built-in bundle if that is empty. When training
-finishes, the aligned model is saved as a bundle in the work directory.
+train), or from the default built-in bundle if that setting is empty. When
+training finishes, the aligned model is saved as a bundle in the work directory.
 """
 
 import argparse

@@ -9,8 +9,8 @@
     --task=sample --batch=1 --config.generate.sampling.top_k=64
 
 Compiles the real step for the given chips on a machine without them, and
-reports the compiled program's memory use, memory traffic, FLOPs and, for a GPU,
-kernel launches. Exit code 0: it fits; 1: it does not.
+reports the compiled program's memory use, memory traffic, FLOPs, best-case
+speed and, for a GPU, kernel launches. Exit code 0: it fits; 1: it does not.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="what to compile. train (default): a training step; sounds:"
     " generation of the sounds that training writes at each evaluation; sample:"
     " sampling codes for a batch of prompts; align: an alignment step."
-    " train.batch_size is the number of clips (for train and sounds), of sounds"
-    " (for sample) or of rollouts (for align)",
+    " train.batch_size counts clips (--task=train or --task=sounds), sounds"
+    " (--task=sample) or rollouts (--task=align)",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")

@@ -7,8 +7,8 @@ CSV or JSONL file with an audio path and a caption or category per row:
   siren-jax prepare-data --manifest clips.csv --synthetic 500 --out runs/audio
   siren-jax prepare-data --synthetic 2000 --out runs/audio
 
-An audio set becomes the code set that `siren-jax train` reads, using a trained
-codec and CLAP (work directories, bundles, or names of built-in ones):
+A trained codec and CLAP (work directories, bundles, or names of built-in ones)
+turn an audio set into the code set that `siren-jax train` reads:
 
   siren-jax prepare-data runs/audio --codec runs/codec --clap runs/clap \\
     --out runs/codes
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--balance",
     type=int,
     metavar="N",
-    help="copy recordings of rare kinds until each kind has N",
+    help="oversample the recordings of rare kinds until each kind has N",
   )
   audio.add_argument(
     "--loudness",
@@ -129,7 +129,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     " built-in bundle",
   )
   codes.add_argument(
-    "--clap", metavar="DIR", help="CLAP for the captions, given in the same way"
+    "--clap",
+    metavar="DIR",
+    help="CLAP for the captions: same choices as --codec",
   )
   codes.add_argument(
     "--views",

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     nargs="?",
     const="auto",
     metavar="HOST:PORT,COUNT,INDEX",
-    help="run as one of several processes (launch/); omit the value on TPU"
+    help="run as one of several processes (see launch/); omit the value on TPU"
     " pods, SLURM and Kubernetes, where JAX finds the other processes itself",
   )
 

@@ -3,10 +3,10 @@
   siren-jax demo
   siren-jax demo --model my-siren --port 8000
 
-Sounds generated from a prompt play while they are being generated. There are
-several candidates to choose from, and you can continue or vary a recording, or
-regenerate part of it. Every sound comes with a JSON file for siren-jax generate
---again, which reproduces it.
+Sounds generated from a prompt are streamed: they play as they are generated.
+There are several candidates to choose from, and you can continue or vary a
+recording, or regenerate part of it. Every sound comes with a JSON file, from
+which `siren-jax generate --again` reproduces it.
 
 Only this machine can reach the page; --host 0.0.0.0 opens it to everybody on
 the network. Nothing is sent anywhere else. docs/demo.md lists the request

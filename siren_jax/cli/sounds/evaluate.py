@@ -1,22 +1,22 @@
 """measure generated clips against reference clips
 
   siren-jax evaluate --generated sounds/ --reference recordings/ --json out.json
-  siren-jax evaluate --model nano-stage1 --prompts prompts.txt \\
+  siren-jax evaluate --model siren-small --prompts prompts.txt \\
     --generated sounds/ --reference recordings/
 
   siren-jax evaluate --model my-siren --prompts audiocaps/test.csv \\
     --generated sounds/ --reference audiocaps/test.csv
 
 Prints FAD, FD, IS, KL and CLAP score with 95 % confidence intervals. Clips with
-the same name are paired (for KL); captions come from the JSON files that
-generate writes or, if the clips are given as a table, from that table. Unusable
-clips are skipped and listed; metrics that are missing or based on too few clips
-are noted above the results.
+the same name are paired (for KL); captions come from the JSON files
+written by `generate` or, if the clips are given as a table, from that table.
+Unusable clips are skipped and listed; metrics that are missing or based on too
+few clips are noted above the results.
 Files are never overwritten: a number is added to a name that is taken.
 
 Without published weights (siren-jax import-weights, then --vggish, --cnn14,
---clap) the CLAP of a bundle is used instead; its scores are comparable only
-with scores computed with the CLAP of the same bundle.
+--clap) the CLAP of a bundle is used instead; metrics computed with it are
+comparable only with metrics computed with the CLAP of the same bundle.
 
 To compare a codec's reconstructions with the originals, waveform by waveform:
 
@@ -38,7 +38,7 @@ from siren_jax.common.text import read_lines
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("--generated", required=True, metavar="DIR", help="clips to measure")
+  add("--generated", required=True, metavar="DIR", help="clips to evaluate")
   add(
     "--reference",
     required=True,

@@ -92,7 +92,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     "--candidates",
     type=int,
     help="generate this many and keep the best by CLAP score (with --fill:"
-    " by fit)",
+    " by how well it fits the audio around it)",
   )
   add("--temperature", type=float, help="below 1: safer, above 1: more varied")
   add("--top-k", type=int, help="sample from the k most likely codes")

@@ -15,8 +15,8 @@ are never overwritten: a number is added to a name that is taken.
   siren-jax generate --vary clip.wav --keep 4
 
 These continue a recording, regenerate part of it, or keep its coarse codebooks
-and regenerate the rest. The recording may have any format and sample rate, and
-be up to an hour long. A prompt (generate "rain" --continue clip.wav) describes
+and regenerate the rest. The recording can be in any format, at any sample rate,
+and up to an hour long. A prompt (generate "rain" --continue clip.wav) describes
 the new audio. The loudness matches the recording, unless --loudness is given.
 
   siren-jax generate "a river" --seconds 3600 --out - | ffplay -

@@ -4,9 +4,9 @@
   siren-jax kinds drum
   siren-jax kinds --group birds --json
 
-WORD selects the kinds whose name, group or prompt contains it. The kinds
+A kind matches WORD if its name, group or prompt contains it. The kinds
 are those of the model's training recordings; `generate` accepts any prompt, and
-warns when it is far from all of them.
+warns if the prompt is far from all of them.
 """
 
 import argparse
@@ -24,7 +24,13 @@ _WIDTH = 79
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("words", type=str, nargs="*", metavar="WORD", help="only kinds with WORD")
+  add(
+    "words",
+    type=str,
+    nargs="*",
+    metavar="WORD",
+    help="only kinds that match WORD",
+  )
   add("--group", type=str, help="only kinds in this group")
   add("--model", help=flags.MODEL_HELP)
   add("--json", action="store_true", help="print all details as JSON")

@@ -63,8 +63,8 @@ def test_nothing_is_overwritten_or_half_written(
 def test_a_bundle_keeps_its_settings_and_notes(tmp_path):
   """All but what was asked to be otherwise."""
   out = tmp_path / "mine"
-  _run("export", "--experts", "nano-stage1", "--top-k", 9, "--out", out)
-  shipped, mine = siren_jax.load("nano-stage1").bundle, siren_jax.load(out)
+  _run("export", "--experts", "siren-small", "--top-k", 9, "--out", out)
+  shipped, mine = siren_jax.load("siren-small").bundle, siren_jax.load(out)
   assert mine.bundle.max_seconds == shipped.max_seconds
   assert mine.bundle.candidates == shipped.candidates
   assert mine.bundle.sampling == dataclasses.replace(shipped.sampling, top_k=9)
@@ -197,8 +197,8 @@ def test_a_run_sets_the_sampling_of_its_model(
 
 
 def test_the_config_of_the_shipped_model_sets_its_sampling():
-  run = config_files.from_file(str(ROOT / "configs" / "nano.py"))
-  shipped = siren_jax.load("nano-stage1").bundle
+  run = config_files.from_file(str(ROOT / "configs" / "small.py"))
+  shipped = siren_jax.load("siren-small").bundle
   assert run.generate == GenerateConfig(
     shipped.sampling, shipped.candidates, shipped.max_seconds
   )

@@ -78,7 +78,7 @@ def test_a_model_that_has_moved_or_changed(
   assert message.startswith("moved.json: no model 'gone'")
   assert main([*command, "--model", str(tiny_bundle)]) == 0
   assert (tmp_path / "moved-2.wav").read_bytes() == sound.read_bytes()
-  message = user_error([*command, "--model", "nano-stage1"])
+  message = user_error([*command, "--model", "siren-small"])
   assert "made by tiny (fingerprint" in message and "set --model" in message
 
 
