@@ -115,7 +115,7 @@ off_diagonal = np.abs(cosine_NxN[~np.eye(layers, dtype=bool)])
 print(f"mean |cosine| of two layers: {off_diagonal.mean():.3f}")
 
 # %% [markdown]
-# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All of them except those among the first three layers are close to 90 degrees. The paper argues that the gradients of such layers conflict in one shared transformer, and gives each pair of consecutive layers its own transformer.
+# *Angles between the features of two layers in the same frame, from the mean cosine (our measurement).* All of them are close to 90 degrees. The paper argues that the gradients of such layers conflict in one shared transformer, and gives each pair of consecutive layers its own transformer.
 
 # %% [markdown]
 # ## What each layer adds to the sound
@@ -157,7 +157,7 @@ axes[1].set(xlabel="layers", ylabel="mel distance")
 plt.show()
 
 # %% [markdown]
-# *Residual energy of the latents after a given number of layers, and the distance between the decoded sound and the original (our measurement).* The first layer removes two thirds of the energy, and every later one about a fifth of what is left. The distance does not go to zero, because this decoder shapes noise and does not reconstruct the waveform.
+# *Residual energy of the latents after a given number of layers, and the distance between the decoded sound and the original (our measurement).* The first layer removes more than half of the energy, and every later one between a tenth and a quarter of what is left. The distance does not go to zero, because this decoder shapes noise and does not reconstruct the waveform.
 
 # %%
 fig, axes = plt.subplots(
@@ -223,7 +223,7 @@ axes[1].set(xlabel="layer", ylabel="cost of swapped words in nats")
 plt.show()
 
 # %% [markdown]
-# *Cross-entropy by layer (dotted: guessing), and what swapped words cost (our measurement).* The deeper a layer, the harder its codes are to predict; wrong words cost most in the first two layers, which Siren's second stage tunes. Without words, the loss is hardly higher than with the right ones, because the preceding ground-truth frames already show what kind of sound it is.
+# *Cross-entropy by layer (dotted: guessing), and what swapped words cost (our measurement).* Codes of deeper layers are harder to predict; wrong words cost most in the second layer, and hardly anything from the seventh on. Without words, the loss is hardly higher than with the right ones, because the preceding ground-truth frames already show what kind of sound it is.
 
 # %% [markdown]
 # ## How errors grow while a sound is generated
@@ -289,4 +289,4 @@ axes[1].set(xlabel="layer", ylabel="codes equal to the original, %")
 plt.show()
 
 # %% [markdown]
-# *Distance from the original over time, and share of codes equal to the original by layer (our measurement).* Teacher-forced errors stay constant; free-running errors start at the same level, and within about a second they rise most of the way to the distance of an unrelated sound. At every layer, fewer codes equal the original when the model continues from its own codes, and the share falls with depth.
+# *Distance from the original over time, and share of codes equal to the original by layer (our measurement).* Teacher-forced errors stay constant; free-running errors start at the same level, and within about a second and a half they rise most of the way to the distance of an unrelated sound. At every layer, fewer codes equal the original when the model continues from its own codes, and the share falls with depth.
