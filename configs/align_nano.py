@@ -49,6 +49,6 @@ def get_config():
         eval_batches=3,
         checkpoint_every=25,
       ),
-      data=AlignDataConfig(start="siren-small", synthetic=300),
+      data=AlignDataConfig(synthetic=300),
     )
   )

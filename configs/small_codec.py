@@ -1,4 +1,4 @@
-"""The codec of the default model: 16 kHz, 25 frames a second, two voices.
+"""The codec of the built-in model: 16 kHz, 25 frames a second, two voices.
 
   siren-jax train-codec --config=configs/small_codec.py \\
     --workdir=runs/small/codec --config.data.path=runs/small/audio

@@ -81,7 +81,7 @@ def test_sizes_that_init_refuses_are_reported(tmp_path):
 def test_no_name_is_no_folder(tmp_path, monkeypatch):
   _write(tmp_path, {"codec": {}}, {"w": np.zeros(2, "f4")})
   monkeypatch.chdir(tmp_path)
-  with pytest.raises(UserError, match="no model ''.*small"):
+  with pytest.raises(UserError, match="no model ''.*siren-small"):
     _load("")
   _load(".")
 
