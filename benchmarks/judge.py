@@ -126,6 +126,10 @@ class Judge:
     rows = [self._rows(path)[0] for path in recordings.paths]
     return self._ranks(rows, recordings.kinds)
 
+  def scores(self, clips: Iterable[np.ndarray]) -> np.ndarray:
+    """Scores [N, K] of clips, for each of `kinds`."""
+    return self._machine.predict(np.stack([features(x) for x in clips]))
+
   def _ranks(self, rows: list[np.ndarray], kinds: Iterable) -> np.ndarray:
     scores = self._machine.predict(np.stack(rows))
     right = np.searchsorted(self.kinds, list(kinds))

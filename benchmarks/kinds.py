@@ -188,18 +188,24 @@ def show(table: dict) -> None:
     print(f"{name:32}{value:10.4g}")
 
 
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Of the judge, and of `make`."""
   kinds_judge.add_arguments(parser)
   add = parser.add_argument
   add("--model", help="bundle (default: the built-in one)")
   add("--out", type=pathlib.Path, required=True, help="folder of the sounds")
-  add("--kinds", type=int, default=150)
   add("--seed", type=int, default=0)
-  add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
-  add("--swap", action="store_true", help="judge and real clips change folds")
   add("--candidates", type=int, help="a sound; the bundle's, if none")
   add("--settings", default="{}", help="of sampling, as JSON")
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  add_arguments(parser)
+  add = parser.add_argument
+  add("--kinds", type=int, default=150)
+  add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
+  add("--swap", action="store_true", help="judge and real clips change folds")
   args = parser.parse_args()
   table = measure(args)
   show(table)

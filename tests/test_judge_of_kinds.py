@@ -6,7 +6,7 @@ import csv
 import numpy as np
 import pytest
 
-from benchmarks import codec, judge, judge_features, kinds
+from benchmarks import codec, judge, judge_features, kinds, pairs
 from benchmarks.quality import RATE
 from siren_jax.audio.sound_files import write_audio
 from siren_jax.data.captions import phrasebook
@@ -152,3 +152,22 @@ def test_the_judge_learns_from_other_folds_or_from_the_withheld_one(manifest):
     assert len(others) == count
     assert (others.folds == "4").all() != swap
     assert judge.shares(machine.ranks_of(others))["top 1"] == 1
+
+
+def test_the_order_of_joined_recordings_is_recognised(manifest):
+  args = argparse.Namespace(manifest=[manifest], fold="4", cache=None)
+  machine, real = judge.trained(args)
+  ordered = pairs.both_ways(pairs.drawn_pairs(pairs.common(real), 3, seed=0))
+  assert len(set(ordered)) == 6
+  clips = pairs.joined(ordered, real, seed=0)
+  assert pairs.in_order(machine, ordered, clips).all()
+  reversed_pairs = [(second, first) for first, second in ordered]
+  assert not pairs.in_order(machine, reversed_pairs, clips).any()
+
+
+def test_prompts_of_pairs():
+  (sound,) = pairs.prompted([("dog bark", "rain")], ", then ")
+  assert sound.prompt == (
+    f"{phrasebook.example('dog bark')}, then {phrasebook.example('rain')}"
+  )
+  assert sound.file_name == "dog_bark_then_rain-pair-0.wav"

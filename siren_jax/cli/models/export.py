@@ -108,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="set this if prepare-data was run with --every-kind (which also trains"
-    " on kinds found only in the validation fold)",
+    help="set this if prepare-data was run with --every-kind (which adds kinds"
+    " found only in the validation fold to the training split)",
   )
   add(
     "--far-threshold",

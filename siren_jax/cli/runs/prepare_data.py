@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--every-kind",
     action="store_true",
     default=None,
-    help="also train on kinds found only in the validation fold",
+    help="add kinds found only in the validation fold to the training split",
   )
   audio.add_argument(
     "--max-seconds",

@@ -70,6 +70,7 @@ class Kind:
     nouns: noun phrases; they fit templates.
     sayings: prompts that stand alone.
     clauses: with subject and verb.
+    descriptions: prompts that mostly avoid its name; true of any recording.
     settings: phrases for it as the background of another sound: "in the rain".
     held_out: prompts excluded from training captions.
     event: what can be counted, if anything.
@@ -89,6 +90,7 @@ class Kind:
   nouns: tuple[str, ...] = ()
   sayings: tuple[str, ...] = ()
   clauses: tuple[str, ...] = ()
+  descriptions: tuple[str, ...] = ()
   settings: tuple[str, ...] = ()
   held_out: tuple[str, ...] = ()
   event: Event | None = None

@@ -19,6 +19,7 @@ from siren_jax.data.captions.wording import Pool, fitting, templates
 _POOLS = {
   "name": 0.12,
   "phrase": 0.34,
+  "description": 0.45,
   "template": 0.2,
   "title": 0.2,
   "note": 0.25,
@@ -66,7 +67,7 @@ def example(category: str) -> str:
 
 
 def phrases(category: str) -> tuple[str, ...]:
-  """Every training phrasing of a kind; an unknown one is its own."""
+  """What a kind is called in captions; an unknown one is its own."""
   kind = book.kind(category)
   every = (*kind.nouns, *kind.sayings, *kind.clauses, *kind.names)
   return tuple(dict.fromkeys(every))
@@ -106,6 +107,7 @@ def captions_for(
       *fitting(kind.sayings, kind, number),
       *wording.clauses(kind, number),
     ),
+    "description": fitting(kind.descriptions, kind, number),
     "template": wording.plain(kind, facts),
     # The title of a laid-out sound describes a single take.
     "title": () if is_laid_out else wording.of_title(source_title or "", kind),
