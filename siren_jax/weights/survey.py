@@ -1,6 +1,7 @@
 """The repertoire of a bundle, from the manifests of its training data.
 
-The kinds are those of the recordings that `prepare-data` trains on. Distance to
+The kinds are the categories of the recordings that `prepare-data` trains on;
+credits name those without a category too (instrument samples). Distance to
 them is measured in the text tower's space, with the phrases of each kind and
 the words of the tokenizer that are in no phrase. No audio is needed.
 """
@@ -32,7 +33,6 @@ from siren_jax.weights.repertoire import (
 PHRASES = 8  # of a kind
 OTHER_WORDS = 3500
 _SAME = 0.75  # cosine from which a word means what a phrase does
-_SAMPLE_CAPTIONS = 8  # of an instrument sample, which has no category
 _OTHER_GROUP = "other"
 _BATCH = 512
 
@@ -58,17 +58,17 @@ def of_manifests(
   trained = assign_splits(every, config)["train"]
   by_kind = collections.defaultdict(list)
   for recording in trained:
-    if name := kind_of(recording):
-      by_kind[name.lower()].append(recording)
+    if recording.category:
+      by_kind[kind_of(recording).lower()].append(recording)
   if not by_kind:
     raise UserError(
       f"{manifests[0]}: no recording has a category; add a column category, or"
       " leave the manifest out"
     )
-  phrases = {name: _phrases(name, rs) for name, rs in by_kind.items()}
+  phrases = {name: phrasebook.phrases(name) for name in by_kind}
   known_IxE, kind_I, other_IxE = neighbours(clap, phrases)
   return Repertoire(
-    tuple(_kind(name, rs, phrases[name]) for name, rs in by_kind.items()),
+    tuple(_kind(name, recordings) for name, recordings in by_kind.items()),
     _credits(trained),
     known_IxE,
     kind_I,
@@ -77,29 +77,14 @@ def of_manifests(
   )
 
 
-def _kind(
-  name: str, recordings: Sequence[Recording], phrases: Sequence[str]
-) -> Kind:
-  in_book = recordings[0].category
+def _kind(name: str, recordings: Sequence[Recording]) -> Kind:
   return Kind(
     name,
     phrasebook.group(name) or _OTHER_GROUP,
-    phrasebook.example(name) if in_book else min(phrases, key=len),
+    phrasebook.example(name),
     clips=len(recordings),
     seconds=round(sum(r.seconds for r in recordings), 1),
   )
-
-
-def _phrases(name: str, recordings: Sequence[Recording]) -> list[str]:
-  """What the kind is called in captions."""
-  if recordings[0].category:
-    return list(phrasebook.phrases(name))
-  rng = np.random.default_rng(0)
-  captions = (
-    phrasebook.instrument_captions(r.title, r.section, rng, _SAMPLE_CAPTIONS)
-    for r in recordings
-  )
-  return list(dict.fromkeys(text for texts in captions for text in texts))
 
 
 def _credits(recordings: Iterable[Recording]) -> tuple[Credit, ...]:
@@ -118,7 +103,7 @@ def _credits(recordings: Iterable[Recording]) -> tuple[Credit, ...]:
 def _collection(source: str) -> str:
   """The site of a URL; other sources are what they are called."""
   host = re.match(r"\w+://([^/]+)", source)
-  return host[1] if host else source
+  return host[1].lower().removeprefix("www.") if host else source
 
 
 def _without_scheme(text: str) -> str:

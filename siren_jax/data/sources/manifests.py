@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import os
+import re
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ NAMES = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 CATEGORY_COLUMNS = ("category", "label")
 TITLE_COLUMNS = ("source_title", "title", "name")
 WORD_COLUMNS = (*CATEGORY_COLUMNS, *TITLE_COLUMNS, "section")
+_UPLOADER = re.compile(r"freesound\.org/people/([^/]+)", re.IGNORECASE)
 
 
 def read(manifest: Path, root: Path, problems: Problems) -> Iterator[Recording]:
@@ -66,7 +69,7 @@ def _recording(
     section=_text(row, "section") or ("misc" if "section" in row else ""),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),
-    author=_text(row, "author"),
+    author=_text(row, "author") or _uploader(_text(row, "source")),
     license=_text(row, "license", "licence"),
     source=_text(row, "source"),
     seconds=_seconds(_text(row, "seconds")),
@@ -90,6 +93,12 @@ def _text(row: tables.Row, *columns: str) -> str:
     if value := captions.cleaned(value, column):
       return value
   return ""
+
+
+def _uploader(source: str) -> str:
+  """The author that an address at freesound.org names; "" for others."""
+  match = _UPLOADER.search(source)
+  return captions.cleaned(urllib.parse.unquote(match[1])) if match else ""
 
 
 def _seconds(number: str) -> float:

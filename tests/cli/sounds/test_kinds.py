@@ -18,9 +18,10 @@ from siren_jax.weights import bundle
 ROWS = (
   ("dog bark", "Ada", "CC0", "a", "1"),
   ("dog bark", "Ada", "CC0", "a", "1"),
-  ("dog_bark", "Bo", "CC-BY", "http://freesound.org/people/Bo/", "1"),
+  ("dog_bark", "Bo", "CC-BY", "https://www.freesound.org/people/Bo/", "1"),
   ("rain", "Ada", "CC0", "a", "1"),
   ("hail", "Cy", "CC0", "", "2"),
+  ("", "", "CC0", "http://freesound.org/people/Dee/sounds/7/", "1"),
 )
 
 
@@ -28,10 +29,10 @@ ROWS = (
 def knowing(tiny_bundle, tmp_path_factory):
   """A bundle exported with a manifest: dogs and rain; hail is held out."""
   folder = tmp_path_factory.mktemp("knowing")
-  lines = ["file,category,author,license,source,fold,seconds"]
+  lines = ["file,category,author,license,source,fold,seconds,title"]
   for number, row in enumerate(ROWS):
     soundfile.write(folder / f"{number}.wav", np.full(80, 0.1), 16000)
-    lines.append(",".join([f"{number}.wav", *row, "2.5"]))
+    lines.append(",".join([f"{number}.wav", *row, "2.5", "a kick"]))
   (folder / "clips.csv").write_text("\n".join(lines))
   (folder / "quality.json").write_text('{"rain": 0.5}')
   argv = ["export", "--experts", tiny_bundle, "--out", folder / "out"]
@@ -50,6 +51,7 @@ def test_an_export_keeps_what_was_trained_on(knowing):
   assert [(c.author, c.license, c.source, c.clips) for c in known.credits] == [
     ("Ada", "CC0", "a", 3),
     ("Bo", "CC-BY", "freesound.org", 1),
+    ("Dee", "CC0", "freesound.org", 1),
   ]
   card = (knowing / "README.md").read_text()
   assert "dog bark (3)" in card and "hail" not in card

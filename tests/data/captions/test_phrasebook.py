@@ -46,7 +46,9 @@ def faults(text):
     "an": re.search(rf"\ban (?![aeiouAEIO]|{VOWEL_SOUND})", low),
     "end": text[-1] in ",;:-",
     "sentence": text[-1] in ".!?" and text[0].islower(),
-    "twice": re.search(r"\b(sounds?|noises?) (sounds?|noises?)\b", low),
+    "twice": re.search(
+      r"\b(sounds?|noises?) (of (a |the )?)?(sounds?|noises?)\b", low
+    ),
   }
   return [name for name, broken in rules.items() if broken]
 

@@ -332,6 +332,26 @@ def test_title_author_and_licence_are_kept(tmp_path):
   assert (bell.author, bell.license, bell.fold) == ("Ann", "CC-BY-3.0", "3")
 
 
+@pytest.mark.parametrize(
+  ("author", "source", "expected"),
+  [
+    ("", "https://freesound.org/people/A%20Bell/sounds/7/", "A Bell"),
+    ("", "http://www.Freesound.Org/People/bo", "bo"),
+    ("Ann", "https://freesound.org/people/bo/sounds/7/", "Ann"),
+    ("", "https://example.org/people/bo", ""),
+  ],
+)
+def test_an_address_at_freesound_names_the_author(
+  author, source, expected, tmp_path
+):
+  touch(tmp_path, "a.wav")
+  (tmp_path / "manifest.csv").write_text(
+    f"file,category,author,source\na.wav,rain,{author},{source}"
+  )
+  (rain,) = recordings.find(tmp_path)
+  assert rain.author == expected
+
+
 def test_a_category_without_a_word_costs_no_other_row(tmp_path):
   touch(tmp_path, "a.wav", "b.wav")
   (tmp_path / "manifest.csv").write_text("file,category\na.wav,--\nb.wav,rain")
