@@ -90,7 +90,8 @@ def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
     return [(cut, 1.0) for _, cut in sorted(gaps, reverse=True)[:_CUTS]]
   first, end = events[0]
   return [
-    (first + round((end - first) * share), _NO_GAP) for share in (0.4, 0.5, 0.6)
+    (max(1, first + round((end - first) * share)), _NO_GAP)
+    for share in (0.4, 0.5, 0.6)
   ]
 
 

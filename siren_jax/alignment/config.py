@@ -24,7 +24,8 @@ class AlignConfig:
     seconds: length of a rollout.
     sampling: how rollouts are drawn. Every code needs a nonzero probability: no
       top-k, top-p or greedy.
-    minibatches: updates per step, each from a part of every group.
+    minibatches: updates per step; while there are at most `group_size`, each
+      has rows of every group.
     clip_low, clip_high: the probability ratio of a code is clipped to
       [1 - clip_low, 1 + clip_high] (DAPO's two bounds).
     kl: weight of the divergence from the initial policy.

@@ -32,7 +32,7 @@ class Rollout:
   Attributes:
     codes_BxNxT: int32. log_probs_BxNxT: of each code when it was drawn.
     deep_N: True for the codebooks of experts that are not tuned.
-    audio_BxS: in [-1, 1] at `sample_rate`.
+    audio_BxS: at `sample_rate`; not clipped, so it may exceed [-1, 1].
     text_BxE, audio_BxE: CLAP embeddings of length one, of the prompt and of
       the audio.
     truth_B: index into `truths`; -1 for a prompt without one.

@@ -17,9 +17,9 @@ import numpy as np
 from siren_jax.audio import loudness as levels
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import check_seed
 from siren_jax.sampling import SamplingConfig
 
-MAX_SEED = 2**32
 MAX_SAMPLE = 2**31
 MAX_SECONDS = 24 * 3600.0
 _EXAMPLE = 'describe a sound, such as "a dog barking"'
@@ -57,8 +57,7 @@ def root_key(key: jax.Array | int) -> jax.Array:
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
       return key
     return jax.random.wrap_key_data(key)  # from jax.random.PRNGKey
-  if not 0 <= key < MAX_SEED:
-    raise UserError(f"seed {key}: must be 0 or more and below {MAX_SEED}")
+  check_seed(key)
   return _key_of(jax.device_put(np.uint32(key)))
 
 

@@ -23,6 +23,7 @@ _STEPS = 10  # per second, in the standard
 _STEPS_A_BLOCK = 4  # in the standard; a shorter sound is one block
 _BLOCK_SECONDS = 4  # read at a time; a whole number of steps
 _BLOCK = 1 << 16  # samples, for other block sizes
+_SHELF_HZ = 1500.0  # of the standard's first filter
 _OVERSAMPLING = 4  # of the standard's true peak
 _FILTER_REACH = 16  # samples; resample_poly's filter reaches 10 to each side
 _ROUNDS = 4  # iterations to find the gain before the limiter
@@ -253,12 +254,17 @@ def _block_powers(
 
 @functools.cache
 def _k_weighting(sample_rate: int) -> np.ndarray:
-  """The standard's two filters, as second-order sections."""
+  """The standard's two filters, as second-order sections.
+
+  A sound that has nothing above the edge of the shelf needs no shelf.
+  """
   from pyloudnorm import IIRfilter  # slow to import
 
-  shelf = IIRfilter(4.0, 0.5**0.5, 1500.0, sample_rate, "high_shelf")
-  high_pass = IIRfilter(0.0, 0.5, 38.0, sample_rate, "high_pass")
-  return np.array([[*f.b, *f.a] for f in (shelf, high_pass)])
+  filters = [IIRfilter(0.0, 0.5, 38.0, sample_rate, "high_pass")]
+  if sample_rate / 2 > _SHELF_HZ:
+    shelf = IIRfilter(4.0, 0.5**0.5, _SHELF_HZ, sample_rate, "high_shelf")
+    filters.insert(0, shelf)
+  return np.array([[*f.b, *f.a] for f in filters])
 
 
 def _true_peaks(audio_S: np.ndarray) -> np.ndarray:

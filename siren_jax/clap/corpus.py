@@ -106,6 +106,25 @@ class Corpus:
       tensors.check_finite(path, {name: array})
     return corpus
 
+  def relabelled(
+    self, words_tokenizer: Tokenizer, captions: Mapping[str, int]
+  ) -> "Corpus":
+    """With the classes that `captions` name, -1 for all other texts.
+
+    Captions that are the same after truncation name a class if they agree.
+    """
+    ids_QxP, _ = tokenizer.tokenize(
+      words_tokenizer, list(captions), self.ids_QxP.shape[1], log_cuts=False
+    )
+    label_of: dict[bytes, int] = {}
+    for ids_P, label in zip(
+      ids_QxP.astype(self.ids_QxP.dtype), captions.values(), strict=True
+    ):
+      key = ids_P.tobytes()
+      label_of[key] = label if label_of.get(key, label) == label else -1
+    labels = [label_of.get(ids_P.tobytes(), -1) for ids_P in self.ids_QxP]
+    return dataclasses.replace(self, label_Q=np.array(labels, np.int32))
+
   def word_table(self, vocab_size: int, width: int) -> np.ndarray:
     """Initial values of the word table, `[vocab_size, width]` float32.
 
@@ -131,17 +150,18 @@ def prepare(
   workdir: Path,
   start: str,
   make: Callable[[Tokenizer | None], tuple[Tokenizer, Corpus]],
-  made_from: Any = None,
+  made_from: Mapping[str, Any] | None = None,
 ) -> tuple[Tokenizer, Corpus]:
   """Tokenizer and corpus of `workdir`, copied from `start` or made if missing.
 
   A bundle to start from (a folder or a name) has a tokenizer but no corpus: one
   is made for it. A corpus made from other inputs is made again, unless a
-  checkpoint was trained with it.
+  checkpoint was trained with it. The texts of a copied one get the classes of
+  this run.
 
   Args:
-    made_from: all inputs of `make`, JSON ready. None: existing files are
-      accepted.
+    made_from: all arguments of `make`, JSON ready. None: existing files are
+      accepted, and copied ones keep their classes.
 
   Raises:
     UserError: one of the files is missing or broken.
@@ -149,16 +169,19 @@ def prepare(
   folder = folders.find(start) if start else None
   has_corpus = folder is not None and (folder / CORPUS).is_file()
   files = [folder / name for name in (CORPUS, TOKENIZER)] if folder else []
+  captions = made_from["captions"] if made_from else None
   key = of_values(
     [
       of_files(path for path in files if path.is_file()),
-      None if has_corpus else made_from,
+      captions if has_corpus else made_from,
     ]
   )
   kept = (workdir / CORPUS).is_file()
   if not kept or (made_from is not None and _is_stale(workdir, key)):
     if folder is not None and has_corpus:
       words, corpus = _read(folder)
+      if captions is not None:
+        corpus = corpus.relabelled(words, captions)
     else:
       words, corpus = make(
         tokenizer.load(folder / TOKENIZER) if folder else None

@@ -47,8 +47,8 @@ class ClapLossConfig:
     token: the same from each single token, so that the experts' attention over
       the tokens finds the meaning in any of them.
     relation: cosines between the texts of a batch against the teacher's.
-    classes: the class that a text names; if unknown, the teacher's prediction.
-      It separates the names of our classes.
+    classes: the class that a text names; if unknown, the teacher's prediction,
+      or nothing without a teacher. It separates the names of our classes.
     clip_classes: the class that a clip's caption names, among all classes: with
       many classes, a batch has few negatives. Needs `lock_text`, which keeps
       the text embeddings of a class fixed.
@@ -187,8 +187,8 @@ class ClapTask:
     same_BxB = (label_B[:, None] == label_B) & (label_B >= 0)
     same_BxB |= (ids_BxP[:, None] == ids_BxP).all(-1)
     target_BxB = same_BxB / same_BxB.sum(-1, keepdims=True)
-    by_clip = _cross_entropy(logits_BxB, target_BxB)
-    by_text = _cross_entropy(logits_BxB.T, target_BxB)
+    by_clip = optax.softmax_cross_entropy(logits_BxB, target_BxB).mean()
+    by_text = optax.softmax_cross_entropy(logits_BxB.T, target_BxB).mean()
     parts = {"contrast": (by_clip + by_text) / 2}
     if self._loss.clip_classes and self._prompts_OxE is not None:
       loss_B = optax.softmax_cross_entropy_with_integer_labels(
@@ -219,15 +219,17 @@ class ClapTask:
       parts["relation"] = jnp.mean(gap_QxQ**2)
     if self._classes is not None:
       label_Q = batch["extra_label_Q"]
-      guess_QxO = normalize(teacher_QxZ - self._centre_Z) @ self._means_OxZ.T
-      target_QxO = jnp.where(
-        label_Q[:, None] >= 0,
-        jax.nn.one_hot(label_Q, self._classes.count),
-        jax.nn.softmax(self._loss.scale * guess_QxO),
-      )
+      target_QxO = jax.nn.one_hot(label_Q, self._classes.count)
+      is_taught_Q = label_Q >= 0
+      if self._width:
+        guess_QxO = normalize(teacher_QxZ - self._centre_Z) @ self._means_OxZ.T
+        guess_QxO = jax.nn.softmax(self._loss.scale * guess_QxO)
+        target_QxO = jnp.where(is_taught_Q[:, None], target_QxO, guess_QxO)
+        is_taught_Q = jnp.ones_like(is_taught_Q)
       means_OxE = normalize(params[TRAINING_ONLY]["classes"])
       logits_QxO = self._loss.scale * unit_QxE @ means_OxE.T
-      parts["classes"] = _cross_entropy(logits_QxO, target_QxO)
+      loss_Q = optax.softmax_cross_entropy(logits_QxO, target_QxO)
+      parts["classes"] = masked_mean(loss_Q, is_taught_Q)
     return parts
 
   def _classification(
@@ -237,7 +239,9 @@ class ClapTask:
     if prompts_OxE is None:
       mean_QxC, text_QxE = self._class_texts(params, c)
       prompts_OxE = _prompt_means(text_QxE, c)
-      for name, x in (("token", mean_QxC), ("text", text_QxE)):
+      has_tests = (c.test_Q >= 0).any()
+      rows = {"token": mean_QxC, "text": text_QxE} if has_tests else {}
+      for name, x in rows.items():
         centre, means = _class_means(x, c.prompt_Q, c.count)
         guess_Q = (normalize(x - centre) @ means.T).argmax(-1)
         metrics[f"{name}_accuracy"] = _accuracy(guess_Q, jnp.asarray(c.test_Q))
@@ -300,10 +304,6 @@ def _prompt_means(text_QxE: jax.Array, c: TextClasses) -> jax.Array:
   """Mean of the prompts of each class [O, E], with unit length."""
   member_OxQ = jnp.arange(c.count)[:, None] == c.prompt_Q
   return normalize(member_OxQ @ normalize(text_QxE))
-
-
-def _cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
-  return -(target * jax.nn.log_softmax(logits)).sum(-1).mean()
 
 
 def _accuracy(guess: jax.Array, label: jax.Array) -> jax.Array:

@@ -300,7 +300,7 @@ class CodecTask:
     }
 
   def evaluate(self, state: TrainState, batch: Batch) -> Metrics:
-    """Mel distance of reconstructions by `decode`, and code usage."""
+    """Mel distance of reconstructions by `decode`."""
     params, audio_BxS = state.eval_params, batch["audio_BxS"]
     codes = codec_model.encode(params, self.config, audio_BxS)
     audio = codec_model.decode(params, self.config, codes)

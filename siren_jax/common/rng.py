@@ -7,7 +7,20 @@ from typing import TypeVar
 import jax
 import numpy as np
 
+from siren_jax.common.errors import UserError
+
+MAX_SEED = 2**32
 _Option = TypeVar("_Option")
+
+
+def check_seed(seed: int) -> None:
+  """Checks that every generator takes the seed.
+
+  Raises:
+    UserError: the message has the range.
+  """
+  if not 0 <= seed < MAX_SEED:
+    raise UserError(f"seed {seed}: must be 0 or more and below {MAX_SEED}")
 
 
 def named_key(

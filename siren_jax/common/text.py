@@ -104,6 +104,21 @@ def normal(value: str) -> str:
   return unicodedata.normalize("NFC", value)
 
 
+def words(value: str) -> str:
+  """Its words in lower case, of letters, digits, and marks of any script.
+
+  Apostrophes and hyphens count inside a word.
+  """
+  value = normal(value).lower().replace("\u2019", "'")
+  kept = "".join(c if _is_in_word(c) else " " for c in value)
+  kept = re.sub(r"['-]{2,}", " ", kept)
+  return " ".join(w for word in kept.split() if (w := word.strip("'-")))
+
+
+def _is_in_word(c: str) -> bool:
+  return unicodedata.category(c)[0] in "LMN" or c in "'-"
+
+
 def is_text(value: str) -> bool:
   """Whether it can be encoded in UTF-8: no lone surrogates."""
   try:

@@ -1,6 +1,7 @@
 """An audio set to the code set that Stage 1 trains on."""
 
 import dataclasses
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 
 from siren_jax.common import paths
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import check_seed
 from siren_jax.data.augment import AugmentConfig, vary
 from siren_jax.data.sets import schema, writer
 from siren_jax.data.sets.index import SplitIndex
@@ -48,8 +50,9 @@ class CodesConfig:
   seed: int = 0
 
   def __post_init__(self) -> None:
-    if self.seconds <= 0:
+    if not 0 < self.seconds < math.inf:
       raise UserError(f"seconds={self.seconds}: must be above 0")
+    check_seed(self.seed)
     for name in ("views", "batch_records", "batch_captions"):
       value = getattr(self, name)
       if value < 1:

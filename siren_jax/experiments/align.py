@@ -31,14 +31,18 @@ class AlignDataConfig:
       captions are used; "": none.
     validation: the same for evaluation; "": `path` (a data set has a validation
       split).
-    synthetic: number of captions of synthetic sounds added to the prompts;
-      their claims can be verified.
+    synthetic: number of synthetic sounds whose captions, up to six each, are
+      added to the prompts; their claims can be verified.
   """
 
   start: str = ""
   path: str = ""
   validation: str = ""
   synthetic: int = 0
+
+  def __post_init__(self) -> None:
+    if self.synthetic < 0:
+      raise UserError(f"data synthetic={self.synthetic}: must be 0 or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +138,6 @@ def _prompts(
   if not chosen:
     raise UserError(
       "no prompts: set --config.data.path to a text file or a prepared data"
-      " set, or --config.data.synthetic to a number of synthetic prompts"
+      " set, or --config.data.synthetic to a number of synthetic sounds"
     )
   return chosen

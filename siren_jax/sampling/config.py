@@ -43,7 +43,8 @@ class SamplingConfig:
     )
     for name, low, high, more in limits:
       value: Any = getattr(self, name)
-      if _is_none_or_traced(value):
+      value = _number(value)
+      if value is None:
         continue
       kinds = (int, np.integer) if name == "top_k" else (int, float, np.number)
       right = isinstance(value, kinds) and not isinstance(value, bool)
@@ -55,9 +56,11 @@ class SamplingConfig:
         )
 
 
-def _is_none_or_traced(value: Any) -> bool:
-  """Traced values (in jit) have been checked before."""
-  return not isinstance(value, int | float | str | np.number)
+def _number(value: Any) -> Any:
+  """The value to check; None for traced ones, which were checked before."""
+  if isinstance(value, np.ndarray | jax.Array) and not value.ndim:
+    return None if isinstance(value, jax.core.Tracer) else value.item()
+  return value if isinstance(value, int | float | str | np.number) else None
 
 
 jax.tree_util.register_dataclass(
@@ -98,10 +101,11 @@ def check_candidates(candidates: int) -> int:
   Raises:
     UserError: not a whole number, less than one, or too large.
   """
-  whole = isinstance(candidates, int) and not isinstance(candidates, bool)
+  kinds = (int, np.integer)
+  whole = isinstance(candidates, kinds) and not isinstance(candidates, bool)
   if not (whole and 1 <= candidates <= MAX_CANDIDATES):
     raise UserError(
-      f"candidates {candidates}: give 1 to {MAX_CANDIDATES}; each takes as "
-      "long as a sound"
+      f"candidates {candidates}: give a whole number from 1 to"
+      f" {MAX_CANDIDATES}; each takes as long as a sound"
     )
-  return candidates
+  return int(candidates)

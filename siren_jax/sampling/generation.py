@@ -30,7 +30,7 @@ class Generated(NamedTuple):
     prompt_BxPxC, prompt_mask_BxP: input of the experts, B = prompts x G.
     text_BxE: CLAP embedding of the prompt.
     samples: codes and their log-probs.
-    audio_BxS: the codes decoded, in [-1, 1].
+    audio_BxS: the codes decoded; not clipped, so it may exceed [-1, 1].
   """
 
   prompt_BxPxC: jax.Array

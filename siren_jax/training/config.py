@@ -3,6 +3,7 @@
 import dataclasses
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import check_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class TrainConfig:
       free = ("seed", "ema_decay", "profile", "samples")
       if field.name not in free and value < 1:
         raise UserError(f"train {field.name}={value}: must be at least 1")
+    check_seed(self.seed)
     if not 0 <= self.ema_decay < 1:
       raise UserError(
         f"train ema_decay={self.ema_decay}: must be in [0, 1); 0 is off"

@@ -31,15 +31,22 @@ class OptimizerConfig:
   clip_norm: float = 1.0
 
   def __post_init__(self) -> None:
-    if self.learning_rate <= 0:
-      raise UserError(
-        f"optimizer learning_rate={self.learning_rate}: must be above 0"
-      )
-    if self.steps < 0:
-      raise UserError(
-        f"optimizer steps={self.steps}: must be at least 1, or 0 for the length"
-        " of training"
-      )
+    checks = (
+      ("learning_rate", self.learning_rate > 0, "must be above 0"),
+      ("final_fraction", 0 <= self.final_fraction <= 1, "must be in [0, 1]"),
+      ("b1", 0 <= self.b1 < 1, "must be in [0, 1)"),
+      ("b2", 0 <= self.b2 < 1, "must be in [0, 1)"),
+      ("weight_decay", self.weight_decay >= 0, "must be at least 0"),
+      ("clip_norm", self.clip_norm > 0, "must be above 0; a large one is off"),
+      (
+        "steps",
+        self.steps >= 0,
+        "must be at least 1, or 0 for the length of training",
+      ),
+    )
+    for name, is_right, remedy in checks:
+      if not is_right:
+        raise UserError(f"optimizer {name}={getattr(self, name)}: {remedy}")
     below = f" and below optimizer.steps={self.steps}" if self.steps else ""
     if self.warmup_steps < 0 or 0 < self.steps <= self.warmup_steps:
       raise UserError(

@@ -192,6 +192,14 @@ def test_silence_broken_and_tiny_audio_score_nothing(kind):
     assert 0.0 <= score(truth, audio_S) <= 1.0
 
 
+def test_a_sequence_of_a_single_click_scores_nothing():
+  """Its only burst is the first frame, which cannot be cut in two."""
+  parts = [{"kind": "noise", "band": "high"}, {"kind": "bursts", "count": 2}]
+  audio_S = np.zeros(3 * RATE)
+  audio_S[20:120] = 0.5
+  assert score({"kind": "sequence", "parts": parts}, audio_S) <= 0.2
+
+
 def test_unknown_kinds_are_refused():
   with pytest.raises(UserError, match="kind 'song'"):
     score({"kind": "song"}, np.zeros(RATE))

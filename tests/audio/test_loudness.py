@@ -107,6 +107,15 @@ def test_a_sound_may_have_any_length(rate):
     assert levelled_S.shape == (size,) and np.isfinite(levelled_S).all()
 
 
+@pytest.mark.parametrize("rate", [1000, 2000, 2900, 3000, 3001, 4000])
+def test_a_sound_of_a_low_rate_has_its_loudness(rate):
+  audio_S = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+  levelled_S = loudness.level(audio_S, rate, -40.0)
+  rms = 10 * np.log10(np.mean(levelled_S**2))
+  assert -46 < rms < -36
+  assert loudness.integrated(levelled_S, rate) == pytest.approx(-40, abs=0.2)
+
+
 def test_silence_stays_silence():
   assert not loudness.level(np.zeros(RATE, "f4"), RATE).any()
 

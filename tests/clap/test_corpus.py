@@ -112,6 +112,33 @@ def test_a_corpus_is_made_once_and_can_be_taken_over(tmp_path):
       np.testing.assert_array_equal(getattr(same, name), getattr(texts, name))
 
 
+def test_a_corpus_that_is_taken_over_has_the_classes_of_its_run(tmp_path):
+  words, _ = corpus.prepare(tmp_path / "a", "", _make)
+  captions = {"Rain": 0, "a dog": 2, "new": 1, "both": -1}
+  made_from = {"captions": captions}
+  for _ in range(2):  # the second is read
+    words, texts = corpus.prepare(
+      tmp_path / "b", str(tmp_path / "a"), _never, made_from
+    )
+    ids_QxP, _ = tokenizer.tokenize(words, ["a dog", "rain", "both"], 8)
+    for ids_P, label in zip(ids_QxP, (2, 0, -1), strict=True):
+      rows = (texts.ids_QxP == ids_P).all(1)
+      assert rows.any() and (texts.label_Q[rows] == label).all()
+    assert (texts.label_Q >= 0).sum() == 2
+  made_from = {"captions": {"Rain": 1}}
+  _, texts = corpus.prepare(
+    tmp_path / "b", str(tmp_path / "a"), _never, made_from
+  )
+  assert texts.label_Q.max() == 1 and (texts.label_Q >= 0).sum() == 1
+
+
+def test_texts_that_are_cut_to_the_same_ids_have_no_class():
+  words, texts = _make()
+  same = {"a dog " * 8 + x: k for k, x in enumerate(("rain", "both"))}
+  texts = texts.relabelled(words, {"a dog": 1} | same)
+  assert (texts.label_Q >= 0).sum() == 1
+
+
 def test_a_tokenizer_without_a_corpus_gets_one(tmp_path):
   (tmp_path / "bundle").mkdir()
   words = tokenizer.train(["quite other words"], 90)

@@ -149,6 +149,29 @@ def test_without_teacher_and_classes_contrast_alone_is_left(config):
   assert set(metrics) == {"loss", "contrast", "grad_norm"}
 
 
+def test_without_a_teacher_only_known_classes_teach(config):
+  texts = _texts(width=0)
+  loss = tasks.ClapLossConfig(classes=1.0)
+  task = _task(config, texts, loss=loss)
+  state = _init(task)
+  none = dataclasses.replace(texts, label_Q=np.full(24, -1, np.int32))
+  step = jax.jit(task.step)
+  before = _batch(texts, audio=False)
+  _, metrics = step(state, before, jax.random.key(0))
+  assert metrics["classes"] > 0
+  _, metrics = step(state, _batch(none, audio=False), jax.random.key(0))
+  assert metrics["classes"] == 0
+
+
+def test_without_test_phrasings_their_accuracy_is_not_reported(config):
+  texts = _texts()
+  classes = _classes(texts)
+  classes = dataclasses.replace(classes, test_Q=np.full(24, -1))
+  task = _task(config, texts, classes=classes)
+  metrics = task.evaluate(_init(task), _batch(texts))
+  assert "text_accuracy" not in metrics and "audio_accuracy" in metrics
+
+
 def test_rows_without_class_do_not_count_for_accuracy():
   guess = jnp.array([0, 1, 2, 0, 1, 2])
   label = jnp.array([0, 1, -1, -1, 0, 2])

@@ -130,6 +130,8 @@ def test_another_sample_rate_and_impossible_settings_are_refused(audio_set):
   for setting in (
     {"views": 0},
     {"seconds": 0.0},
+    {"seconds": float("nan")},
+    {"seed": -1},
     {"batch_records": 0},
     {"batch_captions": 0},
   ):

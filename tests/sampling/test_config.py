@@ -10,7 +10,7 @@ import pytest
 
 from siren_jax import experts, sampling
 from siren_jax.common.errors import UserError
-from siren_jax.sampling import GenerateConfig, SamplingConfig
+from siren_jax.sampling import GenerateConfig, SamplingConfig, check_candidates
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,8 @@ from siren_jax.sampling import GenerateConfig, SamplingConfig
     ("top_p", 1e-39),
     ("top_p", 1.1),
     ("guidance", 1e4),
+    ("temperature", np.zeros(())),
+    ("temperature", jnp.zeros(())),
   ],
 )
 def test_a_number_out_of_its_range_is_named(name, value):
@@ -43,6 +45,7 @@ def test_traced_and_whole_numbers_are_taken():
   same = jax.jit(lambda config: config.temperature * config.guidance)(config)
   assert same == 0
   assert SamplingConfig(jnp.ones(())).temperature == 1
+  assert type(check_candidates(np.int64(4))) is int
 
 
 @pytest.mark.parametrize(

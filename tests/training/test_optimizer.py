@@ -1,5 +1,7 @@
 """Schedule, weight decay mask, clipping."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,7 +101,14 @@ def test_clipping_bounds_the_moments():
     (lambda: OptimizerConfig(warmup_steps=9, steps=9), "warmup_steps=9"),
     (lambda: OptimizerConfig(warmup_steps=-1), "warmup_steps=-1"),
     (lambda: OptimizerConfig(steps=-1), "steps=-1"),
+    (lambda: OptimizerConfig(clip_norm=0.0), "clip_norm=0"),
+    (lambda: OptimizerConfig(clip_norm=-1.0), "clip_norm=-1"),
+    (lambda: OptimizerConfig(final_fraction=-0.5), "final_fraction=-0.5"),
+    (lambda: OptimizerConfig(weight_decay=-1.0), "weight_decay=-1"),
+    (lambda: OptimizerConfig(b2=1.0), "b2=1"),
+    (lambda: OptimizerConfig(b1=math.nan), "b1=nan"),
     (lambda: TrainConfig(steps=0), "steps=0"),
+    (lambda: TrainConfig(seed=-1), "seed -1"),
     (lambda: TrainConfig(ema_decay=1.0), "ema_decay=1.0"),
     (lambda: TrainConfig(batch_size=6, accumulate=4), "batch_size=6"),
   ],

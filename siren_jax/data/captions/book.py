@@ -8,12 +8,12 @@ import dataclasses
 import functools
 import importlib.resources
 import json
-import re
 from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from siren_jax.common.errors import UserError
+from siren_jax.common.text import words
 
 _MUSIC = frozenset(
   (
@@ -139,7 +139,7 @@ def canonical(category: str) -> str:
   Raises:
     UserError: `category` holds no word.
   """
-  name = _label(category)
+  name = words(category)
   if not name:
     raise UserError(f"category {category!r} holds no word; name the sound")
   return _names().get(name, name)
@@ -147,7 +147,7 @@ def canonical(category: str) -> str:
 
 def spelled(category: str) -> str:
   """The kind's name if this is another spelling of it, otherwise unchanged."""
-  name = _label(category)
+  name = words(category)
   return name if name in kinds() else category
 
 
@@ -169,11 +169,7 @@ def kind(category: str) -> Kind:
 
 @functools.cache
 def _names() -> Mapping[str, str]:
-  return {_label(n): k.name for k in kinds().values() for n in k.names}
-
-
-def _label(text: str) -> str:
-  return " ".join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", text.lower()))
+  return {words(n): k.name for k in kinds().values() for n in k.names}
 
 
 def _read_kinds() -> Iterator[Kind]:

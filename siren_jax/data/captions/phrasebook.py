@@ -73,6 +73,11 @@ def phrases(category: str) -> tuple[str, ...]:
   return tuple(dict.fromkeys(every))
 
 
+def every_phrasing(category: str) -> tuple[str, ...]:
+  """`phrases`, and descriptions that avoid the name of the kind."""
+  return phrases(category) + book.kind(category).descriptions
+
+
 def held_out(category: str) -> tuple[str, ...]:
   """Phrasings kept from training, to check free wording with."""
   return book.kind(category).held_out
@@ -201,12 +206,7 @@ def instrument_captions(
     rng: the source of every choice.
     n: how many.
   """
-  words = book.shared()["instruments"]
-  family = name.split("_")[0]
-  if family not in words["families"]:
-    family = words["sections"].get(section, "")
-  nouns = _instrument_name(name, words["names"])
-  nouns = nouns or words["families"].get(family) or book.kind(name).nouns
+  nouns = _instrument(name, section) or book.kind(name).nouns
   heads = [re.sub(r"^(an?|the) ", "", noun) for noun in nouns]
 
   def draw() -> str:
@@ -217,6 +217,21 @@ def instrument_captions(
     )
 
   return _distinct(draw, n)
+
+
+def is_instrument(name: str, section: str) -> bool:
+  """Whether `instrument_captions` knows the name or the section."""
+  return bool(_instrument(name, section))
+
+
+def _instrument(name: str, section: str) -> Sequence[str]:
+  """Noun phrases for a name of Sonic Pi, or else for its section."""
+  words = book.shared()["instruments"]
+  family = name.split("_")[0]
+  if family not in words["families"]:
+    family = words["sections"].get(section, "")
+  named = _instrument_name(name, words["names"])
+  return named or words["families"].get(family, ())
 
 
 def _instrument_name(

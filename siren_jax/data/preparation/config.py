@@ -9,8 +9,11 @@ from siren_jax.audio import loudness
 from siren_jax.audio.decoding import RATES
 from siren_jax.audio.sound_files import MAX_SECONDS
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import check_seed
+from siren_jax.data.synthetic import sounds
 
 _FADED_SECONDS = 0.01  # loudness.level fades a sound in and out
+_SEQUENCE_SECONDS = 2.0  # of three sounds and the gaps between them
 _BLOCK_SECONDS = 0.4  # of BS.1770; blocks of silence are not counted
 
 
@@ -73,6 +76,14 @@ class AudioConfig:
       value = getattr(self, name)
       if value < 0:
         raise UserError(f"{name}={value}: must be 0 or more")
+    if self.sequences and self.seconds < _SEQUENCE_SECONDS:
+      raise UserError(
+        f"seconds={self.seconds:g}: sequences need {_SEQUENCE_SECONDS:g} s or"
+        " more; raise it, or leave sequences out"
+      )
+    if self.synthetic:
+      sounds.check(self.sample_rate, self.seconds)
+    check_seed(self.seed)
 
   @property
   def size(self) -> int:

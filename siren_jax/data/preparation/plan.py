@@ -61,12 +61,11 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
   Synthetic sounds are for training, or for validation if there are no others.
 
   Raises:
-    UserError: too little for two splits, or for mixtures.
+    UserError: too little for two splits, or for mixtures or sequences.
   """
   count = config.synthetic
   if recordings:
     parts = assign_splits(recordings, config)
-    _check_categories(parts["train"], config)
     _warn_of_untrained(parts)
     held = 0
   elif count >= 2:
@@ -77,6 +76,7 @@ def make_plan(recordings: Sequence[Recording], config: AudioConfig) -> Plan:
       f"no source and synthetic={count}; give a folder or manifest, or"
       " synthetic=2 or more"
     )
+  _check_categories(parts["train"], config)
   return {
     "train": SplitPlan(
       tuple(parts["train"]),
@@ -101,7 +101,7 @@ def assign_splits(
   Raises:
     UserError: no such fold, or nothing for one of them.
   """
-  folds = sorted({r.fold for r in recordings if r.fold})
+  folds = sorted({r.fold for r in recordings if r.fold}, key=_by_number)
   fold = str(config.validation_fold) or (folds[-1] if folds else "")
   if fold and fold not in folds:
     raise UserError(
@@ -230,6 +230,12 @@ def _without_lone_kinds(
     is_held and not (r.category and kind_of(r) not in trained)
     for r, is_held in pairs
   ]
+
+
+def _by_number(fold: str) -> tuple[bool, int, str]:
+  """Numbers first, in their order: 9 before 10."""
+  is_number = fold.isdecimal()
+  return not is_number, int(fold) if is_number else 0, fold
 
 
 def _lowest_hashes(recordings: Sequence[Recording]) -> list[bool]:

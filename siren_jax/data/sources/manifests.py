@@ -10,6 +10,7 @@ from pathlib import Path
 
 from absl import logging
 
+from siren_jax.audio import sound_files
 from siren_jax.common.errors import UserError
 from siren_jax.common.text import is_text, printable
 from siren_jax.data.captions import phrasebook
@@ -47,7 +48,7 @@ def read(manifest: Path, root: Path, problems: Problems) -> Iterator[Recording]:
       path = tables.place(file, root)
       given = tables.captions(row)
       own = captions.usable(given, where, problems.add)
-      if own or not any(given):
+      if own or not any(map(_is_given, given)):
         yield _recording(row, path, root, own)
     except UserError as error:
       problems.add(f"{where}: {error}")
@@ -66,7 +67,7 @@ def _recording(
     captions=own,
     category=_text(row, *CATEGORY_COLUMNS),
     title=_text(row, *TITLE_COLUMNS),
-    section=_text(row, "section") or ("misc" if "section" in row else ""),
+    section=_text(row, "section"),
     split=_split(_text(row, "split")),
     fold=_text(row, "fold"),
     author=_text(row, "author") or _uploader(_text(row, "source")),
@@ -76,13 +77,26 @@ def _recording(
   )
   if recording.category:
     phrasebook.canonical(recording.category)  # refuses one without a word
-  if not (recording.captions or recording.category or recording.section):
-    title = recording.title
+  title, section = recording.title, recording.section
+  is_instrument = phrasebook.is_instrument(title, section)
+  if not (recording.captions or recording.category or is_instrument):
+    title = _without_suffix(title)
     words = title if " " in title else captions.title(title or path.stem)
+    words = words or captions.title(section)
     if not words:
       raise UserError(f"{name}: no caption and no category")
     recording = dataclasses.replace(recording, captions=(words,))
   return recording
+
+
+def _without_suffix(title: str) -> str:
+  """A title that is the name of a sound file, without its suffix."""
+  stem, dot, suffix = title.rpartition(".")
+  return stem if f"{dot}{suffix.lower()}" in sound_files.SUFFIXES else title
+
+
+def _is_given(caption: object) -> bool:
+  return bool(caption.strip() if isinstance(caption, str) else caption)
 
 
 def _text(row: tables.Row, *columns: str) -> str:

@@ -67,8 +67,8 @@ def noise_band(band: str, sample_rate: int) -> tuple[float, float]:
   }[band]
 
 
-def make(seed: int | Sequence[int], sample_rate: int, seconds: float) -> Sound:
-  """A random sound; the same arguments give the same sound.
+def check(sample_rate: int, seconds: float) -> None:
+  """Checks that such sounds can be made.
 
   Raises:
     UserError: `sample_rate` below 8000 Hz or `seconds` below 1.
@@ -81,6 +81,15 @@ def make(seed: int | Sequence[int], sample_rate: int, seconds: float) -> Sound:
     raise UserError(
       f"{seconds} seconds: synthetic sounds last at least {_MIN_SECONDS:g}"
     )
+
+
+def make(seed: int | Sequence[int], sample_rate: int, seconds: float) -> Sound:
+  """A random sound; the same arguments give the same sound.
+
+  Raises:
+    UserError: see `check`.
+  """
+  check(sample_rate, seconds)
   rng = np.random.default_rng(seed)
   shares = (_SEQUENCE_SHARE, _MIXTURE_SHARE)
   if seconds < _MIN_PAIR_SECONDS:

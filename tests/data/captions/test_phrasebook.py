@@ -282,6 +282,26 @@ def test_any_label_gets_captions_about_itself():
   assert all("mouse pad" in text.lower() for text in said)
 
 
+@pytest.mark.parametrize(
+  ("label", "name"),
+  [
+    ("\u0939\u0935\u093e", "\u0939\u0935\u093e"),  # Hindi, with vowel signs
+    (
+      "\u0e2a\u0e38\u0e19\u0e31\u0e02",
+      "\u0e2a\u0e38\u0e19\u0e31\u0e02",
+    ),  # Thai
+    ("Tu\u0308r_zu", "t\u00fcr zu"),  # decomposed, as macOS writes it
+    ("Dog\u2019s bark", "dog's bark"),
+    ("rock 'n' roll--live", "rock n roll live"),
+    ("x-ray (2)", "x-ray 2"),
+  ],
+)
+def test_labels_keep_the_letters_of_any_script(label, name):
+  assert phrasebook.canonical(label) == name
+  captions = many_captions(label, n=5)
+  assert any(name in text.lower() for text in captions)
+
+
 @pytest.mark.parametrize("label", ["", "  ", "--"])
 def test_a_label_without_words_is_refused(label):
   with pytest.raises(UserError, match="holds no word"):

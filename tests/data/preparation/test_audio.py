@@ -382,7 +382,8 @@ def test_sequences_keep_their_order_and_fit(one_shots, tmp_path):
 def test_all_sounds_are_brought_to_one_loudness(clips, tmp_path):
   quiet_S, rate = soundfile.read(clips / "0.wav")
   soundfile.write(clips / "0.wav", 0.01 * quiet_S, rate)
-  settings = dict(loudness=-23.0, mixtures=3, sequences=3, synthetic=2)
+  counts = dict(mixtures=3, sequences=3, synthetic=2)
+  settings = counts | dict(loudness=-23.0, seconds=2.0)
   prepared([clips], tmp_path / "out", **settings)
   for element in read(tmp_path / "out", "train").values():
     audio_S = schema.to_float(element["audio"])

@@ -28,6 +28,9 @@ def test_splits_by_column_then_fold_then_hash():
   assert ids(parts["validation"]) == ["r1"]
   parts = plan.assign_splits(recordings(4, fold=["1", "2", "", "2"]), config)
   assert ids(parts["validation"]) == ["r1", "r3"]  # the last fold
+  for folds, last in ((["9", "10"], "r1"), (["10", "9", "b", "a"], "r2")):
+    clips = recordings(len(folds), fold=folds)
+    assert ids(plan.assign_splits(clips, config)["validation"]) == [last]
   many = recordings(2000)
   parts = plan.assign_splits(many, config)
   assert 60 < len(parts["validation"]) < 140
@@ -58,6 +61,8 @@ def test_a_plan_is_a_value():
 
 
 def test_synthetic_sounds_validate_where_there_is_nothing_else():
+  with pytest.raises(UserError, match="mixtures=3"):
+    plan.make_plan([], AudioConfig(synthetic=40, mixtures=3))
   alone = plan.make_plan([], AudioConfig(synthetic=40))
   assert alone["validation"].synthetic == range(2)
   assert alone["train"].synthetic == range(2, 40)

@@ -333,6 +333,27 @@ def test_title_author_and_licence_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("row", "caption"),
+  [
+    ({"section": "Pads"}, "warm pad"),
+    ({"section": ""}, "warm pad"),
+    ({"section": "", "title": "Dog_bark_02.wav"}, "dog bark"),
+    ({"section": "Hi-hats"}, None),
+    ({"section": "", "title": "bd_haus"}, None),
+    ({"caption": " ", "category": "rain"}, None),
+    ({"caption": ["", " "]}, "warm pad"),
+  ],
+)
+def test_rows_without_a_caption_keep_what_else_they_say(row, caption, tmp_path):
+  touch(tmp_path, "warm_pad.wav")
+  line = json.dumps({"path": "warm_pad.wav", **row})
+  (tmp_path / "manifest.jsonl").write_text(line)
+  (found,) = recordings.find(tmp_path)
+  assert found.captions == ((caption,) if caption else ())
+  assert found.section == row.get("section", "")
+
+
+@pytest.mark.parametrize(
   ("author", "source", "expected"),
   [
     ("", "https://freesound.org/people/A%20Bell/sounds/7/", "A Bell"),
