@@ -197,10 +197,14 @@ def test_only_the_hole_is_filled(siren, recording):
 
 def test_a_hole_may_lie_at_either_end(siren, recording):
   length = len(recording) / siren.sample_rate
-  for hole in ((0, 0.2), (length - 0.2, length), (0, length)):
+  past = length + 0.0004  # rounded to milliseconds
+  for hole in ((0, 0.2), (length - 0.2, length), (0, length), (0.1, past)):
     filled = siren.fill(recording, *hole, key=5, candidates=2)
     assert filled.shape == recording.shape
     assert np.isfinite(filled).all()
+  for hole in ((0.1, length + 0.001), (length, past), (-0.1, 0.1)):
+    with pytest.raises(sj.UserError, match="length of the recording"):
+      siren.fill(recording, *hole)
 
 
 @pytest.mark.long

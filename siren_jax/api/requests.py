@@ -22,6 +22,7 @@ from siren_jax.sampling import SamplingConfig
 
 MAX_SAMPLE = 2**31
 MAX_SECONDS = 24 * 3600.0
+_ROUNDED_SECONDS = 0.0005
 _EXAMPLE = 'describe a sound, such as "a dog barking"'
 
 
@@ -109,6 +110,8 @@ def checked_prompts(prompts: str | Sequence[str]) -> list[str]:
   if not prompts:
     raise UserError(f"no prompt; {_EXAMPLE}")
   for i, prompt in enumerate(prompts):
+    if not isinstance(prompt, str):
+      raise UserError(f"prompt {i + 1}, {prompt!r}: not text; {_EXAMPLE}")
     if not prompt.strip():
       raise UserError(f"prompt {i + 1} is empty; {_EXAMPLE}")
     if not text.is_text(prompt):
@@ -125,12 +128,11 @@ def checked_audio(audio_S: jax.Array | np.ndarray | None) -> np.ndarray:
   """
   if audio_S is None:
     return np.zeros(0, np.float32)
-  audio = np.asarray(audio_S)
+  audio = _floats(audio_S)
   if audio.ndim != 1 or not audio.size:
     raise UserError(
       f"recording of shape {list(audio.shape)}; give mono samples [S]"
     )
-  audio = audio.astype(np.float32)
   if not np.isfinite(audio).all():
     raise UserError("the recording contains NaN or infinite samples")
   return audio
@@ -142,7 +144,7 @@ def checked_batch(audio: jax.Array | np.ndarray) -> np.ndarray:
   Raises:
     UserError: wrong shape or type, or empty.
   """
-  audio_BxS = np.atleast_2d(np.asarray(audio, np.float32))
+  audio_BxS = np.atleast_2d(_floats(audio))
   if audio_BxS.ndim != 2 or not audio_BxS.size:
     raise UserError(
       f"audio of shape {list(audio_BxS.shape)}; give samples [S] or [B, S]"
@@ -150,17 +152,31 @@ def checked_batch(audio: jax.Array | np.ndarray) -> np.ndarray:
   return audio_BxS
 
 
-def check_hole(start: float, end: float, length: float) -> None:
-  """Checks that a hole lies within a recording; all in seconds.
+def _floats(audio: jax.Array | np.ndarray) -> np.ndarray:
+  """Samples as float32."""
+  samples = np.asarray(audio)
+  if not jnp.issubdtype(samples.dtype, jnp.floating):
+    raise UserError(
+      f"audio of type {samples.dtype}: give floats in [-1, 1], such as 16-bit"
+      " samples divided by 32768"
+    )
+  return samples.astype(np.float32)
+
+
+def hole_in(start: float, end: float, length: float) -> tuple[float, float]:
+  """A hole in a recording, cut at its end; all in seconds.
+
+  The end may lie a rounded millisecond beyond the recording.
 
   Raises:
-    UserError: it does not.
+    UserError: it does not lie in the recording.
   """
-  if not 0 <= start < end <= length:
+  if not 0 <= start < min(end, length) or end > length + _ROUNDED_SECONDS:
     raise UserError(
       f"part from {start} to {end} s: must satisfy 0 <= start < end <="
       f" {length:.3f} s, the length of the recording"
     )
+  return start, min(end, length)
 
 
 def num_samples_in(seconds: float, sample_rate: int) -> int:

@@ -300,7 +300,8 @@ class Siren:
       UserError: see `generate`; or the hole is not within the recording.
     """
     audio_S = requests.checked_audio(audio)
-    requests.check_hole(start, end, len(audio_S) / self.sample_rate)
+    length = len(audio_S) / self.sample_rate
+    start, end = requests.hole_in(start, end, length)
     first, last = round(start * self.sample_rate), round(end * self.sample_rate)
     request = self._of_recording(
       audio_S, prompt, key, sample, candidates, settings

@@ -17,6 +17,7 @@ from siren_jax.common.errors import UserError
 
 NOTHING_WRITTEN = "nothing was written; run the same command again"
 SAMPLING_FLAGS = ("temperature", "top_k", "top_p", "guidance")
+NONE = "none"  # turns a setting off
 
 # With letters: run-0.5 is a folder.
 _FILE_SUFFIX = re.compile(r"\.([A-Za-z]{2}|(?=.*[A-Za-z])\w{3,4})")
@@ -255,3 +256,9 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
   """The arguments that were given; others keep their config's defaults."""
   values = {name: getattr(args, name) for name in names}
   return {name: v for name, v in values.items() if v is not None}
+
+
+def sampling(args: argparse.Namespace) -> dict[str, Any]:
+  """The sampling settings that were given; None for one that is "none"."""
+  values = given(args, *SAMPLING_FLAGS)
+  return {name: None if v == NONE else v for name, v in values.items()}

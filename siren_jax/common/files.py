@@ -194,9 +194,9 @@ def _unwritable(path: Path, error: OSError) -> UserError:
 def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
   """A folder that gets its name if the block succeeds.
 
-  `folder` must not exist or be empty.
+  `folder` must not exist or be empty; it may be a link to such a folder.
   """
-  folder = paths.local(folder)
+  folder = paths.local(folder).resolve()
   folder.parent.mkdir(parents=True, exist_ok=True)
   temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
   try:

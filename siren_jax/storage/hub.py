@@ -156,7 +156,7 @@ def _commit(folder: Path, name: Name) -> str:
       *(
         huggingface_hub.CommitOperationDelete(n)
         for n in old
-        if n not in new and _is_ours(Path(n))
+        if n not in new and "/" not in n and _is_ours(Path(n))
       ),
     ],
     commit_message="A bundle of siren-jax",

@@ -238,10 +238,15 @@ def save(folder: str | os.PathLike, bundle: Bundle, card: str) -> None:
 
 
 def check_new(folder: str | os.PathLike) -> pathlib.Path:
-  """Raises UserError if `folder` is a file or holds anything."""
+  """Raises UserError if `folder` cannot become a bundle."""
   folder = paths.local(folder)
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     raise UserError(f"{folder} exists; choose another folder or remove it")
+  if folder.resolve() == pathlib.Path.cwd():
+    raise UserError(
+      f"{folder} is the current folder, which cannot be replaced; give a folder"
+      " in it"
+    )
   return folder
 
 

@@ -27,6 +27,10 @@ def notes(folder: str | os.PathLike) -> str | None:
   if not path.is_file() or not path.stat().st_size:
     return None
   card = "\n".join(text.lines(text.read_text(path)))
+  marked = re.search(f"{_NOTES}\n(.*?)\n{_NOTES_END}", card, re.DOTALL)
+  if marked:
+    return marked[1].strip() or None
+  # Cards of earlier versions have no marks around their notes.
   card = re.sub(f"\n?{_BEGIN}.*?{_END}\n?", "", card, flags=re.DOTALL)
   _, heading, rest = card.partition("\n## ")
   return heading.strip() + " " + rest if rest else None
@@ -167,6 +171,9 @@ these, by licence:
 | licence | clips |
 |---|---:|"""
 
+# The text between these is read from a card for the next one.
+_NOTES, _NOTES_END = "<!-- begin of notes -->", "<!-- end of notes -->"
+
 # The text between these is regenerated with each card.
 _BEGIN, _END = "<!-- begin of kinds.json -->", "<!-- end of kinds.json -->"
 
@@ -193,5 +200,7 @@ sounds of up to {seconds:g} seconds; longer ones are drawn in windows of that \
 length. Weights are
 stored in float16.
 
+<!-- begin of notes -->
 {notes}
+<!-- end of notes -->
 {known}"""

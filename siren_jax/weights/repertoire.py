@@ -213,9 +213,15 @@ def load(folder: str | os.PathLike) -> Repertoire | None:
 
 
 def save(folder: pathlib.Path, repertoire: Repertoire) -> None:
-  """Writes both files into a folder."""
+  """Writes both files into a folder.
+
+  Raises:
+    UserError: a text could not be loaded again.
+  """
   text = _Text(repertoire.far_threshold, repertoire.kinds, repertoire.credits)
-  content = json.dumps(configs.to_dict(text), indent=1, ensure_ascii=False)
+  values = configs.to_dict(text)
+  configs.from_dict(_Text, values)
+  content = json.dumps(values, indent=1, ensure_ascii=False)
   (folder / TEXT).write_text(content + "\n", "utf-8")
   arrays: dict[str, Any] = {name: getattr(repertoire, name) for name in _RANKS}
   tensors.save(folder / EMBEDDINGS, arrays)

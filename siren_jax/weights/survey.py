@@ -90,13 +90,10 @@ def _kind(name: str, recordings: Sequence[Recording]) -> Kind:
 def _credits(recordings: Iterable[Recording]) -> tuple[Credit, ...]:
   """Clips by author, licence and source, in alphabetical order."""
   clips = collections.Counter(
-    (r.author, r.license, _collection(r.source)) for r in recordings
+    tuple(map(_without_scheme, (r.author, r.license, _collection(r.source))))
+    for r in recordings
   )
-  # Settings hold no URL; the name of a site is enough.
-  rows = [
-    Credit(_without_scheme(author), license, source, count)
-    for (author, license, source), count in clips.items()
-  ]
+  rows = [Credit(*names, count) for names, count in clips.items()]
   return tuple(sorted(rows, key=lambda c: (c.source, c.author, c.license)))
 
 
@@ -107,6 +104,7 @@ def _collection(source: str) -> str:
 
 
 def _without_scheme(text: str) -> str:
+  """Settings hold no URL; without its scheme it is only text."""
   return re.sub(r"\b\w+://", "", text)
 
 

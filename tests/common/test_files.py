@@ -85,6 +85,15 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
     pass
 
 
+def test_a_folder_may_be_named_by_a_link(tmp_path):
+  (tmp_path / "there").mkdir()
+  (tmp_path / "link").symlink_to("there")
+  with new_folder(tmp_path / "link") as folder:
+    (folder / "whole").write_text("x")
+  assert os.listdir(tmp_path / "there") == ["whole"]
+  assert (tmp_path / "link").is_symlink()
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
   home = tmp_path / "deep" / "down"
   with pytest.raises(ValueError), new_folder(home) as folder:

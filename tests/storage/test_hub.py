@@ -113,11 +113,16 @@ except UserError as error:
 def test_a_push_replaces_the_bundle_and_nothing_else(hub, run, tmp_path):
   files = hub.repos["me/tiny"]["main"]
   files["kinds.json"] = b"{}"
+  files["onnx/config.json"] = b"of somebody else"
   (tmp_path / "config.json").write_text("new")
   (tmp_path / "notes.txt").write_text("not of a bundle")
   done = run("-c", PUSH, tmp_path, "hub:me/tiny", HF_TOKEN=hub.token)
   assert (done.returncode, done.stdout) == (0, ""), done.stderr
-  assert files == {"config.json": b"new", "secret.py": b"not for us"}
+  assert files == {
+    "config.json": b"new",
+    "onnx/config.json": b"of somebody else",
+    "secret.py": b"not for us",
+  }
 
 
 @pytest.mark.parametrize(

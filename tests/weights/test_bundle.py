@@ -238,6 +238,14 @@ def test_one_weight_that_is_not_finite_is_named(part, value, copy):
   assert str(raised.value).startswith(f"{path}: tensor {name!r} is not finite")
 
 
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name in (".", tmp_path):
+    with pytest.raises(UserError, match="is the current folder"):
+      bundle.check_new(name)
+  assert bundle.check_new("new").name == "new"
+
+
 _STAND_INS = {
   "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid x\n",
   "web page": b"<!doctype html><html>404</html>",

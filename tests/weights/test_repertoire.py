@@ -40,6 +40,13 @@ def test_what_is_saved_comes_back(tmp_path):
   assert after.known_IxE.dtype == np.int8
 
 
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+  credit = Credit("Ann", "https://cc.org/by/3.0", "", 1)
+  with pytest.raises(UserError, match="credits.license"):
+    repertoire.save(tmp_path, dataclasses.replace(make(), credits=(credit,)))
+  assert list(tmp_path.iterdir()) == []
+
+
 def test_an_older_bundle_has_no_repertoire(tmp_path):
   assert repertoire.load(tmp_path) is None
 
@@ -131,11 +138,10 @@ def test_the_card_lists_kinds_and_recordists_once(tiny_model, tmp_path):
   assert r"- **github:a/b\_c**: A\*B \[x\] (y) (CC-BY-4.0, 3)" in card
   assert "has not said" not in card
   # Notes of an exported bundle go into the next card; its kinds are its own.
-  (tmp_path / "README.md").write_text(
-    model_card.render(model, "## Limits\n\nIt is small.")
-  )
-  notes = model_card.notes(tmp_path)
-  assert notes.strip() == "## Limits\n\nIt is small."
+  for written in ("## Limits\n\nIt is small.", "Ann.\n\n# Limits\n\n## Size"):
+    (tmp_path / "README.md").write_text(model_card.render(model, written))
+    notes = model_card.notes(tmp_path)
+    assert notes == written
   assert model_card.render(model, notes).count("## Kinds of sound") == 1
 
 

@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> None:
     clap_folder=args.clap,
     **runtime.given(args, "max_seconds", "candidates"),
   )
-  changed = runtime.given(args, *runtime.SAMPLING_FLAGS)
+  changed = runtime.sampling(args)
   model = dataclasses.replace(
     model,
     sampling=dataclasses.replace(model.sampling, **changed),

@@ -10,16 +10,28 @@ const status = element.querySelector(".status");
 let context = null; // of the stream that plays
 let scheduled = 0; // its chunks so far
 let streamEnd = 0; // in the context's time
+let isOpen = false; // whether more chunks of the stream may come
+let isSilenced = false; // whether a card was played instead of it
 
-function stopStream() {
+function closeContext() {
   if (context) context.close();
   context = null;
-  scheduled = 0;
+  streamEnd = 0;
 }
 
 function playStream(chunks, rate) {
-  if (chunks.length < scheduled) stopStream(); // another stream
+  if (!chunks.length) {
+    isOpen = false;
+    return;
+  }
+  if (!isOpen || chunks.length < scheduled) {
+    closeContext();
+    scheduled = 0;
+    isOpen = true;
+    isSilenced = false;
+  }
   for (; scheduled < chunks.length; scheduled++) {
+    if (isSilenced) continue;
     context = context || new AudioContext();
     const bytes = Uint8Array.from(atob(chunks[scheduled]), (c) =>
       c.charCodeAt(0),
@@ -113,7 +125,7 @@ function spectrogram(sound, audio) {
   return box;
 }
 
-function card(sound, index) {
+function card(sound) {
   const audio = createNode("audio", {
     controls: true,
     preload: "auto",
@@ -133,7 +145,7 @@ function card(sound, index) {
     createNode("a", { href: sound.audio.url, download: name }, "WAV"),
   );
   const nodes = [
-    createNode("figcaption", {}, sound.title),
+    createNode("figcaption"),
     spectrogram(sound, audio),
   ];
   nodes.push(audio, actions);
@@ -157,27 +169,31 @@ function card(sound, index) {
     );
   }
   audio.addEventListener("play", () => {
-    stopStream();
+    closeContext();
+    isSilenced = true;
     for (const other of document.querySelectorAll("audio"))
       if (other !== audio) other.pause();
   });
-  return createNode(
-    "figure",
-    { className: sound.best ? "best" : "" },
-    ...nodes,
-  );
+  return createNode("figure", {}, ...nodes);
 }
 
-let shown = "";
+let cards = new Map(); // by the address of the sound
 
 function show() {
   const value = props.value || { status: "", chunks: [], sounds: [] };
   status.textContent = value.status;
-  if (value.chunks.length) playStream(value.chunks, value.rate);
-  const now = JSON.stringify(value.sounds);
-  if (now === shown) return; // A sound that plays is left alone.
-  shown = now;
-  list.replaceChildren(...value.sounds.map(card));
+  playStream(value.chunks, value.rate);
+  // A card that is there stays: its sound may be playing.
+  const before = cards;
+  cards = new Map();
+  for (const sound of value.sounds) {
+    const node = before.get(sound.audio.url) || card(sound);
+    node.querySelector("figcaption").textContent = sound.title;
+    node.className = sound.best ? "best" : "";
+    cards.set(sound.audio.url, node);
+  }
+  for (const [url, node] of before) if (!cards.has(url)) node.remove();
+  for (const node of cards.values()) if (!node.isConnected) list.append(node);
 }
 
 watch("value", show);

@@ -96,12 +96,13 @@ class _Guarded:
     self._app = app
 
   async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
-    if scope["type"] != "http" or scope["path"].endswith(_UPLOAD):
-      await self._app(scope, receive, send)
-      return
     most = limits.REQUEST_BYTES
-    if _FETCHED.search(scope["path"]):
+    if scope["type"] != "http":
+      await self._app(scope, receive, send)
+    elif _FETCHED.search(scope["path"]):
       await _refuse(send, 403, "this page fetches no URLs; upload files")
+    elif scope["path"].endswith(_UPLOAD):
+      await self._app(scope, receive, send)
     elif int(dict(scope["headers"]).get(b"content-length", 0)) > most:
       await _refuse(send, 413, f"more than {most} bytes; upload files")
     else:

@@ -73,7 +73,7 @@ def read(path: str | os.PathLike) -> Facts:
     if not isinstance(prompt := values["prompt"], str):
       raise UserError(f"prompt={prompt!r}: expected a string")
     # A prompt may look like a URL, which is refused in configs.
-    rest = configs.from_dict(Facts, values | {"prompt": ""})
+    rest = configs.from_dict(Facts, values | {"prompt": "", "command": ""})
     return dataclasses.replace(rest, prompt=prompt)
   except UserError as error:
     raise UserError(f"{path}: {error}; {_REMEDY}") from error

@@ -19,8 +19,10 @@ import threading
 
 from siren_jax.cli import runtime
 from siren_jax.cli.sounds import flags
+from siren_jax.common.errors import UserError
 
 EXTRA = "demo"
+_HIGHEST_PORT = 65535
 _IDLE_SECONDS = 10.0
 INTERRUPTED = (
   "the page is closed, its sounds and uploads are removed; the same command"
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax.cli.page import limits, making, serving
   from siren_jax.cli.page.gate import Closed, Gate
 
+  if args.port is not None and not 1 <= args.port <= _HIGHEST_PORT:
+    raise UserError(f"--port {args.port}: must be 1 to {_HIGHEST_PORT}")
   batch_size = api.BATCH_SIZE if args.batch_size is None else args.batch_size
   siren = api.load(
     args.model, flags.mesh(args.mesh), batch_size, dtype=args.dtype

@@ -95,7 +95,7 @@ def of_sound(
 
 def _command(facts: Mapping[str, Any]) -> str:
   """The command that reproduces this sound."""
-  settings, level = facts["settings"], facts["loudness"]
+  settings = facts["settings"]
   recording = facts["recording"] and Recording(**facts["recording"])
   values = {
     "model": facts["model_path"] or facts["model"],
@@ -103,8 +103,9 @@ def _command(facts: Mapping[str, Any]) -> str:
     "seed": facts["seed"],
     "sample": facts["sample"],
     "candidates": settings["candidates"],
-    **{name: settings[name] for name in runtime.SAMPLING_FLAGS},
-    "loudness": "none" if level is None else level,
+    # Without the flag, the setting of the model would hold.
+    **{name: _or_none(settings[name]) for name in runtime.SAMPLING_FLAGS},
+    "loudness": _or_none(facts["loudness"]),
     "mesh": facts["mesh"],
     "batch_size": facts["batch_size"],
     "dtype": facts["dtype"],
@@ -120,3 +121,7 @@ def _command(facts: Mapping[str, Any]) -> str:
   if facts["prompt"]:
     words += ["--", facts["prompt"]]
   return shlex.join(words)
+
+
+def _or_none(value: float | None) -> float | str:
+  return runtime.NONE if value is None else value

@@ -2,8 +2,10 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any
 
+from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
 STREAM = "-"  # of --out: standard output
@@ -95,12 +97,35 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     " by how well it fits the audio around it)",
   )
   add("--temperature", type=float, help="below 1: safer, above 1: more varied")
-  add("--top-k", type=int, help="sample from the k most likely codes")
-  add("--top-p", type=float, help="nucleus sampling: probability mass")
   add(
-    "--guidance", type=float, help="classifier-free guidance scale, such as 3"
+    "--top-k",
+    type=_or_none(int),
+    metavar="K",
+    help="sample from the k most likely codes; none: from all",
+  )
+  add(
+    "--top-p",
+    type=_or_none(float),
+    metavar="P",
+    help="nucleus sampling: probability mass; none: from all codes",
+  )
+  add(
+    "--guidance",
+    type=_or_none(float),
+    metavar="SCALE",
+    help="classifier-free guidance scale, such as 3; none: without guidance",
   )
   add_loading(group)
+
+
+def _or_none(kind: type) -> Callable[[str], Any]:
+  """A type of arguments: a number, or "none"."""
+
+  def parse(text: str) -> Any:
+    return text if text == runtime.NONE else kind(text)
+
+  parse.__name__ = kind.__name__  # argparse names it where it is wrong
+  return parse
 
 
 def add_loading(group: argparse._ActionsContainer) -> None:

@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     num_samples=args.num_samples,
     sample=args.sample,
     candidates=args.candidates,
-    **runtime.given(args, "batch_size", *runtime.SAMPLING_FLAGS),
+    **runtime.given(args, "batch_size"),
+    **runtime.sampling(args),
     **flags.loudness(args),
   )
   print(f"try next: {_next_command(args, prompts, recording)}")
@@ -90,7 +91,8 @@ def _stream(
     mesh=args.mesh,
     dtype=args.dtype,
     sample=args.sample,
-    **runtime.given(args, "gain", *runtime.SAMPLING_FLAGS),
+    **runtime.given(args, "gain"),
+    **runtime.sampling(args),
   )
 
 

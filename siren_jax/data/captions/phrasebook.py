@@ -30,7 +30,9 @@ _MIXTURE_POOLS = {"mixture": 0.6, "clause": 0.2, "setting": 0.2}
 _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
 _NOISES = "sounds?|noises?|notes?|recordings?"
-_ECHO = re.compile(rf"\b(?:{_NOISES}) (?:of (?:an? |the )?)?(?:{_NOISES})\b")
+_ECHO = re.compile(
+  rf"\b(?:{_NOISES}) (?:of (?:an? |the )?)?(?:{_NOISES})\b|\btogether together\b"
+)
 
 
 def categories() -> tuple[str, ...]:

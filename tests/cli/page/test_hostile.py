@@ -170,6 +170,7 @@ def test_what_is_too_large_is_refused_and_takes_no_memory(server):
   "path",
   ["file=/etc/passwd", "file=../../../../etc/passwd", "file=~/.bashrc",
    "file=http://127.0.0.1:1/", "file=https://example.org/",
+   "file=http://127.0.0.1:1/gradio_api/upload",
    "proxy=http://127.0.0.1:1/", "file=file:///etc/passwd",
    "file=/proc/self/environ", "file=%2Fetc%2Fpasswd"],
 )  # fmt: skip

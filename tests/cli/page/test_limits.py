@@ -99,3 +99,9 @@ def test_an_upload_and_its_name(tmp_path):
 def test_what_is_no_upload_is_refused(value):
   with pytest.raises(UserError, match="upload"):
     limits.upload(value)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_that_there_is_not_is_refused_at_once(port, user_error):
+  message = user_error(["demo", "--port", port, "--model", "not looked for"])
+  assert message == f"--port {port}: must be 1 to 65535"

@@ -121,14 +121,27 @@ def test_sounds_are_made_played_and_downloaded(tab, tmp_path):
   set_(tab, "Seconds", 1)
   tab.evaluate("""() => {
     window.started = 0;
+    window.waits = [];
     const start = AudioBufferSourceNode.prototype.start;
-    AudioBufferSourceNode.prototype.start = function (...when) {
+    AudioBufferSourceNode.prototype.start = function (when) {
       window.started += this.buffer.duration;
-      return start.apply(this, when);
+      window.waits.push(when - this.context.currentTime);
+      return start.call(this, when);
     };
   }""")
-  make(tab, "rain")
+  make(tab, "wind")
   assert tab.evaluate("window.started") == pytest.approx(1.0)
+  # A stream begins at once after another, and a card that is there stays.
+  tab.get_by_label("Words").fill("rain")
+  tab.get_by_role("button", name="Make sounds").click()
+  tab.wait_for_function("window.started > 1")
+  tab.wait_for_selector("figure a[download^=rain]")
+  tab.locator("figure").first.evaluate("figure => (figure.id = 'marked')")
+  finished(tab, 4)
+  assert tab.evaluate("window.started") == pytest.approx(2.0)
+  first, second = tab.evaluate("[waits[0], waits[waits.length / 2]]")
+  assert max(first, second) < 0.2
+  assert tab.locator("figure").first.get_attribute("id") == "marked"
   assert tab.locator("figure.best").count() == 1
   # The playhead follows the player.
   card = tab.locator("figure").first

@@ -146,7 +146,8 @@ def test_a_fact_that_is_missing_is_named(name, tmp_path):
 @pytest.mark.parametrize("prompt", ["s3://rain", "https://rain.org", " \n"])
 def test_a_prompt_may_be_any_text(prompt, tmp_path):
   path = tmp_path / "x.json"
-  path.write_text(json.dumps(FACTS | {"prompt": prompt}))
+  command = f"siren-jax generate -- {prompt}"
+  path.write_text(json.dumps(FACTS | {"prompt": prompt, "command": command}))
   assert again.read(path).prompt == prompt
 
 

@@ -86,16 +86,28 @@ def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
   np.testing.assert_allclose(written, generated, atol=1e-4)
 
 
-def test_a_sound_is_made_again_by_the_command_in_its_json(generate, tmp_path):
+@pytest.mark.parametrize(
+  "flags",
+  [
+    ("--top-k", "9", "--guidance", "1.5"),
+    ("--top-k", "none", "--top-p", "none", "--guidance", "none"),
+  ],
+)
+def test_a_sound_is_made_again_by_the_command_in_its_json(
+  flags, generate, tmp_path
+):
   assert (
     generate(
       "rain", "wind", "--num-samples", "2", "--seed", "3", "--candidates",
-      "2", "--top-k", "9", "--guidance", "1.5", "--loudness", "none",
+      "2", *flags, "--loudness", "none",
     ) == 0
   )  # fmt: skip
   first = tmp_path / "wind-seed3-1.wav"
   facts = json.loads(first.with_suffix(".json").read_text())
   assert facts["sample"] == 1 and -1 <= facts["clap_score"] <= 1
+  settings = facts["settings"]
+  off = "none" in flags
+  assert (settings["top_k"] is None, settings["guidance"] is None) == (off, off)
   again = shlex.split(facts["command"])
   assert again[0] == "siren-jax"
   assert main([*again[1:2], "--out", "again.wav", *again[2:]]) == 0

@@ -21,7 +21,7 @@ ROWS = (
   ("dog_bark", "Bo", "CC-BY", "https://www.freesound.org/people/Bo/", "1"),
   ("rain", "Ada", "CC0", "a", "1"),
   ("hail", "Cy", "CC0", "", "2"),
-  ("", "", "CC0", "http://freesound.org/people/Dee/sounds/7/", "1"),
+  ("", "", "https://cc.org/by/3.0/", "http://freesound.org/people/Dee/", "1"),
 )
 
 
@@ -51,7 +51,7 @@ def test_an_export_keeps_what_was_trained_on(knowing):
   assert [(c.author, c.license, c.source, c.clips) for c in known.credits] == [
     ("Ada", "CC0", "a", 3),
     ("Bo", "CC-BY", "freesound.org", 1),
-    ("Dee", "CC0", "freesound.org", 1),
+    ("Dee", "cc.org/by/3.0/", "freesound.org", 1),
   ]
   card = (knowing / "README.md").read_text()
   assert "dog bark (3)" in card and "hail" not in card
