@@ -22,7 +22,6 @@ import numpy as np
 import siren_jax
 from benchmarks.alignment import MEASURES, Judges
 
-BASE = "siren-small"
 ROWS = {
   "clap": {"rewards": ("clap",)},
   "deep_likelihood": {"rewards": ("deep_likelihood",)},
@@ -43,7 +42,7 @@ def align(settings: dict, seed: int, args, workdir: pathlib.Path) -> str:
     *(sys.executable, "-m", "siren_jax", "align"),
     "--config=configs/align_nano.py",
     f"--workdir={workdir}",
-    f"--config.data.start={BASE}",
+    f"--config.data.start={args.model}",
     f"--config.data.path={args.prompts}",
     f"--config.train.steps={args.steps}",
     f"--config.optimizer.steps={args.steps}",
@@ -128,6 +127,7 @@ def main():
   add = parser.add_argument
   add("--manifest", type=pathlib.Path, required=True)
   add("--held-out-fold", default="4")
+  add("--model", default="siren-small", help="aligned and compared with")
   add("--judge", required=True, help="a CLAP that did not reward")
   add("--prompts", required=True, help="text file or prepared data set")
   add("--workdir", type=pathlib.Path, required=True)
@@ -145,7 +145,7 @@ def main():
   )
   home = args.workdir.absolute()
   file_name = f"judged-{args.samples}-{args.claims}.npz"
-  base = measure(judges, BASE, home / "stage1" / file_name)
+  base = measure(judges, args.model, home / "stage1" / file_name)
   print(f"| rewarded | {' | '.join(MEASURES)} |")
   print("|" + "---|" * (len(MEASURES) + 1))
   means = [f"{base[m].mean():.3f}" for m in MEASURES]

@@ -13,7 +13,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+  "Batch": "siren_jax.api",
+  "Closest": "siren_jax.api",
   "Siren": "siren_jax.api",
+  "Sound": "siren_jax.api",
   "load": "siren_jax.api",
   "play": "siren_jax.api",
   "save": "siren_jax.api",

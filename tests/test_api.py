@@ -286,9 +286,11 @@ def test_encode_and_decode_take_one_clip_or_a_batch(siren):
   assert codes.shape == (1, siren.bundle.codec.config.num_codebooks, frames)
   assert np.issubdtype(codes.dtype, np.integer)
   np.testing.assert_array_equal(siren.encode(audio_S[None]), codes)
+  np.testing.assert_array_equal(codes, siren.bundle.codec.encode(audio_S[None]))
   audio = siren.decode(codes)
   assert audio.shape == (1, frames * hop)
   np.testing.assert_array_equal(siren.decode(codes[0]), audio)
+  np.testing.assert_allclose(audio, siren.bundle.codec.decode(codes), atol=1e-5)
 
 
 def test_codes_are_checked(siren):

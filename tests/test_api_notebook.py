@@ -13,6 +13,7 @@ import pytest
 
 import siren_jax as sj
 from siren_jax.api.sounds import Sound
+from siren_jax.audio import spectrogram
 from siren_jax.common.errors import UserError
 
 RATE = 16_000
@@ -56,10 +57,18 @@ def test_rows_and_rates(shown):
   assert np.abs(loud_S).max() == 1
 
 
-def test_pictures(shown):
+def test_pictures(shown, monkeypatch):
+  drawn, save = [], spectrogram.save
+
+  def spy(file, audio_S, rate, title):
+    drawn.append((rate, title))
+    save(file, audio_S, rate, title)
+
+  monkeypatch.setattr(spectrogram, "save", spy)
   sj.show(Sound(BEEP_S, "a beep", 0, None))
-  sj.show([BEEP_S, BEEP_S], title="beeps")
+  sj.show([BEEP_S, BEEP_S], 8000, title="beeps")
   assert len(shown) == 3
+  assert drawn == [(RATE, "a beep"), (8000, "beeps"), (8000, "beeps")]
   for picture in shown:
     assert picture.data.startswith(b"\x89PNG")
     assert base64.b64decode(picture._repr_png_()) == picture.data

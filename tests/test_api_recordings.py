@@ -195,6 +195,70 @@ def test_only_the_hole_is_filled(siren, recording):
     np.testing.assert_array_equal(filled, again)
 
 
+class Reached(Exception):
+  """Holds the request that reached the model."""
+
+
+def _requested(monkeypatch, siren, name, call):
+  def reach(request, *_):
+    raise Reached(request)
+
+  monkeypatch.setattr(siren._model, name, reach)
+  with pytest.raises(Reached) as reached:
+    call()
+  return reached.value.args[0]
+
+
+def test_a_fill_continues_what_is_before_the_hole(
+  siren, recording, hop, monkeypatch
+):
+  request = _requested(
+    monkeypatch, siren, "fill", lambda: siren.fill(recording, 0.4, 0.9)
+  )
+  first, last = (round(x * siren.sample_rate) for x in (0.4, 0.9))
+  assert request.begin == first // hop > 0
+  assert request.end == -(-last // hop)
+
+
+def test_a_variation_keeps_as_many_codebooks_as_it_says(
+  siren, recording, monkeypatch
+):
+  request = _requested(
+    monkeypatch, siren, "draw", lambda: siren.vary(recording, 3)
+  )
+  assert request.num_kept == 3
+  np.testing.assert_array_equal(request.kept_NxT, siren._model.codes(recording))
+
+
+def test_a_hole_is_faded_in_and_out():
+  audio_S, filled_S = np.ones(4000, np.float32), np.zeros(4000, np.float32)
+  out_S = recordings.with_hole_filled(audio_S, filled_S, 1000, 3000, 16000)
+  assert not out_S[1000:3000].any()
+  assert (np.diff(out_S[:1000]) <= 0).all() and out_S[0] == 1 > out_S[999]
+  assert (np.diff(out_S[3000:]) >= 0).all() and out_S[-1] == 1 > out_S[3000]
+
+
+def test_a_score_is_the_mean_over_windows_and_a_prefix_the_last_one(siren):
+  model = siren._model
+  room = model.window * model.hop
+  rng = np.random.default_rng(0)
+  noise_S = rng.normal(0, 0.1, room).astype("f4")
+  tone_S = np.sin(np.arange(room) * 0.3).astype("f4") / 2
+  short_S = tone_S[: room // 2]
+  scores = [siren.clap_score(x, PROMPT) for x in (noise_S, short_S)]
+  assert abs(scores[0] - scores[1]) > 1e-3
+  both = siren.clap_score(np.concatenate([noise_S, short_S]), PROMPT)
+  assert both == pytest.approx((2 * scores[0] + scores[1]) / 3, abs=1e-4)
+  tone_E = model.embedding(tone_S)
+  last_E = model.embedding(np.concatenate([noise_S, tone_S]))
+  np.testing.assert_allclose(last_E, tone_E, atol=1e-5)
+  prefix = model.prefix(tone_S, with_words=False)
+  np.testing.assert_array_equal(prefix["target_E"], tone_E)
+  assert "target_E" not in model.prefix(tone_S, with_words=True)
+  means = pieces.mean_scores([np.array([0.0, 1.0]), None, np.array([0.5, 0.0])])
+  assert list(means) == [0.25, 0.5]
+
+
 def test_a_hole_may_lie_at_either_end(siren, recording):
   length = len(recording) / siren.sample_rate
   past = length + 0.0004  # rounded to milliseconds

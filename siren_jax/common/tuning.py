@@ -111,10 +111,10 @@ TPU = Tuning(
 OTHER_GPU = dataclasses.replace(
   GPU, dtype="float32", attention=None, fused_rows=0
 )
-# NVIDIA GPUs since Ampere (2020).
+# NVIDIA GPUs since Ampere (2020). By name: described devices have no more.
 _NEW_GPUS = re.compile(
-  r"\b(A10G?|A30|A40|A100|L4|L40S?|G?H[12]00|G?B[123]00|RTX [345]0\d0"
-  r"|RTX A\d+|RTX \d000 Ada)\b"
+  r"\b(A2|A10G?|A16|A30|A40|A[18]00|L2|L4|L20|L40S?|G?H[128]00|H20|G?B[123]00"
+  r"|GB10|Orin|Thor|RTX [345]0\d0|RTX A\d+|RTX \d000 Ada|RTX PRO \d+)\b"
 )
 
 

@@ -150,7 +150,7 @@ def test_a_push_that_fails_is_one_line(name, env, message, run, tmp_path):
   assert done.returncode == 0, done.stderr
   (line,) = done.stdout.splitlines()
   assert line.startswith(f"{name}: ") and message in line
-  if "reached" in message or "right" in message:
+  if "reached" in message or "access" in message:
     repo, revision = hubs.parse(name)
     command = rf"hf upload {repo} {tmp_path}"
     command += f" --revision {revision}" if revision else ""

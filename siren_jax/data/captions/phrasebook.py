@@ -31,7 +31,8 @@ _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
 _NOISES = "sounds?|noises?|notes?|recordings?"
 _ECHO = re.compile(
-  rf"\b(?:{_NOISES}) (?:of (?:an? |the )?)?(?:{_NOISES})\b|\btogether together\b"
+  rf"\b(?:{_NOISES}) (?:of (?:an? |the )?)?(?:{_NOISES})\b"
+  r"|\btogether together\b"
 )
 
 

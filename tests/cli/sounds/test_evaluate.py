@@ -75,7 +75,9 @@ def test_figures_of_before_stay(folders, tiny_bundle, capsys):
 def test_prompts_are_made_first(folders, tiny_bundle):
   (folders / "list.txt").write_text("a dog barking\nrain\n")
   args = ["--prompts", "list.txt", "--seconds", "1", "--json", "out.json"]
-  assert _evaluate(tiny_bundle, "made", "real", *args) == 0
+  assert _evaluate(tiny_bundle, "made", "real", *args, "--seed", "3") == 0
+  facts = json.loads(next((folders / "made").glob("*.json")).read_text())
+  assert (facts["seed"], facts["seconds"]) == (3, 1.0)
   values = json.loads((folders / "out.json").read_text())
   assert "kl" not in values and "clap" in values
   assert len(list((folders / "made").glob("*.wav"))) == 2

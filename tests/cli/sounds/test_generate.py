@@ -11,7 +11,7 @@ import tqdm.auto
 
 import siren_jax
 from siren_jax import api
-from siren_jax.cli import outputs
+from siren_jax.cli import outputs, runtime
 from siren_jax.cli.main import main
 
 
@@ -89,7 +89,16 @@ def test_file_and_python_agree(generate, tmp_path, tiny_bundle):
 @pytest.mark.parametrize(
   "flags",
   [
-    ("--top-k", "9", "--guidance", "1.5"),
+    (
+      "--top-k",
+      "9",
+      "--top-p",
+      "0.8",
+      "--guidance",
+      "1.5",
+      "--temperature",
+      "0.5",
+    ),
     ("--top-k", "none", "--top-p", "none", "--guidance", "none"),
   ],
 )
@@ -154,7 +163,7 @@ def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
   """What it makes of them is tested in test_api."""
   load, arguments = api.load, []
 
-  def spy(model, mesh, batch_size, dtype):
+  def spy(model, mesh=None, batch_size=1, *, dtype=None):
     arguments.append((mesh, dtype))
     return load(model, None, batch_size, dtype=dtype)
 
@@ -162,9 +171,10 @@ def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
   assert generate("rain") == 0
   flags = "--mesh", "expert=2, data=4", "--dtype", "bfloat16"
   assert generate("rain", *flags) == 0
-  mesh = siren_jax.MeshConfig(data=4, expert=2)
-  assert arguments == [(None, None), (mesh, "bfloat16")]
   out = capsys.readouterr().out
+  assert generate("rain", *flags, "--out", "-") == 0
+  mesh = siren_jax.MeshConfig(data=4, expert=2)
+  assert arguments == [(None, None), (mesh, "bfloat16"), (mesh, "bfloat16")]
   assert "--mesh 'expert=2, data=4' --dtype bfloat16" in out
   facts = json.loads((tmp_path / "rain-seed0-2.json").read_text())
   assert facts["dtype"] == "bfloat16"
@@ -182,8 +192,16 @@ def test_a_long_sound_is_that_of_python(generate, tmp_path, tiny_bundle):
     np.testing.assert_allclose(written_S, expected_S, atol=1.01 / 2**15)
 
 
-def test_progress_is_in_seconds_of_sound(generate, monkeypatch):
-  bars = []
+def test_progress_is_in_seconds_of_sound(generate, monkeypatch, tiny_model):
+  bars, added = [], []
+  config = tiny_model.codec.config
+  frame = config.hop / config.sample_rate
+  add = runtime.SecondsBar.add
+  monkeypatch.setattr(
+    runtime.SecondsBar,
+    "add",
+    lambda bar, seconds: added.append(seconds) or add(bar, seconds),
+  )
 
   class Bar(tqdm.auto.tqdm):
     def __init__(self, **options):
@@ -194,6 +212,7 @@ def test_progress_is_in_seconds_of_sound(generate, monkeypatch):
   assert generate("rain", "--num-samples", "5", "--seconds", "0.21") == 0
   assert bars[0].total == pytest.approx(1.05)
   assert bars[0].n == pytest.approx(1.05)
+  assert sum(added) == pytest.approx(1.05, abs=5 * frame)
   line = bars[0].fp.getvalue().split("\r")[-1]
   assert "1.1/1.1 s of sound" in line or "1.0/1.0 s of sound" in line
   assert "s/s" in line
