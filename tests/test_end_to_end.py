@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,8 +161,12 @@ def test_alignment_makes_a_bundle(runs, aligned, inspect, tmp_path):
 
 
 def test_alignment_of_a_work_directory(runs, tmp_path):
+  # A bundle of another run does not pass for the result.
+  shutil.copytree(runs / "bundle", tmp_path / "bundle-4")
   out = run(*align(runs / "experts", tmp_path, "--name=other"))
-  assert siren_jax.load(tmp_path / "bundle-4").bundle.name == "other"
+  assert siren_jax.load(tmp_path / "bundle-4-2").bundle.name == "other"
+  again = run(*align(runs / "experts", tmp_path, "--name=other"))
+  assert "bundle-4-2 already exists" in again
   assert "train/reward" in out
 
 

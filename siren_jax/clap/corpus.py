@@ -186,6 +186,8 @@ def prepare(
       words, corpus = make(
         tokenizer.load(folder / TOKENIZER) if folder else None
       )
+    # Never the tokenizer of one with the corpus of another.
+    (workdir / CORPUS).unlink(missing_ok=True)
     with replacing(workdir / TOKENIZER) as file:
       file.write(words.to_str(pretty=True).encode())
     corpus.save(workdir / CORPUS, key)  # last: it marks both as complete

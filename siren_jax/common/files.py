@@ -190,6 +190,23 @@ def _unwritable(path: Path, error: OSError) -> UserError:
   )
 
 
+def check_replaceable(folder: Path) -> None:
+  """Checks that a finished folder can get the name.
+
+  Raises:
+    UserError: it is the current folder or a mount point.
+  """
+  if folder.exists() and folder.resolve() == Path.cwd():
+    what = "the current folder"
+  elif os.path.ismount(folder):
+    what = "a mount point"
+  else:
+    return
+  raise UserError(
+    f"{folder} is {what}, which cannot be replaced; give a folder in it"
+  )
+
+
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
   """A folder that gets its name if the block succeeds.

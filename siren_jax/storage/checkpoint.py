@@ -7,6 +7,8 @@ read is moved aside (never deleted) once an older one has been restored.
 
 import contextlib
 import dataclasses
+import errno
+import itertools
 import json
 import logging
 import shutil
@@ -147,9 +149,9 @@ class Checkpoints:
           ),
         )
         _verify(items.state, items.sums, data=items.data, config=items.config)
-      except MemoryError:  # not an error of the checkpoint
-        raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
+        if _is_of_machine(error):
+          raise
         broken[step] = error
         _log.warning(
           "checkpoint %d cannot be read, trying the one before", step
@@ -168,8 +170,11 @@ class Checkpoints:
   def _move_aside(self, steps: Sequence[int]) -> None:
     if steps and jax.process_index() == 0:
       for step in steps:
-        path = self.directory / str(step)
-        path.rename(path.with_name(f"unreadable-{step}"))
+        aside = self.directory / f"unreadable-{step}"
+        number = itertools.count(2)
+        while aside.exists():
+          aside = self.directory / f"unreadable-{step}-{next(number)}"
+        (self.directory / str(step)).rename(aside)
     if steps:
       self._manager.reload()
 
@@ -187,6 +192,13 @@ class Checkpoints:
       f"cannot write a checkpoint to {self.directory}: {reason}; then run the"
       " same command again (it resumes from the last complete one)"
     )
+
+
+def _is_of_machine(error: Exception) -> bool:
+  """Whether it is not the checkpoint that is at fault but what reads it."""
+  if isinstance(error, OSError):
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+  return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def restore_params(
@@ -222,9 +234,9 @@ def restore_params(
     for step in steps:
       try:
         config, params, extra = _read_params(manager, step, prefer_ema)
-      except MemoryError:  # not an error of the checkpoint
-        raise
       except Exception as error:  # Orbax raises many kinds for a broken file.
+        if _is_of_machine(error):
+          raise
         _log.warning("checkpoint %d cannot be read: %s", step, error)
         continue
       arrays = dict(checksums.named({"params": params, "extra": extra}))

@@ -17,6 +17,7 @@ import numpy as np
 
 from siren_jax.common import files, paths
 from siren_jax.common.errors import UserError
+from siren_jax.training.events import Events
 
 # Without tqdm's own rate, which includes pauses.
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
@@ -48,7 +49,7 @@ class MetricWriter:
     self._columns = list(
       dict.fromkeys(n for r in self._rows.values() for n in r)
     )
-    self._tensorboard = _tensorboard(Path(workdir) / "tensorboard", step)
+    self._events = _events(Path(workdir) / "tensorboard", step)
     if self._path.exists():
       self._rewrite()
 
@@ -65,9 +66,10 @@ class MetricWriter:
     self._columns += [n for n in scalars if n not in self._columns]
     with self._written():
       self._rewrite() if known else self._append(step)
-      if self._tensorboard:
+      if self._events:
         for name, value in scalars.items():
-          self._tensorboard.add_scalar(name, value, step)
+          self._events.scalar(name, value, step)
+        self._events.flush()
 
   def write_sounds(
     self, step: int, sounds: Mapping[str, np.ndarray], sample_rate: int
@@ -77,7 +79,7 @@ class MetricWriter:
     Raises:
       UserError: the file cannot be written (full disk).
     """
-    if not (sounds and self._tensorboard):
+    if not (sounds and self._events):
       return
     from siren_jax.audio import spectrogram
 
@@ -86,8 +88,9 @@ class MetricWriter:
         for i, audio_S in enumerate(np.clip(audio_BxS, -1, 1)):
           tag = f"sound_{i}/{name}"
           picture = spectrogram.figure_of(audio_S, sample_rate)
-          self._tensorboard.add_audio(tag, audio_S, step, sample_rate)
-          self._tensorboard.add_figure(tag, picture, step, close=False)
+          self._events.sound(tag, audio_S, sample_rate, step)
+          self._events.picture(tag, picture, step)
+      self._events.flush()
 
   @contextlib.contextmanager
   def _written(self) -> Iterator[None]:
@@ -101,9 +104,9 @@ class MetricWriter:
 
   def close(self) -> None:
     """Flushes and closes the TensorBoard file."""
-    if self._tensorboard:
+    if self._events:
       with contextlib.suppress(OSError):  # Full disk: `write` said so.
-        self._tensorboard.close()
+        self._events.close()
 
   def _append(self, step: int) -> None:
     with self._path.open("a", newline="") as file:
@@ -231,10 +234,8 @@ def _read(path: Path) -> dict[int, dict[str, str]]:
     ) from error
 
 
-def _tensorboard(directory: Path, step: int) -> Any:
-  """Writer of event files, or None on a machine without tensorboardX."""
+def _events(directory: Path, step: int) -> Events | None:
+  """An event file, or None on a machine without tensorboardX."""
   if importlib.util.find_spec("tensorboardX") is None:
     return None
-  from tensorboardX import SummaryWriter
-
-  return SummaryWriter(str(directory), purge_step=step + 1)
+  return Events(directory, step)

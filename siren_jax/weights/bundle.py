@@ -242,11 +242,7 @@ def check_new(folder: str | os.PathLike) -> pathlib.Path:
   folder = paths.local(folder)
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     raise UserError(f"{folder} exists; choose another folder or remove it")
-  if folder.resolve() == pathlib.Path.cwd():
-    raise UserError(
-      f"{folder} is the current folder, which cannot be replaced; give a folder"
-      " in it"
-    )
+  files.check_replaceable(folder)
   return folder
 
 

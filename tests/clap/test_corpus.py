@@ -132,6 +132,26 @@ def test_a_corpus_that_is_taken_over_has_the_classes_of_its_run(tmp_path):
   assert texts.label_Q.max() == 1 and (texts.label_Q >= 0).sum() == 1
 
 
+def test_a_tokenizer_is_never_beside_the_corpus_of_another(
+  tmp_path, monkeypatch
+):
+  made_from = {"captions": {}, "seed": 0}
+  corpus.prepare(tmp_path, "", _make, made_from)
+
+  def full(*_):
+    raise UserError("no space left")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(corpus.Corpus, "save", full)
+    with pytest.raises(UserError):
+      corpus.prepare(
+        tmp_path, "", lambda _: _make(vocab_size=150), made_from | {"seed": 1}
+      )
+  words, texts = corpus.prepare(tmp_path, "", _make, made_from)
+  ids_QxP, _ = tokenizer.tokenize(words, ["a dog"], 8)
+  assert (texts.ids_QxP == ids_QxP).all(1).any()
+
+
 def test_texts_that_are_cut_to_the_same_ids_have_no_class():
   words, texts = _make()
   same = {"a dog " * 8 + x: k for k, x in enumerate(("rain", "both"))}

@@ -119,6 +119,41 @@ def test_damaged_newest_step_is_moved_aside(workdir, damage, item, caplog):
   assert restore(workdir).step == 3
 
 
+def test_a_second_damaged_step_is_moved_aside_too(workdir):
+  for names in ({"unreadable-3"}, {"unreadable-3", "unreadable-3-2"}):
+    if not (workdir / "checkpoints" / "3").exists():
+      with Checkpoints(workdir, keep=3) as checkpoints:
+        checkpoints.save(3, state_at(3), {"n": 3}, {})
+    file = max(files_of(workdir, 3, "state"), key=lambda f: f.stat().st_size)
+    flip(file)
+    assert restore(workdir).step == 2
+    aside = {p.name for p in (workdir / "checkpoints").glob("unreadable-*")}
+    assert aside == names
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    MemoryError(),
+    jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
+    OSError(24, "Too many open files"),
+  ],
+)
+def test_a_machine_that_lacks_room_is_not_a_damaged_step(
+  workdir, error, monkeypatch
+):
+  def fail(*_, **__):
+    raise error
+
+  monkeypatch.setattr(checkpoint.ocp.CheckpointManager, "restore", fail)
+  with pytest.raises(type(error)):
+    restore(workdir)
+  with pytest.raises(type(error)):
+    restore_params(workdir)
+  steps = {p.name for p in (workdir / "checkpoints").iterdir() if p.is_dir()}
+  assert {"2", "3"} <= steps and not any("unreadable" in s for s in steps)
+
+
 def test_a_checkpoint_with_sums_of_before_is_read_and_verified(workdir):
   """They did not weigh an array's elements by their positions."""
   (file,) = [f for f in files_of(workdir, 3, "sums") if f.name == "metadata"]

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import pathlib
 import sys
 import types
 
@@ -110,6 +112,29 @@ def test_full_disk_is_one_line(tmp_path, monkeypatch):
   with pytest.raises(UserError, match="No space left on device; make room"):
     writer.write(1, {"loss": 1.0})
   writer.close()
+
+
+def test_a_disk_that_is_full_for_tensorboard_is_one_line(tmp_path):
+  writer = MetricWriter(tmp_path, 0)
+  with open("/dev/full", "wb") as full:
+    os.dup2(full.fileno(), _descriptor(tmp_path / "tensorboard"))
+  for _ in range(3):  # a thread that has died would block the third
+    with pytest.raises(UserError, match="No space left on device; make room"):
+      writer.write_sounds(1, {"made": np.zeros((2, 80_000))}, 16_000)
+    with pytest.raises(UserError, match="No space left on device; make room"):
+      writer.write(1, {"loss": 1.0})
+  writer.close()
+
+
+def _descriptor(folder):
+  """Of the open file in a folder."""
+  (file,) = folder.iterdir()
+  (number,) = (
+    int(link.name)
+    for link in pathlib.Path("/proc/self/fd").iterdir()
+    if link.exists() and link.samefile(file)
+  )
+  return number
 
 
 def test_without_a_terminal_progress_is_plain_lines(capsys):

@@ -10,6 +10,7 @@ training finishes, the aligned model is saved as a bundle in the work directory.
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 from typing import Any
 
@@ -76,7 +77,11 @@ def _align(
   )
   if jax.process_index():
     return
-  out = current.workdir / f"bundle-{int(state.step)}"
+  first = out = current.workdir / f"bundle-{int(state.step)}"
+  number = itertools.count(2)
+  # One of an earlier run in the same folder may have the name.
+  while out.exists() and not _is_of(out, model):
+    out = first.with_name(f"{first.name}-{next(number)}")
   if out.exists():
     runtime.print_status(f"{out} already exists")
     export.print_next_command(out)
@@ -84,6 +89,20 @@ def _align(
     section = _rewarded(experiment, start.name, int(state.step))
     notes = notes or its_notes or model_card.NO_NOTES
     export.save(out, model, f"{section}\n{notes}", license)
+
+
+def _is_of(folder: pathlib.Path, model: Any) -> bool:
+  """Whether a bundle has the experts of a model."""
+  import jax
+  import numpy as np
+
+  from siren_jax.weights import bundle
+
+  def is_same(stored: Any, own: Any) -> bool:
+    return np.array_equal(*(np.asarray(x, np.float16) for x in (stored, own)))
+
+  params = bundle.load(folder).params
+  return jax.tree.all(jax.tree.map(is_same, params, model.params))
 
 
 def _start(source: str) -> tuple[Any, str | None, str | None]:

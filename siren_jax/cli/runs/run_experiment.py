@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from siren_jax.cli import runtime
+from siren_jax.common import paths
 from siren_jax.common.errors import UserError
 from siren_jax.storage import run_config
 
@@ -160,7 +161,7 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   resumed = bool(folders.steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
-  if resumed and kind != "align":
+  if resumed and kind != "align" and not _reads_start(experiment):
     inputs |= _started_from(experiment, workdir)
   config = kinds.to_json(experiment) | {run_config.INPUTS: inputs}
   if resumed:
@@ -214,8 +215,13 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
   return values
 
 
+def _reads_start(experiment: Any) -> bool:
+  """Whether a resumed run depends on its start: on a locked text tower."""
+  return bool(getattr(getattr(experiment, "loss", None), "lock_text", False))
+
+
 def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:
-  """The recorded fingerprint of a resumed run's start, which is no longer read.
+  """The recorded fingerprint of the start of a run that has gone beyond it.
 
   The start is a work directory at the same path, which may have trained on.
   """
@@ -239,12 +245,33 @@ def fit(
   """Trains over the mesh; the state at the end."""
   from siren_jax import training
 
+  def unchanged_eval_data() -> Any:
+    _check_unchanged(run)
+    return eval_data()
+
   return training.train(
     task,
     run.experiment.train,
     run.mesh,
     train_data,
-    eval_data,
+    unchanged_eval_data,
     run.workdir,
     run.config,
   )
+
+
+def _check_unchanged(run: Run) -> None:
+  """Refuses to evaluate on a data set that has taken the place of the run's."""
+  from siren_jax.data.sets import index
+  from siren_jax.storage import folders
+
+  for name in ("path", "validation"):
+    path = getattr(run.experiment.data, name, "")
+    recorded = run.config[run_config.INPUTS].get(f"data.{name}")
+    if not (path and (paths.local(path) / folders.DATASET_INFO).exists()):
+      continue
+    if index.fingerprint(path) != recorded:
+      raise UserError(
+        f"data.{name}={path}: another data set took its place during the run;"
+        " put the first one back, and run the same command again"
+      )

@@ -74,7 +74,7 @@ class _Split:
   def __init__(self, path: Path, split: str, cached: bool):
     tfds_builder = _tfds_builder(path)
     _check_split(path, split, tfds_builder.info.splits)
-    self._path = path
+    self._path, self._identity = path, _identity(path)
     with _reading(path):
       self._data = tfds_builder.as_data_source(split)
     small = tfds_builder.info.dataset_size < MAX_CACHED_BYTES
@@ -91,8 +91,23 @@ class _Split:
     return self._cache[index]
 
   def _read(self, index: int) -> Element:
+    # Shards are opened when they are first read.
+    if _identity(self._path) not in (self._identity, None):
+      raise UserError(
+        f"{self._path}: another data set took its place while it was read; run"
+        " the same command again"
+      )
     with _reading(self._path):
       return _decode(self._data[index])
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+  """Of the files at `path`; None if there are none any more."""
+  try:
+    status = (path / folders.DATASET_INFO).stat()
+  except OSError:
+    return None
+  return status.st_ino, status.st_mtime_ns
 
 
 def previous(path: Path) -> Path:

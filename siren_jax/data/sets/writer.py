@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from siren_jax.common import extras, paths
+from siren_jax.common import extras, files, paths
 from siren_jax.common.errors import UserError
 from siren_jax.data.sets import index, reader
 from siren_jax.data.sets.index import SplitIndex
@@ -86,16 +86,20 @@ def write(
         finish(folder)
       _replace(folder, out)
       return indices
-  except OSError as error:
+  except (OSError, RuntimeError) as error:
+    # array_record raises a RuntimeError on a full disk.
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, RuntimeError) and "No space left" not in reason:
+      raise
     raise UserError(
-      f"{out}: cannot write ({error.strerror or error}); free space or choose"
-      " another folder"
+      f"{out}: cannot write ({reason}); free space or choose another folder"
     ) from error
 
 
 def check_target(out: str | os.PathLike) -> None:
   """Refuses to write over anything but a data set (or nothing)."""
   out = paths.local(out)
+  files.check_replaceable(out)
   if not out.exists() or (out / folders.DATASET_INFO).exists():
     return
   if not out.is_dir() or any(out.iterdir()):

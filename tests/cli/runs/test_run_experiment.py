@@ -1,6 +1,7 @@
 """What a training verb checks before it compiles anything."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -128,6 +129,27 @@ def test_a_start_that_trained_on_is_no_other(
   assert "has different contents" in user_error(run(moved))
   shutil.rmtree(tmp_path / "moved" / "checkpoints" / "2")
   assert main(run(moved)) == 0
+
+
+def test_a_start_of_a_locked_tower_that_trained_on_is_refused(tmp_path):
+  """Its prompts are read from the start whenever the run is resumed."""
+  loss = dataclasses.make_dataclass("Loss", ["lock_text"])
+  experiment = dataclasses.make_dataclass("Experiment", ["loss"])
+  assert run_experiment._reads_start(experiment(loss(True)))
+  assert not run_experiment._reads_start(experiment(loss(False)))
+  assert not run_experiment._reads_start(object())
+
+
+def test_a_set_that_is_replaced_during_a_run_is_noticed(
+  run, user_error, tmp_path, monkeypatch
+):
+  def train(task, config, mesh, train_data, eval_data, *_):
+    eval_data()
+    prepare_set(tmp_path / "audio", seed=2)
+    eval_data()
+
+  monkeypatch.setattr(training, "train", train)
+  assert "another data set took its place" in user_error(run())
 
 
 def test_free_changes_are_reported_and_the_schedule_is_not_free(

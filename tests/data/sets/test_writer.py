@@ -136,6 +136,40 @@ def test_records_are_shuffled_by_their_ids(tmp_path):
   assert ids not in (sorted(ids), [f"r{n}" for n in range(30)])
 
 
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+  def full(*_):
+    raise RuntimeError("write() failed: No space left on device; path: x")
+
+  monkeypatch.setattr(writer, "_write_splits", full)
+  with pytest.raises(UserError, match="No space left on device.*free space"):
+    write(tmp_path / "set")
+  assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["the current folder", "a mount point"])
+def test_a_folder_that_cannot_be_replaced_is_refused_first(
+  what, tmp_path, monkeypatch
+):
+  if what == "a mount point":
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+  else:
+    monkeypatch.chdir(tmp_path)
+  with (
+    pytest.raises(UserError, match=f"is {what}"),
+    writer.claim(tmp_path, overwrite=True),
+  ):
+    pass
+
+
+def test_a_reader_notices_that_its_set_was_replaced(tmp_path):
+  write(tmp_path / "set")
+  source = reader.open_source(tmp_path / "set", "train", cached=False)
+  assert source[0]["id"] == source[0]["id"]
+  write(tmp_path / "set", range(20, 25))
+  with pytest.raises(UserError, match="another data set took its place"):
+    source[0]
+
+
 def test_unknown_sets_and_splits(tmp_path):
   with pytest.raises(UserError, match="prepare-data"):
     reader.open_source(tmp_path, "train")
