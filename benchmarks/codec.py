@@ -64,12 +64,14 @@ def _mel(original_BxS: jax.Array, other_BxS: jax.Array) -> jax.Array:
 
 
 def mel_distance(original_S: np.ndarray, other_S: np.ndarray) -> float:
-  """Multi-scale mel distance; zeros fill up the last half second."""
+  """Multi-scale mel distance.
+
+  Zeros fill up the last half second; they are equal, and do not count.
+  """
   size = -(-len(original_S) // _MEL_STEP) * _MEL_STEP
   pair = (original_S, other_S)
-  return float(
-    _mel(*(librosa.util.fix_length(x, size=size)[None] for x in pair))
-  )
+  padded = (librosa.util.fix_length(x, size=size)[None] for x in pair)
+  return float(_mel(*padded)) * size / len(original_S)
 
 
 def pitch(audio_S: np.ndarray) -> np.ndarray:

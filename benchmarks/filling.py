@@ -127,23 +127,25 @@ class Filler:
     """dB, the mean over both joints."""
     size = round(AROUND * self._rate)
     joints = [round(s * self._rate) for s in (BEGIN, END)]
-    loudest = self._log_mel(audio_S).max()
+    floor = self._log_mel(audio_S).max() - RANGE
+
+    def level(part_S: np.ndarray) -> np.ndarray:
+      return np.maximum(self._log_mel(part_S), floor).mean(1)
+
     steps = [
-      np.maximum(self._log_mel(audio_S[joint : joint + size]), loudest - RANGE)
-      - np.maximum(
-        self._log_mel(audio_S[joint - size : joint]), loudest - RANGE
-      )
+      level(audio_S[joint : joint + size])
+      - level(audio_S[joint - size : joint])
       for joint in joints
     ]
     return float(np.mean([np.sqrt(np.mean(step**2)) for step in steps]))
 
   def _log_mel(self, audio_S: np.ndarray) -> np.ndarray:
-    """dB [M], the mean over frames."""
+    """dB [M, T]."""
     power_MxT = librosa.feature.melspectrogram(
       y=audio_S, sr=self._rate, n_fft=512, hop_length=160, n_mels=BANDS,
       center=False,
     )  # fmt: skip
-    return np.mean(10 * np.log10(power_MxT + 1e-10), 1)
+    return 10 * np.log10(power_MxT + 1e-10)
 
   def _request(self, words: str, keys_G: jax.Array) -> pieces.Request:
     tokens, method = {}, self._bundle.sampling

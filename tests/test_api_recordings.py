@@ -230,6 +230,48 @@ def test_a_variation_keeps_as_many_codebooks_as_it_says(
   np.testing.assert_array_equal(request.kept_NxT, siren._model.codes(recording))
 
 
+def test_candidates_are_compared_by_what_is_new(siren, monkeypatch):
+  """Not by the end of the recording, which a decoder that looks ahead holds."""
+  model = siren._model
+  ahead = codec_model.module(model._models.codec).look_ahead
+  assert ahead > 1
+  scored = []
+  best = pieces._best
+
+  def spy(params, models, audio_RxS, *rest):
+    scored.append(audio_RxS)
+    return best(params, models, audio_RxS, *rest)
+
+  monkeypatch.setattr(pieces, "_best", spy)
+  tone_S = np.sin(np.arange(model.window * model.hop) * 0.3).astype("f4") / 2
+  for left in (1, ahead - 1, ahead, ahead + 1):  # frames of the window
+    scored.clear()
+    before_S = tone_S[: (model.window - left) * model.hop]
+    siren.generate(PROMPT, 1.0, candidates=3, continue_from=before_S)
+    new = siren.sample_rate
+    total = sum(x.shape[1] for x in scored)
+    assert new <= total <= new + model.hop
+    for audio_RxS in scored:
+      assert (audio_RxS[0] != audio_RxS[1]).any()
+
+
+def test_a_change_is_not_drawn_with_the_keys_of_its_sound(
+  siren, recording, monkeypatch
+):
+  own = siren._request(
+    [(PROMPT, 0)], jax.random.key(0), 2, siren._method([PROMPT], {}), 1600, {}
+  ).keys_BxG
+  keys = [
+    _requested(monkeypatch, siren, name, call).keys_BxG
+    for name, call in (
+      ("fill", lambda: siren.fill(recording, 0.4, 0.9, PROMPT, candidates=2)),
+      ("draw", lambda: siren.vary(recording, 3, PROMPT, candidates=2)),
+    )
+  ]
+  data = {jax.random.key_data(x).tobytes() for x in (own, *keys)}
+  assert len(data) == 3
+
+
 def test_a_hole_is_faded_in_and_out():
   audio_S, filled_S = np.ones(4000, np.float32), np.zeros(4000, np.float32)
   out_S = recordings.with_hole_filled(audio_S, filled_S, 1000, 3000, 16000)
@@ -255,8 +297,10 @@ def test_a_score_is_the_mean_over_windows_and_a_prefix_the_last_one(siren):
   prefix = model.prefix(tone_S, with_words=False)
   np.testing.assert_array_equal(prefix["target_E"], tone_E)
   assert "target_E" not in model.prefix(tone_S, with_words=True)
-  means = pieces.mean_scores([np.array([0.0, 1.0]), None, np.array([0.5, 0.0])])
-  assert list(means) == [0.25, 0.5]
+  means = pieces.mean_scores(
+    [(np.array([0.0, 1.0]), 300), (None, 9), (np.array([0.5, 0.0]), 100)]
+  )
+  assert list(means) == [0.125, 0.75]
 
 
 def test_a_hole_may_lie_at_either_end(siren, recording):

@@ -101,6 +101,9 @@ def test_distances_of_a_clip_and_itself_are_zero():
   clip = _clip("rain", np.random.default_rng(0))[: RATE + 100]
   assert codec.mel_distance(clip, clip) == 0
   assert codec.mel_distance(clip, 0.5 * clip) > 0.2
+  short, whole = clip[: RATE // 4], clip[: RATE // 2]
+  distances = [codec.mel_distance(x, 0.5 * x) for x in (short, whole)]
+  assert distances[0] == pytest.approx(distances[1], rel=0.2)
   assert codec.loudness_error(clip, 0.5 * clip) == pytest.approx(6.02, abs=0.01)
   assert codec.loudness_error(0 * clip, 0 * clip) == 0
 

@@ -17,6 +17,7 @@ from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
+from siren_jax.common.rng import named_key
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
 
@@ -115,7 +116,9 @@ class Siren:
       for rows, drawn in batches:
         parts = list(drawn)
         audio_BxS = np.concatenate([part.audio_BxS for part in parts], 1)
-        score_B = pieces.mean_scores(part.score_B for part in parts)
+        score_B = pieces.mean_scores(
+          (part.score_B, part.audio_BxS.shape[1]) for part in parts
+        )
         for audio_S, score, row in zip(audio_BxS, score_B, rows, strict=False):
           if target is not None:
             audio_S = levels.level(audio_S, self.sample_rate, target)
@@ -257,7 +260,7 @@ class Siren:
         f"keep {keep}: give 0 to {books - 1}; this model has {books} codebooks"
       )
     request = self._of_recording(
-      audio_S, prompt, key, sample, candidates, settings
+      "vary", audio_S, prompt, key, sample, candidates, settings
     )
     target_E = None if prompt else self._model.embedding(audio_S)
     request = dataclasses.replace(
@@ -304,7 +307,7 @@ class Siren:
     start, end = requests.hole_in(start, end, length)
     first, last = round(start * self.sample_rate), round(end * self.sample_rate)
     request = self._of_recording(
-      audio_S, prompt, key, sample, candidates, settings
+      "fill", audio_S, prompt, key, sample, candidates, settings
     )
     codes_NxT = self._model.codes(audio_S)
     request = dataclasses.replace(
@@ -365,6 +368,7 @@ class Siren:
 
   def _of_recording(
     self,
+    purpose: str,
     audio_S: np.ndarray,
     prompt: str | None,
     key: jax.Array | int,
@@ -372,13 +376,17 @@ class Siren:
     candidates: int | None,
     settings: Mapping[str, Any],
   ) -> pieces.Request:
-    """A request for one sound made from a recording."""
+    """A request for one sound made from a recording.
+
+    Its keys depend on the purpose: those of `generate` would draw a sound of
+    our own again.
+    """
     words = requests.words_of(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
     return self._request(
       requests.rows_of(words, 1, sample),
-      requests.root_key(key),
+      named_key(requests.root_key(key), purpose),
       self.num_candidates(candidates),
       self._method(words, settings),
       len(audio_S),

@@ -70,6 +70,11 @@ class CodecLossConfig:
         raise UserError(
           f"codec loss {name}={getattr(self, name)}: must be in [0, 1]"
         )
+    if self.full_depth + self.bypass > 1:
+      raise UserError(
+        f"codec loss full_depth={self.full_depth}, bypass={self.bypass}: shares"
+        " of the same examples; their sum must be at most 1"
+      )
     if self.adversarial < 0 or self.feature < 0:
       raise UserError(
         f"codec loss adversarial={self.adversarial}, feature={self.feature}: "

@@ -7,6 +7,8 @@ covariance is the unbiased one. Everything is float64 on the host.
 Axes: I reference clips or windows, B the others, D width of an embedding.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from siren_jax.common.errors import UserError
@@ -32,21 +34,31 @@ def frechet_distance(reference_IxD: np.ndarray, other_BxD: np.ndarray) -> float:
 
 def frechet_extrapolated(
   reference_IxD: np.ndarray,
-  other_BxD: np.ndarray,
+  clips: Sequence[np.ndarray],
   seed: int = 0,
   points: int = 15,
 ) -> float:
-  """Fréchet distance extrapolated to infinitely many embeddings.
+  """Fréchet distance extrapolated to infinitely many clips.
 
   The bias falls with 1/N (Chong and Forsyth 2020; Gui et al. 2024 for audio):
-  distances of random subsets of `other`, from half of it to all, are
-  extrapolated linearly in 1/N. May be below 0 by chance.
+  distances of random subsets of `clips`, from half of them to all, are
+  extrapolated linearly in 1/N. Windows of a clip resemble each other, so N
+  counts clips (Gui et al. draw windows). May be below 0 by chance.
+
+  Args:
+    reference_IxD: see `frechet_distance`.
+    clips: embeddings [B, D] of the windows of each clip, or one [D].
+    seed: of the subsets.
+    points: number of subsets.
   """
-  other = _checked(other_BxD)
   rng = np.random.default_rng(seed)
+  other = [np.atleast_2d(x) for x in clips]
   sizes = np.linspace(max(2, len(other) // 2), len(other), points).astype(int)
   distances = [
-    frechet_distance(reference_IxD, rng.permutation(other)[:size])
+    frechet_distance(
+      reference_IxD,
+      np.concatenate([other[i] for i in rng.permutation(len(other))[:size]]),
+    )
     for size in sizes
   ]
   return float(np.polyfit(1 / sizes, distances, 1)[1])

@@ -183,8 +183,8 @@ def figures(
   rng = np.random.default_rng(seed)
   between = functools.partial(_distance, rng, reference, generated)
   values = {
-    "fad": between("windows", "windows", frechet.frechet_distance),
-    "fd": between("tagger", "clip", frechet.frechet_distance),
+    "fad": between("windows", "windows", _frechet_distance),
+    "fd": between("tagger", "clip", _frechet_distance),
   }
   if len(generated.names) >= ENOUGH:
     values["fad_inf"] = between(
@@ -230,7 +230,7 @@ def _distance(
   generated: PanelFeatures,
   role: str,
   name: str,
-  distance: Callable[[np.ndarray, np.ndarray], float],
+  distance: Callable[[np.ndarray, Sequence[np.ndarray]], float],
   draws: int = DRAWS,
 ) -> Figure:
   """A distance of distributions; the bootstrap draws clips with all windows."""
@@ -238,9 +238,15 @@ def _distance(
   by_clip = [np.atleast_2d(x[name]) for x in getattr(generated, role)]
 
   def of(rows: np.ndarray) -> float:
-    return distance(fixed, np.concatenate([by_clip[i] for i in rows]))
+    return distance(fixed, [by_clip[i] for i in rows])
 
   return _bootstrap(rng, of, len(by_clip), centred=True, draws=draws)
+
+
+def _frechet_distance(
+  reference_IxD: np.ndarray, clips: Sequence[np.ndarray]
+) -> float:
+  return frechet.frechet_distance(reference_IxD, np.concatenate(clips))
 
 
 def rows_of(features: Sequence[Features], name: str) -> np.ndarray:

@@ -114,8 +114,12 @@ def pieces(
   decoding = chunks.start(tower, count)
   decoding, audio_RxS = chunks.push(tower, decoding, codes_so_far, share)
   decoding, rest_RxS = chunks.flush(tower, decoding, share)
+  held_RxS = np.concatenate([audio_RxS, rest_RxS], 1)
+  # Samples of the prefix that are decoded with the first new codes.
+  known = request.begin * models.codec.hop - held_RxS.shape[1]
   if codes_so_far.size:
-    yield Piece(np.concatenate([audio_RxS, rest_RxS], 1)[::group])
+    yield Piece(held_RxS[::group])
+  held_RxS = held_RxS[:, :0]
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
@@ -136,11 +140,14 @@ def pieces(
       decoding, rest_RxS = chunks.flush(tower, decoding, share)
       parts.append(rest_RxS)
     if group > 1:
-      audio_RxS = np.concatenate(parts, 1)
+      held_RxS = np.concatenate([held_RxS, *parts], 1)
+      if held_RxS.shape[1] <= known:
+        continue  # Nothing new has been decoded to choose by.
       score_B, rows_B = _best(
-        params, models, audio_RxS, target_BxE, group, window_length
+        params, models, held_RxS[:, known:], target_BxE, group, window_length
       )
-      yield Piece(audio_RxS[rows_B], score_B)
+      yield Piece(held_RxS[rows_B], score_B)
+      known, held_RxS = 0, held_RxS[:, :0]
       rows_R = np.repeat(rows_B, group)
       codes_so_far, decoding = codes_so_far[rows_R], decoding.take(rows_R)
     elif window.end == request.end:
@@ -210,11 +217,18 @@ def _prompts(
 
 
 def mean_scores(
-  scores: Iterable[np.ndarray | None],
+  scores: Iterable[tuple[np.ndarray | None, int]],
 ) -> Iterable[float | None]:
-  """Mean score over the windows of each sound; None without scores."""
-  present = [score_B for score_B in scores if score_B is not None]
-  return np.mean(present, 0).tolist() if present else itertools.repeat(None)
+  """Mean score over the windows of each sound; None without scores.
+
+  Args:
+    scores: of each piece, with its number of samples, which is its weight.
+  """
+  present = [(x_B, count) for x_B, count in scores if x_B is not None]
+  if not present:
+    return itertools.repeat(None)
+  score_B, counts = zip(*present, strict=True)
+  return np.average(score_B, 0, weights=counts).tolist()
 
 
 @functools.partial(jax.jit, static_argnames="models")
@@ -255,8 +269,6 @@ def _best(
   window_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """CLAP scores [B] of the kept candidates, and their rows [B]."""
-  if not audio_RxS.size:  # The window is shorter than the look-ahead.
-    return np.zeros(len(target_BxE)), group * np.arange(len(target_BxE))
   score_BxG, fit_BxG = clap_scores(
     params, models, audio_RxS, target_BxE, window_length
   )

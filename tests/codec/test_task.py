@@ -10,6 +10,7 @@ import pytest
 from siren_jax import codec
 from siren_jax.codec import losses
 from siren_jax.codec.task import CodecLossConfig, CodecTask
+from siren_jax.common.errors import UserError
 from siren_jax.training import OptimizerConfig, TrainState
 
 DAC = codec.DacConfig(
@@ -168,3 +169,9 @@ def test_sounds_are_recordings_and_their_reconstructions(tiny, batch, params):
     sounds_by_name["reconstruction"], decoded_BxS, atol=1e-4
   )
   assert sounds.sample_rate == tiny.sample_rate
+
+
+def test_shares_of_the_same_examples_are_at_most_one():
+  with pytest.raises(UserError, match="full_depth=1.0, bypass=0.2: shares"):
+    CodecLossConfig(full_depth=1.0)
+  assert CodecLossConfig(full_depth=1.0, bypass=0.0).full_depth == 1

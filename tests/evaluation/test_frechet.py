@@ -74,6 +74,20 @@ def test_extrapolation_takes_the_bias_away():
   assert abs(np.mean(extrapolated)) < 0.35 * np.mean(plain)
 
 
+def test_windows_of_a_clip_are_no_draws_of_their_own():
+  """They resemble each other, which does not leave a bias behind."""
+  reference = _draw(4000, 16, 0)
+  plain, extrapolated = [], []
+  for seed in range(8):
+    clip_Bx1xD = _draw(60, 16, 100 + seed)[:, None]
+    window_BxWxD = _draw(300, 16, 200 + seed).reshape(60, 5, 16)
+    clips = 0.9**0.5 * clip_Bx1xD + 0.1**0.5 * window_BxWxD
+    plain.append(frechet_distance(reference, np.concatenate(clips)))
+    extrapolated.append(frechet_extrapolated(reference, clips, seed))
+  assert np.mean(plain) > 0.8
+  assert abs(np.mean(extrapolated)) < 0.2 * np.mean(plain)
+
+
 @pytest.mark.parametrize(
   "bad", [np.zeros((1, 4)), np.zeros(4), np.array([[np.nan], [1.0]])]
 )

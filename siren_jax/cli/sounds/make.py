@@ -133,7 +133,7 @@ def _drawn(
       for audio_BxS, score_B in parts:
         for disk, audio_S in zip(disks, audio_BxS, strict=False):
           disk.append(audio_S)
-        scores.append(score_B)
+        scores.append((score_B, audio_BxS.shape[1]))
       score_B = pieces.mean_scores(scores)
       for path, disk, row, score in zip(
         paths, disks, now, score_B, strict=False
