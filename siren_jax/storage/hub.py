@@ -89,7 +89,8 @@ def fetch(name: str, patterns: Sequence[str] = FILES) -> Path:
       f"{name}: the hub cannot be reached, and the model is not in the local"
       " cache; check the network"
     ) from error
-  except (OSError, ValueError) as error:
+  # httpx or requests, by version; a failed download is a RuntimeError.
+  except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
     raise UserError(
       f"{name}: cannot be fetched ({_reason(error)}); try again"
     ) from error

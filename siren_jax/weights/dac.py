@@ -5,6 +5,7 @@ taps]; ours [taps, in, out], and dense layers where there is one tap.
 """
 
 import os
+import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,12 @@ from siren_jax.weights import published
 from siren_jax.weights.published import Entry, same
 
 _UNITS = 3
+# Hz, by strides of the encoder and number of codebooks.
+_RATES = {
+  ((2, 4, 5, 8), 12): 16000,
+  ((2, 4, 5, 8), 32): 24000,
+  ((2, 4, 8, 8), 9): 44100,
+}
 _MOST = 64  # blocks, and codebooks, that are looked for
 
 
@@ -33,17 +40,18 @@ class _Layer(NamedTuple):
 
 
 def load(
-  path: str | os.PathLike, sample_rate: int = 16000
+  path: str | os.PathLike, sample_rate: int | None = None
 ) -> codec_model.Codec:
   """Reads either publisher's checkpoint; sizes are inferred from its tensors.
 
   Args:
     path: folder as on the Hub (its config.json has the sample rate), or one
       file of tensors.
-    sample_rate: Hz, where no config.json says it.
+    sample_rate: Hz, where no config.json says it; None: that of the published
+      model of these sizes.
 
   Raises:
-    UserError: not readable, or not a DAC.
+    UserError: not readable, not a DAC, or of an unknown sample rate.
   """
   path = paths.local(path)
   settings = path / "config.json"
@@ -53,11 +61,26 @@ def load(
       raise UserError(f"{settings}: not a JSON object; download it again")
     sample_rate = values.get("sampling_rate", sample_rate)
   with published.tensors(path) as source:
-    sizes = _sizes(source) | {"sample_rate": sample_rate}
+    sizes = _sizes(source)
+    if sample_rate is None:
+      sample_rate = _published_rate(path, sizes)
+    sizes["sample_rate"] = sample_rate
     with about(settings if settings.is_file() else path):
       config = configs.from_dict(DacConfig, sizes)
     params = published.fill(source, plan(config, source), shapes(config))
   return codec_model.Codec(config, params)
+
+
+def _published_rate(path: pathlib.Path, sizes: dict[str, Any]) -> int:
+  """The sample rate of Descript's model of these sizes."""
+  strides, books = tuple(sizes["strides"]), sizes["num_codebooks"]
+  if (strides, books) not in _RATES:
+    raise UserError(
+      f"{path}: nothing says its sample rate, and no published model has"
+      f" strides {strides} and {books} codebooks; put it into a folder with a"
+      ' config.json such as {"sampling_rate": 16000}'
+    )
+  return _RATES[strides, books]
 
 
 def shapes(config: DacConfig) -> Any:

@@ -29,11 +29,16 @@ def notes(folder: str | os.PathLike) -> str | None:
   card = "\n".join(text.lines(text.read_text(path)))
   marked = re.search(f"{_NOTES}\n(.*?)\n{_NOTES_END}", card, re.DOTALL)
   if marked:
-    return marked[1].strip() or None
+    return _unless_missing(marked[1].strip())
   # Cards of earlier versions have no marks around their notes.
   card = re.sub(f"\n?{_BEGIN}.*?{_END}\n?", "", card, flags=re.DOTALL)
   _, heading, rest = card.partition("\n## ")
-  return heading.strip() + " " + rest if rest else None
+  return _unless_missing(f"{heading.strip()} {rest}" if rest else "")
+
+
+def _unless_missing(notes: str) -> str | None:
+  """Notes that somebody has written; None for none."""
+  return None if notes.strip() in ("", NO_NOTES) else notes
 
 
 def license_of(folder: str | os.PathLike) -> str | None:

@@ -9,6 +9,7 @@ import contextlib
 import fnmatch
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -263,7 +264,9 @@ def _from_torch(path: pathlib.Path) -> Tensors:
       " or give the safetensors of the same model"
     ) from error
   try:
-    state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    # Files of torch before 1.6 are no zip archives, which cannot be mapped.
+    mmap = zipfile.is_zipfile(path)
+    state = torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
   except Exception as error:  # torch raises what it likes
     raise UserError(
       f"{path}: torch cannot read it as plain tensors ({error!r:.200});"

@@ -93,7 +93,12 @@ def _weights(root: pathlib.Path, published, monkeypatch) -> None:
   )
   tagger = published.cnn14(networks.CNN14_16K, monkeypatch, root)
   state = {"model": tagger.state_dict()}
-  torch.save(state, root / "Cnn14_16k_mAP=0.438.pth")
+  # As PANNs' own, of torch before 1.6.
+  torch.save(
+    state,
+    root / "Cnn14_16k_mAP=0.438.pth",
+    _use_new_zipfile_serialization=False,
+  )
 
 
 def test_the_commands_of_the_page_run(tmp_path, published, monkeypatch):

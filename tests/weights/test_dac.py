@@ -122,3 +122,23 @@ def test_a_sample_rate_that_is_none_is_named(rate, tmp_path):
     (folder / "config.json").write_text('{"sampling_rate": "16000"}')
   with pytest.raises(UserError, match="config.json: .*sample_rate="):
     dac.load(folder)
+
+
+@pytest.mark.parametrize(
+  ("strides", "books", "rate"),
+  [((2, 4, 5, 8), 12, 16000), ((2, 4, 5, 8), 32, 24000),
+   ((2, 4, 8, 8), 9, 44100)],
+)  # fmt: skip
+def test_the_rate_of_a_published_model_is_known_by_its_sizes(
+  strides, books, rate
+):
+  sizes = {"strides": strides, "num_codebooks": books}
+  assert dac._published_rate("x", sizes) == rate
+
+
+def test_a_rate_that_nothing_says_is_asked_for(tmp_path):
+  folder = shutil.copytree(FIXTURES / "descript", tmp_path / "copy")
+  (folder / "config.json").unlink()
+  with pytest.raises(UserError, match="nothing says its sample rate"):
+    dac.load(folder)
+  assert dac.load(folder, 24000).config.sample_rate == 24000

@@ -142,6 +142,11 @@ def test_the_card_lists_kinds_and_recordists_once(tiny_model, tmp_path):
     (tmp_path / "README.md").write_text(model_card.render(model, written))
     notes = model_card.notes(tmp_path)
     assert notes == written
+  # That nobody has said anything is no note.
+  bare = dataclasses.replace(tiny_model, repertoire=None)
+  (tmp_path / "README.md").write_text(model_card.render(bare, None))
+  assert "has not said" in (tmp_path / "README.md").read_text()
+  assert model_card.notes(tmp_path) is None
   assert model_card.render(model, notes).count("## Kinds of sound") == 1
 
 

@@ -22,6 +22,7 @@ from siren_jax.storage import hub
 INTERRUPTED = runtime.NOTHING_WRITTEN
 _OLD_HUB = "from_hub:"
 _PATTERNS = ("*.json", "*.safetensors", "*.txt")
+_PICKLES = ("*.bin", "*.pth", "*.pt")
 KINDS = ("dac", "clap", "siren-stage1", "vggish", "panns")
 
 
@@ -86,7 +87,10 @@ def _fetched(source: str) -> str | pathlib.Path:
   if not source.startswith(hub.PREFIX):
     return source
   runtime.print_status(f"fetching {source} ...")
-  return hub.fetch(source, _PATTERNS)
+  folder = hub.fetch(source, _PATTERNS)
+  if not any(folder.glob("*.safetensors")):
+    folder = hub.fetch(source, (*_PATTERNS, *_PICKLES))
+  return folder
 
 
 def _size(params: Any) -> int:
