@@ -57,5 +57,11 @@ def combine(
 
 
 def _centred(reward_QxG: jax.Array, finite_QxG: jax.Array) -> jax.Array:
-  mean_Qx1 = masked_mean(reward_QxG, finite_QxG, axis=1)[:, None]
-  return jnp.where(finite_QxG, reward_QxG - mean_Qx1, 0)
+  """Distances from the mean of a group; 0 where a reward does not vary.
+
+  The largest is subtracted first: the mean of large equal numbers is rounded.
+  """
+  largest_Qx1 = jnp.where(finite_QxG, reward_QxG, -jnp.inf).max(1)[:, None]
+  shifted_QxG = jnp.where(finite_QxG, reward_QxG - largest_Qx1, 0)
+  mean_Qx1 = masked_mean(shifted_QxG, finite_QxG, axis=1)[:, None]
+  return jnp.where(finite_QxG, shifted_QxG - mean_Qx1, 0)

@@ -48,7 +48,8 @@ def verify(truth: Truth, audio_S: np.ndarray, sample_rate: int) -> float:
   known = (*_CHECKS, "sequence", "mixture")
   if kind not in known:
     raise UserError(f"unknown truth kind {kind!r}; known: {', '.join(known)}")
-  audio_S = np.nan_to_num(np.asarray(audio_S, np.float64))
+  audio_S = np.asarray(audio_S, np.float64)
+  audio_S = np.nan_to_num(audio_S, posinf=0.0, neginf=0.0)
   if len(audio_S) < _SHORTEST_SECONDS * sample_rate:
     return 0.0
   if np.abs(audio_S).max() < _SILENT_PEAK:
@@ -89,10 +90,10 @@ def _cuts(level_T: np.ndarray) -> list[tuple[int, float]]:
   if gaps:
     return [(cut, 1.0) for _, cut in sorted(gaps, reverse=True)[:_CUTS]]
   first, end = events[0]
-  return [
-    (max(1, first + round((end - first) * share)), _NO_GAP)
-    for share in (0.4, 0.5, 0.6)
-  ]
+  shares = np.array([0.4, 0.5, 0.6])
+  cuts = np.round(first + (end - first) * shares).astype(int)
+  # Both sides have a frame.
+  return [(int(cut), _NO_GAP) for cut in cuts.clip(1, len(level_T) - 1)]
 
 
 def _mixture(

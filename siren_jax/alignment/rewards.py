@@ -82,15 +82,30 @@ class OnHost:
     Raises:
       UserError: the function returned anything else.
     """
+    name = f"{self.function.__module__}:{self.function.__qualname__}"
     reward_B = np.asarray(self.function(rollout), np.float32)
-    rows = len(rollout.truth_B)
-    if reward_B.shape != (rows,):
-      name = f"{self.function.__module__}:{self.function.__qualname__}"
-      raise UserError(
-        f"reward {name} returned shape {reward_B.shape} for {rows} rows;"
-        f" return one number per row, shape ({rows},)"
-      )
+    _check_rows(name, reward_B.shape, rollout)
     return reward_B
+
+
+def one_per_row(name: str, reward: Any, rollout: Rollout) -> jax.Array:
+  """What a jitted reward returned, as one float32 number per row.
+
+  Raises:
+    UserError: it returned anything else.
+  """
+  reward_B = jnp.asarray(reward, jnp.float32)
+  _check_rows(name, reward_B.shape, rollout)
+  return reward_B
+
+
+def _check_rows(name: str, shape: tuple[int, ...], rollout: Rollout) -> None:
+  rows = len(rollout.truth_B)
+  if shape != (rows,):
+    raise UserError(
+      f"reward {name} returned shape {shape} for {rows} rows; return one number"
+      f" per row, shape ({rows},)"
+    )
 
 
 def clap(rollout: Rollout) -> jax.Array:

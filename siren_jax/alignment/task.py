@@ -297,7 +297,7 @@ class AlignTask:
     reward_B = {
       name: rolled[f"reward_{name}"]
       if name in self._on_host
-      else jnp.asarray(reward(rollout))
+      else rewards.one_per_row(name, reward(rollout), rollout)
       for name, reward in self._rewards.items()
     }
     group = self.config.group_size

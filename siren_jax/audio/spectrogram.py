@@ -29,7 +29,8 @@ def figure_of(sound: Samples, sample_rate: int, title: str = "") -> Any:
   from matplotlib import figure
 
   fig = figure.Figure(figsize=(6, 3), layout="constrained")
-  axes = fig.add_subplot(title=title, xlabel="seconds", ylabel="kHz")
+  axes = fig.add_subplot(xlabel="seconds", ylabel="kHz")
+  axes.set_title(title, parse_math=False)  # prices are no formulas
   draw(axes, sound, sample_rate)
   return fig
 

@@ -43,6 +43,9 @@ def attached() -> Iterator[None]:
           stack.callback(signal.signal, number, previous)
     stack.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
     sys.unraisablehook = stop.on_unraisable
+    if sys.stderr is None:  # closed: no bars, and no status among the results
+      stack.callback(setattr, sys, "stderr", None)
+      sys.stderr = stack.enter_context(open(os.devnull, "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):
       stack.callback(sys.stdout.reconfigure, errors=sys.stdout.errors)
       sys.stdout.reconfigure(errors="backslashreplace")

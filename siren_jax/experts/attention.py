@@ -16,7 +16,7 @@ import numpy as np
 from siren_jax.common import tuning
 from siren_jax.common.mesh import is_single_device
 from siren_jax.experts.config import ExpertConfig
-from siren_jax.experts.layers import linear, parameter
+from siren_jax.experts.layers import affine, linear, parameter
 
 NEGATIVE = -1e9
 QUERY_BLOCK = 128  # of `attend_to_past`; the width of a TPU's matrix unit
@@ -297,17 +297,16 @@ class CrossAttention(nn.Module):
 
   def project(self, x: jax.Array) -> jax.Array:
     """x [..., D] to queries [..., H, A]."""
-    return linear(x, self.query) + self.query_bias.astype(x.dtype)
+    return affine(x, self.query, self.query_bias)
 
   def keys_values(self, prompt: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Prompt [..., P, C] to k and v [..., P, H, A]."""
-    key = linear(prompt, self.key) + self.key_bias.astype(prompt.dtype)
-    value = linear(prompt, self.value) + self.value_bias.astype(prompt.dtype)
-    return key, value
+    key = affine(prompt, self.key, self.key_bias)
+    return key, affine(prompt, self.value, self.value_bias)
 
   def merge(self, heads: jax.Array) -> jax.Array:
     """Concatenated heads [..., D] to the output [..., D]."""
-    return linear(heads, self.out) + self.out_bias.astype(heads.dtype)
+    return affine(heads, self.out, self.out_bias)
 
   def step(self, x_D: jax.Array, cache: Cache, mask_P: jax.Array) -> jax.Array:
     """One frame of `__call__` for one row; k and v are [H, P, A]."""

@@ -26,6 +26,7 @@ from siren_jax.experts.execution import Execution
 from siren_jax.experts.layers import (
   RMSNorm,
   SwiGLU,
+  affine,
   dropout,
   dropout_bytes,
   linear,
@@ -292,8 +293,7 @@ def summarise(
 ) -> jax.Array:
   """Affine of the masked mean of the prompt tokens, [B, D]."""
   mean_BxC = masked_mean(prompt_BxPxC, prompt_mask_BxP[..., None], axis=1)
-  dtype = prompt_BxPxC.dtype
-  return linear(mean_BxC.astype(dtype), kernel_CxD) + bias_D.astype(dtype)
+  return affine(mean_BxC.astype(prompt_BxPxC.dtype), kernel_CxD, bias_D)
 
 
 def stack(boxed: Any, count: int, name: str) -> Any:

@@ -57,6 +57,16 @@ def linear(
   return product.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
+def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+  """`linear` and a bias, whose gradient is summed in the bias's own type.
+
+  Cast first, it would be summed over all rows in x's type: in bfloat16, sums of
+  thousands of rows stall.
+  """
+  y = linear(x, kernel)
+  return y + jnp.broadcast_to(bias, y.shape).astype(y.dtype)
+
+
 def _linear_forward(
   x: jax.Array, kernel: jax.Array, dtype: Any | None
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -150,6 +160,6 @@ def dropout(
   """
   if random is None:
     return x
-  dropped = round(256 * rate)
+  dropped = min(round(256 * rate), 255)
   kept = random + jnp.uint8(index * dropped % 256) >= dropped
   return jnp.where(kept, x * (256 / (256 - dropped)), 0)

@@ -70,3 +70,11 @@ def test_a_broken_reward_does_not_poison_the_rest(method):
     {"a": REWARD, "b": broken}, {"a": 1.0, "b": 1.0}, method
   )
   close(advantage, advantages.METHODS[method](REWARD))
+
+
+@pytest.mark.parametrize("method", advantages.METHODS)
+@pytest.mark.parametrize("value", [7.3, 333.3, 3333.3, -1e6])
+@pytest.mark.parametrize("group", [6, 8])
+def test_a_large_constant_reward_gives_none_either(method, value, group):
+  level = jnp.full((2, group), value).at[0, 1].set(jnp.nan)
+  np.testing.assert_array_equal(advantages.METHODS[method](level), 0)

@@ -179,7 +179,8 @@ def test_silence_broken_and_tiny_audio_score_nothing(kind):
   truth = {"kind": kind, "pitch": "low", "count": 1, "direction": "up"}
   truth |= {"quality": "minor", "speed": "slow", "style": "wailing"}
   truth |= {"band": "low"}
-  for audio_S in (np.zeros(RATE), np.ones(10), np.full(RATE, np.nan)):
+  broken = (np.full(RATE, np.nan), np.full(RATE, np.inf))
+  for audio_S in (np.zeros(RATE), np.ones(10), *broken):
     assert score(truth, audio_S) == 0.0
   rng = np.random.default_rng(0)
   shapes = (
@@ -193,11 +194,12 @@ def test_silence_broken_and_tiny_audio_score_nothing(kind):
 
 
 def test_a_sequence_of_a_single_click_scores_nothing():
-  """Its only burst is the first frame, which cannot be cut in two."""
+  """Its only burst is the first or last frame, which cannot be cut in two."""
   parts = [{"kind": "noise", "band": "high"}, {"kind": "bursts", "count": 2}]
-  audio_S = np.zeros(3 * RATE)
-  audio_S[20:120] = 0.5
-  assert score({"kind": "sequence", "parts": parts}, audio_S) <= 0.2
+  for start in (20, 3 * RATE - 120):
+    audio_S = np.zeros(3 * RATE)
+    audio_S[start : start + 100] = 0.5
+    assert score({"kind": "sequence", "parts": parts}, audio_S) <= 0.2
 
 
 def test_unknown_kinds_are_refused():

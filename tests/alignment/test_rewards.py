@@ -119,3 +119,11 @@ def test_a_reward_of_ones_own(rollout, tmp_path, monkeypatch):
 def test_unknown_rewards_are_refused_with_a_remedy(name, message):
   with pytest.raises(UserError, match=message):
     rewards.find(name)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 4), (8, 1)])
+def test_a_jitted_reward_returns_one_number_per_row(shape, rollout):
+  with pytest.raises(UserError, match="reward mine returned shape .* 8 rows"):
+    rewards.one_per_row("mine", jnp.zeros(shape), rollout)
+  reward_B = rewards.one_per_row("mine", jnp.ones(8, jnp.bfloat16), rollout)
+  assert reward_B.dtype == jnp.float32

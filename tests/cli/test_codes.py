@@ -26,7 +26,9 @@ def codec(tiny_bundle):
   return ["--model", str(tiny_bundle)]
 
 
-def test_encode_and_decode_keep_length_and_rate(folder, codec, tiny_model):
+def test_encode_and_decode_keep_length_and_rate(
+  folder, codec, tiny_model, capsys
+):
   config = tiny_model.codec.config
   assert main(["encode", "mono.wav", "--out", "x.npz", *codec]) == 0
   with np.load("x.npz", allow_pickle=False) as file:
@@ -39,6 +41,8 @@ def test_encode_and_decode_keep_length_and_rate(folder, codec, tiny_model):
   audio_S, rate = soundfile.read("mono.wav", dtype="float32")
   expected_BxNxT = tiny_model.codec.encode(audio_S[None])
   np.testing.assert_array_equal(codes_NxT, expected_BxNxT[0])
+  (line,) = (x for x in capsys.readouterr().out.splitlines() if "next" in x)
+  assert line == f"try next: siren-jax decode x.npz {' '.join(codec)}"
   assert main(["decode", "x.npz", "--out", "y.wav", *codec]) == 0
   decoded_S, rate = soundfile.read("y.wav", dtype="float32")
   assert (rate, decoded_S.size) == (config.sample_rate, 5000)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from siren_jax.cli import main as cli
-from siren_jax.cli import terminal
+from siren_jax.cli import runtime, terminal
 from siren_jax.common import extras
 
 
@@ -204,6 +204,7 @@ def _pipe(script: str, **settings):
     ("inspect configs/tiny.py --full | head -1", (0, 141), None),
     ("inspect configs/tiny.py > /dev/full", (2,), "No space left"),
     ("inspect configs/tiny.py >&-", (0,), None),
+    ("inspect configs/tiny.py 2>&-", (0,), None),
   ],
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -233,3 +234,13 @@ def test_standard_output_escapes_too(monkeypatch):
   out.flush()
   assert out.buffer.getvalue() == b"caf\\xe9 \\udcff\n"
   assert out.errors == "strict"
+
+
+def test_a_closed_standard_error_takes_status_and_bars(monkeypatch, capsys):
+  monkeypatch.setattr(sys, "stderr", None)
+  with terminal.attached():
+    runtime.print_status("not among the results")
+    with runtime.SecondsBar(1.0) as bar:
+      bar.add(1.0)
+  assert sys.stderr is None
+  assert capsys.readouterr().out == ""

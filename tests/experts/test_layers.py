@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common import mesh as meshes
+from siren_jax.experts import layers
 from siren_jax.experts.layers import dropout, dropout_bytes, linear, sinusoid
 
 
@@ -110,3 +111,22 @@ def test_a_mesh_draws_the_bytes_of_one_device(width):
 def test_no_key_no_dropout():
   assert dropout_bytes(None, 0.5, (3,)) is None
   np.testing.assert_array_equal(dropout(jnp.ones(3), 0.5, None, 0), 1)
+
+
+def test_gradients_of_biases_are_sums_of_float32():
+  """In bfloat16, sums of more than 256 ones would stall."""
+  x = jnp.zeros((64, 512, 4), jnp.bfloat16)
+  kernel, bias = jnp.zeros((4, 3)), jnp.zeros(3)
+
+  def total(bias):
+    return layers.affine(x, kernel, bias).sum(dtype=jnp.float32)
+
+  gradient = jax.grad(total)(bias)
+  assert gradient.dtype == jnp.float32
+  np.testing.assert_array_equal(gradient, 64 * 512)
+
+
+def test_dropout_of_almost_everything_is_finite():
+  random = jnp.arange(256, dtype=jnp.uint8)
+  kept = layers.dropout(jnp.ones(256), 0.9999, random, 0)
+  assert kept.sum() == 256 and (kept > 0).sum() == 1

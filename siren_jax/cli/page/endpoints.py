@@ -1,13 +1,16 @@
 """Endpoints: from browser request to displayed result; see docs/demo.md.
 
 Each method is an endpoint. It takes any JSON values, and yields values for
-`player.js`: {status, rate, chunks, sounds}. Nothing here imports Gradio.
+`player.js`: {status, rate, stream, chunks, sounds}; `stream` is when the
+request began, which tells its chunks from those of others. Nothing here imports
+Gradio.
 """
 
 import base64
 import dataclasses
 import pathlib
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -135,21 +138,23 @@ class Endpoints:
   ) -> Iterator[Value]:
     """One sound as it is drawn, then the files of all."""
     chunks: list[str] = []
-    seconds = 0.0
+    seconds, begun = 0.0, time.time()
     for chunk_S in making.stream(self.studio, request, source):
       seconds += len(chunk_S) / self.studio.siren.sample_rate
       chunks.append(_encoded(chunk_S))
-      yield self._value(f"{seconds:.1f} s drawn", chunks)
+      yield self._value(f"{seconds:.1f} s drawn", chunks, stream=begun)
     candidates = making.generate(self.studio, request, source)
     done = source and Recording("continue", source.name).done
-    yield from self._shown(request, candidates, source, done or "", chunks)
+    yield from self._shown(
+      request, candidates, source, done or "", chunks, begun
+    )
 
   def _changed(
     self, request: Request, recording: Any, how: Recording
   ) -> Iterator[Value]:
     source = self._source(recording)
     candidates = making.change(self.studio, request, source, how)
-    return self._shown(request, candidates, source, how.done, [])
+    return self._shown(request, candidates, source, how.done, [], time.time())
 
   def _shown(
     self,
@@ -158,6 +163,7 @@ class Endpoints:
     source: Source | None,
     done: str,
     chunks: list[str],
+    begun: float,
   ) -> Iterator[Value]:
     """Sounds as they are finished; finally marks the best one."""
     words = request.words or (
@@ -165,7 +171,7 @@ class Endpoints:
     )
     sounds: list[Value] = []
     near = None
-    yield self._value(f"0 of {request.sounds} sounds", chunks)
+    yield self._value(f"0 of {request.sounds} sounds", chunks, stream=begun)
     for sound in candidates:
       stem = outputs.stem(words, request.seed, sound.facts["sample"], done)
       sounds.append(self._files(sound.audio_S, stem, sound.facts))
@@ -174,13 +180,13 @@ class Endpoints:
       if sound.score is not None:
         sounds[-1]["title"] += f", CLAP score {sound.score:.2f}"
       count = f"{len(sounds)} of {request.sounds} sounds"
-      yield self._value(count, chunks, list(sounds))
+      yield self._value(count, chunks, list(sounds), begun)
     if request.words and len(sounds) > 1:
       best = max(sounds, key=lambda sound: sound["score"])
       best["best"] = True
       best["title"] += ", best match for the words"
     remark = closest.warning(request.words, near) if near else ""
-    yield self._value(remark, sounds=sounds)
+    yield self._value(remark, sounds=sounds, stream=begun)
 
   def _source(self, recording: Any) -> Source:
     limits.check_files(recording, self.folder)
@@ -216,10 +222,12 @@ class Endpoints:
     status: str,
     chunks: Iterable[str] = (),
     sounds: Iterable[Value] = (),
+    stream: float = 0.0,
   ) -> Value:
     return {
       "status": status,
       "rate": self.studio.siren.sample_rate,
+      "stream": stream,
       "chunks": list(chunks),
       "sounds": list(sounds),
     }

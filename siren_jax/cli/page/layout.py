@@ -173,7 +173,7 @@ def _settings(gr: Any, siren: Any) -> list[Any]:
 def _player(gr: Any, action: str = "", selects: bool = False) -> Any:
   """Cards of sounds, see player.js."""
   player = gr.HTML(
-    {"status": "", "rate": 1, "chunks": [], "sounds": []},
+    {"status": "", "rate": 1, "stream": 0, "chunks": [], "sounds": []},
     html_template='<div class="status"></div><div class="sounds"></div>',
     css_template=(_HERE / "player.css").read_text("utf-8"),
     js_on_load=(_HERE / "player.js").read_text("utf-8"),
@@ -183,7 +183,7 @@ def _player(gr: Any, action: str = "", selects: bool = False) -> Any:
   # No subclasses: Gradio would write a .pyi file for each next to this one.
   player.api_info = lambda: {
     "type": "object",
-    "description": "status, rate, chunks, sounds: see docs/demo.md",
+    "description": "status, rate, stream, chunks, sounds: see docs/demo.md",
   }
   return player
 

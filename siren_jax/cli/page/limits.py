@@ -22,7 +22,7 @@ AT_ONCE = 2  # requests that are worked on
 SESSIONS = 64  # whose inputs the server remembers
 KEPT_SECONDS = 3600  # of files: uploads, and sounds that were made
 
-_NAME_LETTERS = 100
+_NAME_LETTERS = 255  # the most that file systems take
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,11 +25,12 @@ class Studio:
 
   Attributes:
     siren: an `api.Siren`.
-    model, mesh, batch_size: see `facts.Call`.
+    model, fingerprint, mesh, batch_size: see `facts.Call`.
   """
 
   siren: Any
   model: str | None
+  fingerprint: str
   mesh: str | None
   batch_size: int
 
@@ -210,6 +211,7 @@ def _common(
 ) -> dict[str, Any]:
   call = facts.Call(
     studio.model,
+    studio.fingerprint,
     request.seed,
     seconds,
     loudness,

@@ -1,7 +1,8 @@
 // Sounds as cards: a spectrogram with a playhead, a player, the JSON file.
 //
-// props.value is {status, rate, chunks, sounds}: chunks are 16-bit samples in
-// base64, played as they arrive; sounds are finished. What a visitor
+// props.value is {status, rate, stream, chunks, sounds}: chunks are 16-bit samples
+// in base64, played as they arrive, of the request that began at the time stream;
+// sounds are finished. What a visitor
 // chooses is put beside them: used, a file, where a card has a button that says
 // props.action; part, its start and end, where props.selects.
 const list = element.querySelector(".sounds");
@@ -10,7 +11,7 @@ const status = element.querySelector(".status");
 let context = null; // of the stream that plays
 let scheduled = 0; // its chunks so far
 let streamEnd = 0; // in the context's time
-let isOpen = false; // whether more chunks of the stream may come
+let latest = 0; // the stream that plays; older ones do not
 let isSilenced = false; // whether a card was played instead of it
 
 function closeContext() {
@@ -19,15 +20,12 @@ function closeContext() {
   streamEnd = 0;
 }
 
-function playStream(chunks, rate) {
-  if (!chunks.length) {
-    isOpen = false;
-    return;
-  }
-  if (!isOpen || chunks.length < scheduled) {
+function playStream(stream, chunks, rate) {
+  if (!chunks.length || stream < latest) return;
+  if (stream > latest) {
     closeContext();
     scheduled = 0;
-    isOpen = true;
+    latest = stream;
     isSilenced = false;
   }
   for (; scheduled < chunks.length; scheduled++) {
@@ -182,7 +180,7 @@ let cards = new Map(); // by the address of the sound
 function show() {
   const value = props.value || { status: "", chunks: [], sounds: [] };
   status.textContent = value.status;
-  playStream(value.chunks, value.rate);
+  playStream(value.stream, value.chunks, value.rate);
   // A card that is there stays: its sound may be playing.
   const before = cards;
   cards = new Map();

@@ -48,7 +48,8 @@ def served(
     os.environ |= _QUIET | {"GRADIO_TEMP_DIR": str(folder)}
     extras.load("gradio")
     page = layout.build(Endpoints(studio, folder, gate))
-    page.queue(max_size=limits.WAITING)
+    # Requests pass the queue: there is no other way to the endpoints.
+    page.queue(max_size=limits.WAITING, api_open=False)
     try:
       yield _launch(page, host, port)
     finally:
@@ -59,6 +60,12 @@ def served(
 def _launch(page: Any, host: str, port: int | None) -> str:
   from starlette.middleware import Middleware
 
+  # Gradio calls its own address, which no proxy can reach.
+  for name in ("NO_PROXY", "no_proxy"):
+    hosts = filter(None, (os.environ.get(name), host, "127.0.0.1", "localhost"))
+    os.environ[name] = ",".join(hosts)
+  if ":" in host:
+    host = f"[{host.strip('[]')}]"
   try:
     _, url, _ = page.launch(
       server_name=host,

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
   from siren_jax import api
   from siren_jax.cli.page import limits, making, serving
   from siren_jax.cli.page.gate import Closed, Gate
+  from siren_jax.storage import folders
 
   if args.port is not None and not 1 <= args.port <= _HIGHEST_PORT:
     raise UserError(f"--port {args.port}: must be 1 to {_HIGHEST_PORT}")
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
   siren = api.load(
     args.model, flags.mesh(args.mesh), batch_size, dtype=args.dtype
   )
-  studio = making.Studio(siren, args.model, args.mesh, batch_size)
+  fingerprint = folders.model_fingerprint(folders.find(args.model or None))
+  studio = making.Studio(siren, args.model, fingerprint, args.mesh, batch_size)
   runtime.print_status("getting ready; the first time, programs compile ...")
   method = siren.bundle.sampling
   request = limits.check_request(

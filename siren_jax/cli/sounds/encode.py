@@ -49,4 +49,6 @@ def run(args: argparse.Namespace) -> None:
     return f"{target}  {codes_NxT.shape[0]} x {codes_NxT.shape[1]} codes"
 
   paths = runtime.each(args.audio, targets, encode)
-  print(f"try next: siren-jax decode {shlex.quote(str(paths[-1]))}")
+  words = ["siren-jax", "decode", str(paths[-1])]
+  words += ["--model", args.model] if args.model else []
+  print(f"try next: {shlex.join(words)}")

@@ -8,7 +8,6 @@ from typing import Any
 import siren_jax
 from siren_jax.cli import runtime
 from siren_jax.cli.sounds.recordings import Recording
-from siren_jax.storage import folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +16,7 @@ class Call:
 
   Attributes:
     model: the bundle; None is the default one.
+    fingerprint: of its weights, as they were loaded.
     seed: of all sounds.
     seconds: of each, or of the continuation of a recording.
     loudness: target in LUFS; None: unchanged.
@@ -26,6 +26,7 @@ class Call:
   """
 
   model: str | None
+  fingerprint: str
   seed: int
   seconds: float
   loudness: float | None
@@ -55,9 +56,7 @@ def of_call(
     | {"candidates": siren.num_candidates(options.get("candidates"))},
     "model": siren.bundle.name,
     "model_path": call.model,
-    "model_fingerprint": folders.model_fingerprint(
-      folders.find(call.model or None)
-    ),
+    "model_fingerprint": call.fingerprint,
     "version": siren_jax.__version__,
     "seed": call.seed,
     "seconds": call.seconds,

@@ -62,9 +62,11 @@ def sounds(
   start = time.perf_counter()
   from siren_jax import api
   from siren_jax.api import requests
+  from siren_jax.storage import folders
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
   siren = api.load(model, flags.mesh(mesh), batch_size, dtype=dtype)
+  fingerprint = folders.model_fingerprint(folders.find(model or None))
   target = requests.loudness_of(loudness, recording is not None)
   audio_S = None
   if recording is not None:
@@ -77,7 +79,9 @@ def sounds(
   runtime.print_status("getting ready; new settings compile once ...")
   common = facts.of_call(
     siren,
-    facts.Call(model, seed, seconds, target, recording, mesh, batch_size),
+    facts.Call(
+      model, fingerprint, seed, seconds, target, recording, mesh, batch_size
+    ),
     options,
     has_words=bool(prompts),
   )

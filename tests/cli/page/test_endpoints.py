@@ -23,7 +23,7 @@ REQUEST = ("rain", 0.3, 3, 2, 0.9, 9, 1.5)
 @pytest.fixture(scope="module")
 def studio(tiny_bundle):
   siren = siren_jax.load(tiny_bundle)
-  return Studio(siren, str(tiny_bundle), None, siren_jax.api.BATCH_SIZE)
+  return Studio(siren, str(tiny_bundle), "ab12", None, siren_jax.api.BATCH_SIZE)
 
 
 @pytest.fixture
@@ -110,6 +110,12 @@ def test_the_first_sound_is_streamed_while_it_is_drawn(page):
   middle = slice(RATE // 2, RATE)  # one gain and no fades
   assert np.corrcoef(streamed_S[middle], final_S[middle])[0, 1] > 0.99
   assert values[-1]["chunks"] == []
+  (begun,) = {value["stream"] for value in values}
+  (later,) = {
+    value["stream"]
+    for value in page.generate("rain", 0.5, 0, 1, 1.0, None, None)
+  }
+  assert 0 < begun < later
 
 
 def test_the_sound_nearest_to_the_words_is_pointed_out(page):

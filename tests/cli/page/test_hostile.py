@@ -166,6 +166,12 @@ def test_what_is_too_large_is_refused_and_takes_no_memory(server):
   assert server.megabytes - before < GROWTH_MB
 
 
+def test_no_request_passes_by_the_queue(server):
+  for way in ("run", "api"):
+    status, _ = server.send("POST", f"/gradio_api/{way}/generate", b"{}")
+    assert status in (401, 403, 404)
+
+
 @pytest.mark.parametrize(
   "path",
   ["file=/etc/passwd", "file=../../../../etc/passwd", "file=~/.bashrc",

@@ -116,7 +116,7 @@ def test_the_page_warns_of_far_prompts(knowing, tmp_path, monkeypatch):
   _with_threshold(knowing, 10)
   monkeypatch.chdir(tmp_path)
   siren = api.load(knowing)
-  studio = Studio(siren, str(knowing), None, api.BATCH_SIZE)
+  studio = Studio(siren, str(knowing), "ab12", None, api.BATCH_SIZE)
   page = Endpoints(studio, tmp_path, Gate())
   *_, value = page.generate("a walrus", 0.2, 0, 1, 0.9, None, None)
   facts = json.loads(value["sounds"][0]["facts"])
