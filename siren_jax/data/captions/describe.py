@@ -39,6 +39,7 @@ class Facts:
       sound is continuous or its bursts do not stand out.
     rate_hz: bursts per second when they are regular, else None.
     seconds: from the beginning to the end of the active part; 0: not known.
+    rest_seconds: of silence after the active part.
     pitch: of a sound that has one, note or glide.
     takes: number of repetitions laid out in the recording; 0: none.
     even: whether its takes begin at regular intervals.
@@ -50,6 +51,7 @@ class Facts:
   events: tuple[tuple[float, float], ...]
   rate_hz: float | None
   seconds: float = 0.0
+  rest_seconds: float = 0.0
   pitch: Pitch | None = None
   takes: int = 0
   even: bool = False
@@ -95,6 +97,7 @@ def facts(audio_S: np.ndarray, sample_rate: int) -> Facts:
     events=_events(level_T - peak),
     rate_hz=_rate(level_T - peak),
     seconds=float(last + 1 - first) * _HOP_SECONDS,
+    rest_seconds=float(len(level_T) - 1 - last) * _HOP_SECONDS,
     pitch=estimate_pitch(audio_S, sample_rate),
   )
 

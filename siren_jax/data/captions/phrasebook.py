@@ -29,10 +29,11 @@ _POOLS = {
 _MIXTURE_POOLS = {"mixture": 0.6, "clause": 0.2, "setting": 0.2}
 _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
-_NOISES = "sounds?|noises?|notes?|recordings?"
-_ECHO = re.compile(
-  rf"\b(?:{_NOISES}) (?:of (?:an? |the )?)?(?:{_NOISES})\b"
-  r"|\btogether together\b"
+_NOISES = "sounds?|noises?|recordings?"
+_ODD = re.compile(
+  rf"\b(?:{_NOISES})\b.*\b(?:{_NOISES})\b|\btogether together\b"
+  r"|^(?:there is|this is|here is|here comes) (?!an? |the |some|one )",
+  re.IGNORECASE,
 )
 
 
@@ -272,14 +273,15 @@ def _pool(
 def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
   """`n` different draws; stops when draws keep repeating.
 
-  Held-out phrasings of any kind are drawn again.
+  Held-out phrasings of any kind, and odd ones, are drawn again: noises of
+  noises, "here is" of what may be many.
   """
   captions: dict[str, None] = {}
   for _ in range(20 * n):
     if len(captions) == n:
       break
     text = _written(draw())
-    if _normal(text) not in _withheld() and not _ECHO.search(text):
+    if _normal(text) not in _withheld() and not _ODD.search(text):
       captions[text] = None
   return tuple(captions)
 
@@ -296,4 +298,6 @@ def _written(text: str) -> str:
 
 
 def _normal(text: str) -> str:
-  return " ".join(re.findall(r"[^\W_]+", text.lower()))
+  """Its words, without articles."""
+  words = re.findall(r"[^\W_]+", text.lower())
+  return " ".join(word for word in words if word not in ("a", "an", "the"))

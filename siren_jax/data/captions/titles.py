@@ -44,6 +44,13 @@ class Title:
   what: str = ""
 
   @property
+  def is_plain(self) -> bool:
+    """Whether `who` is a player alone: no group, no second action."""
+    words = self.who.split()
+    acts = any(word.endswith("ing") for word in words[2:-1])
+    return bool(words) and "of" not in words and not acts
+
+  @property
   def stem(self) -> str:
     """Who plays, without article."""
     return re.sub(r"^(an?|the) ", "", self.who)

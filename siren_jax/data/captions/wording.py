@@ -16,9 +16,17 @@ Pool = tuple[str, ...]
 
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
+# Numbers that a text may claim.
+_CLAIMED = {
+  "once": 1, "single": 1, "twice": 2, "two": 2, "double": 2, "pair": 2,
+  "three": 3, "triple": 3, "thrice": 3, "four": 4, "five": 5, "six": 6,
+}  # fmt: skip
+_SEVERAL = frozenset(("several", "series", "many", "repeated", "repeatedly"))
 # Rates, per second, that are clearly slow or fast.
 _SLOW_HZ, _FAST_HZ = 1.5, 3.5
 _LASTING_SECONDS = 4.0  # described as lasting a few seconds
+_FIVE_SECONDS = (4.5, 5.5)
+_REST_SECONDS = 0.5  # described as the silence after a sound
 _IN_TUNE = 0.6  # semitones between the note of a title and the measured one
 _AGAIN = re.compile(r"\b(\w+(?:\W+\w+)?)\W+\1\b")  # tick tock tick tock
 
@@ -35,11 +43,13 @@ def count(facts: Facts | None, kind: Kind) -> int | None:
 def fitting(texts: Iterable[str], kind: Kind, number: int | None) -> Pool:
   """The texts that agree with a number of events, None: not known.
 
-  "footsteps" are many, "a footstep" is one. A kind whose events come in rows,
-  such as steps, must be called one where there is one.
+  A number in a text must be that of the events. "footsteps" are many, "a
+  footstep" is one. A kind whose events come in rows, such as steps, must be
+  called one where there is one.
   """
+  texts = tuple(t for t in texts if _is_counted(t, kind, number))
   if number is None:
-    return tuple(texts)
+    return texts
   event = kind.event or Event()
 
   def fits(text: str) -> bool:
@@ -51,6 +61,17 @@ def fitting(texts: Iterable[str], kind: Kind, number: int | None) -> Pool:
     return not (words & event.plural or _AGAIN.search(text.lower()))
 
   return tuple(filter(fits, texts))
+
+
+def _is_counted(text: str, kind: Kind, number: int | None) -> bool:
+  """Whether the numbers in a text are that of the events."""
+  if not (kind.event or kind.one_shot):
+    return True
+  words = set(re.findall(r"[\w'-]+", text.lower())) - set(kind.name.split())
+  claimed = {_CLAIMED[word] for word in words & _CLAIMED.keys()}
+  if number is None or number == 1:
+    return claimed <= {number} and not words & _SEVERAL
+  return claimed <= {number}
 
 
 def heads(kind: Kind, number: int | None) -> Pool:
@@ -70,7 +91,7 @@ def clauses(kind: Kind, number: int | None) -> Pool:
   """Clauses; of one event in a kind whose events come in rows, few are true."""
   if number == 1 and kind.rate:
     return fitting(kind.clauses, kind, number)
-  return kind.clauses
+  return tuple(t for t in kind.clauses if _is_counted(t, kind, number))
 
 
 def plain(kind: Kind, facts: Facts | None) -> Pool:
@@ -78,6 +99,11 @@ def plain(kind: Kind, facts: Facts | None) -> Pool:
   pool = templates("plain")
   if facts and facts.seconds > _LASTING_SECONDS and not kind.one_shot:
     pool += templates("lasting")
+    low, high = _FIVE_SECONDS
+    if low <= facts.seconds <= high:
+      pool += templates("five seconds")
+  if not kind.group:  # What else it holds is not known.
+    return pool
   if not (kind.one_shot or kind.is_music):
     pool += templates("background")
   if not (kind.is_music or kind.has_voices):
@@ -97,7 +123,7 @@ def of_title(title: str, kind: Kind) -> Pool:
   if parsed.text.startswith(("a ", "an ", "the ")):
     whole = (t for t in templates("plain") if "{x}" in t)
     pool += tuple(t.format(x=parsed.text) for t in whole)
-  if parsed.what:
+  if parsed.what and parsed.is_plain:
     pool += tuple(
       t.format(who=parsed.who, stem=parsed.stem)
       for t in book.shared()["titles"][parsed.what]
@@ -115,7 +141,7 @@ def of_note(title: Title | None, facts: Facts | None, kind: Kind) -> Pool:
   if not kind.pitched or (pitch and pitch.glide):
     return ()
   pool: Pool = ()
-  if title and title.note is not None and title.who:
+  if title and title.note is not None and title.is_plain:
     names = titles.note_names(title.note)
     away = pitch.midi - title.note if pitch else None
     if away is None or abs(away) > _IN_TUNE:
@@ -146,9 +172,11 @@ def of_facts(facts: Facts | None, kind: Kind) -> Pool:
       pool += templates("fast") * 2
   if facts.pitch and facts.pitch.glide and not kind.is_music:
     pool += templates(facts.pitch.glide) * 2
+  number = count(facts, kind)
   if facts.length and facts.takes < 2 and (kind.one_shot or kind.event):
-    pool += templates(facts.length)
-  return pool + _of_count(count(facts, kind), facts, kind)
+    if facts.length == "short" or number in (None, 1):
+      pool += templates(facts.length)
+  return pool + _of_count(number, facts, kind)
 
 
 def of_takes(facts: Facts | None, kind: Kind) -> Pool:
@@ -179,6 +207,8 @@ def templates(name: str) -> Pool:
 def _of_count(number: int | None, facts: Facts, kind: Kind) -> Pool:
   if number == 1 and facts.takes < 2 and kind.one_shot:
     pool = templates("once")
+    if facts.rest_seconds >= _REST_SECONDS:
+      pool += templates("then silence")
   else:
     pool = ()
   for one, many in kind.event.names if kind.event and facts.events else ():

@@ -12,9 +12,8 @@ from siren_jax.data.preparation.plan import label_of
 from siren_jax.data.sets.schema import Record, to_int16
 from siren_jax.data.sources.recording import Recording
 
-MIXED = augment.AugmentConfig(
-  shift_seconds=1.0, fit="silence", mix_db=(-6.0, 3.0)
-)
+BACKGROUND_DB = (-12.0, -3.0)  # of the second sound of a mixture
+_DELAY_SECONDS = 1.0  # at most, before a mixture
 COUNTS = (2, 3)  # of sounds in a sequence, fewest and most
 
 
@@ -25,18 +24,21 @@ def mixture(
   rng: np.random.Generator,
   config: AudioConfig,
 ) -> Record:
-  """Two recordings at once, of which `sounds` are the audio."""
+  """Two recordings at once, the second below the first.
+
+  The shorter one lies within the longer one.
+
+  Args:
+    sounds: the audio of the recordings.
+  """
   parts, counts = _parts(recordings, sounds, config.size, rng, config)
-  first_S, second_S = (
-    augment.vary(part_S, config.size, config.sample_rate, MIXED, rng)
-    for part_S in parts
-  )
-  level_db = augment.uniform(MIXED.mix_db, rng)
+  first_S, second_S = _at_once(parts, rng, config)
+  level_db = augment.uniform(BACKGROUND_DB, rng)
   first, second = recordings
   captions = phrasebook.mixture_captions(
     first.category, second.category, rng, config.captions, counts
   )
-  audio_S = augment.mix(first_S, second_S, level_db)
+  audio_S = augment.limit(first_S + augment.decibels(level_db) * second_S)
   return _record(name, recordings, audio_S, captions, " + ", config)
 
 
@@ -55,6 +57,22 @@ def sequence(
   )
   audio_S = layouts.in_order(parts, config.sample_rate, rng)
   return _record(name, recordings, audio_S, captions, " > ", config)
+
+
+def _at_once(
+  parts: Sequence[np.ndarray], rng: np.random.Generator, config: AudioConfig
+) -> list[np.ndarray]:
+  """Windows [S] of sounds that are equally loud where they are heard."""
+  longest = max(part_S.size for part_S in parts)
+  room = min(config.size - longest, round(_DELAY_SECONDS * config.sample_rate))
+  delay = int(rng.integers(0, room + 1))
+  windows = []
+  for part_S in parts:
+    start = delay + int(rng.integers(0, longest - part_S.size + 1))
+    end = config.size - start - part_S.size
+    level_S = layouts.levelled(part_S, config.sample_rate)
+    windows.append(np.pad(level_S, (start, end)))
+  return windows
 
 
 def _parts(

@@ -108,7 +108,7 @@ def in_order(
   parts = []
   for audio_S in sounds:
     gap = round(augment.uniform(_ORDER_GAPS, rng) * sample_rate)
-    parts += [_levelled(_faded(audio_S, sample_rate), sample_rate)]
+    parts += [levelled(_faded(audio_S, sample_rate), sample_rate)]
     parts += [np.zeros(gap, np.float32)]
   return augment.limit(np.concatenate(parts[:-1]))
 
@@ -144,7 +144,8 @@ def _faded(audio_S: np.ndarray, sample_rate: int) -> np.ndarray:
   return audio_S
 
 
-def _levelled(audio_S: np.ndarray, sample_rate: int) -> np.ndarray:
+def levelled(audio_S: np.ndarray, sample_rate: int) -> np.ndarray:
+  """The sound with its audible part at one level; silence is unchanged."""
   power_T = describe.frame_power(audio_S, sample_rate)
   active_T = power_T > power_T.max() * 1e-3
   level = math.sqrt(power_T[active_T].mean()) if active_T.any() else 0.0

@@ -15,6 +15,7 @@ from siren_jax.cli.page.endpoints import Endpoints
 from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common.errors import UserError
+from siren_jax.storage import folders
 
 RATE = 16000
 REQUEST = ("rain", 0.3, 3, 2, 0.9, 9, 1.5)
@@ -23,7 +24,9 @@ REQUEST = ("rain", 0.3, 3, 2, 0.9, 9, 1.5)
 @pytest.fixture(scope="module")
 def studio(tiny_bundle):
   siren = siren_jax.load(tiny_bundle)
-  return Studio(siren, str(tiny_bundle), "ab12", None, siren_jax.api.BATCH_SIZE)
+  fingerprint = folders.model_fingerprint(folders.find(str(tiny_bundle)))
+  batch_size = siren_jax.api.BATCH_SIZE
+  return Studio(siren, str(tiny_bundle), fingerprint, None, batch_size)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siren_jax.common.errors import UserError
-from siren_jax.data.captions import book, phrasebook
+from siren_jax.data.captions import book, phrasebook, wording
 from siren_jax.data.captions.describe import Facts
 from siren_jax.data.captions.pitch import Pitch
 
@@ -359,3 +359,68 @@ def test_captions_of_an_instrument_differ_and_name_it(name, section, words):
   assert len(set(said)) == len(said) == 30
   assert any(re.search(words, text) for text in said)
   assert not any(set(text) & set("{}_") for text in said)
+
+
+NUMBERS = {1: "once|single", 2: "twice|two|double", 3: "three|triple"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+  "category", ["dog bark", "rooster", "person sneeze", "bongo", "gunshot"]
+)
+def test_no_number_is_claimed_but_that_of_the_events(category, count):
+  facts = some_facts(None, count)
+  said = many_captions(category, "", facts)
+  heard = wording.count(facts, book.kind(category))  # by the kind's own gap
+  others = "|".join(x for n, x in NUMBERS.items() if n != heard)
+  wrong = [t for t in said if re.search(rf"\b(?:{others})\b", t.lower())]
+  assert not wrong
+
+
+def test_many_short_events_are_no_long_one():
+  facts = {n: some_facts(None, n, seconds=4.2) for n in (1, 5)}
+  said = {n: many_captions("dog bark", "", f) for n, f in facts.items()}
+  assert any(re.search(r", long$|^a long", t) for t in said[1])
+  assert not any(re.search(r", long$|^a long", t) for t in said[5])
+
+
+def test_lengths_and_silence_are_claimed_where_they_are_measured():
+  five, ten = (
+    many_captions("rain", "", some_facts(None, seconds=x)) for x in (4.9, 9.9)
+  )
+  assert any("five seconds" in t for t in five)
+  assert not any("five seconds" in t for t in ten)
+  at_end, before = (
+    many_captions("gunshot", "", some_facts(None, 1, rest_seconds=x))
+    for x in (0.0, 3.0)
+  )
+  assert any("then silence" in t for t in before)
+  assert not any("then silence" in t for t in at_end)
+
+
+def test_nothing_is_denied_of_an_unknown_label():
+  facts = some_facts(None, seconds=4.9)
+  said = many_captions("jazz guitar solo", "", facts)
+  assert not any(
+    re.search("no music|talking|any music|natural", t) for t in said
+  )
+  assert any("no music" in t for t in many_captions("rain", "", facts))
+
+
+def test_a_title_of_two_actions_is_kept_as_it_is():
+  facts = some_facts(None, seconds=2.0, pitch=Pitch(440.0))
+  said = many_captions(
+    "choir voices", "a choir singing ah playing a short melody", facts
+  )
+  assert not any(
+    re.search("on (a )?choir singing|singing ah,", t) for t in said
+  )
+
+
+def test_captions_are_not_odd():
+  """Noises of noises, and "here is" of what may be many."""
+  for category in ("pop", "music box", "door creak", "bird song"):
+    for text in many_captions(category, n=300):
+      noises = re.findall(r"\b(?:sounds?|noises?|recordings?)\b", text.lower())
+      assert len(noises) < 2, text
+      assert not re.match("(there|this|here) (is|comes) [^atso]", text), text
