@@ -33,7 +33,7 @@ train() {
 }
 
 prepare audio "$@" --validation-fold 4 --every-kind --layouts \
-  --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 32
+  --balance 12 --mixtures 400 --sequences 400 --loudness -23 --captions 16
 
 codec=${CODEC:-siren-small}
 if [[ $codec == new ]]; then

@@ -90,10 +90,14 @@ def _kind(name: str, recordings: Sequence[Recording]) -> Kind:
 def _credits(recordings: Iterable[Recording]) -> tuple[Credit, ...]:
   """Clips by author, licence and source, in alphabetical order."""
   clips = collections.Counter(
-    tuple(map(_without_scheme, (r.author, r.license, _collection(r.source))))
+    (
+      _without_scheme(r.author),
+      _without_scheme(r.license),
+      _without_scheme(_collection(r.source)),
+    )
     for r in recordings
   )
-  rows = [Credit(*names, count) for names, count in clips.items()]
+  rows = [Credit(*names, clips=count) for names, count in clips.items()]
   return tuple(sorted(rows, key=lambda c: (c.source, c.author, c.license)))
 
 

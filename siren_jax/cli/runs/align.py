@@ -99,7 +99,9 @@ def _is_of(folder: pathlib.Path, model: Any) -> bool:
   from siren_jax.weights import bundle
 
   def is_same(stored: Any, own: Any) -> bool:
-    return np.array_equal(*(np.asarray(x, np.float16) for x in (stored, own)))
+    return np.array_equal(
+      np.asarray(stored, np.float16), np.asarray(own, np.float16)
+    )
 
   params = bundle.load(folder).params
   return jax.tree.all(jax.tree.map(is_same, params, model.params))
