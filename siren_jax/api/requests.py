@@ -17,7 +17,7 @@ import numpy as np
 from siren_jax.audio import loudness as levels
 from siren_jax.common import text
 from siren_jax.common.errors import UserError
-from siren_jax.common.rng import check_seed
+from siren_jax.common.rng import check_seed, named_key
 from siren_jax.sampling import SamplingConfig
 
 MAX_SAMPLE = 2**31
@@ -48,21 +48,28 @@ def rows_of(
   ]
 
 
-def root_key(key: jax.Array | int) -> jax.Array:
+def root_key(key: jax.Array | int, purpose: str = "") -> jax.Array:
   """A typed key from a typed key, a legacy key or a seed.
+
+  Args:
+    key: one of them.
+    purpose: gives a key of its own; "": the key as it is.
 
   Raises:
     UserError: the seed is out of range.
   """
-  if isinstance(key, jax.Array):
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-      return key
-    return jax.random.wrap_key_data(key)  # from jax.random.PRNGKey
-  check_seed(key)
-  return _key_of(jax.device_put(np.uint32(key)))
+  if not isinstance(key, jax.Array):
+    check_seed(key)
+    root = _key_of(jax.device_put(np.uint32(key)))
+  elif jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    root = key
+  else:
+    root = jax.random.wrap_key_data(key)  # from jax.random.PRNGKey
+  return _named_key(root, purpose) if purpose else root
 
 
 _key_of = jax.jit(jax.random.key)
+_named_key = jax.jit(named_key, static_argnames="name")
 
 
 def keys_of(

@@ -17,7 +17,6 @@ from siren_jax.audio import loudness as levels
 from siren_jax.codec.model import check_codes
 from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
-from siren_jax.common.rng import named_key
 from siren_jax.sampling import pieces
 from siren_jax.weights import bundle as bundles
 
@@ -386,7 +385,7 @@ class Siren:
       raise UserError(f"{len(words)} prompts for one recording; give one")
     return self._request(
       requests.rows_of(words, 1, sample),
-      named_key(requests.root_key(key), purpose),
+      requests.root_key(key, purpose),
       self.num_candidates(candidates),
       self._method(words, settings),
       len(audio_S),

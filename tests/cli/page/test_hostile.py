@@ -167,9 +167,10 @@ def test_what_is_too_large_is_refused_and_takes_no_memory(server):
 
 
 def test_no_request_passes_by_the_queue(server):
+  body = json.dumps({"data": REQUEST})
   for way in ("run", "api"):
-    status, _ = server.send("POST", f"/gradio_api/{way}/generate", b"{}")
-    assert status in (401, 403, 404)
+    status, text = server.send("POST", f"/gradio_api/{way}/generate", body)
+    assert status in (401, 403, 404), text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 import siren_jax
+from siren_jax import api
 from siren_jax.audio import loudness, wav_stream
 from siren_jax.cli.main import main
 
@@ -42,6 +43,21 @@ def test_a_stream_is_that_of_python(tiny_bundle, tmp_path, capsysbinary):
     out, err = capsysbinary.readouterr()
     assert out == expected
     assert f"{count} samples beyond full scale".encode() in err
+
+
+def test_mesh_and_dtype_reach_the_model(tiny_bundle, monkeypatch, capsysbinary):
+  load, arguments = api.load, []
+
+  def spy(model, mesh=None, *rest, dtype=None):
+    arguments.append((mesh, dtype))
+    return load(model, dtype=dtype)
+
+  monkeypatch.setattr(api, "load", spy)
+  argv = ["generate", "rain", "--out", "-", "--seconds", "0.2"]
+  argv += ["--mesh", "data=2", "--dtype", "bfloat16"]
+  assert main([*argv, "--model", str(tiny_bundle)]) == 0
+  assert arguments == [(siren_jax.MeshConfig(data=2), "bfloat16")]
+  assert capsysbinary.readouterr().out.startswith(b"RIFF")
 
 
 def test_a_closed_pipe_ends_it_quietly(tiny_bundle):
