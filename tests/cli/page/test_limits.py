@@ -103,5 +103,6 @@ def test_what_is_no_upload_is_refused(value):
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_that_there_is_not_is_refused_at_once(port, user_error):
+  pytest.importorskip("gradio")
   message = user_error(["demo", "--port", port, "--model", "not looked for"])
   assert message == f"--port {port}: must be 1 to 65535"
