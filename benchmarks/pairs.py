@@ -13,7 +13,8 @@ and the second half of a sequence, and the whole of a mixture.
   top 5    share of the two sounds of a mixture that are among the judge's five
            best kinds
 
-"real": the same of withheld recordings, joined and mixed as prepare-data does.
+"real": the same of withheld recordings, joined as prepare-data does, and mixed
+equally loud.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import json
 import numpy as np
 
 from benchmarks import judge as kinds_judge
-from benchmarks import kinds as made
+from benchmarks import kinds
 from benchmarks.judge import Judge, Recordings, read
 from benchmarks.kinds import Wanted
 from benchmarks.quality import RATE, SECONDS
@@ -86,14 +87,14 @@ def joined(pairs: list[Pair], real: Recordings, seed: int) -> list[np.ndarray]:
 
 
 def mixed(pairs: list[Pair], real: Recordings, seed: int) -> list[np.ndarray]:
-  """Mixtures of withheld recordings, equally loud."""
+  """Mixtures of withheld recordings, equally loud where they are audible."""
   rng = np.random.default_rng(seed)
 
   def part(kind: str) -> np.ndarray:
-    audio_S = _recording(kind, real, rng)
-    return np.pad(audio_S, (0, max(0, SECONDS * RATE - audio_S.size)))
+    audio_S = layouts.levelled(_recording(kind, real, rng), RATE)
+    return np.pad(audio_S, (0, SECONDS * RATE - audio_S.size))
 
-  return [augment.mix(*(part(kind) for kind in pair), 0.0) for pair in pairs]
+  return [augment.limit(sum(part(kind) for kind in pair)) for pair in pairs]
 
 
 def _recording(
@@ -120,7 +121,7 @@ def measure(args) -> dict[str, dict[str, float]]:
   ordered = both_ways(pairs)
 
   def sounds(pairs: list[Pair], joint: str) -> list[np.ndarray]:
-    return [read(path) for path in made.make(prompted(pairs, joint), args)]
+    return [read(path) for path in kinds.make(prompted(pairs, joint), args)]
 
   def table(sequences, mixtures) -> dict[str, float]:
     ranks = [judge.ranks(mixtures, side) for side in zip(*pairs)]
@@ -141,7 +142,7 @@ def measure(args) -> dict[str, dict[str, float]]:
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  made.add_arguments(parser)
+  kinds.add_arguments(parser)
   parser.add_argument("--pairs", type=int, default=50)
   args = parser.parse_args()
   table = measure(args)

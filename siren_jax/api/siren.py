@@ -196,8 +196,9 @@ class Siren:
   ) -> Iterator[np.ndarray]:
     """Generates one sound and yields its samples as they are made.
 
-    Concatenated, they equal the sound of `generate` with the same key, one
-    candidate and no loudness; `audio.loudness.Limiter` can apply a gain.
+    Concatenated, they are the sound of `generate` with the same key, one
+    candidate and no loudness, up to rounding (about 1 % of full scale for a
+    codec with voices); `audio.loudness.Limiter` can apply a gain.
 
     Args:
       prompt: a description; None to continue a recording without a prompt.

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import Tokenizer
 
@@ -62,6 +62,9 @@ class AlignExperiment:
   train: TrainConfig = TrainConfig(batch_size=8)
   mesh: MeshConfig = MeshConfig()
   data: AlignDataConfig = AlignDataConfig()
+
+  # Whether a resumed run still depends on its start.
+  reads_start: ClassVar[bool] = True
 
   def __post_init__(self) -> None:
     self.train.check_not_accumulated()

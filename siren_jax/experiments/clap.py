@@ -96,6 +96,15 @@ class ClapExperiment:
       )
 
   @property
+  def reads_start(self) -> bool:
+    """Whether a resumed run still depends on its start.
+
+    The prompts of the classes are embedded by the locked text tower, anew in
+    each process.
+    """
+    return self.loss.lock_text
+
+  @property
   def schedule(self) -> OptimizerConfig:
     """The optimizer over all training steps, unless its `steps` are set."""
     return self.optimizer.with_steps(self.train.steps)

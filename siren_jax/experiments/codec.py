@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from siren_jax.codec import model as codec_model
 from siren_jax.codec.config import (
@@ -51,6 +51,9 @@ class CodecExperiment:
   train: TrainConfig = TrainConfig()
   mesh: MeshConfig = MeshConfig()
   data: CodecDataConfig = CodecDataConfig()
+
+  # Whether a resumed run still depends on its start.
+  reads_start: ClassVar[bool] = False
 
   def __post_init__(self) -> None:
     self.train.check_not_accumulated()

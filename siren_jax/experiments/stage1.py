@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -59,6 +59,9 @@ class Stage1Experiment:
   mesh: MeshConfig = MeshConfig()
   data: Stage1DataConfig = Stage1DataConfig()
   generate: GenerateConfig = GenerateConfig()
+
+  # Whether a resumed run still depends on its start.
+  reads_start: ClassVar[bool] = False
 
   @property
   def schedule(self) -> OptimizerConfig:

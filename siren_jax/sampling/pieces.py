@@ -114,12 +114,12 @@ def pieces(
   decoding = chunks.start(tower, count)
   decoding, audio_RxS = chunks.push(tower, decoding, codes_so_far, share)
   decoding, rest_RxS = chunks.flush(tower, decoding, share)
-  held_RxS = np.concatenate([audio_RxS, rest_RxS], 1)
-  # Samples of the prefix that are decoded with the first new codes.
-  known = request.begin * models.codec.hop - held_RxS.shape[1]
+  pending_RxS = np.concatenate([audio_RxS, rest_RxS], 1)
+  # Of the prefix, decoded with the first new codes.
+  prefix_samples = request.begin * models.codec.hop - pending_RxS.shape[1]
   if codes_so_far.size:
-    yield Piece(held_RxS[::group])
-  held_RxS = held_RxS[:, :0]
+    yield Piece(pending_RxS[::group])
+  pending_RxS = pending_RxS[:, :0]
   for window in windows(window_length, request.begin, request.end):
     parts = []
     for samples in draw_window(
@@ -140,14 +140,15 @@ def pieces(
       decoding, rest_RxS = chunks.flush(tower, decoding, share)
       parts.append(rest_RxS)
     if group > 1:
-      held_RxS = np.concatenate([held_RxS, *parts], 1)
-      if held_RxS.shape[1] <= known:
+      pending_RxS = np.concatenate([pending_RxS, *parts], 1)
+      if pending_RxS.shape[1] <= prefix_samples:
         continue  # Nothing new has been decoded to choose by.
+      new_RxS = pending_RxS[:, prefix_samples:]
       score_B, rows_B = _best(
-        params, models, held_RxS[:, known:], target_BxE, group, window_length
+        params, models, new_RxS, target_BxE, group, window_length
       )
-      yield Piece(held_RxS[rows_B], score_B)
-      known, held_RxS = 0, held_RxS[:, :0]
+      yield Piece(pending_RxS[rows_B], score_B)
+      prefix_samples, pending_RxS = 0, pending_RxS[:, :0]
       rows_R = np.repeat(rows_B, group)
       codes_so_far, decoding = codes_so_far[rows_R], decoding.take(rows_R)
     elif window.end == request.end:

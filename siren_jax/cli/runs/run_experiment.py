@@ -161,7 +161,7 @@ def _checked(experiment: Any, kind: str, workdir: pathlib.Path) -> Run:
   resumed = bool(folders.steps(workdir))
   experiment = _scheduled(experiment, workdir, resumed)
   inputs = _fingerprints(experiment, kind)
-  if resumed and kind != "align" and not _reads_start(experiment):
+  if resumed and not experiment.reads_start:
     inputs |= _started_from(experiment, workdir)
   config = kinds.to_json(experiment) | {run_config.INPUTS: inputs}
   if resumed:
@@ -213,11 +213,6 @@ def _fingerprints(experiment: Any, kind: str) -> dict[str, str]:
     if model or (kind == "align" and name == "start"):
       values[f"data.{name}"] = index.fingerprint(folders.find(model or None))
   return values
-
-
-def _reads_start(experiment: Any) -> bool:
-  """Whether a resumed run depends on its start: on a locked text tower."""
-  return bool(getattr(getattr(experiment, "loss", None), "lock_text", False))
 
 
 def _started_from(experiment: Any, workdir: pathlib.Path) -> dict[str, str]:

@@ -9,7 +9,6 @@ from siren_jax.cli import runtime
 from siren_jax.common.errors import UserError
 
 STREAM = "-"  # of --out: standard output
-ENDLESS = "none"  # of --seconds
 MODEL_HELP = (
   "bundle folder, hub:OWNER/NAME[@REVISION], or the name of a built-in bundle"
 )
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--prompts", dest="file", metavar="FILE", help="one prompt per line")
   add(
     "--seconds",
-    type=seconds,
+    type=_or_none(float),
     help="length, or with --continue the length added (default: 5)",
   )
   add("--seed", type=int, help="random seed (default: 0)")
@@ -172,11 +171,6 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
   )
 
 
-def seconds(text: str) -> float | str:
-  """The argparse type of a length; passes `ENDLESS` through."""
-  return text if text == ENDLESS else float(text)
-
-
 def check(args: argparse.Namespace) -> None:
   """Checks that flags can be combined.
 
@@ -215,7 +209,7 @@ def check(args: argparse.Namespace) -> None:
       f"--seconds with {flag}: the sound is as long as the recording; leave"
       " --seconds out"
     )
-  if args.seconds == ENDLESS and not streams:
+  if args.seconds == runtime.NONE and not streams:
     raise UserError(
       "--seconds none: a file needs a length; give one, or use --out -"
     )
@@ -251,7 +245,7 @@ def loudness(args: argparse.Namespace) -> dict[str, Any]:
   """The requested loudness as an option; empty for the default."""
   if args.loudness is None:
     return {}
-  if args.loudness == "none":
+  if args.loudness == runtime.NONE:
     return {"loudness": None}
   try:
     return {"loudness": float(args.loudness)}

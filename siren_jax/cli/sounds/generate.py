@@ -85,7 +85,7 @@ def _stream(
   stream.write(
     prompts,
     args.model,
-    None if args.seconds == flags.ENDLESS else args.seconds,
+    None if args.seconds == runtime.NONE else args.seconds,
     args.seed,
     recording=recording,
     mesh=args.mesh,

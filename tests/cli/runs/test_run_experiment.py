@@ -1,7 +1,6 @@
 """What a training verb checks before it compiles anything."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -13,11 +12,13 @@ import pytest
 from jax.experimental import multihost_utils
 
 from siren_jax import training
+from siren_jax.clap.task import ClapLossConfig
 from siren_jax.cli.main import main
 from siren_jax.cli.runs import run_experiment
 from siren_jax.common.errors import UserError
 from siren_jax.data.preparation import audio
 from siren_jax.experiments import codec, config_files
+from siren_jax.experiments.clap import ClapDataConfig, ClapExperiment
 from siren_jax.storage import run_config
 from siren_jax.storage.lock import exclusive
 
@@ -131,13 +132,30 @@ def test_a_start_that_trained_on_is_no_other(
   assert main(run(moved)) == 0
 
 
-def test_a_start_of_a_locked_tower_that_trained_on_is_refused(tmp_path):
-  """Its prompts are read from the start whenever the run is resumed."""
-  loss = dataclasses.make_dataclass("Loss", ["lock_text"])
-  experiment = dataclasses.make_dataclass("Experiment", ["loss"])
-  assert run_experiment._reads_start(experiment(loss(True)))
-  assert not run_experiment._reads_start(experiment(loss(False)))
-  assert not run_experiment._reads_start(object())
+def test_a_start_that_is_still_read_may_not_train_on(
+  run, user_error, tmp_path, monkeypatch
+):
+  """As that of a locked text tower, whose prompts are embedded anew."""
+  monkeypatch.setattr(codec, "start_of", lambda e: None)
+  monkeypatch.setattr(codec.CodecExperiment, "reads_start", True)
+  start = tmp_path / "start"
+  given = f"--config.data.start={start}"
+  for step in ("1", "2"):
+    sums = start / "checkpoints" / step / "sums" / "metadata"
+    sums.parent.mkdir(parents=True)
+    sums.write_text(step)
+    if step == "1":
+      assert main(run(given)) == 0
+  assert "has different contents" in user_error(run(given))
+
+
+def test_a_locked_text_tower_is_still_read():
+  def reads_start(lock_text):
+    data = ClapDataConfig(path="set", start="text")
+    loss = ClapLossConfig(lock_text=lock_text)
+    return ClapExperiment(loss=loss, data=data).reads_start
+
+  assert reads_start(True) and not reads_start(False)
 
 
 def test_a_set_that_is_replaced_during_a_run_is_noticed(

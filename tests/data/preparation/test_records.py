@@ -14,8 +14,8 @@ def test_windows_cover_the_recording():
   assert [w.size for w in records.cut(audio_S[:70], 100)] == [70]
 
 
-def test_the_sounds_of_a_mixture_are_heard_together():
-  """Equally loud where they are heard; the second is lowered afterwards."""
+def test_the_sounds_of_a_mixture_overlap():
+  """Equally loud where they are audible; the second is lowered afterwards."""
   config = AudioConfig(sample_rate=8000, seconds=5.0)
   noise = np.random.default_rng(0)
   click_S, hum_S = (
@@ -27,10 +27,10 @@ def test_the_sounds_of_a_mixture_are_heard_together():
     rng = np.random.default_rng(seed)
     windows = composed._at_once([click_S, hum_S], rng, config)
     assert {len(x) for x in windows} == {config.size}
-    heard = [np.flatnonzero(x) for x in windows]
-    assert heard[1][0] <= heard[0][0] and heard[0][-1] <= heard[1][-1]
-    levels = [np.sqrt(np.mean(x[i] ** 2)) for x, i in zip(windows, heard)]
+    active = [np.flatnonzero(x) for x in windows]
+    assert active[1][0] <= active[0][0] and active[0][-1] <= active[1][-1]
+    levels = [np.sqrt(np.mean(x[i] ** 2)) for x, i in zip(windows, active)]
     assert levels[0] == pytest.approx(levels[1], rel=0.1)
-    starts.add(heard[0][0])
+    starts.add(active[0][0])
   assert len(starts) > 15
   assert max(composed.BACKGROUND_DB) < 0
