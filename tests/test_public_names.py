@@ -29,13 +29,13 @@ NAMES = {
 }
 METHODS = (
   "generate clips sounds encode decode sample_rate sampling_config"
-  " num_candidates closest"
+  " num_candidates closest expanded"
 )
 _TRAINING = "--config --workdir --distributed"
 VERBS = {
   "generate": "prompts --prompts --seconds --seed --num-samples --sample"
   " --candidates --temperature --top-k --top-p --guidance --loudness --out"
-  " --spectrogram --model --mesh --batch-size",
+  " --spectrogram --model --mesh --batch-size --no-expand",
   "kinds": "words --group --model --json",
   "prepare-data": "sources --manifest --out --overwrite --seconds --seed"
   " --synthetic --mixtures --validation-fold --max-seconds --sample-rate"

@@ -19,6 +19,7 @@ def load(
   batch_size: int = BATCH_SIZE,
   execution: experts.Execution | None = None,
   dtype: str | None = None,
+  expand: bool = True,
 ) -> Siren:
   """Loads a bundle: a folder, the name of a built-in one, or the default one.
 
@@ -37,6 +38,7 @@ def load(
     dtype: of the experts, overriding `execution`: float32, bfloat16 or int8
       (see `Execution`). By default bfloat16 on TPUs and on NVIDIA GPUs since
       Ampere, float32 elsewhere.
+    expand: expand unusual prompts, see `Siren.expanded`.
 
   Raises:
     UserError: there is no such bundle, or it is broken; the mesh does not fit
@@ -49,4 +51,4 @@ def load(
   if dtype is not None:
     changed = dataclasses.replace(bundle.execution, dtype=dtype)
     bundle = bundle.run_with(changed)
-  return Siren(bundle, mesh, batch_size)
+  return Siren(bundle, mesh, batch_size, expand)

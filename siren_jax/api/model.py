@@ -33,12 +33,19 @@ class Model:
 
   Attributes:
     bundle: without its experts' parameters, see `Bundle.released`.
+    expands: whether prompts are expanded, see `Repertoire.expanded`.
     ways: number of groups of devices that the rows of a batch are divided over.
     window: codec frames in the experts' context, as in training.
   """
 
-  def __init__(self, bundle: bundles.Bundle, mesh: meshes.MeshConfig | None):
+  def __init__(
+    self,
+    bundle: bundles.Bundle,
+    mesh: meshes.MeshConfig | None,
+    expand: bool,
+  ):
     self._models = bundle.models
+    self.expands = expand
     codec_config = bundle.codec.config
     self.window = max(2, int(bundle.max_seconds * codec_config.frame_rate))
     # The smallest size that decodes a whole window at once.
@@ -76,13 +83,28 @@ class Model:
     return self._models.codec.hop
 
   def tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
-    """Token ids and mask, for `Request`; empty without prompts."""
+    """Token ids and mask of the expanded prompts, for `Request`.
+
+    Empty without prompts.
+    """
     if not prompts[0]:
       return {}
+    expanded = {text: self.expanded(text) for text in dict.fromkeys(prompts)}
     ids_BxP, mask_BxP = tokenizer.tokenize(
-      self._clap.tokenizer, prompts, self._clap.config.text.max_tokens
+      self._clap.tokenizer,
+      [expanded[text] for text in prompts],
+      self._clap.config.text.max_tokens,
     )
     return {"ids_BxP": ids_BxP, "mask_BxP": mask_BxP}
+
+  def expanded(self, prompt: str) -> str:
+    """The prompt that the experts are given; the same if it would be cut."""
+    repertoire = self.bundle.repertoire
+    if repertoire is None or not self.expands:
+      return prompt
+    expanded = repertoire.expanded(prompt, self._embed(prompt))
+    size = len(self._clap.tokenizer.encode(expanded).ids)
+    return expanded if size <= self._clap.config.text.max_tokens else prompt
 
   def closest(self, prompt: str, count: int) -> Closest:
     """The `count` closest kinds to a prompt, and whether it is far from all.
@@ -95,14 +117,19 @@ class Model:
         f"{self.bundle.name} does not say what it was trained on; make it again"
         " with siren-jax export --manifest"
       )
-    with self._over_mesh():
-      text_E = jax.device_get(self._clap.encode_text([prompt])[2])[0]
+    text_E = self._embed(prompt)
     margin = repertoire.margin(text_E)
     return Closest(
       kinds=repertoire.closest(text_E, count),
       is_far=margin < repertoire.far_threshold,
       margin=margin,
     )
+
+  def _embed(self, text: str) -> np.ndarray:
+    """CLAP embedding [E] of a text."""
+    with self._over_mesh():
+      embedding_1xE = self._clap.encode_text([text], log_cuts=False)[2]
+    return jax.device_get(embedding_1xE)[0]
 
   def prefix(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
     """The prefix of sounds that continue a recording, for `Request`."""
@@ -147,8 +174,7 @@ class Model:
     """Cosine of a sound and a prompt, averaged over windows."""
     room = self.window * self.hop
     parts = [audio_S[i : i + room] for i in range(0, len(audio_S), room)]
-    with self._over_mesh():
-      text_E = jax.device_get(self._clap.encode_text([prompt])[2])[0]
+    text_E = self._embed(self.expanded(prompt))
     scores = [self.embedding(part_S) @ text_E for part_S in parts]
     return float(np.average(scores, weights=list(map(len, parts))))
 

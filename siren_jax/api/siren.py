@@ -31,10 +31,11 @@ class Siren:
     bundle: bundles.Bundle,
     mesh: meshes.MeshConfig | None = None,
     batch_size: int = BATCH_SIZE,
+    expand: bool = True,
   ):
     if batch_size < 1:
       raise UserError(f"batch_size {batch_size}: must be at least 1")
-    self._model, self._batch_size = Model(bundle, mesh), batch_size
+    self._model, self._batch_size = Model(bundle, mesh, expand), batch_size
     self.bundle = self._model.bundle
 
   def __repr__(self) -> str:
@@ -320,6 +321,25 @@ class Siren:
       audio_S, filled_S, first, last, self.sample_rate
     )
 
+  def expanded(self, prompt: str) -> str:
+    """The prompt in words of the training captions, as the experts get it.
+
+    Unusual words are followed much better that way (our design): a description
+    that avoids the name of a kind of sound is replaced by a prompt of that
+    kind, other new words come after such a prompt. Known phrases and prompts of
+    several sounds stay as they are. `load(expand=False)` turns it off.
+
+    Raises:
+      UserError: the prompt is blank.
+    """
+    (prompt,) = requests.checked_prompts([prompt])
+    return self._model.expanded(prompt)
+
+  @property
+  def expands(self) -> bool:
+    """Whether prompts are `expanded`."""
+    return self._model.expands
+
   def save(self, audio: notebook.Audio, path: str | os.PathLike) -> None:
     """Writes a sound to a file; see `siren_jax.save`."""
     notebook.save(audio, path, self.sample_rate)
@@ -334,7 +354,7 @@ class Siren:
     return self._model.closest(prompt, count)
 
   def clap_score(self, audio: jax.Array | np.ndarray, prompt: str) -> float:
-    """Cosine of the CLAP embeddings of a sound audio_S and a prompt.
+    """Cosine of the CLAP embeddings of a sound audio_S and an expanded prompt.
 
     For a sound longer than a window, the mean over its windows. `batches` keeps
     the candidate with the highest score, before loudness is set.

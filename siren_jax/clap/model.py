@@ -167,15 +167,18 @@ class Clap:
     object.__setattr__(self, "params", jax.device_put(self.params))
 
   def encode_text(
-    self, texts: Sequence[str]
+    self, texts: Sequence[str], log_cuts: bool = True
   ) -> tuple[jax.Array, np.ndarray, jax.Array]:
     """tokens_BxPxC, mask_BxP and embedding_BxE of prompts.
+
+    Args:
+      log_cuts: warn of each prompt that is truncated.
 
     Raises:
       UserError: a prompt is empty.
     """
     ids_BxP, mask_BxP = tokenizers.tokenize(
-      self.tokenizer, texts, self.config.text.max_tokens
+      self.tokenizer, texts, self.config.text.max_tokens, log_cuts
     )
     tokens, embedding = _encode_text(
       self.params, self.config, *meshes.put((ids_BxP, mask_BxP))

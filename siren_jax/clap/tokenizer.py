@@ -147,7 +147,7 @@ def tokenize(
   Longer texts are truncated but keep their end token.
 
   Args:
-    log_cuts: warn of each truncated text.
+    log_cuts: warn of each truncated text, once.
 
   Raises:
     UserError: a text is empty or blank, or is not valid Unicode.
@@ -164,7 +164,7 @@ def tokenize(
   for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
     ids = encoding.ids
     if len(ids) > max_tokens:
-      if log_cuts:
+      if log_cuts and texts[row] not in texts[:row]:
         _log.warning(
           "prompt %r has %d tokens; the last %d are left out",
           texts[row],

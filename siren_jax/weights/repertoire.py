@@ -3,9 +3,12 @@
 kinds.json           {"far_threshold", "kinds": [...], "credits": [...]}
 kinds.safetensors    embeddings of length one, times 127, int8: `known_IxE` of
                      phrases, `kind_I`: the kind that each names, `other_IxE`
-                     of words that no recording was called
+                     of words that no recording was called; `described_IxE` of
+                     descriptions that avoid the name of their kind,
+                     `described_kind_I`, and `several_IxE` of captions of
+                     several sounds (older bundles lack these three)
 
-A bundle may lack both. Axis I: phrases, or other words.
+A bundle may lack both. Axis I: texts.
 """
 
 import collections
@@ -28,8 +31,12 @@ TEXT, EMBEDDINGS = "kinds.json", "kinds.safetensors"
 FAR = 0.12
 _REMEDY = "get both from the same export, or remove both"
 _SHARPNESS = 20.0  # of the soft maximum of cosines
+# Chosen on the first held-out phrasing of each kind, see docs/benchmarks.md.
+_SAME_WORDS = 0.95  # cosine from which a prompt is a known phrase
+_DESCRIBED, _SEVERAL = -0.01, 0.08  # differences of nearness
 _SCALE = 127
 _RANKS = {"known_IxE": 2, "kind_I": 1, "other_IxE": 2}
+_ADDED_RANKS = {"described_IxE": 2, "described_kind_I": 1, "several_IxE": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +98,8 @@ class Repertoire:
   Attributes:
     kinds: at least one.
     credits: of all training recordings.
-    known_IxE, kind_I, other_IxE: as stored.
+    known_IxE, kind_I, other_IxE: as stored, and so are
+    described_IxE, described_kind_I, several_IxE: may have no rows.
     far_threshold: a prompt of a smaller `margin` is far from all kinds.
   """
 
@@ -100,10 +108,13 @@ class Repertoire:
   known_IxE: np.ndarray
   kind_I: np.ndarray
   other_IxE: np.ndarray
+  described_IxE: np.ndarray
+  described_kind_I: np.ndarray
+  several_IxE: np.ndarray
   far_threshold: float = FAR
 
   def __post_init__(self) -> None:
-    for name, rank in _RANKS.items():
+    for name, rank in (_RANKS | _ADDED_RANKS).items():
       array = getattr(self, name)
       if array.ndim != rank or not np.issubdtype(array.dtype, np.integer):
         raise UserError(
@@ -117,10 +128,17 @@ class Repertoire:
         " need as many ids as phrases, and at least 1 of each;"
         f" {_REMEDY}"
       )
-    if self.kind_I.min() < 0 or self.kind_I.max() >= len(self.kinds):
+    descriptions, count = len(self.described_IxE), len(self.described_kind_I)
+    if descriptions != count:
       raise UserError(
-        f"phrases of kinds {self.kind_I.min()} to {self.kind_I.max()}, but"
-        f" there are {len(self.kinds)}; {_REMEDY}"
+        f"{descriptions} descriptions and {count} kind ids: need as many ids as"
+        f" descriptions; {_REMEDY}"
+      )
+    ids = np.concatenate([self.kind_I, self.described_kind_I])
+    if ids.min() < 0 or ids.max() >= len(self.kinds):
+      raise UserError(
+        f"texts of kinds {ids.min()} to {ids.max()}, but there are"
+        f" {len(self.kinds)}; {_REMEDY}"
       )
 
   def measured(self, quality: Any) -> "Repertoire":
@@ -172,13 +190,48 @@ class Repertoire:
     np.maximum.at(nearness, self.kind_I, _cosines(self.known_IxE, text_E))
     return tuple(self.kinds[k] for k in np.argsort(-nearness)[:count])
 
+  def expanded(self, prompt: str, text_E: np.ndarray) -> str:
+    """The prompt in words that the experts were trained with (our design).
+
+    The experts follow the captions of their training much better than other
+    words. So a description that avoids the name of its kind ("the bird that
+    wakes the farm") becomes the example of the nearest kind ("a rooster
+    crowing"), and other new words follow that example. Known phrases and
+    prompts of several sounds stay as they are.
+
+    Args:
+      prompt: of a sound.
+      text_E: its embedding, of length one.
+    """
+    if not len(self.several_IxE):  # an older bundle, or a single kind
+      return prompt
+    own = {text for kind in self.kinds for text in (kind.name, kind.example)}
+    cosines_I = _cosines(self.known_IxE, text_E)
+    if prompt.lower() in own or cosines_I.max() >= _SAME_WORDS:
+      return prompt
+
+    def nearness(*stored: np.ndarray) -> float:
+      return _nearness(np.concatenate(stored), text_E)
+
+    known_IxE, described_IxE = self.known_IxE, self.described_IxE
+    cosines_I = np.append(cosines_I, _cosines(described_IxE, text_E))
+    kind_I = np.append(self.kind_I, self.described_kind_I)
+    example = self.kinds[kind_I[cosines_I.argmax()]].example
+    named = nearness(known_IxE, self.several_IxE)
+    is_described = nearness(described_IxE) - named > _DESCRIBED
+    of_one = nearness(known_IxE, described_IxE)
+    is_of_several = of_one - nearness(self.several_IxE) < _SEVERAL
+    if is_described == is_of_several:  # neither, or it may be either
+      return f"{example}, {prompt}"
+    return example if is_described else prompt
+
   def check(self, width: int) -> None:
     """Refuses embeddings of another CLAP's width.
 
     Raises:
       UserError: they are not `width` wide.
     """
-    for name in ("known_IxE", "other_IxE"):
+    for name in ("known_IxE", "other_IxE", "described_IxE", "several_IxE"):
       if (own := getattr(self, name).shape[1]) != width:
         raise UserError(
           f"{name} is {own} wide, embeddings of this CLAP are {width} wide;"
@@ -202,10 +255,14 @@ def load(folder: str | os.PathLike) -> Repertoire | None:
     text = configs.from_dict(_Text, content)
   arrays = tensors.read(folder / EMBEDDINGS)
   with about(folder / EMBEDDINGS):
-    if set(arrays) != set(_RANKS):
+    if set(arrays) == set(_RANKS):
+      none_IxE, none_I = arrays["known_IxE"][:0], arrays["kind_I"][:0]
+      arrays |= dict.fromkeys(("described_IxE", "several_IxE"), none_IxE)
+      arrays["described_kind_I"] = none_I
+    if set(arrays) != set(_RANKS | _ADDED_RANKS):
       raise UserError(
         f"tensors {', '.join(sorted(arrays)) or 'none'}: expected"
-        f" {', '.join(_RANKS)}; {_REMEDY}"
+        f" {', '.join(_RANKS | _ADDED_RANKS)}; {_REMEDY}"
       )
     return Repertoire(
       text.kinds, text.credits, **arrays, far_threshold=text.far_threshold
@@ -223,7 +280,8 @@ def save(folder: pathlib.Path, repertoire: Repertoire) -> None:
   configs.from_dict(_Text, values)
   content = json.dumps(values, indent=1, ensure_ascii=False)
   (folder / TEXT).write_text(content + "\n", "utf-8")
-  arrays: dict[str, Any] = {name: getattr(repertoire, name) for name in _RANKS}
+  names = _RANKS | _ADDED_RANKS
+  arrays: dict[str, Any] = {name: getattr(repertoire, name) for name in names}
   tensors.save(folder / EMBEDDINGS, arrays)
 
 

@@ -3,10 +3,12 @@
 The kinds are the categories of the recordings that `prepare-data` trains on;
 credits name those without a category too (instrument samples). Distance to
 them is measured in the text tower's space, with the phrases of each kind and
-the words of the tokenizer that are in no phrase. No audio is needed.
+the words of the tokenizer that are in no phrase. Descriptions of the kinds, and
+captions of several of them, tell how a prompt is worded. No audio is needed.
 """
 
 import collections
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +33,7 @@ from siren_jax.weights.repertoire import (
 
 # These sizes add a megabyte to a bundle; larger ones are no more accurate.
 PHRASES = 8  # of a kind
+SEVERAL = 4  # captions of several sounds, for each kind
 OTHER_WORDS = 3500
 _SAME = 0.75  # cosine from which a word means what a phrase does
 _OTHER_GROUP = "other"
@@ -67,14 +70,43 @@ def of_manifests(
     )
   phrases = {name: phrasebook.phrases(name) for name in by_kind}
   known_IxE, kind_I, other_IxE = neighbours(clap, phrases)
+  descriptions = [phrasebook.descriptions(name) for name in by_kind]
   return Repertoire(
     tuple(_kind(name, recordings) for name, recordings in by_kind.items()),
     _credits(trained),
     known_IxE,
     kind_I,
     other_IxE,
+    _embedded(clap, list(itertools.chain(*descriptions))),
+    np.repeat(np.arange(len(by_kind)), list(map(len, descriptions))).astype(
+      np.int32
+    ),
+    _embedded(clap, several(tuple(by_kind), SEVERAL * len(by_kind))),
     far_threshold,
   )
+
+
+def several(names: Sequence[str], count: int) -> list[str]:
+  """Captions of two or three kinds, drawn with a fixed seed; none of one."""
+  if len(names) < 2:
+    return []
+  rng, captions = np.random.default_rng(0), list[str]()
+  while len(captions) < count:
+    kinds = [str(name) for name in rng.permutation(names)[:3]]
+    way = rng.integers(len(kinds))
+    if way == 0:
+      captions += phrasebook.mixture_captions(kinds[0], kinds[1], rng, 1)
+    else:
+      kinds, counts = kinds[: way + 1], (0,) * (way + 1)
+      captions += phrasebook.sequence_captions(kinds, counts, rng, 1)
+  return captions
+
+
+def _embedded(clap: Clap, texts: Sequence[str]) -> np.ndarray:
+  """Embeddings of any number of texts, as `Repertoire` has them."""
+  if texts:
+    return stored(embed(clap, texts))
+  return np.zeros((0, clap.config.embed_dim), np.int8)
 
 
 def _kind(name: str, recordings: Sequence[Recording]) -> Kind:

@@ -2,18 +2,22 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from siren_jax.common.errors import UserError
-from siren_jax.weights import model_card, repertoire
+from siren_jax.weights import model_card, repertoire, survey
 from siren_jax.weights.repertoire import Credit, Kind, Repertoire
 
 
-def make(width=4):
-  """Dogs lie along the first axis, rain along the second, words elsewhere."""
+def make(width=6):
+  """A text of each sort for each axis.
+
+  Phrases of dogs and of rain, two words, a description of dogs, several sounds.
+  """
   axes = repertoire.stored(np.eye(width))
   return Repertoire(
     kinds=(
@@ -27,7 +31,16 @@ def make(width=4):
     known_IxE=axes[[0, 1]],
     kind_I=np.array([0, 1], np.int32),
     other_IxE=axes[[2, 3]],
+    described_IxE=axes[[4]],
+    described_kind_I=np.array([0], np.int32),
+    several_IxE=axes[[5]],
   )
+
+
+def arrays_of(known):
+  names = ("known_IxE", "kind_I", "other_IxE")
+  names += ("described_IxE", "described_kind_I", "several_IxE")
+  return {name: getattr(known, name) for name in names}
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -36,8 +49,9 @@ def test_what_is_saved_comes_back(tmp_path):
   after = repertoire.load(tmp_path)
   assert after.kinds == before.kinds and after.credits == before.credits
   assert after.far_threshold == before.far_threshold
-  np.testing.assert_array_equal(after.known_IxE, before.known_IxE)
-  assert after.known_IxE.dtype == np.int8
+  for name, array in arrays_of(before).items():
+    np.testing.assert_array_equal(arrays_of(after)[name], array)
+    assert arrays_of(after)[name].dtype == array.dtype
 
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
@@ -90,31 +104,84 @@ def test_text_that_is_wrong_is_named(place, value, message, tmp_path):
   [
     ({"kind_I": np.array([0, 2], np.int32)}, "kinds"),
     ({"kind_I": np.array([0], np.int32)}, "phrases"),
-    ({"known_IxE": np.zeros((2, 4), np.float32)}, "known_IxE"),
-    ({"other_IxE": np.zeros(4, np.int8)}, "other_IxE"),
-    ({"fourth": np.zeros(4, np.int8)}, "fourth"),
+    ({"known_IxE": np.zeros((2, 6), np.float32)}, "known_IxE"),
+    ({"other_IxE": np.zeros(6, np.int8)}, "other_IxE"),
+    ({"described_kind_I": np.array([2], np.int32)}, "kinds"),
+    ({"described_kind_I": np.array([0, 1], np.int32)}, "descriptions"),
+    ({"seventh": np.zeros(6, np.int8)}, "seventh"),
   ],
 )
 def test_embeddings_that_are_wrong_are_named(changes, message, tmp_path):
   repertoire.save(tmp_path, make())
-  arrays = {n: getattr(make(), n) for n in ("known_IxE", "kind_I", "other_IxE")}
-  save_file(arrays | changes, tmp_path / "kinds.safetensors")
+  save_file(arrays_of(make()) | changes, tmp_path / "kinds.safetensors")
   with pytest.raises(UserError, match=message):
     repertoire.load(tmp_path)
 
 
 def test_embeddings_of_another_clap_are_refused():
-  make(width=4).check(4)
-  with pytest.raises(UserError, match="4 wide.*8 wide"):
-    make(width=4).check(8)
+  make(width=6).check(6)
+  with pytest.raises(UserError, match="6 wide.*8 wide"):
+    make(width=6).check(8)
+  with pytest.raises(UserError, match="several_IxE is 7 wide"):
+    other = np.zeros((1, 7), np.int8)
+    dataclasses.replace(make(width=6), several_IxE=other).check(6)
 
 
 def test_a_text_is_near_its_kind_and_far_among_other_words():
   known = make()
-  near_E, far_E = np.array([0.8, 0.6, 0, 0]), np.array([0.1, 0, 1, 0.1])
+  near_E, far_E = np.zeros(6), np.zeros(6)
+  near_E[:2], far_E[[0, 2, 3]] = (0.8, 0.6), (0.1, 1, 0.1)
   assert known.margin(near_E) > known.far_threshold > known.margin(far_E)
   assert [k.name for k in known.closest(near_E, 5)] == ["dog bark", "rain"]
-  assert [k.name for k in known.closest(near_E[[1, 0, 2, 3]], 1)] == ["rain"]
+  assert [k.name for k in known.closest(near_E[[1, 0, 2, 3, 4, 5]], 1)] == [
+    "rain"
+  ]
+
+
+DOG, RAIN, WORD, _, DESCRIBED, SEVERAL = np.eye(6)
+
+
+@pytest.mark.parametrize(
+  ("text_E", "expanded"),
+  [
+    (DOG, "woof woof"),
+    (DESCRIBED, "a dog barking"),
+    (SEVERAL, "woof woof"),
+    (0.8 * RAIN + 0.6 * WORD, "rain on a roof, woof woof"),
+    (0.7 * DESCRIBED + 0.7 * SEVERAL, "a dog barking, woof woof"),
+    (0.6 * DESCRIBED + 0.8 * SEVERAL, "woof woof"),
+  ],
+  ids=["known", "described", "several", "new", "either", "rather several"],
+)
+def test_new_words_are_expanded(text_E, expanded):
+  assert make().expanded("woof woof", text_E) == expanded
+
+
+@pytest.mark.parametrize("own", ["a dog barking", "A dog barking", "rain"])
+def test_examples_and_names_are_never_expanded(own):
+  assert make().expanded(own, DESCRIBED) == own
+
+
+def test_an_older_bundle_expands_nothing(tmp_path):
+  repertoire.save(tmp_path, make())
+  arrays = arrays_of(make())
+  older = {name: arrays[name] for name in ("known_IxE", "kind_I", "other_IxE")}
+  save_file(older, tmp_path / "kinds.safetensors")
+  known = repertoire.load(tmp_path)
+  known.check(6)
+  for text_E in np.eye(6):
+    assert known.expanded("woof woof", text_E) == "woof woof"
+
+
+def test_texts_of_several_kinds_name_two_or_three():
+  names = ("dog bark", "rain", "snare drum")
+  texts = survey.several(names, 40)
+  assert len(texts) == 40 == len(survey.several(names[:2], 40))
+  assert survey.several(names[:1], 40) == []
+  assert texts == survey.several(names, 40)
+  words = {"dog bark": "dog|bark|puppy|hound", "rain": "rain|drizzle|downpour"}
+  both = [all(re.search(w, t.lower()) for w in words.values()) for t in texts]
+  assert 0.1 < np.mean(both) < 0.9
 
 
 def test_quality_is_that_of_known_kinds():

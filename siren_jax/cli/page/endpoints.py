@@ -170,12 +170,12 @@ class Endpoints:
       pathlib.PurePath(source.name).stem if source else ""
     )
     sounds: list[Value] = []
-    near = None
+    remarks: list[str] = []
     yield self._value(f"0 of {request.sounds} sounds", chunks, stream=begun)
     for sound in candidates:
       stem = outputs.stem(words, request.seed, sound.facts["sample"], done)
       sounds.append(self._files(sound.audio_S, stem, sound.facts))
-      near = sound.facts["closest"]
+      remarks = closest.remarks(sound.facts)
       sounds[-1] |= {"title": stem, "score": sound.score}
       if sound.score is not None:
         sounds[-1]["title"] += f", CLAP score {sound.score:.2f}"
@@ -185,8 +185,7 @@ class Endpoints:
       best = max(sounds, key=lambda sound: sound["score"])
       best["best"] = True
       best["title"] += ", best match for the words"
-    remark = closest.warning(request.words, near) if near else ""
-    yield self._value(remark, sounds=sounds, stream=begun)
+    yield self._value("; ".join(remarks), sounds=sounds, stream=begun)
 
   def _source(self, recording: Any) -> Source:
     limits.check_files(recording, self.folder)

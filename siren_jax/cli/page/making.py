@@ -137,7 +137,9 @@ def generate(
     audio_S, score = sound.audio_S, _score(siren, sound.audio_S, request.words)
     if target is not None:
       audio_S = loudness.level(audio_S, siren.sample_rate, target)
-    sound_facts = facts.of_sound(common, sound.prompt, sound.sample, None, far)
+    sound_facts = facts.of_sound(
+      siren, common, sound.prompt, sound.sample, None, far
+    )
     yield Candidate(audio_S, sound_facts, score)
 
 
@@ -173,7 +175,9 @@ def change(
       candidates=candidates,
       **request.settings,
     )
-    sound_facts = facts.of_sound(common, request.words, sample, None, far)
+    sound_facts = facts.of_sound(
+      siren, common, request.words, sample, None, far
+    )
     yield Candidate(audio_S, sound_facts, _score(siren, audio_S, request.words))
 
 

@@ -46,6 +46,8 @@ class Facts:
   mesh: str | None = None
   batch_size: int | None = None
   dtype: str = "float32"
+  expand: bool = False
+  expanded_prompt: str | None = None
   model_path: str | None = None
   model_fingerprint: str | None = None
   sample_rate: int | None = None

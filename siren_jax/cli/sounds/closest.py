@@ -1,21 +1,27 @@
-"""The message for a prompt that is unlike all training data."""
+"""Messages about prompts that are unlike the training captions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siren_jax.cli import runtime
 
 
-def report_far_prompts(
-  siren: Any, prompts: Sequence[str]
-) -> dict[str, list[str]]:
-  """Warns of prompts that are far from all training data.
+def report(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+  """Reports prompts that are expanded, or far from all training data.
 
   Returns, raises: see `far_prompts`.
   """
+  from siren_jax.api import requests
+
   closest_by_prompt = far_prompts(siren, prompts)
-  for prompt, examples in closest_by_prompt.items():
-    runtime.print_status(warning(prompt, examples))
+  checked = requests.checked_prompts(prompts) if prompts else []
+  for prompt in dict.fromkeys(checked):
+    if (expanded := siren.expanded(prompt)) != prompt:
+      runtime.print_status(
+        f"{expansion(prompt, expanded)}; --no-expand leaves it as it is"
+      )
+    if prompt in closest_by_prompt:
+      runtime.print_status(warning(prompt, closest_by_prompt[prompt]))
   return closest_by_prompt
 
 
@@ -43,6 +49,21 @@ def far_prompts(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
     for prompt, known in near.items()
     if known.is_far
   }
+
+
+def remarks(facts: Mapping[str, Any]) -> list[str]:
+  """What a sound's JSON file has to say about its prompt."""
+  lines, prompt = [], facts["prompt"]
+  if (expanded := facts["expanded_prompt"]) not in (None, prompt):
+    lines.append(expansion(prompt, expanded))
+  if facts["closest"]:
+    lines.append(warning(prompt, facts["closest"]))
+  return lines
+
+
+def expansion(prompt: str, expanded: str) -> str:
+  """Says that a prompt is expanded."""
+  return f'prompt "{prompt}" expanded to "{expanded}"'
 
 
 def warning(prompt: str, examples: Sequence[str]) -> str:

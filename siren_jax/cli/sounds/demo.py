@@ -50,7 +50,11 @@ def run(args: argparse.Namespace) -> None:
     raise UserError(f"--port {args.port}: must be 1 to {_HIGHEST_PORT}")
   batch_size = api.BATCH_SIZE if args.batch_size is None else args.batch_size
   siren = api.load(
-    args.model, flags.mesh(args.mesh), batch_size, dtype=args.dtype
+    args.model,
+    flags.mesh(args.mesh),
+    batch_size,
+    dtype=args.dtype,
+    expand=not args.no_expand,
   )
   fingerprint = folders.model_fingerprint(folders.find(args.model or None))
   studio = making.Studio(siren, args.model, fingerprint, args.mesh, batch_size)

@@ -65,10 +65,12 @@ def of_call(
     "mesh": call.mesh,
     "batch_size": call.batch_size,
     "dtype": siren.bundle.execution.dtype,
+    "expand": siren.expands,
   }
 
 
 def of_sound(
+  siren: Any,
   common: Mapping[str, Any],
   prompt: str,
   sample: int,
@@ -78,12 +80,14 @@ def of_sound(
   """Facts for the JSON file of one sound.
 
   Args:
+    siren: that generated it.
     common: from `of_call`.
     prompt, sample, clap_score: see `api.Sound`.
     closest: closest sounds of the model, if the prompt is far from all.
   """
   facts = {
     "prompt": prompt,
+    "expanded_prompt": siren.expanded(prompt) if prompt else None,
     "sample": sample,
     "clap_score": clap_score,
     **common,
@@ -117,6 +121,8 @@ def _command(facts: Mapping[str, Any]) -> str:
   for name, value in values.items():
     if value is not None:
       words.append(f"--{name.replace('_', '-')}={value}")
+  if not facts["expand"]:
+    words.append("--no-expand")
   if facts["prompt"]:
     words += ["--", facts["prompt"]]
   return shlex.join(words)

@@ -145,6 +145,11 @@ def add_loading(group: argparse._ActionsContainer) -> None:
     help="dtype of the experts: float32 (default on a CPU), bfloat16 (default"
     " on newer GPUs and TPUs) or int8 (half the memory of bfloat16)",
   )
+  add(
+    "--no-expand",
+    action="store_true",
+    help="do not expand unusual prompts to words of the training captions",
+  )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
     spectrogram=args.spectrogram,
     mesh=args.mesh,
     dtype=args.dtype,
+    expand=not args.no_expand,
     num_samples=args.num_samples,
     sample=args.sample,
     candidates=args.candidates,
@@ -90,6 +91,7 @@ def _stream(
     recording=recording,
     mesh=args.mesh,
     dtype=args.dtype,
+    expand=not args.no_expand,
     sample=args.sample,
     **runtime.given(args, "gain"),
     **runtime.sampling(args),
@@ -115,6 +117,7 @@ def _make_again(args: argparse.Namespace) -> None:
       mesh=facts.mesh,
       batch_size=facts.batch_size,
       dtype=facts.dtype,
+      expand=facts.expand,
       loudness=facts.loudness,
       sample=facts.sample,
       **dataclasses.asdict(facts.settings),
@@ -175,6 +178,7 @@ def _next_command(
   model = f" --model {shlex.quote(args.model)}" if args.model else ""
   mesh = f" --mesh {shlex.quote(args.mesh)}" if args.mesh else ""
   dtype = f" --dtype {args.dtype}" if args.dtype else ""
+  dtype += " --no-expand" if args.no_expand else ""
   what = [*prompts[:1], *(recording.flags() if recording else [])]
   return (
     f"siren-jax generate {shlex.join(what)} --seed {args.seed + 1} "

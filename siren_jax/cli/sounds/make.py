@@ -42,6 +42,7 @@ def sounds(
   mesh: str | None = None,
   batch_size: int | None = None,
   dtype: str | None = None,
+  expand: bool = True,
   loudness: float | None | EllipsisType = ...,
   **options: Any,
 ) -> None:
@@ -55,8 +56,8 @@ def sounds(
     seed: of all sounds.
     recording: the source.
     spectrogram: also write a PNG for each.
-    mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype: see
-      `api.load`.
+    mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype, expand:
+      see `api.load`.
     loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
   """
   start = time.perf_counter()
@@ -65,7 +66,9 @@ def sounds(
   from siren_jax.storage import folders
 
   batch_size = api.BATCH_SIZE if batch_size is None else batch_size
-  siren = api.load(model, flags.mesh(mesh), batch_size, dtype=dtype)
+  siren = api.load(
+    model, flags.mesh(mesh), batch_size, dtype=dtype, expand=expand
+  )
   fingerprint = folders.model_fingerprint(folders.find(model or None))
   target = requests.loudness_of(loudness, recording is not None)
   audio_S = None
@@ -74,7 +77,7 @@ def sounds(
     if recording.verb != "continue":
       seconds = len(audio_S) / siren.sample_rate
   clock = runtime.CompileClock()
-  far = closest.report_far_prompts(siren, prompts)
+  far = closest.report(siren, prompts)
   loaded = time.perf_counter()
   runtime.print_status("getting ready; new settings compile once ...")
   common = facts.of_call(
@@ -94,7 +97,7 @@ def sounds(
       drawn = _changed(
         siren, prompts, recording, audio_S, options, path_of, bar
       )
-    _write_all(drawn, count, common, far, spectrogram, bar)
+    _write_all(siren, drawn, count, common, far, spectrogram, bar)
   making = time.perf_counter() - loaded - clock.seconds
   print(
     f"{count * seconds:g} s of sound; took {loaded - start:.1f} s to "
@@ -173,6 +176,7 @@ def _changed(
 
 
 def _write_all(
+  siren: Any,
   drawn: Iterator[Drawn],
   count: int,
   common: Mapping[str, Any],
@@ -184,12 +188,13 @@ def _write_all(
 
   Args:
     common: from `facts.of_call`.
-    far: from `closest.report_far_prompts`.
+    far: from `closest.report`.
   """
   written = 0
   try:
     for sound in drawn:
       sound_facts = facts.of_sound(
+        siren,
         common,
         sound.prompt,
         sound.sample,

@@ -19,6 +19,7 @@ def write(
   gain: float = 0.0,
   mesh: str | None = None,
   dtype: str | None = None,
+  expand: bool = True,
   **options: Any,
 ) -> None:
   """Streams a WAV of one sound to standard output until the pipe is closed.
@@ -29,7 +30,7 @@ def write(
     seconds: length; None: endless.
     recording: to continue.
     gain: in dB, before the limiter.
-    mesh: axes and sizes. dtype: see `api.load`.
+    mesh: axes and sizes. dtype, expand: see `api.load`.
     **options: see `api.Siren.stream`.
   """
   if len(prompts) > 1:
@@ -41,9 +42,9 @@ def write(
     from siren_jax import api
     from siren_jax.audio import loudness, wav_stream
 
-    siren = api.load(model, flags.mesh(mesh), dtype=dtype)
+    siren = api.load(model, flags.mesh(mesh), dtype=dtype, expand=expand)
     rate = siren.sample_rate
-    closest.report_far_prompts(siren, prompts)
+    closest.report(siren, prompts)
     limiter = loudness.Limiter(rate, gain)
     total = seconds
     if recording is not None:

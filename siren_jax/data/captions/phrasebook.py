@@ -77,9 +77,14 @@ def phrases(category: str) -> tuple[str, ...]:
   return tuple(dict.fromkeys(every))
 
 
+def descriptions(category: str) -> tuple[str, ...]:
+  """Texts that avoid the name of the kind; none of an unknown one."""
+  return book.kind(category).descriptions
+
+
 def every_phrasing(category: str) -> tuple[str, ...]:
-  """`phrases`, and descriptions that avoid the name of the kind."""
-  return phrases(category) + book.kind(category).descriptions
+  """`phrases` and `descriptions`."""
+  return phrases(category) + descriptions(category)
 
 
 def held_out(category: str) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def finished(tab, count):
   """Waits until so many sounds are there, and no other."""
   tab.wait_for_function(
     "count => document.querySelectorAll('figure a[download$=json]').length"
-    " == count && /^(closest.*)?$/.test("
+    " == count && /^((closest|prompt) .*)?$/.test("
     "[...document.querySelectorAll('.status')].at(-1).textContent)",
     arg=count,
   )

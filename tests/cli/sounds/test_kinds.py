@@ -1,7 +1,9 @@
 """`siren-jax kinds`, and what `generate` says of prompts that are far."""
 
+import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from siren_jax.cli.page.endpoints import Endpoints
 from siren_jax.cli.page.gate import Gate
 from siren_jax.cli.page.making import Studio
 from siren_jax.common.errors import UserError
-from siren_jax.weights import bundle
+from siren_jax.weights import bundle, repertoire, survey
 
 ROWS = (
   ("dog bark", "Ada", "CC0", "a", "1"),
@@ -120,8 +122,134 @@ def test_the_page_warns_of_far_prompts(knowing, tmp_path, monkeypatch):
   page = Endpoints(studio, tmp_path, Gate())
   *_, value = page.generate("a walrus", 0.2, 0, 1, 0.9, None, None)
   facts = json.loads(value["sounds"][0]["facts"])
-  assert value["status"].startswith("closest sounds I know: ")
+  assert "closest sounds I know: " in value["status"]
   assert all(example in value["status"] for example in facts["closest"])
+
+
+RIDDLE = "the best friend of man"
+
+
+@pytest.fixture
+def riddled(knowing, tmp_path):
+  """The bundle with a description of dogs, and nothing else near it."""
+  folder = tmp_path / "riddled"
+  shutil.copytree(knowing, folder)
+  model = bundle.load(folder)
+  text_1xE = survey.embed(model.clap, [RIDDLE])
+  known = dataclasses.replace(
+    model.repertoire,
+    known_IxE=repertoire.stored(-text_1xE.repeat(2, 0)),
+    kind_I=np.array([0, 1], np.int32),
+    described_IxE=repertoire.stored(text_1xE),
+    described_kind_I=np.array([0], np.int32),
+    several_IxE=repertoire.stored(-text_1xE),
+  )
+  repertoire.save(folder, known)
+  return folder
+
+
+def test_all_ways_to_make_a_sound_expand_the_prompt(riddled):
+  siren, plain = api.load(riddled), api.load(riddled, expand=False)
+  example = siren.bundle.repertoire.kinds[0].example
+  assert siren.expanded(f" {RIDDLE} ") == example
+  assert plain.expanded(RIDDLE) == RIDDLE
+  noise_S = np.random.default_rng(0).normal(0, 0.1, 6400).astype(np.float32)
+  ways = (
+    lambda siren: siren.generate(RIDDLE, 0.2),
+    lambda siren: siren.generate(RIDDLE, 0.2, continue_from=noise_S),
+    lambda siren: np.concatenate(list(siren.stream(RIDDLE, 0.2))),
+    lambda siren: siren.fill(noise_S, 0.1, 0.3, RIDDLE),
+    lambda siren: siren.vary(noise_S, 1, RIDDLE),
+    lambda siren: siren.clap_score(noise_S, RIDDLE),
+  )
+  for way in ways:
+    assert not np.array_equal(way(siren), way(plain))
+  # Of an example, and without a prompt, nothing changes.
+  for prompt in (example, None):
+    sounds = [s.vary(noise_S, 1, prompt) for s in (siren, plain)]
+    np.testing.assert_array_equal(*sounds)
+
+
+def test_the_score_of_a_sound_is_that_of_the_expanded_prompt(riddled):
+  siren = api.load(riddled)
+  (sound,) = siren.sounds(RIDDLE, 0.2, candidates=2, loudness=None)
+  score = siren.clap_score(sound.audio_S, RIDDLE)
+  assert score == pytest.approx(sound.clap_score, abs=1e-4)
+
+
+def test_what_would_be_cut_is_not_expanded(riddled, caplog):
+  model = bundle.load(riddled)
+  room = model.clap.config.text.max_tokens
+  words = [" ".join(["a"] * n) for n in (2, room - 3, room + 3)]
+  texts_IxE = survey.embed(model.clap, words)
+  near_IxE = 0.8 * texts_IxE + 0.6 * np.roll(texts_IxE, 1, axis=1)
+  near_IxE = near_IxE / np.linalg.norm(near_IxE, axis=1, keepdims=True)
+  known = dataclasses.replace(
+    model.repertoire,
+    known_IxE=repertoire.stored(near_IxE),
+    kind_I=np.zeros(3, np.int32),
+    described_IxE=repertoire.stored(-texts_IxE[:1]),
+  )
+  repertoire.save(riddled, known)
+  siren = api.load(riddled)
+  short, fitting, cut = words
+  example = known.kinds[0].example
+  assert siren.expanded(short) == f"{example}, {short}"
+  assert siren.expanded(fitting) == fitting
+  caplog.clear()
+  siren.generate(cut, 0.2)
+  assert siren.expanded(cut) == cut
+  assert len(caplog.records) == 1  # says once what is left out
+
+
+def test_generate_says_how_a_prompt_is_expanded(riddled, tmp_path, capsys):
+  def made(name, *flags):
+    folder = tmp_path / name
+    argv = ["generate", *flags, "--seconds", "0.2", "--out", str(folder)]
+    if "--again" in flags:
+      argv = ["generate", *flags, "--out", str(folder)]
+    assert main([*argv, "--model", str(riddled)]) == 0
+    (sound,) = folder.glob("*.wav")
+    (facts,) = folder.glob("*.json")
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if "expanded to" in line]
+    return sound.read_bytes(), json.loads(facts.read_text()), lines
+
+  sound, facts, (line,) = made("expanded", RIDDLE)
+  example = api.load(riddled).expanded(RIDDLE)
+  assert f'prompt "{RIDDLE}" expanded to "{example}"' in line
+  assert "--no-expand" in line and "--no-expand" not in facts["command"]
+  assert facts["prompt"] == RIDDLE and facts["expanded_prompt"] == example
+  plain, plain_facts, lines = made("plain", RIDDLE, "--no-expand")
+  assert plain != sound and lines == []
+  assert "--no-expand" in plain_facts["command"]
+  assert plain_facts["expanded_prompt"] == RIDDLE
+  # The JSON file reproduces both, and so does one from before expansion.
+  paths = [tmp_path / n / f"{n}.json" for n in ("new", "plain", "old")]
+  for path, content in zip(
+    paths,
+    (
+      facts,
+      plain_facts,
+      {
+        k: v
+        for k, v in plain_facts.items()
+        if k not in ("expand", "expanded_prompt")
+      },
+    ),
+  ):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
+  again = [made(f"again{i}", "--again", str(p))[0] for i, p in enumerate(paths)]
+  assert again == [sound, plain, plain]
+
+
+def test_the_page_says_how_a_prompt_is_expanded(riddled, tmp_path):
+  siren = api.load(riddled)
+  studio = Studio(siren, str(riddled), "ab12", None, api.BATCH_SIZE)
+  page = Endpoints(studio, tmp_path, Gate())
+  *_, value = page.generate(RIDDLE, 0.2, 0, 1, 0.9, None, None)
+  assert f'expanded to "{siren.expanded(RIDDLE)}"' in value["status"]
 
 
 def test_the_closest_kind_of_a_phrase_is_its_own(knowing):
