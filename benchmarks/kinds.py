@@ -88,7 +88,12 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   if args.candidates:
     settings["candidates"] = args.candidates
   version = fingerprint.of_values(
-    [fingerprint.of_files(sorted(bundle.iterdir())), settings, args.seed]
+    [
+      fingerprint.of_files(sorted(bundle.iterdir())),
+      settings,
+      args.seed,
+      args.no_expand,
+    ]
   )
   folder = args.out / fingerprint.short(version)
   paths = [folder / sound.file_name for sound in sounds]
@@ -96,7 +101,7 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   if not missing:
     return paths
   folder.mkdir(parents=True, exist_ok=True)
-  model = siren_jax.load(bundle)
+  model = siren_jax.load(bundle, expand=not args.no_expand)
   start = time.perf_counter()
   for i in missing:
     prompt = sounds[i].prompt
@@ -196,6 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add("--out", type=pathlib.Path, required=True, help="folder of the sounds")
   add("--seed", type=int, default=0)
   add("--candidates", type=int, help="a sound; the bundle's, if none")
+  add("--no-expand", action="store_true", help="prompts as they are")
   add("--settings", default="{}", help="of sampling, as JSON")
 
 

@@ -112,7 +112,7 @@ def test_candidates_are_chosen_in_every_window(siren, hop):
   bundle, group, total = siren.bundle, 3, 120
   length = siren._model.window
   ahead = codec_model.module(bundle.codec.config).look_ahead
-  request = siren._request(
+  request = siren._model.request(
     [(PROMPT, 0)], jax.random.key(3), group, bundle.sampling, total * hop, {}
   )
   params, models = siren._model._params, siren._model._models
@@ -258,7 +258,7 @@ def test_candidates_are_compared_by_what_is_new(siren, monkeypatch):
 def test_a_change_is_not_drawn_with_the_keys_of_its_sound(
   siren, recording, monkeypatch
 ):
-  own = siren._request(
+  own = siren._model.request(
     [(PROMPT, 0)], jax.random.key(0), 2, siren._method([PROMPT], {}), 1600, {}
   ).keys_BxG
   keys = [
@@ -321,7 +321,7 @@ def test_the_fill_that_suits_what_follows_is_kept(siren, recording):
   model, codes = siren._model, siren._model.codes(recording)
   fills = []
   for sample in range(3):
-    request = siren._request(
+    request = siren._model.request(
       [("", sample)], jax.random.key(5), 4, siren._method([""], {}),
       len(recording), {},
     )  # fmt: skip

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from siren_jax import clap, codec, experts, sampling
-from siren_jax.api import recordings
+from siren_jax.api import recordings, requests
 from siren_jax.api.sounds import Closest
 from siren_jax.clap import tokenizer
 from siren_jax.codec import model as codec_model
@@ -18,6 +18,7 @@ from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
+from siren_jax.weights import expansion
 
 _Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
@@ -33,7 +34,7 @@ class Model:
 
   Attributes:
     bundle: without its experts' parameters, see `Bundle.released`.
-    expands: whether prompts are expanded, see `Repertoire.expanded`.
+    expands: whether prompts are expanded, see `weights.expansion`.
     ways: number of groups of devices that the rows of a batch are divided over.
     window: codec frames in the experts' context, as in training.
   """
@@ -82,11 +83,26 @@ class Model:
     """Samples in a codec frame."""
     return self._models.codec.hop
 
-  def tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
-    """Token ids and mask of the expanded prompts, for `Request`.
+  def request(
+    self,
+    rows: Sequence[tuple[str, int]],
+    root: jax.Array,
+    candidates: int,
+    method: sampling.SamplingConfig,
+    total: int | None,
+    prefix: Mapping[str, Any],
+  ) -> pieces.Request:
+    """The request for these rows of prompt and sample, `total` samples long."""
+    return pieces.Request(
+      method=method,
+      keys_BxG=requests.keys_of(root, rows, candidates),
+      end=None if total is None else requests.frames_of(total, self.hop),
+      **self._tokens([prompt for prompt, _ in rows]),
+      **prefix,
+    )
 
-    Empty without prompts.
-    """
+  def _tokens(self, prompts: Sequence[str]) -> dict[str, Any]:
+    """Token ids and mask of the expanded prompts; empty without prompts."""
     if not prompts[0]:
       return {}
     expanded = {text: self.expanded(text) for text in dict.fromkeys(prompts)}
@@ -99,10 +115,10 @@ class Model:
 
   def expanded(self, prompt: str) -> str:
     """The prompt that the experts are given; the same if it would be cut."""
-    repertoire = self.bundle.repertoire
-    if repertoire is None or not self.expands:
+    known = self.bundle.repertoire
+    if known is None or not self.expands:
       return prompt
-    expanded = repertoire.expanded(prompt, self._embed(prompt))
+    expanded = expansion.expanded(prompt, self._embed(prompt), known)
     size = len(self._clap.tokenizer.encode(expanded).ids)
     return expanded if size <= self._clap.config.text.max_tokens else prompt
 

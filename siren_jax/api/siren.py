@@ -147,8 +147,8 @@ class Siren:
       num_samples: sounds per prompt.
       sample: number of the first sample; makes the n-th sound alone.
       candidates: number drawn for each sound, of which the one is kept, in
-        every window, whose CLAP embedding is closest to the prompt's (without a
-        prompt, to the recording's); None: the bundle's default.
+        every window, whose CLAP embedding is closest to that of the expanded
+        prompt (without one, of the recording); None: the bundle's default.
       continue_from: a recording audio_S that every sound starts with and
         continues.
       on_seconds: called with the seconds of sound drawn since the last call,
@@ -174,7 +174,7 @@ class Siren:
       prefix = self._model.prefix(before_S, bool(words[0]))
       for first in range(0, len(rows), size):
         drawn_rows = [rows[min(first + i, len(rows) - 1)] for i in range(size)]
-        request = self._request(
+        request = self._model.request(
           drawn_rows, root, candidates, method, total, prefix
         )
         drawn = self._model.draw(request, on_seconds)
@@ -224,7 +224,7 @@ class Siren:
     method = self._method(words, settings)
     prefix = self._model.prefix(before_S, bool(words[0]))
     root = requests.root_key(key)
-    request = self._request(rows, root, 1, method, total, prefix)
+    request = self._model.request(rows, root, 1, method, total, prefix)
     drawn = self._model.draw(request, share=STREAM_FRAMES, chunk=STREAM_FRAMES)
     whole = recordings.joined(before_S, drawn, total, self.sample_rate)
     return (piece.audio_BxS[0] for piece in whole)
@@ -404,32 +404,13 @@ class Siren:
     words = requests.words_of(prompt, True)
     if len(words) > 1:
       raise UserError(f"{len(words)} prompts for one recording; give one")
-    return self._request(
+    return self._model.request(
       requests.rows_of(words, 1, sample),
       requests.root_key(key, purpose),
       self.num_candidates(candidates),
       self._method(words, settings),
       len(audio_S),
       {},
-    )
-
-  def _request(
-    self,
-    rows: Sequence[tuple[str, int]],
-    root: jax.Array,
-    candidates: int,
-    method: sampling.SamplingConfig,
-    total: int | None,
-    prefix: Mapping[str, Any],
-  ) -> pieces.Request:
-    """The request for these rows, `total` samples long."""
-    hop = self._model.hop
-    return pieces.Request(
-      method=method,
-      keys_BxG=requests.keys_of(root, rows, candidates),
-      end=None if total is None else requests.frames_of(total, hop),
-      **self._model.tokens([prompt for prompt, _ in rows]),
-      **prefix,
     )
 
   def _method(

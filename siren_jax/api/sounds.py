@@ -16,9 +16,9 @@ class Sound(NamedTuple):
     audio_S: float32 at the bundle's sample rate.
     prompt: its prompt, "" without one. sample: its number among the prompt's
       samples.
-    clap_score: cosine of prompt and sound before loudness is set; None with a
-      single candidate. For a sound longer than a window, the mean over its
-      windows.
+    clap_score: cosine of expanded prompt and sound before loudness is set; None
+      with a single candidate. For a sound longer than a window, the mean over
+      its windows.
   """
 
   audio_S: np.ndarray

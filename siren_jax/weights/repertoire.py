@@ -31,9 +31,6 @@ TEXT, EMBEDDINGS = "kinds.json", "kinds.safetensors"
 FAR = 0.12
 _REMEDY = "get both from the same export, or remove both"
 _SHARPNESS = 20.0  # of the soft maximum of cosines
-# Chosen on the first held-out phrasing of each kind, see docs/benchmarks.md.
-_SAME_WORDS = 0.95  # cosine from which a prompt is a known phrase
-_DESCRIBED, _SEVERAL = -0.01, 0.08  # differences of nearness
 _SCALE = 127
 _RANKS = {"known_IxE": 2, "kind_I": 1, "other_IxE": 2}
 _ADDED_RANKS = {"described_IxE": 2, "described_kind_I": 1, "several_IxE": 2}
@@ -177,7 +174,8 @@ class Repertoire:
 
   def margin(self, text_E: np.ndarray) -> float:
     """How much closer a text is to known phrases than to other words."""
-    return _nearness(self.known_IxE, text_E) - _nearness(self.other_IxE, text_E)
+    known = soft_maximum(cosines(self.known_IxE, text_E))
+    return known - soft_maximum(cosines(self.other_IxE, text_E))
 
   def closest(self, text_E: np.ndarray, count: int) -> tuple[Kind, ...]:
     """The kinds with a phrase nearest to a text, the nearest first.
@@ -187,43 +185,8 @@ class Repertoire:
       count: how many, at most.
     """
     nearness = np.full(len(self.kinds), -np.inf)
-    np.maximum.at(nearness, self.kind_I, _cosines(self.known_IxE, text_E))
+    np.maximum.at(nearness, self.kind_I, cosines(self.known_IxE, text_E))
     return tuple(self.kinds[k] for k in np.argsort(-nearness)[:count])
-
-  def expanded(self, prompt: str, text_E: np.ndarray) -> str:
-    """The prompt in words that the experts were trained with (our design).
-
-    The experts follow the captions of their training much better than other
-    words. So a description that avoids the name of its kind ("the bird that
-    wakes the farm") becomes the example of the nearest kind ("a rooster
-    crowing"), and other new words follow that example. Known phrases and
-    prompts of several sounds stay as they are.
-
-    Args:
-      prompt: of a sound.
-      text_E: its embedding, of length one.
-    """
-    if not len(self.several_IxE):  # an older bundle, or a single kind
-      return prompt
-    own = {text for kind in self.kinds for text in (kind.name, kind.example)}
-    cosines_I = _cosines(self.known_IxE, text_E)
-    if prompt.lower() in own or cosines_I.max() >= _SAME_WORDS:
-      return prompt
-
-    def nearness(*stored: np.ndarray) -> float:
-      return _nearness(np.concatenate(stored), text_E)
-
-    known_IxE, described_IxE = self.known_IxE, self.described_IxE
-    cosines_I = np.append(cosines_I, _cosines(described_IxE, text_E))
-    kind_I = np.append(self.kind_I, self.described_kind_I)
-    example = self.kinds[kind_I[cosines_I.argmax()]].example
-    named = nearness(known_IxE, self.several_IxE)
-    is_described = nearness(described_IxE) - named > _DESCRIBED
-    of_one = nearness(known_IxE, described_IxE)
-    is_of_several = of_one - nearness(self.several_IxE) < _SEVERAL
-    if is_described == is_of_several:  # neither, or it may be either
-      return f"{example}, {prompt}"
-    return example if is_described else prompt
 
   def check(self, width: int) -> None:
     """Refuses embeddings of another CLAP's width.
@@ -290,11 +253,11 @@ def stored(text_IxE: np.ndarray) -> np.ndarray:
   return np.round(text_IxE * _SCALE).astype(np.int8)
 
 
-def _cosines(stored_IxE: np.ndarray, text_E: np.ndarray) -> np.ndarray:
+def cosines(stored_IxE: np.ndarray, text_E: np.ndarray) -> np.ndarray:
+  """Cosines [I] of `stored` embeddings and one of length one."""
   return stored_IxE @ np.asarray(text_E, np.float32) / _SCALE
 
 
-def _nearness(stored_IxE: np.ndarray, text_E: np.ndarray) -> float:
-  """Soft maximum of the cosines: many near phrases count more than one."""
-  cosines_I = _cosines(stored_IxE, text_E)
-  return float(np.logaddexp.reduce(_SHARPNESS * cosines_I) / _SHARPNESS)
+def soft_maximum(cosine_I: np.ndarray) -> float:
+  """Of cosines: many near texts count more than one; of none, -inf."""
+  return float(np.logaddexp.reduce(_SHARPNESS * cosine_I) / _SHARPNESS)

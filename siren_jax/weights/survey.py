@@ -87,11 +87,13 @@ def of_manifests(
 
 
 def several(names: Sequence[str], count: int) -> list[str]:
-  """Captions of two or three kinds, drawn with a fixed seed; none of one."""
+  """At most `count` captions of two or three kinds, from a fixed seed."""
   if len(names) < 2:
     return []
   rng, captions = np.random.default_rng(0), list[str]()
-  while len(captions) < count:
+  for _ in range(20 * count):  # a draw may give none
+    if len(captions) == count:
+      break
     kinds = [str(name) for name in rng.permutation(names)[:3]]
     way = rng.integers(len(kinds))
     if way == 0:

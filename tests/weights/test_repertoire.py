@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import re
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from siren_jax.common.errors import UserError
-from siren_jax.weights import model_card, repertoire, survey
+from siren_jax.weights import model_card, repertoire
 from siren_jax.weights.repertoire import Credit, Kind, Repertoire
 
 
@@ -138,50 +137,16 @@ def test_a_text_is_near_its_kind_and_far_among_other_words():
   ]
 
 
-DOG, RAIN, WORD, _, DESCRIBED, SEVERAL = np.eye(6)
-
-
-@pytest.mark.parametrize(
-  ("text_E", "expanded"),
-  [
-    (DOG, "woof woof"),
-    (DESCRIBED, "a dog barking"),
-    (SEVERAL, "woof woof"),
-    (0.8 * RAIN + 0.6 * WORD, "rain on a roof, woof woof"),
-    (0.7 * DESCRIBED + 0.7 * SEVERAL, "a dog barking, woof woof"),
-    (0.6 * DESCRIBED + 0.8 * SEVERAL, "woof woof"),
-  ],
-  ids=["known", "described", "several", "new", "either", "rather several"],
-)
-def test_new_words_are_expanded(text_E, expanded):
-  assert make().expanded("woof woof", text_E) == expanded
-
-
-@pytest.mark.parametrize("own", ["a dog barking", "A dog barking", "rain"])
-def test_examples_and_names_are_never_expanded(own):
-  assert make().expanded(own, DESCRIBED) == own
-
-
-def test_an_older_bundle_expands_nothing(tmp_path):
+def test_an_older_file_has_no_descriptions(tmp_path):
   repertoire.save(tmp_path, make())
   arrays = arrays_of(make())
   older = {name: arrays[name] for name in ("known_IxE", "kind_I", "other_IxE")}
   save_file(older, tmp_path / "kinds.safetensors")
   known = repertoire.load(tmp_path)
   known.check(6)
-  for text_E in np.eye(6):
-    assert known.expanded("woof woof", text_E) == "woof woof"
-
-
-def test_texts_of_several_kinds_name_two_or_three():
-  names = ("dog bark", "rain", "snare drum")
-  texts = survey.several(names, 40)
-  assert len(texts) == 40 == len(survey.several(names[:2], 40))
-  assert survey.several(names[:1], 40) == []
-  assert texts == survey.several(names, 40)
-  words = {"dog bark": "dog|bark|puppy|hound", "rain": "rain|drizzle|downpour"}
-  both = [all(re.search(w, t.lower()) for w in words.values()) for t in texts]
-  assert 0.1 < np.mean(both) < 0.9
+  assert known.described_IxE.shape == known.several_IxE.shape == (0, 6)
+  assert known.described_kind_I.shape == (0,)
+  assert known.margin(np.eye(6)[0]) == make().margin(np.eye(6)[0])
 
 
 def test_quality_is_that_of_known_kinds():

@@ -6,8 +6,13 @@ from typing import Any
 from siren_jax.cli import runtime
 
 
-def report(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
+def report(
+  siren: Any, prompts: Sequence[str], expanded_before: str | None = None
+) -> dict[str, list[str]]:
   """Reports prompts that are expanded, or far from all training data.
+
+  Args:
+    expanded_before: of the prompt, in an earlier call.
 
   Returns, raises: see `far_prompts`.
   """
@@ -19,6 +24,10 @@ def report(siren: Any, prompts: Sequence[str]) -> dict[str, list[str]]:
     if (expanded := siren.expanded(prompt)) != prompt:
       runtime.print_status(
         f"{expansion(prompt, expanded)}; --no-expand leaves it as it is"
+      )
+    if expanded_before not in (None, expanded):
+      runtime.print_status(
+        f'was expanded to "{expanded_before}" before: the sound may differ'
       )
     if prompt in closest_by_prompt:
       runtime.print_status(warning(prompt, closest_by_prompt[prompt]))

@@ -14,9 +14,10 @@ Unusable clips are skipped and listed; metrics that are missing or based on too
 few clips are noted above the results.
 Files are never overwritten: a number is added to a name that is taken.
 
-Without published weights (siren-jax import-weights, then --vggish, --cnn14,
---clap) the CLAP of a bundle is used instead; metrics computed with it are
-comparable only with metrics computed with the CLAP of the same bundle.
+If no published weights are given (convert them with siren-jax import-weights,
+then pass --vggish, --cnn14 or --clap), the CLAP of a bundle is used instead;
+metrics computed with it are comparable only with metrics computed with the CLAP
+of the same bundle.
 
 To compare a codec's reconstructions with the originals, waveform by waveform:
 

@@ -106,7 +106,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     "--top-p",
     type=_or_none(float),
     metavar="P",
-    help="nucleus sampling: probability mass; none: from all codes",
+    help="nucleus sampling: probability mass; none: sample from all codes",
   )
   add(
     "--guidance",
@@ -148,7 +148,7 @@ def add_loading(group: argparse._ActionsContainer) -> None:
   add(
     "--no-expand",
     action="store_true",
-    help="do not expand unusual prompts to words of the training captions",
+    help="do not expand unusual prompts using words from the training captions",
   )
 
 

@@ -118,6 +118,7 @@ def _make_again(args: argparse.Namespace) -> None:
       batch_size=facts.batch_size,
       dtype=facts.dtype,
       expand=facts.expand,
+      expanded_before=facts.expanded_prompt,
       loudness=facts.loudness,
       sample=facts.sample,
       **dataclasses.asdict(facts.settings),

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     type=str,
     nargs="*",
     metavar="WORD",
-    help="only kinds that match WORD",
+    help="only kinds that match every WORD",
   )
   add("--group", type=str, help="only kinds in this group")
   add("--model", help=flags.MODEL_HELP)

@@ -43,6 +43,7 @@ def sounds(
   batch_size: int | None = None,
   dtype: str | None = None,
   expand: bool = True,
+  expanded_before: str | None = None,
   loudness: float | None | EllipsisType = ...,
   **options: Any,
 ) -> None:
@@ -58,6 +59,8 @@ def sounds(
     spectrogram: also write a PNG for each.
     mesh: axes and sizes, such as "data=4,expert=2". batch_size, dtype, expand:
       see `api.load`.
+    expanded_before: what an earlier call expanded the prompt to; a difference
+      is reported.
     loudness: see `api.Siren.sounds`. **options: see `api.Siren.batches`.
   """
   start = time.perf_counter()
@@ -77,7 +80,7 @@ def sounds(
     if recording.verb != "continue":
       seconds = len(audio_S) / siren.sample_rate
   clock = runtime.CompileClock()
-  far = closest.report(siren, prompts)
+  far = closest.report(siren, prompts, expanded_before)
   loaded = time.perf_counter()
   runtime.print_status("getting ready; new settings compile once ...")
   common = facts.of_call(

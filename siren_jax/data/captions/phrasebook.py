@@ -92,6 +92,12 @@ def held_out(category: str) -> tuple[str, ...]:
   return book.kind(category).held_out
 
 
+def normal(text: str) -> str:
+  """Words of a text in lower case, without articles and punctuation."""
+  words = re.findall(r"[^\W_]+", text.lower())
+  return " ".join(word for word in words if word not in ("a", "an", "the"))
+
+
 def captions_for(
   category: str,
   source_title: str | None,
@@ -286,7 +292,7 @@ def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
     if len(captions) == n:
       break
     text = _written(draw())
-    if _normal(text) not in _withheld() and not _ODD.search(text):
+    if normal(text) not in _withheld() and not _ODD.search(text):
       captions[text] = None
   return tuple(captions)
 
@@ -294,15 +300,9 @@ def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
 @functools.cache
 def _withheld() -> frozenset[str]:
   kinds = book.kinds().values()
-  return frozenset(_normal(text) for kind in kinds for text in kind.held_out)
+  return frozenset(normal(text) for kind in kinds for text in kind.held_out)
 
 
 def _written(text: str) -> str:
   """With a capital letter in front where it ends as a sentence."""
   return text[0].upper() + text[1:] if text[-1] in ".!?" else text
-
-
-def _normal(text: str) -> str:
-  """Its words, without articles."""
-  words = re.findall(r"[^\W_]+", text.lower())
-  return " ".join(word for word in words if word not in ("a", "an", "the"))

@@ -159,26 +159,28 @@ def test_a_sound_that_is_not_written_leaves_nothing(
   assert names(tmp_path) == []
 
 
-def test_mesh_and_dtype_reach_load(generate, tmp_path, monkeypatch, capsys):
+def test_mesh_dtype_and_expansion_reach_load(generate, tmp_path, monkeypatch, capsys):
   """What it makes of them is tested in test_api."""
   load, arguments = api.load, []
 
-  def spy(model, mesh, batch_size, dtype):
-    arguments.append((mesh, dtype))
-    return load(model, None, batch_size, dtype=dtype)
+  def spy(model, mesh, batch_size, dtype, expand):
+    arguments.append((mesh, dtype, expand))
+    return load(model, None, batch_size, dtype=dtype, expand=expand)
 
   monkeypatch.setattr(api, "load", spy)
   assert generate("rain") == 0
-  flags = "--mesh", "expert=2, data=4", "--dtype", "bfloat16"
+  flags = "--mesh", "expert=2, data=4", "--dtype", "bfloat16", "--no-expand"
   assert generate("rain", *flags) == 0
   mesh = siren_jax.MeshConfig(data=4, expert=2)
-  assert arguments == [(None, None), (mesh, "bfloat16")]
+  assert arguments == [(None, None, True), (mesh, "bfloat16", False)]
   out = capsys.readouterr().out
-  assert "--mesh 'expert=2, data=4' --dtype bfloat16" in out
+  assert "--mesh 'expert=2, data=4' --dtype bfloat16 --no-expand" in out
   facts = json.loads((tmp_path / "rain-seed0-2.json").read_text())
   assert facts["dtype"] == "bfloat16"
   command = shlex.split(facts["command"])
-  assert {"--mesh=expert=2, data=4", "--dtype=bfloat16"} < set(command)
+  assert {*("--mesh=expert=2, data=4", "--dtype=bfloat16", "--no-expand")} < {
+    *command
+  }
 
 
 def test_a_long_sound_is_that_of_python(generate, tmp_path, tiny_bundle):

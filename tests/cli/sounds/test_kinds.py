@@ -244,6 +244,18 @@ def test_generate_says_how_a_prompt_is_expanded(riddled, tmp_path, capsys):
   assert again == [sound, plain, plain]
 
 
+def test_again_says_if_a_prompt_is_expanded_to_something_else(
+  riddled, tmp_path, capsys
+):
+  argv = ["generate", RIDDLE, "--seconds", "0.2", "--out", str(tmp_path)]
+  assert main([*argv, "--model", str(riddled)]) == 0
+  (path,) = tmp_path.glob("*.json")
+  texts = riddled / "kinds.json"
+  texts.write_text(texts.read_text().replace("a dog barking", "a hound"))
+  assert main(["generate", "--again", str(path), "--out", str(tmp_path)]) == 0
+  assert 'was expanded to "a dog barking" before' in capsys.readouterr().err
+
+
 def test_the_page_says_how_a_prompt_is_expanded(riddled, tmp_path):
   siren = api.load(riddled)
   studio = Studio(siren, str(riddled), "ab12", None, api.BATCH_SIZE)

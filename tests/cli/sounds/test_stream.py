@@ -48,7 +48,7 @@ def test_a_stream_is_that_of_python(tiny_bundle, tmp_path, capsysbinary):
 def test_mesh_and_dtype_reach_the_model(tiny_bundle, monkeypatch, capsysbinary):
   load, arguments = api.load, []
 
-  def spy(model, mesh=None, *rest, dtype=None):
+  def spy(model, mesh=None, *rest, dtype=None, expand=True):
     arguments.append((mesh, dtype))
     return load(model, dtype=dtype)
 
