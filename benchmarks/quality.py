@@ -170,6 +170,8 @@ def main():
   parser.add_argument("--dtype", help="of the experts; the machine's, if none")
   parser.add_argument("--settings", default="{}", help="of sampling, as JSON")
   args = parser.parse_args()
+  if not (args.codec or args.model):
+    parser.error("nothing to check; give --model or --codec")
   clips, labels, folds = recordings(args.manifest)
   held = folds == args.held_out_fold
   table = {}

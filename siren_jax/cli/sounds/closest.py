@@ -22,9 +22,9 @@ def report(
   checked = requests.checked_prompts(prompts) if prompts else []
   for prompt in dict.fromkeys(checked):
     if (expanded := siren.expanded(prompt)) != prompt:
-      runtime.print_status(
-        f"{expansion(prompt, expanded)}; --no-expand leaves it as it is"
-      )
+      # With --again, the JSON file says whether to expand.
+      remedy = "" if expanded_before else "; --no-expand leaves it as it is"
+      runtime.print_status(f"{expansion(prompt, expanded)}{remedy}")
     if expanded_before not in (None, expanded):
       runtime.print_status(
         f'was expanded to "{expanded_before}" before: the sound may differ'

@@ -179,9 +179,9 @@ def _next_command(
   model = f" --model {shlex.quote(args.model)}" if args.model else ""
   mesh = f" --mesh {shlex.quote(args.mesh)}" if args.mesh else ""
   dtype = f" --dtype {args.dtype}" if args.dtype else ""
-  dtype += " --no-expand" if args.no_expand else ""
+  expand = " --no-expand" if args.no_expand else ""
   what = [*prompts[:1], *(recording.flags() if recording else [])]
   return (
     f"siren-jax generate {shlex.join(what)} --seed {args.seed + 1} "
-    f"--num-samples 4 --out sounds{more}{model}{mesh}{dtype}"
+    f"--num-samples 4 --out sounds{more}{model}{mesh}{dtype}{expand}"
   )

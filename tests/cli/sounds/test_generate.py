@@ -159,7 +159,9 @@ def test_a_sound_that_is_not_written_leaves_nothing(
   assert names(tmp_path) == []
 
 
-def test_mesh_dtype_and_expansion_reach_load(generate, tmp_path, monkeypatch, capsys):
+def test_mesh_dtype_and_expansion_reach_load(
+  generate, tmp_path, monkeypatch, capsys
+):
   """What it makes of them is tested in test_api."""
   load, arguments = api.load, []
 
