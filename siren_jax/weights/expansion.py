@@ -24,7 +24,8 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
 
   Known phrases and prompts of several sounds stay as they are. A description
   that avoids the name of its kind ("the bird that wakes the farm") becomes the
-  kind's example ("a rooster crowing"). Other prompts follow the example.
+  kind's example ("a rooster crowing"). Other prompts follow the example. Only
+  embeddings tell these two apart, and the kind is not always the right one.
 
   Args:
     prompt: of a sound.

@@ -72,11 +72,15 @@ def read(path: str | os.PathLike) -> Facts:
     for group, cls in groups.items():
       if isinstance(values.get(group), dict):
         _check_names(values[group], cls, f"{group}.")
-    if not isinstance(prompt := values["prompt"], str):
+    prompt, expanded = values["prompt"], values.get("expanded_prompt")
+    if not isinstance(prompt, str):
       raise UserError(f"prompt={prompt!r}: expected a string")
+    if not isinstance(expanded, str | None):
+      raise UserError(f"expanded_prompt={expanded!r}: expected a string")
     # A prompt may look like a URL, which is refused in configs.
-    rest = configs.from_dict(Facts, values | {"prompt": "", "command": ""})
-    return dataclasses.replace(rest, prompt=prompt)
+    texts = {"prompt": "", "expanded_prompt": None, "command": ""}
+    rest = configs.from_dict(Facts, values | texts)
+    return dataclasses.replace(rest, prompt=prompt, expanded_prompt=expanded)
   except UserError as error:
     raise UserError(f"{path}: {error}; {_REMEDY}") from error
 

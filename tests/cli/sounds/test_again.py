@@ -147,8 +147,10 @@ def test_a_fact_that_is_missing_is_named(name, tmp_path):
 def test_a_prompt_may_be_any_text(prompt, tmp_path):
   path = tmp_path / "x.json"
   command = f"siren-jax generate -- {prompt}"
-  path.write_text(json.dumps(FACTS | {"prompt": prompt, "command": command}))
-  assert again.read(path).prompt == prompt
+  texts = {"prompt": prompt, "expanded_prompt": prompt, "command": command}
+  path.write_text(json.dumps(FACTS | texts))
+  facts = again.read(path)
+  assert facts.prompt == facts.expanded_prompt == prompt
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "rain", '{"fad": 3}', "\x00"])

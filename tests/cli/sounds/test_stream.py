@@ -49,14 +49,14 @@ def test_mesh_and_dtype_reach_the_model(tiny_bundle, monkeypatch, capsysbinary):
   load, arguments = api.load, []
 
   def spy(model, mesh=None, *rest, dtype=None, expand=True):
-    arguments.append((mesh, dtype))
+    arguments.append((mesh, dtype, expand))
     return load(model, dtype=dtype)
 
   monkeypatch.setattr(api, "load", spy)
   argv = ["generate", "rain", "--out", "-", "--seconds", "0.2"]
-  argv += ["--mesh", "data=2", "--dtype", "bfloat16"]
+  argv += ["--mesh", "data=2", "--dtype", "bfloat16", "--no-expand"]
   assert main([*argv, "--model", str(tiny_bundle)]) == 0
-  assert arguments == [(siren_jax.MeshConfig(data=2), "bfloat16")]
+  assert arguments == [(siren_jax.MeshConfig(data=2), "bfloat16", False)]
   assert capsysbinary.readouterr().out.startswith(b"RIFF")
 
 
