@@ -18,7 +18,7 @@ from siren_jax.common import mesh as meshes
 from siren_jax.common.errors import UserError
 from siren_jax.sampling import filling, pieces
 from siren_jax.weights import bundle as bundles
-from siren_jax.weights import expansion
+from siren_jax.weights import expansion, nearest
 
 _Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
@@ -136,7 +136,7 @@ class Model:
     text_E = self._embed(prompt)
     margin = repertoire.margin(text_E)
     return Closest(
-      kinds=repertoire.closest(text_E, count),
+      kinds=nearest.closest(prompt, text_E, repertoire, count),
       is_far=margin < repertoire.far_threshold,
       margin=margin,
     )

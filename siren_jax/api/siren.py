@@ -325,9 +325,10 @@ class Siren:
     """The prompt in words of the training captions, as the experts get it.
 
     Unusual words are followed much better that way (our design): a description
-    that avoids the name of a kind of sound is replaced by a prompt of that
-    kind, other new words come after such a prompt. Known phrases and prompts of
-    several sounds stay as they are. `load(expand=False)` turns it off.
+    that avoids the names of a kind of sound is replaced by a prompt of that
+    kind, other new words come after such a prompt. Wordings of the captions and
+    prompts of several sounds stay as they are. `load(expand=False)` turns it
+    off.
 
     Raises:
       UserError: the prompt is blank.

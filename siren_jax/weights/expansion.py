@@ -1,8 +1,7 @@
 """Prompt expansion: unusual prompts in words of the captions (our design).
 
 Experts trained on a few recordings of each kind follow the captions of their
-training much better than other words (docs/training.md). The words of a prompt
-and its place in the text tower's space tell what it is.
+training much better than other words (docs/training.md).
 """
 
 import functools
@@ -11,21 +10,24 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 
 from siren_jax.data.captions import phrasebook
+from siren_jax.weights import nearest
 from siren_jax.weights.repertoire import Repertoire, cosines, soft_maximum
 
 # Chosen on the first held-out phrasing of each kind (docs/training.md).
 _SAME_WORDS = 0.95  # cosine from which a prompt is a known phrase
-_CLOSE = 0.7  # cosine from which a description may be of a kind
-_DESCRIBED, _SEVERAL = -0.01, 0.08  # differences of soft maxima
+_SURE = 1.1  # score of a kind from which its example may replace a prompt
+_SEVERAL = 0.08  # difference of soft maxima
+_JOINING = frozenset(("then", "followed", "while"))
 
 
 def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   """The prompt, an example of the nearest kind, or the one after the other.
 
-  Known phrases and prompts of several sounds stay as they are. A description
-  that avoids the name of its kind ("the bird that wakes the farm") becomes the
-  kind's example ("a rooster crowing"). Other prompts follow the example. Only
-  embeddings tell these two apart, and the kind is not always the right one.
+  Prompts in words of the captions and prompts of several sounds stay as they
+  are. A description that avoids the names of its kind ("the bird that wakes the
+  farm") becomes the kind's example ("a rooster crowing"), unless the kind is
+  unsure, or captions could say more of the prompt, such as how loud it is.
+  Other prompts follow the example. The kind (`nearest`) is not always right.
 
   Args:
     prompt: of a sound.
@@ -36,27 +38,30 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   if not len(known.several_IxE):
     return prompt
   phrases = _phrases(tuple((kind.name, kind.example) for kind in known.kinds))
+  words = phrasebook.normal(prompt)
+  named, others = _parsed(words, phrases)
   phrase_I = cosines(known.known_IxE, text_E)
   if (
-    phrasebook.normal(prompt) in phrases
-    or _names_several(prompt, phrases)
+    (named and others <= phrasebook.template_words())
+    or any(a.isdisjoint(b) for a in named for b in named)
     or phrase_I.max() >= _SAME_WORDS
   ):
     return prompt
-  described_I = cosines(known.described_IxE, text_E)
-  several_I = cosines(known.several_IxE, text_E)
-  one_I = np.append(phrase_I, described_I)
-  named = soft_maximum(np.append(phrase_I, several_I))
-  is_described = (
-    described_I.max(initial=-1) >= _CLOSE
-    and soft_maximum(described_I) - named > _DESCRIBED
+  score_O = nearest.scores(prompt, text_E, known)
+  kind = known.kinds[score_O.argmax()]
+  is_named = any(
+    kind.name in kinds and f" {phrase} " in f" {words} "
+    for phrase, kinds in phrases.items()
   )
-  is_of_several = soft_maximum(one_I) - soft_maximum(several_I) < _SEVERAL
-  kind_I = np.append(known.kind_I, known.described_kind_I)
-  example = known.kinds[kind_I[one_I.argmax()]].example
-  if is_described == is_of_several:  # neither, or it may be either
-    return f"{example}, {prompt}"
-  return example if is_described else prompt
+  one = soft_maximum(np.append(phrase_I, cosines(known.described_IxE, text_E)))
+  several = soft_maximum(cosines(known.several_IxE, text_E))
+  is_of_several = one - several < _SEVERAL
+  is_unsure = is_named or score_O.max() < _SURE or bool(_JOINING & others)
+  if is_of_several and is_unsure:
+    return prompt
+  if is_of_several or is_unsure or others & phrasebook.fact_words():
+    return f"{kind.example}, {prompt}"
+  return kind.example
 
 
 @functools.cache
@@ -75,18 +80,19 @@ def _phrases(
   return named
 
 
-def _names_several(prompt: str, phrases: Mapping[str, Set[str]]) -> bool:
-  """Whether a prompt contains phrases that have no kind in common."""
-  words = phrasebook.normal(prompt).split()
-  longest = max(len(phrase.split()) for phrase in phrases)
-  found: list[Set[str]] = []
-  first = 0
+def _parsed(
+  text: str, phrases: Mapping[str, Set[str]]
+) -> tuple[list[Set[str]], set[str]]:
+  """Kinds of each phrase in a text, long phrases first, and other words."""
+  words, longest = text.split(), max(len(p.split()) for p in phrases)
+  named, others, first = list[Set[str]](), set[str](), 0
   while first < len(words):
     for last in range(min(first + longest, len(words)), first, -1):
       if kinds := phrases.get(" ".join(words[first:last])):
-        found.append(kinds)
+        named.append(kinds)
         break
     else:
       last = first + 1
+      others.add(words[first])
     first = last
-  return any(a.isdisjoint(b) for a in found for b in found)
+  return named, others

@@ -177,17 +177,6 @@ class Repertoire:
     known = soft_maximum(cosines(self.known_IxE, text_E))
     return known - soft_maximum(cosines(self.other_IxE, text_E))
 
-  def closest(self, text_E: np.ndarray, count: int) -> tuple[Kind, ...]:
-    """The kinds with a phrase nearest to a text, the nearest first.
-
-    Args:
-      text_E: embedding of length one.
-      count: how many, at most.
-    """
-    nearness = np.full(len(self.kinds), -np.inf)
-    np.maximum.at(nearness, self.kind_I, cosines(self.known_IxE, text_E))
-    return tuple(self.kinds[k] for k in np.argsort(-nearness)[:count])
-
   def check(self, width: int) -> None:
     """Refuses embeddings of another CLAP's width.
 

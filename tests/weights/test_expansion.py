@@ -39,22 +39,28 @@ def unit(*parts):
   return vector / np.linalg.norm(vector)
 
 
+RIDDLE = "Fido, man's best friend, has noticed the mailman at the gate"
+
+
 @pytest.mark.parametrize(
-  ("text_E", "result"),
+  ("prompt", "text_E", "result"),
   [
-    (DOG, "zork zork"),
-    (DESCRIBED, "a Dog barking"),
-    (SEVERAL, "zork zork"),
-    (unit(0.8 * RAIN, 0.6 * WORD), "rain on a roof, zork zork"),
-    (unit(DESCRIBED, SEVERAL), "a Dog barking, zork zork"),
-    (unit(0.6 * DESCRIBED, 0.8 * SEVERAL), "zork zork"),
-    (unit(0.5 * DESCRIBED, WORD), "a Dog barking, zork zork"),
+    ("zork zork", DOG, "zork zork"),
+    ("zork zork", SEVERAL, "zork zork"),
+    ("zork zork", unit(0.8 * RAIN, 0.6 * WORD), "rain on a roof, zork zork"),
+    (RIDDLE, DESCRIBED, "a Dog barking"),
+    (RIDDLE, unit(DESCRIBED, 0.95 * SEVERAL), f"a Dog barking, {RIDDLE}"),
+    (RIDDLE, unit(0.5 * DESCRIBED, WORD), f"a Dog barking, {RIDDLE}"),
+    (f"{RIDDLE} far away", DESCRIBED, f"a Dog barking, {RIDDLE} far away"),
+    ("a dog barking, zork", DESCRIBED, "a Dog barking, a dog barking, zork"),
+    ("a dog barking, zork", SEVERAL, "a dog barking, zork"),
+    (f"{RIDDLE}, then zork", SEVERAL, f"{RIDDLE}, then zork"),
   ],
-  ids=["known", "described", "several", "new", "either", "rather several",
-       "far from every description"],
+  ids=["known", "several", "new", "described", "maybe several", "unsure",
+       "described with a fact", "named", "named with others", "joined"],
 )  # fmt: skip
-def test_the_place_of_a_text_says_what_it_is(text_E, result):
-  assert expanded("zork zork", text_E, make()) == result
+def test_words_and_place_of_a_text_say_what_it_is(prompt, text_E, result):
+  assert expanded(prompt, text_E, make()) == result
 
 
 @pytest.mark.parametrize(
@@ -84,18 +90,29 @@ def test_a_prompt_that_names_several_kinds_stays(prompt):
   assert expanded(prompt, DESCRIBED, make()) == prompt
 
 
-def test_a_prompt_that_names_one_kind_twice_is_of_one():
-  prompt = "a dog barking and a dog bark, zork"
-  assert expanded(prompt, DESCRIBED, make()) == "a Dog barking"
+@pytest.mark.parametrize(
+  "prompt",
+  [
+    "The sound of rain on the roof, far away",
+    "I hear a dog barking in the distance.",
+    "a dog bark, three times in a row",
+    "a dog barking and a dog bark",
+  ],
+)
+def test_words_of_captions_around_a_phrase_are_known(prompt):
+  assert expanded(prompt, DESCRIBED, make()) == prompt
+  assert expanded(f"{prompt} zork", DESCRIBED, make()).endswith(
+    f", {prompt} zork"
+  )
 
 
 def test_without_captions_of_several_nothing_is_expanded():
   known = make(several_IxE=stored(AXES[:0]))
   for text_E in AXES:
-    assert expanded("zork zork", text_E, known) == "zork zork"
+    assert expanded(RIDDLE, text_E, known) == RIDDLE
 
 
-def test_kinds_without_descriptions_replace_nothing():
+def test_kinds_may_have_no_descriptions():
   known = make(
     described_IxE=stored(AXES[:0]), described_kind_I=np.zeros(0, np.int32)
   )
@@ -125,9 +142,7 @@ def test_the_built_in_model_expands_as_the_documentation_says():
     "barking dog": "barking dog",
     "rain, then a dog barking": "rain, then a dog barking",
     "the bird that wakes the farm": "a rooster crowing",
-    "sharpening a kitchen knife": (
-      "sharpening a knife, sharpening a kitchen knife"
-    ),
+    "a crow cawing angrily": "a crow cawing, a crow cawing angrily",
   }
   texts_IxE = survey.embed(model.clap, list(table))
   for (prompt, result), text_E in zip(table.items(), texts_IxE, strict=True):

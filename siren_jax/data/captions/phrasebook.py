@@ -6,7 +6,8 @@ recording, by its kind, its title and measurements.
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,26 @@ def normal(text: str) -> str:
   """Words of a text in lower case, without articles and punctuation."""
   words = re.findall(r"[^\W_]+", text.lower())
   return " ".join(word for word in words if word not in ("a", "an", "the"))
+
+
+@functools.cache
+def template_words() -> frozenset[str]:
+  """Words of captions besides phrases."""
+  every = book.shared()["templates"].values()
+  return frozenset().union(*map(_words, every)) | wording.NUMBERS
+
+
+@functools.cache
+def fact_words() -> frozenset[str]:
+  """Words of captions for what is measured: level, number, rate, length, pitch.
+
+  Words of two letters, such as "in", say nothing alone.
+  """
+  pools = book.shared()["templates"]
+  plain = (*wording.PLAIN, *_MIXTURE_POOLS, *_SEQUENCE_POOLS)
+  others = frozenset().union(*(_words(pools[name]) for name in plain))
+  facts = template_words() - others
+  return frozenset(w for w in facts if len(w) > 2 or w.isdigit())
 
 
 def captions_for(
@@ -301,6 +322,15 @@ def _distinct(draw: Callable[[], str], n: int) -> tuple[str, ...]:
 def _withheld() -> frozenset[str]:
   kinds = book.kinds().values()
   return frozenset(normal(text) for kind in kinds for text in kind.held_out)
+
+
+def _words(templates: str | Iterable[str] | Mapping[str, Any]) -> Set[str]:
+  """In normal form, of a template or a collection of templates."""
+  if isinstance(templates, str):
+    return set(normal(re.sub(r"{\w+}", " ", templates)).split())
+  if isinstance(templates, Mapping):
+    templates = templates.values()
+  return set().union(*map(_words, templates))
 
 
 def _written(text: str) -> str:

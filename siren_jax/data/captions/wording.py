@@ -14,8 +14,14 @@ from siren_jax.data.captions.titles import Title
 
 Pool = tuple[str, ...]
 
+# Templates that make no claim about the sound itself.
+PLAIN = ("plain", "lasting", "five seconds", "background", "alone")
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
+# Words that stand for a number in templates.
+NUMBERS = frozenset(
+  " ".join((*map(str, _NUMBERS), *_NUMBERS.values(), *_TIMES.values())).split()
+)
 # Numbers that a text may claim.
 _CLAIMED = {
   "once": 1, "single": 1, "twice": 2, "two": 2, "double": 2, "pair": 2,
