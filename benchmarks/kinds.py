@@ -15,7 +15,8 @@ learns from the withheld fold alone, and the real clips are the others.
 
 Of the sounds as files: integrated loudness of those whose prompt does not speak
 of level, highest peak, first and last sample, constant part. Sounds are kept in
-a folder of --out that goes by model and settings, and not made again.
+a folder of --out that goes by model and settings, under names that go by what
+the prompts expand to, and not made again.
 """
 
 import argparse
@@ -54,9 +55,11 @@ class Wanted:
   number: int  # within kind and set
   prompt: str
 
-  @property
-  def file_name(self) -> str:
-    return f"{self.kind.replace(' ', '_')}-{self.set}-{self.number}.wav"
+  def file_name(self, expanded: str) -> str:
+    """The expanded prompt is part of it: expansion is not in the bundle."""
+    version = fingerprint.short(fingerprint.of_values([expanded]))
+    kind = self.kind.replace(" ", "_")
+    return f"{kind}-{self.set}-{self.number}-{version}.wav"
 
 
 def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
@@ -92,16 +95,15 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
       fingerprint.of_files(sorted(bundle.iterdir())),
       settings,
       args.seed,
-      args.no_expand,
     ]
   )
   folder = args.out / fingerprint.short(version)
-  paths = [folder / sound.file_name for sound in sounds]
+  model = siren_jax.load(bundle, expand=not args.no_expand)
+  paths = [folder / s.file_name(model.expanded(s.prompt)) for s in sounds]
   missing = [i for i, path in enumerate(paths) if not path.exists()]
   if not missing:
     return paths
   folder.mkdir(parents=True, exist_ok=True)
-  model = siren_jax.load(bundle, expand=not args.no_expand)
   start = time.perf_counter()
   for i in missing:
     prompt = sounds[i].prompt

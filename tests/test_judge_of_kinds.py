@@ -173,4 +173,6 @@ def test_prompts_of_pairs():
   assert sound.prompt == (
     f"{phrasebook.example('dog bark')}, then {phrasebook.example('rain')}"
   )
-  assert sound.file_name == "dog_bark_then_rain-pair-0.wav"
+  names = [sound.file_name(text) for text in (sound.prompt, "rain", "rain")]
+  assert names[0].startswith("dog_bark_then_rain-pair-0-")
+  assert names[0] != names[1] == names[2]
