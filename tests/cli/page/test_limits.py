@@ -2,6 +2,8 @@
 
 import pytest
 
+import siren_jax
+from siren_jax import api
 from siren_jax.cli.page import limits
 from siren_jax.common.errors import UserError
 
@@ -106,3 +108,18 @@ def test_a_port_that_there_is_not_is_refused_at_once(port, user_error):
   pytest.importorskip("gradio")
   message = user_error(["demo", "--port", port, "--model", "not looked for"])
   assert message == f"--port {port}: must be 1 to 65535"
+
+
+def test_the_flags_of_the_model_reach_load(user_error, monkeypatch):
+  pytest.importorskip("gradio")
+
+  def spy(*args, **settings):
+    raise UserError(f"loads {args[1:]} {settings}")
+
+  monkeypatch.setattr(api, "load", spy)
+  message = user_error(
+    ["demo", "--mesh", "data=4", "--batch-size", 3, "--dtype", "bfloat16",
+     "--no-expand"],
+  )  # fmt: skip
+  expected = {"dtype": "bfloat16", "expand": False}
+  assert message == f"loads {(siren_jax.MeshConfig(data=4), 3)} {expected}"
