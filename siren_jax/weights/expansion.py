@@ -15,9 +15,12 @@ from siren_jax.weights.repertoire import Repertoire, cosines, soft_maximum
 
 # Chosen on the first held-out phrasing of each kind (docs/training.md).
 _SAME_WORDS = 0.95  # cosine from which a prompt is a known phrase
-_SURE = 1.1  # score of a kind from which its example may replace a prompt
+# The nearest kind is sure from this score on, and this far ahead of the kinds
+# that the prompt names.
+_SURE, _LEAD = 1.1, 0.2
 _SEVERAL = 0.08  # difference of soft maxima
 _JOINING = frozenset(("then", "followed", "while"))
+_ADDING = frozenset(("and", "with"))
 
 
 def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
@@ -26,8 +29,8 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   Prompts in words of the captions and prompts of several sounds stay as they
   are. A description that avoids the names of its kind ("the bird that wakes the
   farm") becomes the kind's example ("a rooster crowing"), unless the kind is
-  unsure, or captions could say more of the prompt, such as how loud it is.
-  Other prompts follow the example. The kind (`nearest`) is not always right.
+  unsure, or the prompt may say more, such as how loud it is. Other prompts
+  follow the example. The kind (`nearest`) is not always right.
 
   Args:
     prompt: of a sound.
@@ -38,8 +41,7 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   if not len(known.several_IxE):
     return prompt
   phrases = _phrases(tuple((kind.name, kind.example) for kind in known.kinds))
-  words = phrasebook.normal(prompt)
-  named, others = _parsed(words, phrases)
+  named, others = _parsed(phrasebook.normal(prompt), phrases)
   phrase_I = cosines(known.known_IxE, text_E)
   if (
     (named and others <= phrasebook.template_words())
@@ -47,27 +49,41 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
     or phrase_I.max() >= _SAME_WORDS
   ):
     return prompt
-  score_O = nearest.scores(prompt, text_E, known)
-  kind = known.kinds[score_O.argmax()]
-  is_named = any(
-    kind.name in kinds and f" {phrase} " in f" {words} "
-    for phrase, kinds in phrases.items()
+  described_I = cosines(known.described_IxE, text_E)
+  score_O = nearest.scores(prompt, phrase_I, described_I, known)
+  example = known.kinds[score_O.argmax()].example
+  rivals = frozenset().union(*named)
+  rival_O = [
+    score
+    for score, kind in zip(score_O, known.kinds, strict=True)
+    if kind.name in rivals
+  ]
+  is_unsure = (
+    score_O.max() < _SURE
+    or score_O.max() - max(rival_O, default=-np.inf) < _LEAD
+    or bool(_JOINING & others)
   )
-  one = soft_maximum(np.append(phrase_I, cosines(known.described_IxE, text_E)))
+  one = soft_maximum(np.append(phrase_I, described_I))
   several = soft_maximum(cosines(known.several_IxE, text_E))
   is_of_several = one - several < _SEVERAL
-  is_unsure = is_named or score_O.max() < _SURE or bool(_JOINING & others)
   if is_of_several and is_unsure:
     return prompt
-  if is_of_several or is_unsure or others & phrasebook.fact_words():
-    return f"{kind.example}, {prompt}"
-  return kind.example
+  if is_of_several or is_unsure or _says_more(prompt, others):
+    return f"{example}, {prompt}"
+  return example
+
+
+def _says_more(prompt: str, others: Set[str]) -> bool:
+  """Whether other words of a prompt may add something to a description."""
+  stems = {word.removesuffix("ly") for word in others}
+  added = others & _ADDING or stems & phrasebook.fact_words()
+  return bool(added) or "," in prompt
 
 
 @functools.cache
 def _phrases(
   kinds: Sequence[tuple[str, str]],
-) -> Mapping[str, Set[str]]:
+) -> Mapping[str, frozenset[str]]:
   """Kinds by what they are called, in normal form.
 
   Args:
@@ -77,19 +93,19 @@ def _phrases(
   for name, example in kinds:
     for text in (name, example, *phrasebook.phrases(name)):
       named.setdefault(phrasebook.normal(text), set()).add(name)
-  return named
+  return {text: frozenset(names) for text, names in named.items()}
 
 
 def _parsed(
-  text: str, phrases: Mapping[str, Set[str]]
-) -> tuple[list[Set[str]], set[str]]:
+  text: str, phrases: Mapping[str, frozenset[str]]
+) -> tuple[set[frozenset[str]], set[str]]:
   """Kinds of each phrase in a text, long phrases first, and other words."""
   words, longest = text.split(), max(len(p.split()) for p in phrases)
-  named, others, first = list[Set[str]](), set[str](), 0
+  named, others, first = set[frozenset[str]](), set[str](), 0
   while first < len(words):
     for last in range(min(first + longest, len(words)), first, -1):
       if kinds := phrases.get(" ".join(words[first:last])):
-        named.append(kinds)
+        named.add(kinds)
         break
     else:
       last = first + 1

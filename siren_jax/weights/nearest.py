@@ -21,19 +21,34 @@ from siren_jax.weights.repertoire import Kind, Repertoire, cosines
 
 # Relative to a cosine. Chosen on the first held-out phrasing of each kind.
 _WORDS = 1.5
-_ENDING = re.compile(r"(?:ings?|ed|es|s|er|ly|e)$")
-_SHORTEST = 5  # letters of a word that may lose its ending
+# Three letters stay, four before an e.
+_ENDING = re.compile(r"(?<=...)(?:ings?|ed|es|er|ly|(?<=....)e|(?<![isu])s)$")
 
 
 def closest(
   prompt: str, text_E: np.ndarray, known: Repertoire, count: int
 ) -> tuple[Kind, ...]:
-  """At most `count` kinds, the nearest first; arguments as in `scores`."""
-  order = np.argsort(-scores(prompt, text_E, known), kind="stable")
+  """At most `count` kinds, the nearest first.
+
+  Args:
+    prompt: of a sound.
+    text_E: its embedding, of length one.
+    known: the kinds.
+    count: how many, at most.
+  """
+  phrase_I = cosines(known.known_IxE, text_E)
+  described_I = cosines(known.described_IxE, text_E)
+  score_O = scores(prompt, phrase_I, described_I, known)
+  order = np.argsort(-score_O, kind="stable")
   return tuple(known.kinds[kind] for kind in order[:count])
 
 
-def scores(prompt: str, text_E: np.ndarray, known: Repertoire) -> np.ndarray:
+def scores(
+  prompt: str,
+  phrase_I: np.ndarray,
+  described_I: np.ndarray,
+  known: Repertoire,
+) -> np.ndarray:
   """How near each kind is to a prompt, [O].
 
   The highest cosine of its phrases and descriptions, plus the weighted cosine
@@ -41,12 +56,12 @@ def scores(prompt: str, text_E: np.ndarray, known: Repertoire) -> np.ndarray:
 
   Args:
     prompt: of a sound.
-    text_E: its embedding, of length one.
+    phrase_I: cosines of its embedding and those of `known.known_IxE`.
+    described_I: the same of `known.described_IxE`.
     known: the kinds.
   """
   cosine_O = np.full(len(known.kinds), -1.0)
-  np.maximum.at(cosine_O, known.kind_I, cosines(known.known_IxE, text_E))
-  described_I = cosines(known.described_IxE, text_E)
+  np.maximum.at(cosine_O, known.kind_I, phrase_I)
   np.maximum.at(cosine_O, known.described_kind_I, described_I)
   index = _index(tuple((kind.name, kind.example) for kind in known.kinds))
   return cosine_O + _WORDS * index.cosines(prompt)
@@ -116,7 +131,4 @@ def _weighted(
 
 def _stems(text: str) -> list[str]:
   """Words without articles and common endings."""
-  return [
-    _ENDING.sub("", word) if len(word) >= _SHORTEST else word
-    for word in phrasebook.normal(text).split()
-  ]
+  return [_ENDING.sub("", word) for word in phrasebook.normal(text).split()]

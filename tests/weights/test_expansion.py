@@ -39,7 +39,7 @@ def unit(*parts):
   return vector / np.linalg.norm(vector)
 
 
-RIDDLE = "Fido, man's best friend, has noticed the mailman at the gate"
+RIDDLE = "man's best friend Fido has noticed the mailman at the gate"
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,20 @@ RIDDLE = "Fido, man's best friend, has noticed the mailman at the gate"
     (RIDDLE, unit(DESCRIBED, 0.95 * SEVERAL), f"a Dog barking, {RIDDLE}"),
     (RIDDLE, unit(0.5 * DESCRIBED, WORD), f"a Dog barking, {RIDDLE}"),
     (f"{RIDDLE} far away", DESCRIBED, f"a Dog barking, {RIDDLE} far away"),
+    (f"{RIDDLE}, zork", DESCRIBED, f"a Dog barking, {RIDDLE}, zork"),
+    (f"{RIDDLE} and zork", DESCRIBED, f"a Dog barking, {RIDDLE} and zork"),
+    (
+      f"wug call: {RIDDLE}",
+      unit(DESCRIBED, 0.6 * RAIN),
+      f"a Dog barking, wug call: {RIDDLE}",
+    ),
     ("a dog barking, zork", DESCRIBED, "a Dog barking, a dog barking, zork"),
     ("a dog barking, zork", SEVERAL, "a dog barking, zork"),
     (f"{RIDDLE}, then zork", SEVERAL, f"{RIDDLE}, then zork"),
   ],
   ids=["known", "several", "new", "described", "maybe several", "unsure",
-       "described with a fact", "named", "named with others", "joined"],
+       "described with a fact", "with a comma", "with and",
+       "another kind is named", "named", "named with others", "joined"],
 )  # fmt: skip
 def test_words_and_place_of_a_text_say_what_it_is(prompt, text_E, result):
   assert expanded(prompt, text_E, make()) == result

@@ -5,7 +5,13 @@ import pytest
 
 from siren_jax.data.captions import phrasebook
 from siren_jax.weights import bundle, nearest, survey
-from siren_jax.weights.repertoire import Credit, Kind, Repertoire, stored
+from siren_jax.weights.repertoire import (
+  Credit,
+  Kind,
+  Repertoire,
+  cosines,
+  stored,
+)
 
 DOG, CAT, WUG, OTHER = AXES = np.eye(4)
 KINDS = ("dog bark", "cat meow", "wug call")  # the last is not in the book
@@ -27,6 +33,13 @@ def make():
   )
 
 
+def scores(prompt, text_E):
+  known = make()
+  phrase_I = cosines(known.known_IxE, text_E)
+  described_I = cosines(known.described_IxE, text_E)
+  return nearest.scores(prompt, phrase_I, described_I, known)
+
+
 def names(prompt, text_E, count=3):
   kinds = nearest.closest(prompt, text_E, make(), count)
   return [kind.name for kind in kinds]
@@ -36,15 +49,15 @@ def test_unknown_words_leave_it_to_the_embedding():
   assert names("zork", 0.8 * CAT + 0.6 * WUG) == ["cat meow", "wug call",
                                                   "dog bark"]  # fmt: skip
   np.testing.assert_allclose(
-    nearest.scores("zork", 0.8 * CAT + 0.6 * WUG, make()), [0, 0.8, 0.6],
+    scores("zork", 0.8 * CAT + 0.6 * WUG), [0, 0.8, 0.6],
     atol=1e-6,
   )  # fmt: skip
 
 
 def test_a_description_counts_as_its_kind():
   """The embedding along DOG is also that of a description of a cat."""
-  scores = nearest.scores("zork", DOG, make())
-  assert scores[0] == pytest.approx(1) == scores[1]
+  dog, cat, wug = scores("zork", DOG)
+  assert dog == pytest.approx(1) == cat and wug == 0
 
 
 @pytest.mark.parametrize(
@@ -53,6 +66,8 @@ def test_a_description_counts_as_its_kind():
     ("Barking dogs!", "dog bark"),
     ("the kitten meowed", "cat meow"),
     ("two wugs calling", "wug call"),
+    ("cats", "cat meow"),
+    ("DOGS", "dog bark"),
   ],
 )
 def test_words_decide_between_kinds_that_lie_close_together(prompt, name):
@@ -63,8 +78,7 @@ def test_words_decide_between_kinds_that_lie_close_together(prompt, name):
 
 def test_unknown_words_make_the_known_ones_count_less():
   alone, among, none = (
-    nearest.scores(text, OTHER, make())[0]
-    for text in ("barking", "barking zork", "")
+    scores(text, OTHER)[0] for text in ("barking", "barking zork", "")
   )
   assert alone > among > none == 0
 

@@ -30,6 +30,8 @@ _POOLS = {
 _MIXTURE_POOLS = {"mixture": 0.6, "clause": 0.2, "setting": 0.2}
 _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
+# Facts that templates of other pools speak of too: "a high quality recording".
+_AMBIGUOUS = frozenset(("high", "background"))
 _NOISES = "sounds?|noises?|recordings?"
 _ODD = re.compile(
   rf"\b(?:{_NOISES})\b.*\b(?:{_NOISES})\b|\btogether together\b"
@@ -115,8 +117,8 @@ def fact_words() -> frozenset[str]:
   pools = book.shared()["templates"]
   plain = (*wording.PLAIN, *_MIXTURE_POOLS, *_SEQUENCE_POOLS)
   others = frozenset().union(*(_words(pools[name]) for name in plain))
-  facts = template_words() - others
-  return frozenset(w for w in facts if len(w) > 2 or w.isdigit())
+  facts = frozenset(w for w in template_words() - others if len(w) > 2)
+  return facts | wording.NUMBERS | _AMBIGUOUS
 
 
 def captions_for(

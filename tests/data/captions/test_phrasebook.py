@@ -373,3 +373,10 @@ def test_captions_are_not_odd():
       noises = re.findall(r"\b(?:sounds?|noises?|recordings?)\b", text.lower())
       assert len(noises) < 2, text
       assert not re.match("(there|this|here) (is|comes) [^atso]", text), text
+
+
+def test_words_of_facts_are_those_that_captions_use_for_them():
+  facts = phrasebook.fact_words()
+  assert {"loud", "quiet", "background", "twice", "five", "3", "high"} <= facts
+  assert facts <= phrasebook.template_words()
+  assert not facts & {"sound", "of", "in", "and", "hear", "recording", "then"}
