@@ -54,6 +54,7 @@ class Wanted:
   set: str  # of SETS
   number: int  # within kind and set
   prompt: str
+  draw: int = 0  # added to the seed
 
   def file_name(self, expanded: str) -> str:
     """The expanded prompt is part of it: expansion is not in the bundle."""
@@ -69,19 +70,16 @@ def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
   return sorted(names, key=lambda name: name not in real.kinds)[:count]
 
 
-def wanted(kinds: list[str], phrasings: int) -> list[Wanted]:
-  """The example of each kind, and its first held-out phrasings."""
-  return [
-    Wanted(kind, *row)
-    for kind in kinds
-    for row in (
-      ("plain", 0, phrasebook.example(kind)),
-      *(
-        ("free", i, text)
-        for i, text in enumerate(phrasebook.held_out(kind)[:phrasings])
-      ),
-    )
-  ]
+def wanted(kinds: list[str], draws: int, phrasings: int) -> list[Wanted]:
+  """Draws of each kind's example, and its first held-out phrasings."""
+  sounds = []
+  for kind in kinds:
+    example, free = phrasebook.example(kind), phrasebook.held_out(kind)
+    sounds += [Wanted(kind, "plain", i, example, i) for i in range(draws)]
+    sounds += [
+      Wanted(kind, "free", i, text) for i, text in enumerate(free[:phrasings])
+    ]
+  return sounds
 
 
 def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
@@ -106,8 +104,8 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   folder.mkdir(parents=True, exist_ok=True)
   start = time.perf_counter()
   for i in missing:
-    prompt = sounds[i].prompt
-    audio_S = model.generate(prompt, SECONDS, key=args.seed, **settings)[0]
+    prompt, key = sounds[i].prompt, args.seed + sounds[i].draw
+    audio_S = model.generate(prompt, SECONDS, key=key, **settings)[0]
     write_audio(paths[i], audio_S, model.sample_rate)
   seconds = time.perf_counter() - start
   print(f"{len(missing)} sounds, {seconds / len(missing):.1f} s each")
@@ -136,7 +134,7 @@ def figures(kinds: dict[str, dict[str, dict[str, float]]]) -> dict:
     name: {"all": means(rows), "groups": grouped(rows), "kinds": rows}
     for name, rows in kinds.items()
   }
-  for name in SETS:
+  for name in kinds.keys() & SETS:
     both = means({kind: kinds[name][kind] for kind in real})
     table[name]["of real"] = {x: both[x] / means(real)[x] for x in BEST}
   return table
@@ -166,18 +164,26 @@ def measure(args) -> dict:
   judge, real = kinds_judge.trained(args, args.swap)
   kinds = chosen_kinds(judge.kinds, real, args.kinds, args.seed)
   real = real[np.isin(real.kinds, kinds)]
-  sounds = wanted(kinds, args.phrasings)
+  sounds = wanted(kinds, args.draws, args.phrasings)
   clips = [read(path) for path in make(sounds, args)]
   named = {"real": by(real.kinds, judge.ranks_of(real))}
   for name in SETS:
     rows = [(s.kind, x) for s, x in zip(sounds, clips) if s.set == name]
-    labels, of_set = zip(*rows, strict=True)
-    named[name] = by(labels, judge.ranks(of_set, labels))
+    if rows:
+      labels, of_set = zip(*rows, strict=True)
+      named[name] = by(labels, judge.ranks(of_set, labels))
   return figures(named) | {"signal": signal(sounds, clips)}
 
 
+def quality(table: dict) -> dict[str, float]:
+  """Top 5 of the plain prompts, by kind."""
+  rows = table["plain"]["kinds"]
+  return {kind: rows[kind]["top 5"] for kind in sorted(rows)}
+
+
 def show(table: dict) -> None:
-  groups = {name: table[name]["groups"] for name in ("real", *SETS)}
+  sets = [name for name in SETS if name in table]
+  groups = {name: table[name]["groups"] for name in ("real", *sets)}
   for group in sorted(set(itertools.chain(*groups.values()))):
     print(kinds_judge.head(group))
     for name, rows in groups.items():
@@ -186,7 +192,7 @@ def show(table: dict) -> None:
   print(kinds_judge.head("all"))
   for name in groups:
     print(kinds_judge.line(f"  {name}", table[name]["all"]))
-  for name in SETS:
+  for name in sets:
     ratios = table[name]["of real"].values()
     print(
       f"{f'  {name} / real':28}{''.join(f'{100 * x:7.1f}' for x in ratios)}"
@@ -212,13 +218,17 @@ def main():
   add_arguments(parser)
   add = parser.add_argument
   add("--kinds", type=int, default=150)
+  add("--draws", type=int, default=1, help="plain sounds of a kind")
   add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
+  add("--quality", type=pathlib.Path, help="writes what export --quality reads")
   add("--swap", action="store_true", help="judge and real clips change folds")
   args = parser.parse_args()
   table = measure(args)
   show(table)
   if args.json:
     args.json.write_text(json.dumps(table, indent=1))
+  if args.quality:
+    args.quality.write_text(json.dumps(quality(table), indent=1))
 
 
 if __name__ == "__main__":

@@ -176,3 +176,22 @@ def test_prompts_of_pairs():
   names = [sound.file_name(text) for text in (sound.prompt, "rain", "rain")]
   assert names[0].startswith("dog_bark_then_rain-pair-0-")
   assert names[0] != names[1] == names[2]
+
+
+def test_draws_of_a_kind_have_keys_of_their_own():
+  sounds = kinds.wanted(["rain"], draws=2, phrasings=1)
+  example, free = phrasebook.example("rain"), phrasebook.held_out("rain")[0]
+  assert [(s.set, s.prompt, s.draw) for s in sounds] == [
+    ("plain", example, 0),
+    ("plain", example, 1),
+    ("free", free, 0),
+  ]
+  assert len({sound.file_name("rain") for sound in sounds}) == 3
+
+
+def test_quality_is_top_5_of_plain_prompts():
+  """Without free phrasings, there is nothing to say of them."""
+  row = {"top 1": 0.25, "top 5": 0.5, "clips": 4}
+  table = kinds.figures({"real": {"rain": row}, "plain": {"rain": row}})
+  assert kinds.quality(table) == {"rain": 0.5}
+  assert "free" not in table

@@ -168,7 +168,7 @@ _EXAMPLES = ["a dog barking", "rain on a tin roof", "a clock ticking"]
 
 _NOT_NAMED = "not named"
 _MEASURED = (
-  ", and the share of its generated clips that a classifier labels correctly"
+  ", and the share of its generated clips that a classifier recognises"
 )
 _RECORDINGS = """This folder contains no recordings. The model was trained on \
 these, by licence:

@@ -46,8 +46,8 @@ class Kind:
     example: a prompt for it.
     clips: training recordings.
     seconds: of them all; 0 where the manifest does not say.
-    quality: share of generated clips that a classifier takes for this kind;
-      None: not measured.
+    quality: share of generated clips that a classifier recognises; None: not
+      measured.
   """
 
   name: str

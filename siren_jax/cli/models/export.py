@@ -120,8 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--quality",
     metavar="JSON",
-    help="JSON file with the fraction of each kind's clips that are classified"
-    " correctly",
+    help="JSON file with the fraction of each kind's generated clips that a"
+    " classifier recognises",
   )
   add(
     "--max-seconds",
