@@ -60,7 +60,7 @@ class Wanted:
     """The expanded prompt is part of it: expansion is not in the bundle."""
     version = fingerprint.short(fingerprint.of_values([expanded]))
     kind = self.kind.replace(" ", "_")
-    return f"{kind}-{self.set}-{self.number}-{version}.wav"
+    return f"{kind}-{self.set}-{self.number}-{self.draw}-{version}.wav"
 
 
 def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
@@ -71,15 +71,17 @@ def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
 
 
 def wanted(kinds: list[str], draws: int, phrasings: int) -> list[Wanted]:
-  """Draws of each kind's example, and its first held-out phrasings."""
-  sounds = []
-  for kind in kinds:
-    example, free = phrasebook.example(kind), phrasebook.held_out(kind)
-    sounds += [Wanted(kind, "plain", i, example, i) for i in range(draws)]
-    sounds += [
-      Wanted(kind, "free", i, text) for i, text in enumerate(free[:phrasings])
-    ]
-  return sounds
+  """The example of each kind, and its first held-out phrasings."""
+  return [
+    Wanted(kind, name, i, text, draw)
+    for kind in kinds
+    for name, texts in (
+      ("plain", [phrasebook.example(kind)]),
+      ("free", phrasebook.held_out(kind)[:phrasings]),
+    )
+    for i, text in enumerate(texts)
+    for draw in range(draws)
+  ]
 
 
 def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
@@ -218,7 +220,7 @@ def main():
   add_arguments(parser)
   add = parser.add_argument
   add("--kinds", type=int, default=150)
-  add("--draws", type=int, default=1, help="plain sounds of a kind")
+  add("--draws", type=int, default=1, help="sounds of a prompt")
   add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
   add("--quality", type=pathlib.Path, help="writes what export --quality reads")
   add("--swap", action="store_true", help="judge and real clips change folds")

@@ -174,19 +174,20 @@ def test_prompts_of_pairs():
     f"{phrasebook.example('dog bark')}, then {phrasebook.example('rain')}"
   )
   names = [sound.file_name(text) for text in (sound.prompt, "rain", "rain")]
-  assert names[0].startswith("dog_bark_then_rain-pair-0-")
+  assert names[0].startswith("dog_bark_then_rain-pair-0-0-")
   assert names[0] != names[1] == names[2]
 
 
-def test_draws_of_a_kind_have_keys_of_their_own():
+def test_draws_of_a_prompt_have_keys_of_their_own():
   sounds = kinds.wanted(["rain"], draws=2, phrasings=1)
   example, free = phrasebook.example("rain"), phrasebook.held_out("rain")[0]
   assert [(s.set, s.prompt, s.draw) for s in sounds] == [
     ("plain", example, 0),
     ("plain", example, 1),
     ("free", free, 0),
+    ("free", free, 1),
   ]
-  assert len({sound.file_name("rain") for sound in sounds}) == 3
+  assert len({sound.file_name("rain") for sound in sounds}) == 4
 
 
 def test_quality_is_top_5_of_plain_prompts():
