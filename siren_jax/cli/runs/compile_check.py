@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="what to compile. train (default): a training step; sounds:"
     " generation of the sounds that training writes at each evaluation; sample:"
     " sampling codes for a batch of prompts; align: an alignment step."
-    " train.batch_size counts clips (--task=train or --task=sounds), sounds"
-    " (--task=sample) or rollouts (--task=align)",
+    " train.batch_size is the number of clips (--task=train or --task=sounds),"
+    " of generated sounds (--task=sample) or of rollouts (--task=align)",
   )
   add("--dtype", help="same as --config.execution.dtype")
   add("--batch", type=int, help="same as --config.train.batch_size")

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--workdir",
     required=True,
     metavar="DIR",
-    help="folder for checkpoints and logs; rerunning the command resumes there",
+    help="folder for checkpoints and logs; rerun the command to resume",
   )
   parser.add_argument(
     "--distributed",

@@ -112,7 +112,7 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     "--guidance",
     type=_or_none(float),
     metavar="SCALE",
-    help="classifier-free guidance scale, such as 3; none: without guidance",
+    help="classifier-free guidance scale, such as 3; none: no guidance",
   )
   add_loading(group)
 

@@ -15,9 +15,10 @@ are never overwritten: a number is added to a name that is taken.
   siren-jax generate --vary clip.wav --keep 4
 
 These continue a recording, regenerate part of it, or keep its coarse codebooks
-and regenerate the rest. The recording can be in any format, at any sample rate,
-and up to an hour long. A prompt (generate "rain" --continue clip.wav) describes
-the new audio. The loudness matches the recording, unless --loudness is given.
+and regenerate the rest. The recording can be in any supported format (see
+docs/recordings.md), at any sample rate, and up to an hour long. A prompt
+(generate "rain" --continue clip.wav) describes the new audio. The loudness
+matches the recording, unless --loudness is given.
 
   siren-jax generate "a river" --seconds 3600 --out - | ffplay -
 
@@ -28,10 +29,10 @@ scale.
 
   siren-jax generate --again sounds/rain-seed0.json
 
-This regenerates one sound from its JSON file and gives it the name of that
-file. --again can only be combined with --out, --spectrogram and --model (if the
-model has moved); to use another seed or setting, copy the command from the JSON
-file and change it.
+This regenerates one sound from its JSON file and names it after that file.
+--again can only be combined with --out, --spectrogram and --model (if the model
+has moved); to use another seed or setting, copy the command from the JSON file
+and change it.
 """
 
 import argparse
