@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add("codes", nargs="+", metavar="NPZ", help="files from siren-jax encode")
   add("--out", default=".", help="sound file, or folder (default: current)")
-  add("--model", help="bundle or codec work directory, or a built-in name")
+  add(
+    "--model",
+    help="bundle, codec work directory, or the name of a built-in bundle",
+  )
 
 
 def run(args: argparse.Namespace) -> None:
