@@ -5,7 +5,7 @@ training much better than other words (docs/training.md).
 """
 
 import functools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,24 +13,25 @@ from siren_jax.data.captions import phrasebook
 from siren_jax.weights import nearest
 from siren_jax.weights.repertoire import Repertoire, cosines, soft_maximum
 
-# Chosen on the first held-out phrasing of each kind (docs/training.md).
-_SAME_WORDS = 0.95  # cosine from which a prompt is a known phrase
+# Chosen on the first two held-out phrasings of each kind (docs/training.md).
+_SAME = 0.95  # cosine of texts that mean the same
 # The nearest kind is sure from this score on, and this far ahead of the kinds
 # that the prompt names.
 _SURE, _LEAD = 1.1, 0.2
 _SEVERAL = 0.08  # difference of soft maxima
-_JOINING = frozenset(("then", "followed", "while"))
-_ADDING = frozenset(("and", "with"))
+_JOINING = frozenset(
+  "after and before followed over plus then while with".split()
+)
 
 
 def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   """The prompt, an example of the nearest kind, or the one after the other.
 
-  Prompts in words of the captions and prompts of several sounds stay as they
-  are. A description that avoids the names of its kind ("the bird that wakes the
-  farm") becomes the kind's example ("a rooster crowing"), unless the kind is
-  unsure, or the prompt may say more, such as how loud it is. Other prompts
-  follow the example. The kind (`nearest`) is not always right.
+  Known phrases, in words of the captions, and prompts of several sounds stay as
+  they are. A description that avoids the names of its kind ("the bird that
+  wakes the farm") becomes the kind's example ("a rooster crowing"), unless the
+  kind is unsure, or the prompt may say more, such as how loud it is. Other
+  prompts follow the example. The kind (`nearest`) is not always right.
 
   Args:
     prompt: of a sound.
@@ -41,43 +42,32 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   if not len(known.several_IxE):
     return prompt
   phrases = _phrases(tuple((kind.name, kind.example) for kind in known.kinds))
-  named, others = _parsed(phrasebook.normal(prompt), phrases)
-  phrase_I = cosines(known.known_IxE, text_E)
-  if (
-    (named and others <= phrasebook.template_words())
-    or any(a.isdisjoint(b) for a in named for b in named)
-    or phrase_I.max() >= _SAME_WORDS
-  ):
+  words = phrasebook.normal(prompt)
+  named, others = _parsed(words, phrases)
+  is_joined = "," in prompt or bool(others & _JOINING)
+  names_several = any(a.isdisjoint(b) for a in named for b in named)
+  if words in phrases or (is_joined and names_several):
     return prompt
+  phrase_I = cosines(known.known_IxE, text_E)
   described_I = cosines(known.described_IxE, text_E)
   score_O = nearest.scores(prompt, phrase_I, described_I, known)
-  example = known.kinds[score_O.argmax()].example
-  rivals = frozenset().union(*named)
-  rival_O = [
-    score
-    for score, kind in zip(score_O, known.kinds, strict=True)
-    if kind.name in rivals
-  ]
-  is_unsure = (
-    score_O.max() < _SURE
-    or score_O.max() - max(rival_O, default=-np.inf) < _LEAD
-    or bool(_JOINING & others)
-  )
+  kind = known.kinds[score_O.argmax()]
+  closest = known.kinds[known.kind_I[phrase_I.argmax()]]
+  names = frozenset().union(*named)
+  if (kind.name in names and others <= phrasebook.template_words()) or (
+    closest.name in names and phrase_I.max() >= _SAME
+  ):
+    return prompt
   one = soft_maximum(np.append(phrase_I, described_I))
   several = soft_maximum(cosines(known.several_IxE, text_E))
-  is_of_several = one - several < _SEVERAL
-  if is_of_several and is_unsure:
+  if is_joined and one - several < _SEVERAL:
     return prompt
-  if is_of_several or is_unsure or _says_more(prompt, others):
-    return f"{example}, {prompt}"
-  return example
-
-
-def _says_more(prompt: str, others: Set[str]) -> bool:
-  """Whether other words of a prompt may add something to a description."""
-  stems = {word.removesuffix("ly") for word in others}
-  added = others & _ADDING or stems & phrasebook.fact_words()
-  return bool(added) or "," in prompt
+  rival_O = np.where([k.name in names for k in known.kinds], score_O, -np.inf)
+  is_sure = score_O.max() >= max(_SURE, rival_O.max() + _LEAD)
+  facts = {word.removesuffix("ly") for word in others} & phrasebook.fact_words()
+  if is_sure and not (is_joined or names_several or facts):
+    return kind.example
+  return f"{kind.example}, {prompt}"
 
 
 @functools.cache
