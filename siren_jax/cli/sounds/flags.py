@@ -148,7 +148,7 @@ def add_loading(group: argparse._ActionsContainer) -> None:
   add(
     "--no-expand",
     action="store_true",
-    help="do not expand unusual prompts using words from the training captions",
+    help="do not rewrite unusual prompts to resemble the training captions",
   )
 
 
