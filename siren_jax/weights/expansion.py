@@ -15,9 +15,7 @@ from siren_jax.weights.repertoire import Repertoire, cosines, soft_maximum
 
 # Chosen on the first two held-out phrasings of each kind (docs/training.md).
 _SAME = 0.95  # cosine of texts that mean the same
-# The nearest kind is sure from this score on, and this far ahead of the kinds
-# that the prompt names.
-_SURE, _LEAD = 1.1, 0.2
+_LEAD = 0.2  # score by which a kind beats those that the prompt names
 _SEVERAL = 0.08  # difference of soft maxima
 _JOINING = frozenset(
   "after and before followed over plus then while with".split()
@@ -29,9 +27,10 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
 
   Known phrases, in words of the captions, and prompts of several sounds stay as
   they are. A description that avoids the names of its kind ("the bird that
-  wakes the farm") becomes the kind's example ("a rooster crowing"), unless the
-  kind is unsure, or the prompt may say more, such as how loud it is. Other
-  prompts follow the example. The kind (`nearest`) is not always right.
+  wakes the farm") becomes the kind's example ("a rooster crowing"), and so do
+  unknown words, which the experts would not follow. Prompts that name kinds or
+  may say more, such as how loud it is, follow the example. The kind (`nearest`)
+  is not always right.
 
   Args:
     prompt: of a sound.
@@ -63,11 +62,11 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   if is_joined and one - several < _SEVERAL:
     return prompt
   rival_O = np.where([k.name in names for k in known.kinds], score_O, -np.inf)
-  is_sure = score_O.max() >= max(_SURE, rival_O.max() + _LEAD)
-  facts = {word.removesuffix("ly") for word in others} & phrasebook.fact_words()
-  if is_sure and not (is_joined or names_several or facts):
-    return kind.example
-  return f"{kind.example}, {prompt}"
+  is_sure = score_O.max() >= rival_O.max() + _LEAD
+  says_more = is_joined or names_several or phrasebook.states_facts(prompt)
+  return (
+    kind.example if is_sure and not says_more else f"{kind.example}, {prompt}"
+  )
 
 
 @functools.cache

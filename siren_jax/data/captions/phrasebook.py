@@ -30,8 +30,11 @@ _POOLS = {
 _MIXTURE_POOLS = {"mixture": 0.6, "clause": 0.2, "setting": 0.2}
 _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
-# Facts that templates of other pools speak of too: "a high quality recording".
-_AMBIGUOUS = frozenset(("high", "background"))
+_FACTS = frozenset(
+  "afar background close deep distance distant faint far loud nearby quiet"
+  " brief long short fast quick rapid slow steady high low pitch rising falling"
+  " once single repeated".split()
+)
 _NOISES = "sounds?|noises?|recordings?"
 _ODD = re.compile(
   rf"\b(?:{_NOISES})\b.*\b(?:{_NOISES})\b|\btogether together\b"
@@ -108,17 +111,11 @@ def template_words() -> frozenset[str]:
   return frozenset().union(*map(_words, every)) | wording.NUMBERS
 
 
-@functools.cache
-def fact_words() -> frozenset[str]:
-  """Words of captions for what is measured: level, number, rate, length, pitch.
-
-  Words of two letters, such as "in", say nothing alone.
-  """
-  pools = book.shared()["templates"]
-  plain = (*wording.PLAIN, *_MIXTURE_POOLS, *_SEQUENCE_POOLS)
-  others = frozenset().union(*(_words(pools[name]) for name in plain))
-  facts = frozenset(w for w in template_words() - others if len(w) > 2)
-  return facts | wording.NUMBERS | _AMBIGUOUS
+def states_facts(text: str) -> bool:
+  """Whether a text has words of captions for what is measured."""
+  words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", text.lower())
+  stems = (word.removesuffix("ly").removesuffix("-pitched") for word in words)
+  return not (_FACTS | wording.NUMBERS).isdisjoint(stems)
 
 
 def captions_for(

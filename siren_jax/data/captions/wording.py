@@ -14,8 +14,6 @@ from siren_jax.data.captions.titles import Title
 
 Pool = tuple[str, ...]
 
-# Templates that make no claim about the sound itself.
-PLAIN = ("plain", "lasting", "five seconds", "background", "alone")
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
 # Words that stand for a number in templates.

@@ -180,7 +180,7 @@ def test_the_score_of_a_sound_is_that_of_the_expanded_prompt(riddled):
 def test_what_would_be_cut_is_not_expanded(riddled, caplog):
   model = bundle.load(riddled)
   room = model.clap.config.text.max_tokens
-  words = [" ".join(["a"] * n) for n in (2, room - 3, room + 3)]
+  words = [" ".join(["a"] * n) + " loud" for n in (1, room - 4, room + 2)]
   texts_IxE = survey.embed(model.clap, words)
   near_IxE = 0.8 * texts_IxE + 0.6 * np.roll(texts_IxE, 1, axis=1)
   near_IxE = near_IxE / np.linalg.norm(near_IxE, axis=1, keepdims=True)
