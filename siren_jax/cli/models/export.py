@@ -126,7 +126,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--max-seconds",
     type=float,
-    help="longest training sound (default: from the run's config)",
+    help="length of the longest training sound (default: from the run's"
+    " config)",
   )
   add(
     "--candidates",

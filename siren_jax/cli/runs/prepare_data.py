@@ -45,7 +45,12 @@ _SYNTHETIC = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("sources", nargs="*", metavar="SOURCE", help="folder, or an audio set")
+  add(
+    "sources",
+    nargs="*",
+    metavar="SOURCE",
+    help="folder of recordings, or an audio set",
+  )
   add(
     "--manifest",
     action="append",
@@ -137,7 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--views",
     type=int,
     metavar="N",
-    help="encodings per sound: the sound as it is, then augmented versions",
+    help="encodings per sound: the original sound, then augmented versions",
   )
   codes.add_argument(
     "--batch-records",

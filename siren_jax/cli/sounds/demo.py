@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--host", type=str, default="127.0.0.1",
     help="address to listen on (default: 127.0.0.1, this machine only)",
   )  # fmt: skip
-  add("--port", type=int, help="port (default: first free one from 7860)")
+  add(
+    "--port", type=int, help="port (default: first free one, starting at 7860)"
+  )
   flags.add_loading(parser)
 
 

@@ -14,7 +14,7 @@ Unusable clips are skipped and listed; metrics that are missing or based on too
 few clips are noted above the results.
 Files are never overwritten: a number is added to a name that is taken.
 
-If no published weights are given (convert them with siren-jax import-weights,
+Unless published weights are given (convert them with siren-jax import-weights,
 then pass --vggish, --cnn14 or --clap), the CLAP of a bundle is used instead;
 metrics computed with it are comparable only with metrics computed with the CLAP
 of the same bundle.
