@@ -15,10 +15,10 @@ training data or, if --experts is a bundle, those in that bundle; --codec and
 
   siren-jax export --experts mine --out mine-again --push hub:OWNER/NAME
 
-Give one --manifest for each manifest (or folder) that was given to
-prepare-data. The bundle then lists the kinds of sound it knows (siren-jax
-kinds) and the authors of the recordings, and `generate` warns when a prompt is
-far from all of these kinds.
+Pass every manifest or folder that was given to prepare-data, each with its own
+--manifest. The bundle then lists the kinds of sound it knows (siren-jax kinds)
+and the authors of the recordings, and `generate` warns when a prompt is far
+from all of these kinds.
 
 To export the experts for use with the paper authors' code:
 

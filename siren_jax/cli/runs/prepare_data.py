@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--layouts",
     action="store_true",
     default=None,
-    help="extend short sounds: repeat one-shots, loop steady ones",
+    help="extend short sounds: repeat one-shots, loop steady sounds",
   )
   audio.add_argument(
     "--balance",
