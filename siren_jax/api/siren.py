@@ -324,9 +324,9 @@ class Siren:
   def expanded(self, prompt: str) -> str:
     """The prompt in words of the training captions, as the experts get it.
 
-    Unusual words are followed much better that way (our design): a description
-    that avoids the names of a kind of sound is replaced by a prompt of that
-    kind, other new words come after such a prompt. Wordings of the captions and
+    Unusual words are followed much better that way (our design): what names no
+    kind of sound is replaced by a prompt of the nearest kind; a known phrase
+    with other words comes after such a prompt. Wordings of the captions and
     prompts of several sounds stay as they are. `load(expand=False)` turns it
     off.
 

@@ -40,7 +40,7 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   """
   if not len(known.several_IxE):
     return prompt
-  phrases = _phrases(tuple((kind.name, kind.example) for kind in known.kinds))
+  phrases = _phrases(nearest.called(known))
   words = phrasebook.normal(prompt)
   named, others = _parsed(words, phrases)
   is_joined = "," in prompt or bool(others & _JOINING)
@@ -64,9 +64,9 @@ def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
   rival_O = np.where([k.name in names for k in known.kinds], score_O, -np.inf)
   is_sure = score_O.max() >= rival_O.max() + _LEAD
   says_more = is_joined or names_several or phrasebook.states_facts(prompt)
-  return (
-    kind.example if is_sure and not says_more else f"{kind.example}, {prompt}"
-  )
+  if is_sure and not says_more:
+    return kind.example
+  return f"{kind.example}, {prompt}"
 
 
 @functools.cache

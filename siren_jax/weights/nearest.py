@@ -19,7 +19,7 @@ import numpy as np
 from siren_jax.data.captions import phrasebook
 from siren_jax.weights.repertoire import Kind, Repertoire, cosines
 
-# Relative to a cosine. Chosen on the first held-out phrasing of each kind.
+# Relative to a cosine. Chosen on held-out phrasings.
 _WORDS = 1.5
 # Three letters stay, four before an e.
 _ENDING = re.compile(r"(?<=...)(?:ings?|ed|es|er|ly|(?<=....)e|(?<![isu])s)$")
@@ -63,8 +63,12 @@ def scores(
   cosine_O = np.full(len(known.kinds), -1.0)
   np.maximum.at(cosine_O, known.kind_I, phrase_I)
   np.maximum.at(cosine_O, known.described_kind_I, described_I)
-  index = _index(tuple((kind.name, kind.example) for kind in known.kinds))
-  return cosine_O + _WORDS * index.cosines(prompt)
+  return cosine_O + _WORDS * _index(called(known)).cosines(prompt)
+
+
+def called(known: Repertoire) -> tuple[tuple[str, str], ...]:
+  """Name and example of each kind: what its texts in the book depend on."""
+  return tuple((kind.name, kind.example) for kind in known.kinds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_a_word_of_many_kinds_counts_less():
 
 
 def test_held_out_phrasings_get_their_kind_more_often_than_by_embedding():
-  """The second of each kind, which chose no constant (docs/training.md)."""
+  """The second of each kind: figures of docs/how_it_works.md."""
   model = bundle.load()
   known = model.repertoire
   rows = [
