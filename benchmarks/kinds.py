@@ -5,9 +5,12 @@
 
 Kinds that have withheld clips come first, then others, in an order that --seed
 draws. Each gets its example ("plain") and phrasings that are in no training
-caption ("free"). benchmarks.judge names the sounds, and the withheld recordings
-of the same kinds ("real"); a figure is a mean over kinds, and the ratios are
-over the kinds that have withheld recordings.
+caption ("free"): held-out ones of the phrase book, or those of --prompts.
+benchmarks/prompts/ has two such files, each by another author: "natural" as
+people type, "described" without the usual word. benchmarks.judge names the
+sounds, and the withheld recordings of the same kinds ("real"); a figure is a
+mean over kinds, and the ratios are over the kinds that have withheld
+recordings.
 
 The judge learns from the folds that the model was trained on: a model that
 repeats its recordings beats those of other authors. With --swap the judge
@@ -16,7 +19,8 @@ learns from the withheld fold alone, and the real clips are the others.
 Of the sounds as files: integrated loudness of those whose prompt does not speak
 of level, highest peak, first and last sample, constant part. Sounds are kept in
 a folder of --out that goes by model and settings, under names that go by what
-the prompts expand to, and not made again.
+the prompts expand to, and not made again; prompts that expand to the same share
+them.
 """
 
 import argparse
@@ -27,6 +31,7 @@ import json
 import pathlib
 import re
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +41,7 @@ from benchmarks.judge import BEST, Recordings, by, read
 from benchmarks.quality import RATE, SECONDS
 from siren_jax.audio import loudness
 from siren_jax.audio.sound_files import write_audio
+from siren_jax.common import files
 from siren_jax.data.captions import phrasebook
 from siren_jax.storage import fingerprint, folders
 
@@ -52,15 +58,8 @@ class Wanted:
 
   kind: str
   set: str  # of SETS
-  number: int  # within kind and set
   prompt: str
   draw: int = 0  # added to the seed
-
-  def file_name(self, expanded: str) -> str:
-    """The expanded prompt is part of it: expansion is not in the bundle."""
-    version = fingerprint.short(fingerprint.of_values([expanded]))
-    kind = self.kind.replace(" ", "_")
-    return f"{kind}-{self.set}-{self.number}-{self.draw}-{version}.wav"
 
 
 def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
@@ -70,18 +69,38 @@ def chosen_kinds(known, real: Recordings, count: int, seed: int) -> list[str]:
   return sorted(names, key=lambda name: name not in real.kinds)[:count]
 
 
-def wanted(kinds: list[str], draws: int, phrasings: int) -> list[Wanted]:
-  """The example of each kind, and its first held-out phrasings."""
+def wanted(
+  kinds: list[str],
+  draws: int,
+  free: Mapping[str, Sequence[str]],
+) -> list[Wanted]:
+  """The example of each kind, and its free phrasings."""
   return [
-    Wanted(kind, name, i, text, draw)
+    Wanted(kind, name, text, draw)
     for kind in kinds
     for name, texts in (
       ("plain", [phrasebook.example(kind)]),
-      ("free", phrasebook.held_out(kind)[:phrasings]),
+      ("free", free[kind]),
     )
-    for i, text in enumerate(texts)
+    for text in texts
     for draw in range(draws)
   ]
+
+
+def phrasings(kinds: list[str], args) -> dict[str, list[str]]:
+  """Of each kind, as the arguments say."""
+  if args.prompts:
+    texts = files.read_json(args.prompts, "give prompts of each kind, as JSON")
+  else:
+    texts = {kind: phrasebook.held_out(kind) for kind in kinds}
+  return {kind: list(texts[kind][: args.phrasings]) for kind in kinds}
+
+
+def file_name(expanded: str, draw: int) -> str:
+  """By the expanded prompt, as expansion is not in the bundle."""
+  words = re.sub(r"\W+", "_", expanded)[:40]
+  version = fingerprint.short(fingerprint.of_values([expanded]))
+  return f"{words}-{version}-{draw}.wav"
 
 
 def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
@@ -99,16 +118,16 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   )
   folder = args.out / fingerprint.short(version)
   model = siren_jax.load(bundle, expand=not args.no_expand)
-  paths = [folder / s.file_name(model.expanded(s.prompt)) for s in sounds]
-  missing = [i for i, path in enumerate(paths) if not path.exists()]
+  paths = [folder / file_name(model.expanded(s.prompt), s.draw) for s in sounds]
+  missing = {path: s for path, s in zip(paths, sounds) if not path.exists()}
   if not missing:
     return paths
   folder.mkdir(parents=True, exist_ok=True)
   start = time.perf_counter()
-  for i in missing:
-    prompt, key = sounds[i].prompt, args.seed + sounds[i].draw
-    audio_S = model.generate(prompt, SECONDS, key=key, **settings)[0]
-    write_audio(paths[i], audio_S, model.sample_rate)
+  for path, sound in missing.items():
+    key = args.seed + sound.draw
+    audio_S = model.generate(sound.prompt, SECONDS, key=key, **settings)[0]
+    write_audio(path, audio_S, model.sample_rate)
   seconds = time.perf_counter() - start
   print(f"{len(missing)} sounds, {seconds / len(missing):.1f} s each")
   return paths
@@ -166,7 +185,7 @@ def measure(args) -> dict:
   judge, real = kinds_judge.trained(args, args.swap)
   kinds = chosen_kinds(judge.kinds, real, args.kinds, args.seed)
   real = real[np.isin(real.kinds, kinds)]
-  sounds = wanted(kinds, args.draws, args.phrasings)
+  sounds = wanted(kinds, args.draws, phrasings(kinds, args))
   clips = [read(path) for path in make(sounds, args)]
   named = {"real": by(real.kinds, judge.ranks_of(real))}
   for name in SETS:
@@ -221,7 +240,8 @@ def main():
   add = parser.add_argument
   add("--kinds", type=int, default=150)
   add("--draws", type=int, default=1, help="sounds of a prompt")
-  add("--phrasings", type=int, default=2, help="free ones of a kind, at most 3")
+  add("--phrasings", type=int, default=2, help="free ones of a kind, at most")
+  add("--prompts", type=pathlib.Path, help="JSON: free ones, by kind")
   add("--quality", type=pathlib.Path, help="writes what export --quality reads")
   add("--swap", action="store_true", help="judge and real clips change folds")
   args = parser.parse_args()

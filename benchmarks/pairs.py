@@ -66,7 +66,6 @@ def prompted(pairs: list[Pair], joint: str) -> list[Wanted]:
     Wanted(
       f"{first}{joint}{second}".replace(",", ""),
       "pair",
-      0,
       f"{phrasebook.example(first)}{joint}{phrasebook.example(second)}",
     )
     for first, second in pairs

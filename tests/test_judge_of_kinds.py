@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from benchmarks import codec, judge, judge_features, kinds, pairs
 from benchmarks.quality import RATE
 from siren_jax.audio.sound_files import write_audio
 from siren_jax.data.captions import phrasebook
+from siren_jax.weights import bundle
 
 KINDS = ("dog bark", "rain", "clock tick")
 
@@ -136,8 +139,8 @@ def test_figures_are_means_over_kinds_and_ratios_of_the_real_ones():
 
 def test_prompts_that_speak_of_level_do_not_count_for_loudness():
   sounds = [
-    kinds.Wanted("rain", "free", i, text)
-    for i, text in enumerate(("rain", "a farm fan", "Quiet rain", "far away"))
+    kinds.Wanted("rain", "free", text)
+    for text in ("rain", "a farm fan", "Quiet rain", "far away")
   ]
   clips = [np.full(RATE, x) for x in (0.0, 0.0, 0.0, 0.25)]
   for clip in clips[:2]:
@@ -173,21 +176,48 @@ def test_prompts_of_pairs():
   assert sound.prompt == (
     f"{phrasebook.example('dog bark')}, then {phrasebook.example('rain')}"
   )
-  names = [sound.file_name(text) for text in (sound.prompt, "rain", "rain")]
-  assert names[0].startswith("dog_bark_then_rain-pair-0-0-")
-  assert names[0] != names[1] == names[2]
 
 
 def test_draws_of_a_prompt_have_keys_of_their_own():
-  sounds = kinds.wanted(["rain"], draws=2, phrasings=1)
-  example, free = phrasebook.example("rain"), phrasebook.held_out("rain")[0]
+  example, free = phrasebook.example("rain"), "it rains"
+  sounds = kinds.wanted(["rain"], draws=2, free={"rain": [free]})
   assert [(s.set, s.prompt, s.draw) for s in sounds] == [
     ("plain", example, 0),
     ("plain", example, 1),
     ("free", free, 0),
     ("free", free, 1),
   ]
-  assert len({sound.file_name("rain") for sound in sounds}) == 4
+
+
+def test_sounds_of_a_benchmark_go_by_expanded_prompt_and_draw():
+  names = [kinds.file_name(*x) for x in (("a b!", 0), ("a b?", 0), ("a b!", 1))]
+  assert len(set(names)) == 3
+  assert all(name.startswith("a_b_-") for name in names)
+
+
+def test_free_phrasings_are_those_of_the_book_or_of_a_file(tmp_path):
+  args = argparse.Namespace(prompts=None, phrasings=2)
+  held_out = phrasebook.held_out("rain")[:2]
+  assert kinds.phrasings(["rain"], args) == {"rain": list(held_out)}
+  args.prompts = tmp_path / "prompts.json"
+  args.prompts.write_text('{"rain": ["it rains", "wet", "drops"], "wug": []}')
+  assert kinds.phrasings(["rain"], args) == {"rain": ["it rains", "wet"]}
+
+
+@pytest.mark.parametrize("name", ["natural", "described"])
+def test_prompts_of_other_authors_are_of_all_kinds_and_seldom_captions(name):
+  file = pathlib.Path(kinds.__file__).parent / "prompts" / f"{name}.json"
+  prompts = json.loads(file.read_text())
+  known = bundle.load().repertoire
+  assert set(prompts) == {kind.name for kind in known.kinds}
+  assert {len(set(texts)) for texts in prompts.values()} == {2}
+  in_book = [
+    phrasebook.normal(text)
+    in map(phrasebook.normal, phrasebook.every_phrasing(kind))
+    for kind, texts in prompts.items()
+    for text in texts
+  ]
+  assert np.mean(in_book) < 0.04
 
 
 def test_quality_is_top_5_of_plain_prompts():

@@ -23,6 +23,7 @@ from siren_jax.weights import expansion, nearest
 _Part = TypeVar("_Part", codec.Codec, clap.Clap)
 
 BATCH_SIZE = 4  # one sound of the built-in model, with its candidates
+_EXPANDED = 256  # prompts whose expansion is kept
 
 
 def _ignore(seconds: float) -> None:
@@ -77,6 +78,12 @@ class Model:
       "codec": self._codec.params,
     }
     self.bundle = bundle.released(codec=self._codec, clap=self._clap)
+    self._search: nearest.KindSearch | None = None
+    if (known := bundle.repertoire) is not None:
+      self._search = nearest.KindSearch(
+        known, self._embed, self._clap.word_vectors
+      )
+    self._expanded = functools.lru_cache(_EXPANDED)(expansion.expanded)
 
   @property
   def hop(self) -> int:
@@ -115,10 +122,9 @@ class Model:
 
   def expanded(self, prompt: str) -> str:
     """The prompt that the experts are given; the same if it would be cut."""
-    known = self.bundle.repertoire
-    if known is None or not self.expands:
+    if self._search is None or not self.expands:
       return prompt
-    expanded = expansion.expanded(prompt, self._embed(prompt), known)
+    expanded = self._expanded(prompt, self._search)
     size = len(self._clap.tokenizer.encode(expanded).ids)
     return expanded if size <= self._clap.config.text.max_tokens else prompt
 
@@ -128,16 +134,16 @@ class Model:
     Raises:
       UserError: the bundle has no repertoire.
     """
-    if (repertoire := self.bundle.repertoire) is None:
+    if self._search is None:
       raise UserError(
         f"{self.bundle.name} does not say what it was trained on; make it again"
         " with siren-jax export --manifest"
       )
-    text_E = self._embed(prompt)
-    margin = repertoire.margin(text_E)
+    known = self._search.known
+    margin = known.margin(self._embed(prompt))
     return Closest(
-      kinds=nearest.closest(prompt, text_E, repertoire, count),
-      is_far=margin < repertoire.far_threshold,
+      kinds=self._search.closest(prompt, count),
+      is_far=margin < known.far_threshold,
       margin=margin,
     )
 

@@ -324,11 +324,10 @@ class Siren:
   def expanded(self, prompt: str) -> str:
     """The prompt in words of the training captions, as the experts get it.
 
-    Unusual words are followed much better that way (our design): what names no
-    kind of sound is replaced by a prompt of the nearest kind; a known phrase
-    with other words comes after such a prompt. Wordings of the captions and
-    prompts of several sounds stay as they are. `load(expand=False)` turns it
-    off.
+    Unusual words are followed much better that way (our design): a prompt
+    becomes the example of its nearest kind of sound, with the facts that it
+    states, such as "in the distance"; of several sounds, each does. Wordings of
+    the captions stay as they are. `load(expand=False)` turns it off.
 
     Raises:
       UserError: the prompt is blank.

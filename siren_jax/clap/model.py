@@ -1,6 +1,7 @@
 """CLAP as pure functions of parameters, and bound to them for users."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -197,6 +198,27 @@ class Clap:
       self.params, self.config, audio_BxS, num_samples=num_samples
     )
 
+  def word_vectors(self, words: Sequence[str]) -> np.ndarray:
+    """Input embeddings of words, [U, W] of length one, float32.
+
+    The mean over a word's tokens, each of length one; W is the width of the
+    text tower's embedding table.
+    """
+    encodings = self.tokenizer.encode_batch(
+      list(words), add_special_tokens=False
+    )
+    sizes = [len(encoding.ids) for encoding in encodings]
+    word_N = np.repeat(np.arange(len(sizes)), sizes)
+    ids_N = np.fromiter((i for e in encodings for i in e.ids), int)
+    vectors_UxW = np.zeros((len(sizes), self._words_VxW.shape[1]), np.float32)
+    np.add.at(vectors_UxW, word_N, _of_length_one(self._words_VxW[ids_N]))
+    return _of_length_one(vectors_UxW)
+
+  @functools.cached_property
+  def _words_VxW(self) -> np.ndarray:
+    """The text tower's embedding table, on the host."""
+    return jax.device_get(self.params["text"]["words"])
+
   def similarity(
     self, texts: Sequence[str], audio_BxS: jax.Array | np.ndarray
   ) -> jax.Array:
@@ -217,6 +239,13 @@ def load(folder: str | os.PathLike) -> Clap:
   params = {k: v for k, v in params.items() if k != TRAINING_ONLY}
   words = tokenizers.load(folder / "tokenizer.json", config.text.vocab_size)
   return Clap(config, params, words)
+
+
+def _of_length_one(x_UxW: np.ndarray) -> np.ndarray:
+  """Rows of length one, float32; zero rows stay zero."""
+  x_UxW = x_UxW.astype(np.float32)
+  length_Ux1 = np.linalg.norm(x_UxW, axis=1, keepdims=True)
+  return x_UxW / np.maximum(length_Ux1, 1e-6)
 
 
 @exact

@@ -4,100 +4,105 @@ Experts trained on a few recordings of each kind follow the captions of their
 training much better than other words (docs/training.md).
 """
 
-import functools
-from collections.abc import Mapping, Sequence
+import re
 
 import numpy as np
 
-from siren_jax.data.captions import phrasebook
-from siren_jax.weights import nearest
-from siren_jax.weights.repertoire import Repertoire, cosines, soft_maximum
+from siren_jax.data.captions import phrasebook, stated
+from siren_jax.weights.nearest import KindSearch
+from siren_jax.weights.repertoire import cosines, soft_maximum
 
-# Chosen on the first two held-out phrasings of each kind (docs/training.md).
-_SAME = 0.95  # cosine of texts that mean the same
-_LEAD = 0.2  # score by which a kind beats those that the prompt names
-_SEVERAL = 0.08  # difference of soft maxima
-_JOINING = frozenset(
-  "after and before followed over plus then while with".split()
+# Chosen on held-out phrasings, and pairs of them (docs/training.md).
+_SEVERAL = 0.08  # soft maximum by which one kind may beat captions of several
+_NEAR = 0.35  # score of a part that names a sound
+_LESS = 0.1  # score by which each part may be less near than the whole
+_JOIN = re.compile(
+  r"(\s*[,;.]\s+(?:and then |and |then |plus )?"
+  r"|\s+(?:and then|followed by|and|then|while|with|over|plus|as|before|after)"
+  r"\s+)",
+  re.IGNORECASE,
 )
 
 
-def expanded(prompt: str, text_E: np.ndarray, known: Repertoire) -> str:
-  """The prompt, an example of the nearest kind, or the one after the other.
+def expanded(prompt: str, search: KindSearch) -> str:
+  """The prompt in words of the training captions.
 
-  Known phrases, in words of the captions, and prompts of several sounds stay as
-  they are. A description that avoids the names of its kind ("the bird that
-  wakes the farm") becomes the kind's example ("a rooster crowing"), and so do
-  unknown words, which the experts would not follow. Prompts that name kinds or
-  may say more, such as how loud it is, follow the example. The kind (`nearest`)
-  is not always right.
+  Known phrases, in words of the captions, stay as they are. Another prompt
+  becomes the example of its nearest kind ("the bird that wakes the farm": "a
+  rooster crowing") with the facts that it states ("a rooster crowing, in the
+  distance"); of several sounds, each does. The nearest kind is not always
+  right.
 
   Args:
     prompt: of a sound.
-    text_E: its embedding, of length one.
-    known: the kinds. Without captions of several sounds, as in older bundles
-      and with a single kind, nothing is expanded.
+    search: over the kinds. Without captions of several sounds, as in older
+      bundles and with a single kind, nothing is expanded.
   """
-  if not len(known.several_IxE):
+  if not len(search.known.several_IxE) or _is_caption(prompt, search):
     return prompt
-  phrases = _phrases(nearest.called(known))
-  words = phrasebook.normal(prompt)
-  named, others = _parsed(words, phrases)
-  is_joined = "," in prompt or bool(others & _JOINING)
-  names_several = any(a.isdisjoint(b) for a in named for b in named)
-  if words in phrases or (is_joined and names_several):
-    return prompt
-  phrase_I = cosines(known.known_IxE, text_E)
-  described_I = cosines(known.described_IxE, text_E)
-  score_O = nearest.scores(prompt, phrase_I, described_I, known)
-  kind = known.kinds[score_O.argmax()]
-  closest = known.kinds[known.kind_I[phrase_I.argmax()]]
-  names = frozenset().union(*named)
-  if (kind.name in names and others <= phrasebook.template_words()) or (
-    closest.name in names and phrase_I.max() >= _SAME
-  ):
-    return prompt
-  one = soft_maximum(np.append(phrase_I, described_I))
-  several = soft_maximum(cosines(known.several_IxE, text_E))
-  if is_joined and one - several < _SEVERAL:
-    return prompt
-  rival_O = np.where([k.name in names for k in known.kinds], score_O, -np.inf)
-  is_sure = score_O.max() >= rival_O.max() + _LEAD
-  says_more = is_joined or names_several or phrasebook.states_facts(prompt)
-  if is_sure and not says_more:
-    return kind.example
-  return f"{kind.example}, {prompt}"
+  parts = _sounds(prompt, search)
+  if not _are_several(prompt, parts[::2], search):
+    return _caption(prompt, search)
+  parts[::2] = [
+    text if _is_caption(text, search) else _caption(text, search)
+    for text in parts[::2]
+  ]
+  return "".join(parts)
 
 
-@functools.cache
-def _phrases(
-  kinds: Sequence[tuple[str, str]],
-) -> Mapping[str, frozenset[str]]:
-  """Kinds by what they are called, in normal form.
-
-  Args:
-    kinds: name and example of each.
-  """
-  named: dict[str, set[str]] = {}
-  for name, example in kinds:
-    for text in (name, example, *phrasebook.phrases(name)):
-      named.setdefault(phrasebook.normal(text), set()).add(name)
-  return {text: frozenset(names) for text, names in named.items()}
-
-
-def _parsed(
-  text: str, phrases: Mapping[str, frozenset[str]]
-) -> tuple[set[frozenset[str]], set[str]]:
-  """Kinds of each phrase in a text, long phrases first, and other words."""
-  words, longest = text.split(), max(len(p.split()) for p in phrases)
-  named, others, first = set[frozenset[str]](), set[str](), 0
+def _is_caption(text: str, search: KindSearch) -> bool:
+  """Whether it is made of known phrases and words of caption templates."""
+  words, longest = phrasebook.normal(text).split(), search.longest
+  is_named, first = False, 0
   while first < len(words):
     for last in range(min(first + longest, len(words)), first, -1):
-      if kinds := phrases.get(" ".join(words[first:last])):
-        named.add(kinds)
+      if " ".join(words[first:last]) in search.phrases:
+        is_named, first = True, last
         break
     else:
-      last = first + 1
-      others.add(words[first])
-    first = last
-  return named, others
+      if words[first] not in phrasebook.template_words():
+        return False
+      first += 1
+  return is_named
+
+
+def _caption(text: str, search: KindSearch) -> str:
+  """Example of the nearest kind, and the facts that the text states."""
+  (kind,) = search.closest(text, 1)
+  facts = stated.in_captions(text, kind.name)
+  return ", ".join((kind.example, *facts))
+
+
+def _sounds(prompt: str, search: KindSearch) -> list[str]:
+  """Texts of sounds, in turn with what joins them.
+
+  What names no sound of its own belongs to the text before it.
+  """
+  first, *others = _JOIN.split(prompt)
+  parts = [first]
+  for join, text in zip(others[::2], others[1::2], strict=True):
+    before_O, score_O = search.scores(parts[-1]), search.scores(text)
+    is_near = min(before_O.max(), score_O.max()) >= _NEAR
+    if is_near and before_O.argmax() != score_O.argmax():
+      parts += [join, text]
+    else:
+      parts[-1] += join + text
+  return parts
+
+
+def _are_several(prompt: str, sounds: list[str], search: KindSearch) -> bool:
+  """Whether these parts of a prompt are better read as sounds of their own."""
+  if len(sounds) < 2:
+    return False
+  if all(_is_caption(text, search) for text in sounds):
+    return True
+  known, text_E = search.known, search.embed(prompt)
+  one = soft_maximum(
+    np.append(
+      cosines(known.known_IxE, text_E), cosines(known.described_IxE, text_E)
+    )
+  )
+  if one - soft_maximum(cosines(known.several_IxE, text_E)) >= _SEVERAL:
+    return False
+  whole = search.scores(prompt).max()
+  return min(search.scores(text).max() for text in sounds) >= whole - _LESS

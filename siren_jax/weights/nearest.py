@@ -1,74 +1,115 @@
-"""The kinds of sound nearest to a prompt, by its embedding and its words.
+"""The kinds of sound nearest to a text, by its words and their meaning.
 
-Our design. The text tower places unknown words near those that mean the same,
-but kinds that sound alike lie close together there; the words of the phrase
-book tell them apart (docs/training.md).
+Our design. The embedding of a whole text places unknown words near those that
+mean the same, but kinds that sound alike lie close together there; the words of
+the phrase book tell them apart, and vectors of single words find the kind of
+many that are not in the book (docs/training.md).
 
-Axes: I texts, O kinds.
+Axes: I texts, O kinds, U different words, W width of a word vector.
 """
 
 import collections
 import dataclasses
 import functools
+import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy import sparse
 
 from siren_jax.data.captions import phrasebook
 from siren_jax.weights.repertoire import Kind, Repertoire, cosines
 
-# Relative to a cosine. Chosen on held-out phrasings.
-_WORDS = 1.5
+# Relative to the cosine of TF-IDF. Chosen on held-out phrasings.
+_WORD_VECTORS, _EMBEDDING = 0.5, 0.25
 # Three letters stay, four before an e.
 _ENDING = re.compile(r"(?<=...)(?:ings?|ed|es|er|ly|(?<=....)e|(?<![isu])s)$")
 
 
-def closest(
-  prompt: str, text_E: np.ndarray, known: Repertoire, count: int
-) -> tuple[Kind, ...]:
-  """At most `count` kinds, the nearest first.
+@dataclasses.dataclass(frozen=True, eq=False)
+class KindSearch:
+  """Finds the kinds nearest to texts. What it needs is computed once.
 
-  Args:
-    prompt: of a sound.
-    text_E: its embedding, of length one.
+  Attributes:
     known: the kinds.
-    count: how many, at most.
+    embed: embedding [E] of a text, of length one.
+    word_vectors: of words, [U, W], of length one.
   """
-  phrase_I = cosines(known.known_IxE, text_E)
-  described_I = cosines(known.described_IxE, text_E)
-  score_O = scores(prompt, phrase_I, described_I, known)
-  order = np.argsort(-score_O, kind="stable")
-  return tuple(known.kinds[kind] for kind in order[:count])
+
+  known: Repertoire
+  embed: Callable[[str], np.ndarray]
+  word_vectors: Callable[[Sequence[str]], np.ndarray]
+
+  def closest(self, text: str, count: int) -> tuple[Kind, ...]:
+    """At most `count` kinds, the nearest first."""
+    order = np.argsort(-self.scores(text), kind="stable")
+    return tuple(self.known.kinds[kind] for kind in order[:count])
+
+  def scores(self, text: str) -> np.ndarray:
+    """How near each kind is, [O].
+
+    A weighted sum of cosines: of TF-IDF of all words of a kind, and, for the
+    nearest text of a kind, of the mean word vector and of the embedding.
+    """
+    index, known = self._index, self.known
+    means_IxW, kind_I = self._means
+    (mean_W,) = index.means([text], self.word_vectors)
+    text_E = self.embed(text)
+    size = len(known.kinds)
+    embedding_O = np.maximum(
+      _highest(cosines(known.known_IxE, text_E), known.kind_I, size),
+      _highest(
+        cosines(known.described_IxE, text_E), known.described_kind_I, size
+      ),
+    )
+    return (
+      index.cosines(text)
+      + _WORD_VECTORS * _highest(means_IxW @ mean_W, kind_I, size)
+      + _EMBEDDING * embedding_O
+    )
+
+  @functools.cached_property
+  def phrases(self) -> Mapping[str, frozenset[str]]:
+    """Names of kinds by what they are called, in normal form."""
+    named: dict[str, set[str]] = {}
+    for kind in self.known.kinds:
+      texts = (kind.name, kind.example, *phrasebook.phrases(kind.name))
+      for text in texts:
+        named.setdefault(phrasebook.normal(text), set()).add(kind.name)
+    return {text: frozenset(names) for text, names in named.items()}
+
+  @functools.cached_property
+  def longest(self) -> int:
+    """Most words that one of `phrases` has."""
+    return max(len(text.split()) for text in self.phrases)
+
+  @functools.cached_property
+  def _texts(self) -> Sequence[Sequence[str]]:
+    """Of each kind, those of the phrase book."""
+    return [
+      (kind.name, kind.example, *phrasebook.every_phrasing(kind.name))
+      for kind in self.known.kinds
+    ]
+
+  @functools.cached_property
+  def _index(self) -> "_Index":
+    return _Index.of(self._texts)
+
+  @functools.cached_property
+  def _means(self) -> tuple[np.ndarray, np.ndarray]:
+    """Mean word vectors [I, W] of all texts, and the kind of each, [I]."""
+    texts = list(itertools.chain(*self._texts))
+    kind_I = np.repeat(np.arange(len(self._texts)), list(map(len, self._texts)))
+    return self._index.means(texts, self.word_vectors), kind_I
 
 
-def scores(
-  prompt: str,
-  phrase_I: np.ndarray,
-  described_I: np.ndarray,
-  known: Repertoire,
-) -> np.ndarray:
-  """How near each kind is to a prompt, [O].
-
-  The highest cosine of its phrases and descriptions, plus the weighted cosine
-  of the words' TF-IDF.
-
-  Args:
-    prompt: of a sound.
-    phrase_I: cosines of its embedding and those of `known.known_IxE`.
-    described_I: the same of `known.described_IxE`.
-    known: the kinds.
-  """
-  cosine_O = np.full(len(known.kinds), -1.0)
-  np.maximum.at(cosine_O, known.kind_I, phrase_I)
-  np.maximum.at(cosine_O, known.described_kind_I, described_I)
-  return cosine_O + _WORDS * _index(called(known)).cosines(prompt)
-
-
-def called(known: Repertoire) -> tuple[tuple[str, str], ...]:
-  """Name and example of each kind: what its texts in the book depend on."""
-  return tuple((kind.name, kind.example) for kind in known.kinds)
+def _highest(value_I: np.ndarray, kind_I: np.ndarray, size: int) -> np.ndarray:
+  """The highest value of each kind, [O]; -1 of one that has none."""
+  highest_O = np.full(size, -1.0)
+  np.maximum.at(highest_O, kind_I, value_I)
+  return highest_O
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +124,18 @@ class _Index:
   size: int
   weights: Mapping[str, Mapping[int, float]]
 
+  @classmethod
+  def of(cls, texts: Sequence[Sequence[str]]) -> "_Index":
+    """Of the texts of each kind."""
+    stems = [_stems(" ".join(own)) for own in texts]
+    count = collections.Counter(stem for own in stems for stem in set(own))
+    rarity = {stem: _rarity(n, len(texts)) for stem, n in count.items()}
+    weights: dict[str, dict[int, float]] = collections.defaultdict(dict)
+    for kind, own in enumerate(stems):
+      for stem, weight in _weighted(own, rarity).items():
+        weights[stem][kind] = weight
+    return cls(len(texts), dict(weights))
+
   def cosines(self, text: str) -> np.ndarray:
     """With the words of each kind, [O]; unknown words count as the rarest."""
     cosine_O = np.zeros(self.size)
@@ -92,28 +145,30 @@ class _Index:
         cosine_O[kind] += weight * own
     return cosine_O
 
+  def means(
+    self,
+    texts: Sequence[str],
+    word_vectors: Callable[[Sequence[str]], np.ndarray],
+  ) -> np.ndarray:
+    """Means of the word vectors of texts, [I, W], of length one.
+
+    Words are weighted by their rarity. Without words, the mean is zero.
+    """
+    words = [phrasebook.normal(text).split() for text in texts]
+    every, word_N = np.unique(
+      list(itertools.chain(*words)), return_inverse=True
+    )
+    rarity_U = np.array([self.rarity(_stem(word)) for word in every])
+    ends_I = np.cumsum([0, *map(len, words)])
+    weights_IxU = sparse.csr_array(
+      (rarity_U[word_N], word_N, ends_I), shape=(len(texts), len(every))
+    )
+    means_IxW = np.float32(weights_IxU @ word_vectors(every.tolist()))
+    length_Ix1 = np.linalg.norm(means_IxW, axis=1, keepdims=True)
+    return means_IxW / np.maximum(length_Ix1, 1e-6)
+
   def rarity(self, stem: str) -> float:
     return _rarity(len(self.weights.get(stem, {})), self.size)
-
-
-@functools.cache
-def _index(kinds: Sequence[tuple[str, str]]) -> _Index:
-  """Of the phrase book's texts of these kinds.
-
-  Args:
-    kinds: name and example of each.
-  """
-  stems = [
-    _stems(" ".join((name, example, *phrasebook.every_phrasing(name))))
-    for name, example in kinds
-  ]
-  count = collections.Counter(stem for own in stems for stem in set(own))
-  rarity = {stem: _rarity(n, len(kinds)) for stem, n in count.items()}
-  weights: dict[str, dict[int, float]] = collections.defaultdict(dict)
-  for kind, own in enumerate(stems):
-    for stem, weight in _weighted(own, rarity).items():
-      weights[stem][kind] = weight
-  return _Index(len(kinds), dict(weights))
 
 
 def _rarity(kinds: int, of: int) -> float:
@@ -135,4 +190,8 @@ def _weighted(
 
 def _stems(text: str) -> list[str]:
   """Words without articles and common endings."""
-  return [_ENDING.sub("", word) for word in phrasebook.normal(text).split()]
+  return list(map(_stem, phrasebook.normal(text).split()))
+
+
+def _stem(word: str) -> str:
+  return _ENDING.sub("", word)

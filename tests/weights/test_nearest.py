@@ -1,20 +1,19 @@
-"""The kinds nearest to a prompt: by its embedding, and by its words."""
+"""The kinds nearest to a text: by its words, their vectors, its embedding."""
+
+import functools
+import json
+import pathlib
 
 import numpy as np
 import pytest
 
 from siren_jax.data.captions import phrasebook
 from siren_jax.weights import bundle, nearest, survey
-from siren_jax.weights.repertoire import (
-  Credit,
-  Kind,
-  Repertoire,
-  cosines,
-  stored,
-)
+from siren_jax.weights.repertoire import Credit, Kind, Repertoire, stored
 
 DOG, CAT, WUG, OTHER = AXES = np.eye(4)
 KINDS = ("dog bark", "cat meow", "wug call")  # the last is not in the book
+HOUND, MEANINGLESS = np.eye(2)  # as word vectors
 
 
 def make():
@@ -33,31 +32,39 @@ def make():
   )
 
 
-def scores(prompt, text_E):
-  known = make()
-  phrase_I = cosines(known.known_IxE, text_E)
-  described_I = cosines(known.described_IxE, text_E)
-  return nearest.scores(prompt, phrase_I, described_I, known)
+def word_vectors(words):
+  """Those of dogs are one; others do not tell kinds apart."""
+  dogs = ("dog", "dogs", "bark", "barks", "barking", "borzoi")
+  rows = [HOUND if word in dogs else MEANINGLESS for word in words]
+  return np.reshape(rows, (len(rows), 2))
+
+
+def search(text_E):
+  return nearest.KindSearch(make(), lambda text: text_E, word_vectors)
 
 
 def names(prompt, text_E, count=3):
-  kinds = nearest.closest(prompt, text_E, make(), count)
-  return [kind.name for kind in kinds]
+  return [kind.name for kind in search(text_E).closest(prompt, count)]
 
 
-def test_unknown_words_leave_it_to_the_embedding():
-  assert names("zork", 0.8 * CAT + 0.6 * WUG) == ["cat meow", "wug call",
-                                                  "dog bark"]  # fmt: skip
-  np.testing.assert_allclose(
-    scores("zork", 0.8 * CAT + 0.6 * WUG), [0, 0.8, 0.6],
-    atol=1e-6,
-  )  # fmt: skip
+def test_the_embedding_counts_where_the_words_are_unknown():
+  text_E = 0.8 * CAT + 0.6 * WUG
+  assert names("zork", text_E) == ["cat meow", "wug call", "dog bark"]
+  dog, cat, wug = search(text_E).scores("zork")
+  assert cat - wug == pytest.approx(0.2 * 0.25)
+  assert wug - dog == pytest.approx(0.6 * 0.25)
 
 
 def test_a_description_counts_as_its_kind():
   """The embedding along DOG is also that of a description of a cat."""
-  dog, cat, wug = scores("zork", DOG)
-  assert dog == pytest.approx(1) == cat and wug == 0
+  dog, cat, wug = search(DOG).scores("zork")
+  assert dog == pytest.approx(cat) and wug < cat
+
+
+def test_vectors_of_words_that_are_not_in_the_book_count():
+  assert names("borzoi", OTHER, 1) == ["dog bark"]
+  dog, cat, _ = search(OTHER).scores("borzoi")
+  assert dog - cat == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +85,18 @@ def test_words_decide_between_kinds_that_lie_close_together(prompt, name):
 
 def test_unknown_words_make_the_known_ones_count_less():
   alone, among, none = (
-    scores(text, OTHER)[0] for text in ("barking", "barking zork", "")
+    search(OTHER).scores(text)[0] for text in ("barking", "barking zork", "")
   )
   assert alone > among > none == 0
 
 
+@pytest.mark.parametrize("prompt", ["", "!!!", "日本語", "a"])
+def test_a_text_without_known_words_has_finite_scores(prompt):
+  assert np.isfinite(search(OTHER).scores(prompt)).all()
+
+
 def test_a_word_of_many_kinds_counts_less():
-  index = nearest._index((("wug", "wug"), ("wug blip", "wug blip")))
+  index = nearest._Index.of([["wug"], ["wug blip"]])
   common, rare = index.cosines("wug"), index.cosines("blip")
   assert 0 == rare[0] < common[1] < rare[1] < 1
   rarity = np.array([1, np.log(3 / 2) + 1])  # of wug and of blip
@@ -93,28 +105,66 @@ def test_a_word_of_many_kinds_counts_less():
   np.testing.assert_allclose(both, expected)
 
 
-def test_held_out_phrasings_get_their_kind_more_often_than_by_embedding():
-  """The second of each kind: figures of docs/how_it_works.md."""
-  model = bundle.load()
-  known = model.repertoire
-  rows = [
-    (kind.name, phrasebook.held_out(kind.name)[1])
-    for kind in known.kinds
-    if len(phrasebook.held_out(kind.name)) > 1
-  ]
-  text_IxE = survey.embed(model.clap, [text for _, text in rows])
-  right = [
-    nearest.closest(text, text_E, known, 1)[0].name == name
-    for (name, text), text_E in zip(rows, text_IxE, strict=True)
-  ]
-  by_embedding = [
-    known.kinds[
-      np.append(known.kind_I, known.described_kind_I)[
-        (np.concatenate([known.known_IxE, known.described_IxE]) @ text_E)
-        .argmax()
-      ]
-    ].name
-    == name
-    for (name, _), text_E in zip(rows, text_IxE, strict=True)
-  ]  # fmt: skip
-  assert np.mean(right) > 0.75 > 0.65 > np.mean(by_embedding)
+def test_a_mean_of_word_vectors_is_weighted_by_rarity():
+  index = nearest._Index.of([["dog"], ["dog meow"]])
+  rarity = np.array([1, np.log(3 / 2) + 1])  # of dog and of meow
+  means_IxW = index.means(["the dog", "", "Dog, meow!"], word_vectors)
+  np.testing.assert_allclose(
+    means_IxW, [HOUND, [0, 0], rarity / np.linalg.norm(rarity)]
+  )
+
+
+def test_word_vectors_are_of_length_one_and_do_not_depend_on_others():
+  clap = bundle.load().clap
+  words = ["dog", "borzoi", "qzxqzx", "dog"]
+  vectors_UxW = clap.word_vectors(words)
+  assert vectors_UxW.shape == (4, clap.config.text.word_width)
+  np.testing.assert_allclose(np.linalg.norm(vectors_UxW, axis=1), 1, rtol=1e-5)
+  np.testing.assert_array_equal(vectors_UxW[0], vectors_UxW[3])
+  np.testing.assert_array_equal(
+    clap.word_vectors(["borzoi"])[0], vectors_UxW[1]
+  )
+  assert clap.word_vectors([]).shape == (0, vectors_UxW.shape[1])
+  assert vectors_UxW[0] @ clap.word_vectors(["hound"])[0] > 0.5
+
+
+@pytest.fixture(scope="module")
+def model():
+  return bundle.load()
+
+
+def held_out(model, number):
+  kinds = [kind.name for kind in model.repertoire.kinds]
+  texts = {kind: phrasebook.held_out(kind) for kind in kinds}
+  return [(k, t[number]) for k, t in texts.items() if len(t) > number]
+
+
+def of_file(model, name):
+  folder = pathlib.Path(__file__).parents[2] / "benchmarks" / "prompts"
+  prompts = json.loads((folder / f"{name}.json").read_text())
+  return [(kind, text) for kind, texts in prompts.items() for text in texts]
+
+
+@pytest.mark.parametrize(
+  ("prompts", "right"),
+  [
+    (functools.partial(held_out, number=0), 0.801),
+    (functools.partial(held_out, number=1), 0.824),
+    (functools.partial(held_out, number=2), 0.843),
+    (functools.partial(of_file, name="natural"), 0.879),
+    (functools.partial(of_file, name="described"), 0.796),
+  ],
+  ids=["first", "second", "third", "natural", "described"],
+)
+def test_prompts_get_their_kind_as_the_documentation_says(
+  model, prompts, right
+):
+  """Figures of docs/how_it_works.md."""
+  kinds, texts = zip(*prompts(model), strict=True)
+  embeddings = dict(zip(texts, survey.embed(model.clap, texts), strict=True))
+  known = nearest.KindSearch(
+    model.repertoire, embeddings.__getitem__, model.clap.word_vectors
+  )
+  nearest_kinds = [known.closest(text, 1)[0].name for text in texts]
+  share = np.mean(np.equal(nearest_kinds, kinds))
+  assert share == pytest.approx(right, abs=0.01)

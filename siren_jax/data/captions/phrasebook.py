@@ -30,11 +30,6 @@ _POOLS = {
 _MIXTURE_POOLS = {"mixture": 0.6, "clause": 0.2, "setting": 0.2}
 _SEQUENCE_POOLS = {"sequence": 0.7, "clause sequence": 0.3}
 _PLACES = "xyz"  # of sounds in templates, in their order
-_FACTS = frozenset(
-  "afar background close deep distance distant faint far loud nearby quiet"
-  " brief long short fast quick rapid slow steady high low pitch rising falling"
-  " once single repeated".split()
-)
 _NOISES = "sounds?|noises?|recordings?"
 _ODD = re.compile(
   rf"\b(?:{_NOISES})\b.*\b(?:{_NOISES})\b|\btogether together\b"
@@ -109,13 +104,6 @@ def template_words() -> frozenset[str]:
   """Words of captions besides phrases."""
   every = book.shared()["templates"].values()
   return frozenset().union(*map(_words, every)) | wording.NUMBERS
-
-
-def states_facts(text: str) -> bool:
-  """Whether a text has words of captions for what is measured."""
-  words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", text.lower())
-  stems = (word.removesuffix("ly").removesuffix("-pitched") for word in words)
-  return not (_FACTS | wording.NUMBERS).isdisjoint(stems)
 
 
 def captions_for(

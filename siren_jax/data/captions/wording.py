@@ -20,6 +20,12 @@ _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
 NUMBERS = frozenset(
   " ".join((*map(str, _NUMBERS), *_NUMBERS.values(), *_TIMES.values())).split()
 )
+# The same words, without those for single events, by what they mean.
+COUNTS = {
+  **{name: n for n, name in _NUMBERS.items()},
+  **{str(n): n for n in _NUMBERS},
+  "twice": 2, "thrice": 3,
+}  # fmt: skip
 # Numbers that a text may claim.
 _CLAIMED = {
   "once": 1, "single": 1, "twice": 2, "two": 2, "double": 2, "pair": 2,
@@ -33,6 +39,11 @@ _FIVE_SECONDS = (4.5, 5.5)
 _REST_SECONDS = 0.5  # described as the silence after a sound
 _IN_TUNE = 0.6  # semitones between the note of a title and the measured one
 _AGAIN = re.compile(r"\b(\w+(?:\W+\w+)?)\W+\1\b")  # tick tock tick tock
+
+
+def times(number: int) -> str:
+  """How often: "three times"."""
+  return _TIMES[number]
 
 
 def count(facts: Facts | None, kind: Kind) -> int | None:

@@ -177,29 +177,21 @@ def test_the_score_of_a_sound_is_that_of_the_expanded_prompt(riddled):
   assert score == pytest.approx(sound.clap_score, abs=1e-4)
 
 
-def test_what_would_be_cut_is_not_expanded(riddled, caplog):
-  model = bundle.load(riddled)
-  room = model.clap.config.text.max_tokens
-  words = [" ".join(["a"] * n) + " loud" for n in (1, room - 4, room + 2)]
-  texts_IxE = survey.embed(model.clap, words)
-  near_IxE = 0.8 * texts_IxE + 0.6 * np.roll(texts_IxE, 1, axis=1)
-  near_IxE = near_IxE / np.linalg.norm(near_IxE, axis=1, keepdims=True)
-  known = dataclasses.replace(
-    model.repertoire,
-    known_IxE=repertoire.stored(near_IxE),
-    kind_I=np.zeros(3, np.int32),
-    described_IxE=repertoire.stored(-texts_IxE[:1]),
-  )
-  repertoire.save(riddled, known)
+def test_what_would_be_cut_is_not_expanded(riddled):
+  known = bundle.load(riddled).repertoire
+  long = dataclasses.replace(known.kinds[0], example="a dog " * 20)
+  kinds = (long, *known.kinds[1:])
+  repertoire.save(riddled, dataclasses.replace(known, kinds=kinds))
+  assert api.load(riddled).expanded(RIDDLE) == RIDDLE
+
+
+def test_a_prompt_too_long_for_the_experts_is_expanded_whole(riddled, caplog):
   siren = api.load(riddled)
-  short, fitting, cut = words
-  example = known.kinds[0].example
-  assert siren.expanded(short) == f"{example}, {short}"
-  assert siren.expanded(fitting) == fitting
+  long = f"{RIDDLE} {'zork ' * 20}"
   caplog.clear()
-  siren.generate(cut, 0.2)
-  assert siren.expanded(cut) == cut
-  assert len(caplog.records) == 1  # says once what is left out
+  assert siren.expanded(long) == siren.bundle.repertoire.kinds[0].example
+  siren.generate(long, 0.2)
+  assert caplog.records == []  # nothing is cut
 
 
 def test_generate_says_how_a_prompt_is_expanded(riddled, tmp_path, capsys):

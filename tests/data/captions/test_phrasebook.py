@@ -373,25 +373,3 @@ def test_captions_are_not_odd():
       noises = re.findall(r"\b(?:sounds?|noises?|recordings?)\b", text.lower())
       assert len(noises) < 2, text
       assert not re.match("(there|this|here) (is|comes) [^atso]", text), text
-
-
-@pytest.mark.parametrize(
-  ("text", "states"),
-  [
-    ("a dog, Loudly!", True),
-    ("five claps", True),
-    ("3 knocks", True),
-    ("a low-pitched hum", True),
-    ("a bird in the background", True),
-    ("a five-string banjo", False),
-    ("a long-eared animal", False),
-    ("the sound of a spaniel going wild", False),
-  ],
-)
-def test_facts_are_words_for_what_is_measured(text, states):
-  assert phrasebook.states_facts(text) == states
-
-
-def test_words_of_facts_are_those_of_templates():
-  facts = {w for w in phrasebook._FACTS if w not in phrasebook.template_words()}
-  assert not facts

@@ -1,0 +1,46 @@
+"""Facts that a prompt states, in words of captions."""
+
+import re
+
+import pytest
+
+from siren_jax.data.captions import stated, wording
+
+
+@pytest.mark.parametrize(
+  ("text", "kind", "facts"),
+  [
+    ("a dog, Loudly!", "dog bark", ("close up",)),
+    ("a bird in the background", "bird song", ("in the distance",)),
+    ("five claps", "hand clap", ("five times",)),
+    ("3 loud knocks", "door knock", ("close up", "three times")),
+    ("barks twice", "dog bark", ("twice",)),
+    ("thrice a bark", "dog bark", ("three times",)),
+    ("it rings 4 times", "phone ring", ("four times",)),
+    ("a low-pitched hum", "electric hum", ("low-pitched",)),
+    ("C#4 on a harp", "harp", ("note C#4",)),
+    ("B flat, quick", "trumpet", ("fast", "note B flat")),
+    ("slowly, over and over", "saw", ("slow and steady", "again and again")),
+    ("a five-string banjo", "banjo", ()),
+    ("a long-eared animal", "donkey", ()),
+    ("the sound of a spaniel going wild", "dog bark", ()),
+    ("a door closes", "door close", ()),
+    ("a high chair, a deep breath", "breathing", ()),
+    ("farmers", "wug call", ()),
+    ("two hands", "hand clap", ()),
+    ("A 4 stroke engine", "motorcycle", ()),
+  ],
+)
+def test_facts_of_a_text(text, kind, facts):
+  assert stated.in_captions(text, kind) == facts
+
+
+def test_facts_are_in_the_words_of_captions():
+  templates = " | ".join(
+    text
+    for name in ("loud", "quiet", "slow", "fast", "short", "long", "low",
+                 "high", "rising", "falling", "once", "repeating", "repeated")
+    for text in wording.templates(name)
+  )  # fmt: skip
+  for fact in (*stated._FACTS, "{times}"):
+    assert re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", templates), fact
