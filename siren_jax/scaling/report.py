@@ -191,6 +191,7 @@ def text(report: Report) -> str:
   """The report for people."""
   chip, costs_, times = report.topology.chip, report.costs, report.times()
   limit = max(times, key=lambda name: times[name])
+  collectives = _collectives(costs_)
   lines = [
     f"a chip of {report.topology.name} ({_kind(report.topology)}):",
     f"  arguments   {_gib(report.arguments)}",
@@ -203,8 +204,9 @@ def text(report: Report) -> str:
     f"  memory      {_giga(costs_.bytes)} GB read and written:"
     f" {costs_.flops / max(costs_.bytes, 1):.0f} FLOP/byte (ridge point of"
     f" this chip: {chip.flops / chip.bandwidth:.0f})",
-    f"  network     {costs_.sent / 1e9:.3f} GB received:",
-    *(f"    {line}" for line in _collectives(costs_)),
+    f"  network     {costs_.sent / 1e9:.3f} GB received"
+    + (":" if collectives else ""),
+    *(f"    {line}" for line in collectives),
     *(_launches(report.launches) if report.launches else []),
     "at best:",
     *(f"  {name:11} {_ms(t)}" for name, t in times.items()),

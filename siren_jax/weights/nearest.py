@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -55,7 +55,8 @@ class KindSearch:
     """
     index, known = self._index, self.known
     means_IxW, kind_I = self._means
-    (mean_W,) = index.means([text], self.word_vectors)
+    words = phrasebook.normal(text)
+    (mean_W,) = index.means([words], self.word_vectors)
     text_E = self.embed(text)
     size = len(known.kinds)
     embedding_O = np.maximum(
@@ -65,7 +66,7 @@ class KindSearch:
       ),
     )
     return (
-      index.cosines(text)
+      index.cosines(words)
       + _WORD_VECTORS * _highest(means_IxW @ mean_W, kind_I, size)
       + _EMBEDDING * embedding_O
     )
@@ -73,11 +74,10 @@ class KindSearch:
   @functools.cached_property
   def phrases(self) -> Mapping[str, frozenset[str]]:
     """Names of kinds by what they are called, in normal form."""
-    named: dict[str, set[str]] = {}
-    for kind in self.known.kinds:
-      texts = (kind.name, kind.example, *phrasebook.phrases(kind.name))
-      for text in texts:
-        named.setdefault(phrasebook.normal(text), set()).add(kind.name)
+    named: dict[str, set[str]] = collections.defaultdict(set)
+    for kind, texts in zip(self.known.kinds, self._texts, strict=True):
+      for text in texts[: 2 + len(phrasebook.phrases(kind.name))]:
+        named[text].add(kind.name)
     return {text: frozenset(names) for text, names in named.items()}
 
   @functools.cached_property
@@ -87,9 +87,14 @@ class KindSearch:
 
   @functools.cached_property
   def _texts(self) -> Sequence[Sequence[str]]:
-    """Of each kind, those of the phrase book."""
+    """Name, example, phrases and descriptions of each kind, in normal form."""
     return [
-      (kind.name, kind.example, *phrasebook.every_phrasing(kind.name))
+      list(
+        map(
+          phrasebook.normal,
+          (kind.name, kind.example, *phrasebook.every_phrasing(kind.name)),
+        )
+      )
       for kind in self.known.kinds
     ]
 
@@ -116,6 +121,8 @@ def _highest(value_I: np.ndarray, kind_I: np.ndarray, size: int) -> np.ndarray:
 class _Index:
   """TF-IDF of the words of all kinds (Salton and Buckley 1988).
 
+  Texts are in normal form.
+
   Attributes:
     size: number of kinds.
     weights: by stem, and then by kind; of length one for each kind.
@@ -128,7 +135,7 @@ class _Index:
   def of(cls, texts: Sequence[Sequence[str]]) -> "_Index":
     """Of the texts of each kind."""
     stems = [_stems(" ".join(own)) for own in texts]
-    count = collections.Counter(stem for own in stems for stem in set(own))
+    count = collections.Counter(itertools.chain(*stems))
     rarity = {stem: _rarity(n, len(texts)) for stem, n in count.items()}
     weights: dict[str, dict[int, float]] = collections.defaultdict(dict)
     for kind, own in enumerate(stems):
@@ -138,9 +145,9 @@ class _Index:
 
   def cosines(self, text: str) -> np.ndarray:
     """With the words of each kind, [O]; unknown words count as the rarest."""
-    cosine_O = np.zeros(self.size)
-    rarity = {stem: self.rarity(stem) for stem in _stems(text)}
-    for stem, weight in _weighted(_stems(text), rarity).items():
+    cosine_O, stems = np.zeros(self.size), _stems(text)
+    rarity = {stem: self.rarity(stem) for stem in stems}
+    for stem, weight in _weighted(stems, rarity).items():
       for kind, own in self.weights.get(stem, {}).items():
         cosine_O[kind] += weight * own
     return cosine_O
@@ -154,7 +161,7 @@ class _Index:
 
     Words are weighted by their rarity. Without words, the mean is zero.
     """
-    words = [phrasebook.normal(text).split() for text in texts]
+    words = [text.split() for text in texts]
     every, word_N = np.unique(
       list(itertools.chain(*words)), return_inverse=True
     )
@@ -177,21 +184,29 @@ def _rarity(kinds: int, of: int) -> float:
 
 
 def _weighted(
-  stems: Iterable[str], rarity: Mapping[str, float]
+  stems: Mapping[str, int], rarity: Mapping[str, float]
 ) -> dict[str, float]:
-  """TF-IDF by stem, of length one."""
+  """TF-IDF by stem, of length one.
+
+  Args:
+    stems: how often each occurs.
+    rarity: of each.
+  """
   weights = {
-    stem: (1 + math.log(times)) * rarity[stem]
-    for stem, times in collections.Counter(stems).items()
+    stem: (1 + math.log(times)) * rarity[stem] for stem, times in stems.items()
   }
   length = math.hypot(*weights.values())
   return {stem: weight / length for stem, weight in weights.items()}
 
 
-def _stems(text: str) -> list[str]:
-  """Words without articles and common endings."""
-  return list(map(_stem, phrasebook.normal(text).split()))
+def _stems(text: str) -> collections.Counter[str]:
+  """How often each word occurs, whatever its ending."""
+  stems = collections.Counter[str]()
+  for word, times in collections.Counter(text.split()).items():
+    stems[_stem(word)] += times
+  return stems
 
 
 def _stem(word: str) -> str:
+  """Without common endings."""
   return _ENDING.sub("", word)

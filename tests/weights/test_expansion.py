@@ -71,13 +71,20 @@ RIDDLE = "man's best friend Fido has noticed the mailman at the gate"
      "a Dog barking, then rain on a roof"),
     ("borzoi barking twice and raindance", SEVERAL,
      "a Dog barking, twice and rain on a roof"),
-    ("a dog barking while zork falls, then zork", SEVERAL, "a Dog barking"),
+    ("a dog barking while a zork, then zork", SEVERAL, "a Dog barking"),
     ("A borzoi barking. Raindance.", SEVERAL, "a Dog barking. rain on a roof"),
     ("borzoi barking, then raindance", DOG, "a Dog barking"),
+    ("borzoi barking dogs before rain falls; zork", DOG,
+     "a Dog barking before rain on a roof"),
+    ("far away, borzoi barking & raindance", SEVERAL,
+     "a Dog barking, in the distance & rain on a roof"),
+    (", borzoi , ; . zork, ", DOG, "a Dog barking"),
+    ("!!!", DOG, "!!!"),
   ],
   ids=["unknown", "nearest", "described", "with a comma", "named", "with and",
        "fact", "count and level", "two", "two with a fact", "one is unknown",
-       "two sentences", "captions of one are nearer"],
+       "two sentences", "captions of one are nearer", "two are named",
+       "begins with a fact", "parts without words", "no words"],
 )  # fmt: skip
 def test_unusual_words_become_those_of_captions(prompt, text_E, result):
   assert expand(prompt, text_E) == result

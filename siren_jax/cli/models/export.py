@@ -95,9 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   add(
     "--manifest",
     action="append",
-    metavar="FILE",
-    help="manifest of the training data; repeatable (default: keep the kinds of"
-    " the --experts bundle)",
+    metavar="PATH",
+    help="manifest or folder of the training data; repeatable (default: keep"
+    " the kinds of the --experts bundle)",
   )
   add(
     "--validation-fold",
