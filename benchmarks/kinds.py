@@ -118,15 +118,16 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   )
   folder = args.out / fingerprint.short(version)
   model = siren_jax.load(bundle, expand=not args.no_expand)
-  paths = [folder / file_name(model.expanded(s.prompt), s.draw) for s in sounds]
-  missing = {path: s for path, s in zip(paths, sounds) if not path.exists()}
+  made_of = [(model.expanded(sound.prompt), sound.draw) for sound in sounds]
+  paths = [folder / file_name(*texts) for texts in made_of]
+  missing = {p: texts for p, texts in zip(paths, made_of) if not p.exists()}
   if not missing:
     return paths
   folder.mkdir(parents=True, exist_ok=True)
   start = time.perf_counter()
-  for path, sound in missing.items():
-    key = args.seed + sound.draw
-    audio_S = model.generate(sound.prompt, SECONDS, key=key, **settings)[0]
+  for path, (text, draw) in missing.items():
+    key = args.seed + draw
+    audio_S = model.generate(text, SECONDS, key=key, **settings)[0]
     write_audio(path, audio_S, model.sample_rate)
   seconds = time.perf_counter() - start
   print(f"{len(missing)} sounds, {seconds / len(missing):.1f} s each")
@@ -240,7 +241,12 @@ def main():
   add = parser.add_argument
   add("--kinds", type=int, default=150)
   add("--draws", type=int, default=1, help="sounds of a prompt")
-  add("--phrasings", type=int, default=2, help="free ones of a kind, at most")
+  add(
+    "--phrasings",
+    type=int,
+    default=2,
+    help="at most so many free ones of a kind",
+  )
   add("--prompts", type=pathlib.Path, help="JSON: free ones, by kind")
   add("--quality", type=pathlib.Path, help="writes what export --quality reads")
   add("--swap", action="store_true", help="judge and real clips change folds")

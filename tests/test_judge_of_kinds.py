@@ -195,6 +195,36 @@ def test_sounds_of_a_benchmark_go_by_expanded_prompt_and_draw():
   assert all(name.startswith("a_b_-") for name in names)
 
 
+def test_prompts_that_expand_to_the_same_share_a_sound(tmp_path, monkeypatch):
+  generated = []
+
+  class Fake:
+    sample_rate = RATE
+
+    def expanded(self, prompt):
+      return prompt.removeprefix("odd ")
+
+    def generate(self, prompt, seconds, key, **settings):
+      generated.append((prompt, key))
+      return np.zeros((1, RATE), np.float32)
+
+  monkeypatch.setattr(kinds.siren_jax, "load", lambda *_, **__: Fake())
+  args = argparse.Namespace(
+    model=None, settings="{}", candidates=None, seed=7, out=tmp_path,
+    no_expand=False,
+  )  # fmt: skip
+  sounds = [
+    kinds.Wanted("rain", "free", text, draw)
+    for text in ("rain", "odd rain", "wind")
+    for draw in (0, 1)
+  ]
+  for _ in range(2):  # the second time, nothing is generated
+    paths = kinds.make(sounds, args)
+    assert paths[:2] == paths[2:4] != paths[4:]
+    assert all(path.exists() for path in paths)
+    assert generated == [("rain", 7), ("rain", 8), ("wind", 7), ("wind", 8)]
+
+
 def test_free_phrasings_are_those_of_the_book_or_of_a_file(tmp_path):
   args = argparse.Namespace(prompts=None, phrasings=2)
   held_out = phrasebook.held_out("rain")[:2]

@@ -30,6 +30,17 @@ def _ignore(seconds: float) -> None:
   """Default progress callback."""
 
 
+def _embed(
+  model: clap.Clap,
+  over_mesh: Callable[[], contextlib.AbstractContextManager[Any]],
+  text: str,
+) -> np.ndarray:
+  """CLAP embedding [E] of a text."""
+  with over_mesh():
+    embedding_1xE = model.encode_text([text], log_cuts=False)[2]
+  return jax.device_get(embedding_1xE)[0]
+
+
 class Model:
   """Parameters of a bundle, prepared once and kept on the devices.
 
@@ -78,6 +89,8 @@ class Model:
       "codec": self._codec.params,
     }
     self.bundle = bundle.released(codec=self._codec, clap=self._clap)
+    # Not a method: the search would keep the model alive.
+    self._embed = functools.partial(_embed, self._clap, self._over_mesh)
     self._search: nearest.KindSearch | None = None
     if (known := bundle.repertoire) is not None:
       self._search = nearest.KindSearch(
@@ -146,12 +159,6 @@ class Model:
       is_far=margin < known.far_threshold,
       margin=margin,
     )
-
-  def _embed(self, text: str) -> np.ndarray:
-    """CLAP embedding [E] of a text."""
-    with self._over_mesh():
-      embedding_1xE = self._clap.encode_text([text], log_cuts=False)[2]
-    return jax.device_get(embedding_1xE)[0]
 
   def prefix(self, before_S: np.ndarray, with_words: bool) -> dict[str, Any]:
     """The prefix of sounds that continue a recording, for `Request`."""

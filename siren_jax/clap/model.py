@@ -211,8 +211,8 @@ class Clap:
     word_N = np.repeat(np.arange(len(sizes)), sizes)
     ids_N = np.fromiter((i for e in encodings for i in e.ids), int)
     vectors_UxW = np.zeros((len(sizes), self._words_VxW.shape[1]), np.float32)
-    np.add.at(vectors_UxW, word_N, _of_length_one(self._words_VxW[ids_N]))
-    return _of_length_one(vectors_UxW)
+    np.add.at(vectors_UxW, word_N, of_length_one(self._words_VxW[ids_N]))
+    return of_length_one(vectors_UxW)
 
   @functools.cached_property
   def _words_VxW(self) -> np.ndarray:
@@ -241,7 +241,7 @@ def load(folder: str | os.PathLike) -> Clap:
   return Clap(config, params, words)
 
 
-def _of_length_one(x_UxW: np.ndarray) -> np.ndarray:
+def of_length_one(x_UxW: np.ndarray) -> np.ndarray:
   """Rows of length one, float32; zero rows stay zero."""
   x_UxW = x_UxW.astype(np.float32)
   length_Ux1 = np.linalg.norm(x_UxW, axis=1, keepdims=True)

@@ -70,7 +70,7 @@ class _Part:
   Attributes:
     join: what comes before it: ", then ".
     text: of a sound.
-    kind: nearest to the words that name the sound; None if nothing does.
+    kind: nearest to the words that name the sound; None only of a single part.
   """
 
   join: str
@@ -84,6 +84,9 @@ def _parts(prompt: str, search: KindSearch) -> list[_Part]:
   What names no sound of its own belongs to the text before it, or after it at
   the beginning.
   """
+  first, *others = _JOIN.split(prompt)
+  if not others:
+    return [_Part("", first, None)]
   enough = max(search.scores(prompt).max() - _LESS, _NEAR)
 
   def nearest(text: str) -> Kind | None:
@@ -95,7 +98,6 @@ def _parts(prompt: str, search: KindSearch) -> list[_Part]:
     kind = search.known.kinds[score_O.argmax()]
     return kind if score_O.max() >= enough else None
 
-  first, *others = _JOIN.split(prompt)
   parts = [_Part("", first, nearest(first))]
   for join, text in zip(others[::2], others[1::2], strict=True):
     last, kind = parts[-1], nearest(text)

@@ -3,7 +3,7 @@
 Our design. The embedding of a whole text places unknown words near those that
 mean the same, but kinds that sound alike lie close together there; the words of
 the phrase book tell them apart, and vectors of single words find the kind of
-many that are not in the book (docs/training.md).
+many that are not in the book (docs/how_it_works.md).
 
 Axes: I texts, O kinds, U different words, W width of a word vector.
 """
@@ -19,10 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import sparse
 
+from siren_jax.clap.model import of_length_one
 from siren_jax.data.captions import phrasebook
 from siren_jax.weights.repertoire import Kind, Repertoire, cosines
 
-# Relative to the cosine of TF-IDF. Chosen on held-out phrasings.
+# Relative to the cosine of TF-IDF. Chosen on the prompts of
+# docs/how_it_works.md.
 _WORD_VECTORS, _EMBEDDING = 0.5, 0.25
 # Three letters stay, four before an e.
 _ENDING = re.compile(r"(?<=...)(?:ings?|ed|es|er|ly|(?<=....)e|(?<![isu])s)$")
@@ -75,8 +77,9 @@ class KindSearch:
   def phrases(self) -> Mapping[str, frozenset[str]]:
     """Names of kinds by what they are called, in normal form."""
     named: dict[str, set[str]] = collections.defaultdict(set)
-    for kind, texts in zip(self.known.kinds, self._texts, strict=True):
-      for text in texts[: 2 + len(phrasebook.phrases(kind.name))]:
+    for kind in self.known.kinds:
+      texts = (kind.name, kind.example, *phrasebook.phrases(kind.name))
+      for text in map(phrasebook.normal, texts):
         named[text].add(kind.name)
     return {text: frozenset(names) for text, names in named.items()}
 
@@ -170,9 +173,7 @@ class _Index:
     weights_IxU = sparse.csr_array(
       (rarity_U[word_N], word_N, ends_I), shape=(len(texts), len(every))
     )
-    means_IxW = np.float32(weights_IxU @ word_vectors(every.tolist()))
-    length_Ix1 = np.linalg.norm(means_IxW, axis=1, keepdims=True)
-    return means_IxW / np.maximum(length_Ix1, 1e-6)
+    return of_length_one(weights_IxU @ word_vectors(every.tolist()))
 
   def rarity(self, stem: str) -> float:
     return _rarity(len(self.weights.get(stem, {})), self.size)

@@ -1,9 +1,11 @@
 """The kinds nearest to a text: by its words, their vectors, its embedding."""
 
+import dataclasses
 import functools
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -126,6 +128,15 @@ def test_word_vectors_are_of_length_one_and_do_not_depend_on_others():
   )
   assert clap.word_vectors([]).shape == (0, vectors_UxW.shape[1])
   assert vectors_UxW[0] @ clap.word_vectors(["hound"])[0] > 0.5
+
+
+def test_word_vectors_of_bfloat16_parameters_are_close():
+  clap = bundle.load().clap
+  rounded = jax.tree.map(lambda x: x.astype(jax.numpy.bfloat16), clap.params)
+  words = ["dog", "borzoi"]
+  vectors_UxW = dataclasses.replace(clap, params=rounded).word_vectors(words)
+  assert vectors_UxW.dtype == np.float32
+  np.testing.assert_allclose(vectors_UxW, clap.word_vectors(words), atol=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,13 @@ _OPPOSITES = (
   ("short", "long"),
   ("low-pitched", "high-pitched"),
   ("rising in pitch", "falling in pitch"),
+  ("once", "again and again"),
 )
 _NOT = r"(?<!\bnot )(?<!\bno )(?<!\btoo )(?<!\bnot very )(?<!\bnot too )"
 _FUNCTION_WORDS = "on|in|at|by|through|down|up|past|along|over|under|across"
 _NOTE = re.compile(
-  r"\b(?:[A-G][#b]?[0-8]|(?:[B-G]|(?<=\w )A) (?:sharp|flat)(?: [0-8])?"
-  r"|middle C)(?![\w#])"
+  r"\b(?:[A-G]#?[0-8]|(?:[B-G]|(?<=\w )A) (?:sharp|flat)(?: [0-8])?"
+  r"|[Mm]iddle C)(?![\w#])"
 )
 _NUMBER = "|".join(wording.COUNTS)
 
@@ -62,10 +63,11 @@ def in_captions(text: str, category: str) -> tuple[str, ...]:
   for pair in _OPPOSITES:
     if set(pair) <= set(facts):
       facts = [fact for fact in facts if fact not in pair]
-  if number := _number(words, kind):
+  if "once" not in facts and (number := _number(words, kind)):
     facts.append(wording.times(number))
-  notes = _NOTE.findall(text)[:1] if kind.is_music else ()
-  return (*facts, *(f"note {note}" for note in notes))
+  if kind.is_music and (note := _NOTE.search(text)):
+    facts.append(f"note {note[0].replace('Middle', 'middle')}")
+  return tuple(facts)
 
 
 def _states(words: str, fact: str, kind: book.Kind) -> bool:

@@ -20,17 +20,17 @@ _TIMES = {2: "twice"} | {n: f"{_NUMBERS[n]} times" for n in range(3, 7)}
 NUMBERS = frozenset(
   " ".join((*map(str, _NUMBERS), *_NUMBERS.values(), *_TIMES.values())).split()
 )
-# The same words, without those for single events, by what they mean.
-COUNTS = {
-  **{name: n for n, name in _NUMBERS.items()},
-  **{str(n): n for n in _NUMBERS},
-  "twice": 2, "thrice": 3,
-}  # fmt: skip
+_WORDS = {name: n for n, name in _NUMBERS.items()} | {"twice": 2, "thrice": 3}
+# Numbers of events that a prompt may state.
+COUNTS = _WORDS | {str(n): n for n in _NUMBERS}
 # Numbers that a text may claim.
-_CLAIMED = {
-  "once": 1, "single": 1, "twice": 2, "two": 2, "double": 2, "pair": 2,
-  "three": 3, "triple": 3, "thrice": 3, "four": 4, "five": 5, "six": 6,
-}  # fmt: skip
+_CLAIMED = _WORDS | {
+  "once": 1,
+  "single": 1,
+  "double": 2,
+  "pair": 2,
+  "triple": 3,
+}
 _SEVERAL = frozenset(("several", "series", "many", "repeated", "repeatedly"))
 # Rates, per second, that are clearly slow or fast.
 _SLOW_HZ, _FAST_HZ = 1.5, 3.5

@@ -1,9 +1,11 @@
 """`siren-jax kinds`, and what `generate` says of prompts that are far."""
 
 import dataclasses
+import gc
 import json
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -168,6 +170,18 @@ def test_all_ways_to_make_a_sound_expand_the_prompt(riddled):
   for prompt in (example, None):
     sounds = [s.vary(noise_S, 1, prompt) for s in (siren, plain)]
     np.testing.assert_array_equal(*sounds)
+
+
+def test_expansion_does_not_keep_a_model_alive(riddled):
+  siren = api.load(riddled)
+  siren.expanded(RIDDLE)
+  model = weakref.ref(siren._model)
+  gc.disable()
+  try:
+    del siren
+    assert model() is None
+  finally:
+    gc.enable()
 
 
 def test_the_score_of_a_sound_is_that_of_the_expanded_prompt(riddled):

@@ -44,6 +44,9 @@ from siren_jax.data.captions import stated, wording
     ("a far too eager dog", "dog bark", ()),
     ("a nearby dog and a distant cat", "dog bark", ()),
     ("twenty two times", "door knock", ()),
+    ("a single knock, over and over", "door knock", ()),
+    ("a single knock three times", "door knock", ("once",)),
+    ("Middle C on a piano", "piano", ("note middle C",)),
     ("three quick loud knocks", "door knock", ("close up", "three times")),
   ],
 )
@@ -55,8 +58,9 @@ def test_facts_are_in_the_words_of_captions():
   templates = " | ".join(
     text
     for name in ("loud", "quiet", "slow", "fast", "short", "long", "low",
-                 "high", "rising", "falling", "once", "repeating", "repeated")
+                 "high", "rising", "falling", "once", "repeating", "repeated",
+                 "note")
     for text in wording.templates(name)
   )  # fmt: skip
-  for fact in (*stated._FACTS, "{times}"):
+  for fact in (*stated._FACTS, "{times}", "note {note}"):
     assert re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", templates), fact
