@@ -118,9 +118,9 @@ def make(sounds: list[Wanted], args) -> list[pathlib.Path]:
   )
   folder = args.out / fingerprint.short(version)
   model = siren_jax.load(bundle, expand=not args.no_expand)
-  made_of = [(model.expanded(sound.prompt), sound.draw) for sound in sounds]
-  paths = [folder / file_name(*texts) for texts in made_of]
-  missing = {p: texts for p, texts in zip(paths, made_of) if not p.exists()}
+  draws = [(model.expanded(sound.prompt), sound.draw) for sound in sounds]
+  paths = [folder / file_name(text, draw) for text, draw in draws]
+  missing = {p: draw for p, draw in zip(paths, draws) if not p.exists()}
   if not missing:
     return paths
   folder.mkdir(parents=True, exist_ok=True)

@@ -201,8 +201,8 @@ class Clap:
   def word_vectors(self, words: Sequence[str]) -> np.ndarray:
     """Input embeddings of words, [U, W] of length one, float32.
 
-    The mean over a word's tokens, each of length one; W is the width of the
-    text tower's embedding table.
+    The mean over a word's tokens, each of length one; zero without tokens. W is
+    the width of the text tower's embedding table.
     """
     encodings = self.tokenizer.encode_batch(
       list(words), add_special_tokens=False

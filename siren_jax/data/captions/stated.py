@@ -71,10 +71,16 @@ def in_captions(text: str, category: str) -> tuple[str, ...]:
 
 
 def _states(words: str, fact: str, kind: book.Kind) -> bool:
+  """Whether a text in lower case states a fact, and does not deny it.
+
+  An adjective must be the last word, or precede a word for the sound or where
+  it is.
+  """
   anywhere, adjective = _FACTS[fact]
-  found = re.search(rf"(?<![\w-]){_NOT}(?:{anywhere})(?![\w-])", words)
-  if found or not adjective:
-    return bool(found)
+  if re.search(rf"(?<![\w-]){_NOT}(?:{anywhere})(?![\w-])", words):
+    return True
+  if not adjective:
+    return False
   own = {w for name in kind.names for w in name.split()} | _events(kind)
   after = "|".join((_FUNCTION_WORDS, *map(re.escape, sorted(own))))
   return bool(
